@@ -1,0 +1,24 @@
+/* The subcommands. Each takes argv from its own name on and returns the exit status. */
+#ifndef HOSTLER_COMMAND_H
+#define HOSTLER_COMMAND_H
+
+typedef struct {
+    const char *name;
+    const char *usage;   /* after "hostler NAME " */
+    const char *summary; /* one line for `hostler help` */
+    int (*run)(int argc, char **argv);
+} command;
+
+/* Ends with a NULL name. */
+extern const command commands[];
+
+/* Runs runtime/lua/FILE.lua's main(arguments) in a fresh world. */
+int command_run_lua(const char *file, int argc, char **argv);
+
+int command_help(int argc, char **argv);
+int command_list(int argc, char **argv);
+int command_run(int argc, char **argv);
+int command_show(int argc, char **argv);
+int command_version(int argc, char **argv);
+
+#endif

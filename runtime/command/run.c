@@ -1,0 +1,6 @@
+/* hostler run: see runtime/lua/run.lua. */
+#include "command.h"
+
+int command_run(int argc, char **argv) {
+    return command_run_lua("run", argc, argv);
+}

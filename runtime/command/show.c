@@ -1,0 +1,6 @@
+/* hostler show: see runtime/lua/show.lua. */
+#include "command.h"
+
+int command_show(int argc, char **argv) {
+    return command_run_lua("show", argc, argv);
+}

@@ -1,0 +1,117 @@
+/* Makes the Lua world and runs root tasks in it; see host.h. */
+#include "host.h"
+
+#include "embed.h"
+#include "error.h"
+#include "event.h"
+#include "interrupt.h"
+#include "json.h"
+#include "secret.h"
+#include "system.h"
+#include "task.h"
+
+#include <lauxlib.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXIT_FAILED 1
+#define EXIT_INTERRUPTED 130
+
+static const char import_key = 0; /* registry: the `import` function that world.lua returns */
+
+static void add(lua_State *L, const char *name, lua_CFunction open) {
+    lua_pushcfunction(L, open);
+    lua_call(L, 0, 1);
+    lua_setfield(L, -2, name);
+}
+
+static int build_world(lua_State *L) {
+    journal *j = lua_touserdata(L, 1);
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    luaL_openlibs(L);
+    lua_newtable(L);
+    add(L, "task", task_open);
+    add(L, "error", error_open);
+    add(L, "secret", secret_open);
+    add(L, "json", json_open);
+    add(L, "event", event_open);
+    add(L, "system", system_open);
+    journal_open(L, j);
+    lua_setfield(L, -2, "journal");
+    const embedded_file *world = embedded_find("runtime/lua/world.lua");
+    if (luaL_loadbuffer(L, world->text, (size_t)(world->end - world->text), "=hostler:runtime/lua/world.lua"))
+        return lua_error(L);
+    lua_insert(L, -2);
+    lua_call(L, 1, 1);
+    lua_pushlightuserdata(L, (void *)&import_key);
+    lua_insert(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+lua_State *host_open(journal *j) {
+    lua_State *L = luaL_newstate();
+    if (!L || !j) {
+        fputs("hostler: out of memory\n", stderr);
+        exit(EXIT_FAILED);
+    }
+    if (lua_cpcall(L, build_world, j) != 0) {
+        lua_getglobal(L, "tostring");
+        lua_insert(L, -2);
+        lua_pcall(L, 1, 1, 0);
+        fprintf(stderr, "hostler: cannot start: %s\n", lua_tostring(L, -1));
+        exit(EXIT_FAILED);
+    }
+    return L;
+}
+
+/* import(file)[name](...): runs as the root task's function. */
+static int call_function(lua_State *L) {
+    const char *file = lua_tostring(L, lua_upvalueindex(1)), *name = lua_tostring(L, lua_upvalueindex(2));
+    lua_pushlightuserdata(L, (void *)&import_key);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    lua_pushstring(L, file);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, name);
+    return 1;
+}
+
+/* Prints an error that no Lua code reported: only what failed before the command took over gets here. */
+static void print_error(lua_State *L) {
+    lua_getfield(L, -1, "message");
+    lua_getfield(L, -2, "traceback");
+    const char *parts[] = {lua_tostring(L, -2), lua_tostring(L, -1)};
+    for (int i = 0; i < 2; i++) {
+        char *clean = scrub(parts[i] ? parts[i] : "", parts[i] ? strlen(parts[i]) : 0, NULL);
+        fprintf(stderr, i == 0 ? "hostler: %s\n" : "%s\n", clean);
+        free(clean);
+    }
+    lua_pop(L, 2);
+}
+
+int host_call(lua_State *L, const char *file, const char *name, int arguments) {
+    lua_pushstring(L, file);
+    lua_pushstring(L, name);
+    lua_pushcclosure(L, call_function, 2);
+    if (lua_pcall(L, 0, 1, 0) != 0) {
+        error_complete(L);
+        print_error(L);
+        return EXIT_FAILED;
+    }
+    lua_insert(L, -arguments - 1);
+    if (!task_run_root(L, arguments, 1)) {
+        print_error(L);
+        return task_interrupted() ? EXIT_INTERRUPTED : EXIT_FAILED;
+    }
+    int status = lua_isnumber(L, -1) ? (int)lua_tointeger(L, -1) : 0;
+    return status;
+}
+
+void host_close(lua_State *L) {
+    event_set_report(NULL);
+    lua_close(L);
+    task_close();
+}

@@ -1,0 +1,107 @@
+/* Signals and the CPU-time tick; see interrupt.h. Everything in a handler here is async-signal-safe. */
+#include "interrupt.h"
+
+#include "task.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_MICROSECONDS 50000
+#define SECOND_SIGNAL_WITHIN 2 /* seconds */
+#define ABORT_FUNCTIONS 4
+
+static uv_async_t wakeup;
+static lua_State *volatile watched;
+static volatile sig_atomic_t signal_pending;
+static volatile time_t first_signal_at;
+static void (*abort_functions[ABORT_FUNCTIONS])(void);
+static int abort_count;
+
+void interrupt_on_abort(void (*function)(void)) {
+    if (abort_count < ABORT_FUNCTIONS)
+        abort_functions[abort_count++] = function;
+}
+
+static time_t monotonic_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+static void on_signal(int number) {
+    time_t now = monotonic_seconds();
+    if (first_signal_at && now - first_signal_at <= SECOND_SIGNAL_WITHIN) {
+        for (int i = 0; i < abort_count; i++)
+            abort_functions[i]();
+        _exit(128 + number);
+    }
+    first_signal_at = now;
+    signal_pending = number;
+    uv_async_send(&wakeup);
+}
+
+static void deliver(void) {
+    if (!signal_pending)
+        return;
+    const char *reason = signal_pending == SIGINT    ? "interrupted (Ctrl-C)"
+                         : signal_pending == SIGTERM ? "interrupted (SIGTERM)"
+                                                     : "interrupted (SIGHUP)";
+    signal_pending = 0;
+    task_interrupt(reason);
+}
+
+static void on_wakeup(uv_async_t *handle) {
+    (void)handle;
+    deliver();
+}
+
+static void hook(lua_State *L, lua_Debug *unused) {
+    (void)unused;
+    lua_sethook(L, NULL, 0, 0);
+    deliver();
+    task_poll(L);
+}
+
+static void on_tick(int number) {
+    (void)number;
+    lua_State *thread = watched;
+    if (thread)
+        lua_sethook(thread, hook, LUA_MASKCOUNT, 1);
+}
+
+void interrupt_watch(lua_State *thread) {
+    watched = thread;
+}
+
+static void handle(int number, void (*function)(int)) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = function;
+    action.sa_flags = SA_RESTART;
+    sigaction(number, &action, NULL);
+}
+
+void interrupt_open(uv_loop_t *loop) {
+    uv_async_init(loop, &wakeup, on_wakeup);
+    uv_unref((uv_handle_t *)&wakeup);
+    first_signal_at = 0;
+    handle(SIGINT, on_signal);
+    handle(SIGTERM, on_signal);
+    handle(SIGHUP, on_signal);
+    handle(SIGPIPE, SIG_IGN);
+    handle(SIGVTALRM, on_tick);
+    struct itimerval tick = {{0, TICK_MICROSECONDS}, {0, TICK_MICROSECONDS}};
+    setitimer(ITIMER_VIRTUAL, &tick, NULL);
+}
+
+void interrupt_close(void) {
+    struct itimerval stop = {{0, 0}, {0, 0}};
+    setitimer(ITIMER_VIRTUAL, &stop, NULL);
+    handle(SIGINT, SIG_DFL);
+    handle(SIGTERM, SIG_DFL);
+    handle(SIGHUP, SIG_DFL);
+    uv_close((uv_handle_t *)&wakeup, NULL);
+}

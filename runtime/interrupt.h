@@ -1,0 +1,24 @@
+/* Ctrl-C and deadlines reach code that computes without waiting.
+ *
+ * The first SIGINT, SIGTERM or SIGHUP cancels the root task; a second one within two seconds stops the process at once.
+ * While Lua runs, a timer that counts this process's own CPU time sets the interpreter's hook now and then; waiting
+ * costs nothing. */
+#ifndef HOSTLER_INTERRUPT_H
+#define HOSTLER_INTERRUPT_H
+
+#include <lua.h>
+#include <uv.h>
+
+void interrupt_open(uv_loop_t *loop);
+void interrupt_close(void);
+
+/* Says which coroutine runs now; NULL when none does. */
+void interrupt_watch(lua_State *thread);
+
+/* Called from the hook, inside the running task; task.c. */
+void task_poll(lua_State *L);
+
+/* What must happen when the process stops at once (a second Ctrl-C). Must be async-signal-safe; at most four. */
+void interrupt_on_abort(void (*function)(void));
+
+#endif

@@ -1,0 +1,232 @@
+/* The global `json`; see json.h. */
+#include "json.h"
+
+#include "error.h"
+#include "secret.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ARRAY_TYPE "hostler.json.array"
+#define DEEPEST 100
+
+typedef struct {
+    lua_State *L;
+    json_mode mode;
+    const char *problem;
+} encoder;
+
+static cJSON *encode(encoder *e, int index, int depth);
+
+static cJSON *fail(encoder *e, cJSON *partial, const char *problem) {
+    cJSON_Delete(partial);
+    if (!e->problem)
+        e->problem = problem;
+    return NULL;
+}
+
+static bool marked_as_array(lua_State *L, int index) {
+    if (!lua_getmetatable(L, index))
+        return false;
+    luaL_getmetatable(L, ARRAY_TYPE);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
+static cJSON *encode_array(encoder *e, int index, int depth) {
+    cJSON *array = cJSON_CreateArray();
+    size_t length = lua_objlen(e->L, index);
+    for (size_t i = 1; i <= length; i++) {
+        lua_rawgeti(e->L, index, (int)i);
+        cJSON *item = encode(e, lua_gettop(e->L), depth + 1);
+        lua_pop(e->L, 1);
+        if (!item)
+            return fail(e, array, NULL);
+        cJSON_AddItemToArray(array, item);
+    }
+    return array;
+}
+
+static cJSON *encode_object(encoder *e, int index, int depth) {
+    cJSON *object = cJSON_CreateObject();
+    lua_pushnil(e->L);
+    while (lua_next(e->L, index)) {
+        if (lua_type(e->L, -2) != LUA_TSTRING) {
+            lua_pop(e->L, 2);
+            return fail(e, object, "a table has keys that are not 1..n and not all text");
+        }
+        cJSON *item = encode(e, lua_gettop(e->L), depth + 1);
+        if (!item) {
+            lua_pop(e->L, 2);
+            return fail(e, object, NULL);
+        }
+        cJSON_AddItemToObject(object, lua_tostring(e->L, -2), item);
+        lua_pop(e->L, 1);
+    }
+    return object;
+}
+
+static cJSON *encode_hidden(encoder *e, int index) {
+    if (e->mode == JSON_REVEAL && secret_is(e->L, index))
+        return cJSON_CreateString(secret_tolstring(e->L, index, NULL));
+    if (e->mode == JSON_SHOW && secret_shown(e->L, index, NULL))
+        return cJSON_CreateString(secret_shown(e->L, index, NULL));
+    if (lua_touserdata(e->L, index) == NULL)
+        return cJSON_CreateNull();
+    return fail(e, NULL, secret_is(e->L, index) ? "a secret cannot be written out" : "userdata has no JSON form");
+}
+
+static cJSON *encode_number(encoder *e, double value) {
+    return isfinite(value) ? cJSON_CreateNumber(value) : fail(e, NULL, "JSON has no infinite or undefined numbers");
+}
+
+static cJSON *encode_text(encoder *e, int index) {
+    size_t length;
+    const char *text = lua_tolstring(e->L, index, &length);
+    return strlen(text) == length ? cJSON_CreateString(text) : fail(e, NULL, "text with a NUL byte has no JSON form");
+}
+
+static cJSON *encode(encoder *e, int index, int depth) {
+    if (depth > DEEPEST || !lua_checkstack(e->L, 8))
+        return fail(e, NULL, "nested too deeply, or a table that contains itself");
+    switch (lua_type(e->L, index)) {
+    case LUA_TNIL:
+        return cJSON_CreateNull();
+    case LUA_TBOOLEAN:
+        return cJSON_CreateBool(lua_toboolean(e->L, index));
+    case LUA_TNUMBER:
+        return encode_number(e, lua_tonumber(e->L, index));
+    case LUA_TSTRING:
+        return encode_text(e, index);
+    case LUA_TTABLE:
+        if (marked_as_array(e->L, index) || lua_objlen(e->L, index) > 0)
+            return encode_array(e, index, depth);
+        return encode_object(e, index, depth);
+    case LUA_TLIGHTUSERDATA:
+    case LUA_TUSERDATA:
+        return encode_hidden(e, index);
+    default:
+        return fail(e, NULL, "functions and threads have no JSON form");
+    }
+}
+
+cJSON *json_from_lua(lua_State *L, int index, json_mode mode) {
+    encoder e = {L, mode, NULL};
+    cJSON *item = encode(&e, index < 0 ? lua_gettop(L) + index + 1 : index, 0);
+    if (!item)
+        error_raise(L, "json", "cannot write this as JSON: %s", e.problem ? e.problem : "out of memory");
+    return item;
+}
+
+void json_push(lua_State *L, const cJSON *item) {
+    luaL_checkstack(L, 4, "JSON nested too deeply");
+    if (cJSON_IsString(item)) {
+        lua_pushstring(L, item->valuestring);
+    } else if (cJSON_IsNumber(item)) {
+        lua_pushnumber(L, item->valuedouble);
+    } else if (cJSON_IsBool(item)) {
+        lua_pushboolean(L, cJSON_IsTrue(item));
+    } else if (cJSON_IsArray(item)) {
+        lua_createtable(L, cJSON_GetArraySize(item), 0);
+        luaL_getmetatable(L, ARRAY_TYPE);
+        lua_setmetatable(L, -2);
+        int position = 0;
+        for (const cJSON *child = item->child; child; child = child->next) {
+            json_push(L, child);
+            lua_rawseti(L, -2, ++position);
+        }
+    } else if (cJSON_IsObject(item)) {
+        lua_newtable(L);
+        for (const cJSON *child = item->child; child; child = child->next) {
+            json_push(L, child);
+            lua_setfield(L, -2, child->string);
+        }
+    } else {
+        lua_pushlightuserdata(L, NULL);
+    }
+}
+
+int json_parse(lua_State *L, const char *text, size_t length, size_t *offset) {
+    const char *end = NULL;
+    cJSON *document = cJSON_ParseWithLengthOpts(text, length, &end, 0);
+    size_t at = end ? (size_t)(end - text) : 0;
+    size_t rest = at;
+    while (rest < length && strchr(" \t\r\n", text[rest]) && text[rest])
+        rest++;
+    if (!document || rest != length) {
+        cJSON_Delete(document);
+        *offset = at;
+        return 0;
+    }
+    json_push(L, document);
+    cJSON_Delete(document);
+    return 1;
+}
+
+/* json.encode(value, [pretty]) -> text; raises "json" on what JSON cannot hold. */
+static int encode_lua(lua_State *L) {
+    cJSON *item = json_from_lua(L, 1, JSON_REFUSE_SECRETS);
+    char *text = lua_toboolean(L, 2) ? cJSON_Print(item) : cJSON_PrintUnformatted(item);
+    cJSON_Delete(item);
+    if (!text)
+        return luaL_error(L, "out of memory");
+    lua_pushstring(L, text);
+    cJSON_free(text);
+    return 1;
+}
+
+/* json.decode(text) -> value; raises "json" with the place where the text stops being JSON. */
+static int decode_lua(lua_State *L) {
+    size_t length, offset;
+    const char *text = luaL_checklstring(L, 1, &length);
+    if (json_parse(L, text, length, &offset))
+        return 1;
+    int shown = length - offset < 30 ? (int)(length - offset) : 30;
+    error_push(L, "json", "not JSON from byte %zu on: %.*s", offset + 1, shown, text + offset);
+    return lua_error(L);
+}
+
+/* json.array(table) -> the same table, written as [] even when empty. */
+static int array_lua(lua_State *L) {
+    if (lua_isnoneornil(L, 1)) {
+        lua_settop(L, 0);
+        lua_newtable(L);
+    }
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_getmetatable(L, ARRAY_TYPE);
+    lua_setmetatable(L, 1);
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* show(value) -> JSON text in which secrets and unknowns are masked; for the journal. */
+static int show_lua(lua_State *L) {
+    lua_settop(L, 1);
+    cJSON *item = json_from_lua(L, 1, JSON_SHOW);
+    char *text = cJSON_PrintUnformatted(item);
+    cJSON_Delete(item);
+    lua_pushstring(L, text);
+    cJSON_free(text);
+    return 1;
+}
+
+int json_open(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"encode", encode_lua}, {"decode", decode_lua}, {"array", array_lua}, {NULL, NULL}};
+    luaL_newmetatable(L, ARRAY_TYPE);
+    lua_pop(L, 1);
+    lua_newtable(L);
+    luaL_register(L, NULL, functions);
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, "null");
+    lua_createtable(L, 0, 2);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "face");
+    lua_pushcfunction(L, show_lua);
+    lua_setfield(L, -2, "show");
+    return 1;
+}

@@ -1,0 +1,88 @@
+-- Errors as playbooks make, catch and show them. The shape is runtime/error.h's.
+local native = ...
+local failure = {}
+
+--- Raises an error. `fields` may add code (default "failed"), hint, target and details of its own.
+---@param message string what failed, one sentence
+---@param fields? table
+local function fail(message, fields)
+    local err = {}
+    for key, value in pairs(fields or {}) do
+        err[key] = value
+    end
+    err.message = tostring(message)
+    err.code = err.code or "failed"
+    error(native.error.new(err), 2)
+end
+
+--- Calls fn and returns its results, or nil and the error. A cancellation is not caught.
+---@param fn function
+---@return any, table?
+local function try(fn, ...)
+    local results = { pcall(fn, ...) }
+    if results[1] then
+        return unpack(results, 2, table.maxn(results))
+    end
+    native.task.checkpoint()
+    return nil, native.error.complete(results[2])
+end
+
+local function add(lines, label, text)
+    if text == nil or text == "" then
+        return
+    end
+    local first = true
+    for line in (tostring(text) .. "\n"):gmatch "([^\n]*)\n" do
+        lines[#lines + 1] = ("  %-9s %s"):format(first and label or "", line)
+        first = false
+    end
+end
+
+--- The last lines of a long text, for what a command said before it failed.
+local function tail(text, count)
+    local lines = {}
+    for line in (text:gsub("%s+$", "") .. "\n"):gmatch "([^\n]*)\n" do
+        lines[#lines + 1] = line
+    end
+    return table.concat(lines, "\n", math.max(1, #lines - count + 1))
+end
+
+--- What a person reads of an error: message, step, target, what was said, place, causes, hint.
+---@param err table
+---@param verbose? boolean with the traceback
+---@return string
+function failure.describe(err, verbose)
+    local lines = { "error: " .. tostring(err.message) }
+    add(lines, "step", err.step)
+    add(lines, "target", err.target)
+    add(lines, "effect", err.effect)
+    if type(err.stderr) == "string" then
+        add(lines, "stderr", tail(err.stderr, 10))
+    end
+    if type(err.stdout) == "string" and not (err.stderr and err.stderr:find "%S") then
+        add(lines, "stdout", tail(err.stdout, 10))
+    end
+    if type(err.body) == "string" then
+        add(lines, "body", tail(err.body:sub(1, 1000), 10))
+    end
+    add(lines, "where", err.file and ("%s:%d"):format(err.file, err.line or 0))
+    local cause = err.cause
+    while cause do
+        add(lines, "because", tostring(cause))
+        cause = type(cause) == "table" and cause.cause or nil
+    end
+    for _, item in ipairs(err.failures or {}) do
+        add(lines, "failed", item.key .. ": " .. tostring(item.error))
+        if item.error.hint then
+            add(lines, "", "  " .. item.error.hint)
+        end
+    end
+    add(lines, "hint", err.hint)
+    if verbose then
+        add(lines, "trace", err.traceback)
+    end
+    return table.concat(lines, "\n")
+end
+
+failure.globals = { fail = fail, try = try }
+return failure

@@ -1,0 +1,125 @@
+-- The one gate: every effect of every module passes through gate.perform.
+-- Modes, the journal's effect rows, progress and the error's context are added here, once. The C halves of modules refuse
+-- to work while no effect is open (task_in_effect), so a module cannot forget it.
+local native = ...
+local gate = {
+    --- "normal", "dry-run" or "read-only"; set before the run begins.
+    mode = "normal",
+    --- How many effects of each kind have been performed.
+    performed = { read = 0, write = 0 },
+}
+
+local task, event, journal = native.task, native.event, native.journal
+local is_unknown = native.secret.is_unknown
+
+--- True when the value is an unknown or a table that holds one, at any depth.
+---@return boolean
+function gate.has_unknown(value, depth)
+    if is_unknown(value) then
+        return true
+    end
+    if type(value) ~= "table" or (depth or 0) > 8 then
+        return false
+    end
+    for _, item in pairs(value) do
+        if gate.has_unknown(item, (depth or 0) + 1) then
+            return true
+        end
+    end
+    return false
+end
+
+--- A value that only the real run will know.
+---@param label string shown as <label>
+function gate.unknown(label)
+    return native.secret.unknown("<" .. label .. ">")
+end
+
+local function refuse(effect, code, message, hint)
+    error(native.error.new {
+        code = code,
+        message = ("%s: %s"):format(message, tostring(effect.summary)),
+        hint = hint,
+        target = tostring(effect.target),
+        effect = effect.name,
+    }, 3)
+end
+
+local function plan(effect, context)
+    local detail = effect.detail
+    if type(detail) == "function" then
+        detail = detail()
+    end
+    event.emit("plan", {
+        parent = context.scope, name = effect.name, kind = "write",
+        target = effect.target, text = effect.summary, detail = detail,
+    })
+    return gate.unknown(effect.result or tostring(effect.summary))
+end
+
+local function finish(effect, context, scope, number, started, ok, ...)
+    task.effect_end()
+    context.effect_kind = nil
+    local err = not ok and native.error.complete((...)) or nil
+    local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
+    journal.effect_end(number, status)
+    event.emit("effect.end", {
+        scope = scope, parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target,
+        text = err and tostring(err) or effect.summary, status = status, seconds = native.system.monotonic() - started,
+    })
+    if ok then
+        return ...
+    end
+    err.target = err.target or tostring(effect.target)
+    err.effect = err.effect or effect.name .. " " .. tostring(effect.summary)
+    err.step = err.step or context.step
+    error(err, 0)
+end
+
+--- Performs one effect and returns what `run` returns.
+---@param effect { kind: "read"|"write", name: string, target: any, summary: any, inputs?: any, result?: string,
+---  detail?: string|function } name is "module.verb"; target is whom it reaches; summary is one line for people;
+---  inputs are searched for unknowns; result labels the unknown a dry run returns; detail is more for the plan: a diff
+---@param run function called with the remaining arguments
+---@raise "readonly" for a write in read-only mode, "step" for a write outside a step, and whatever `run` raises
+function gate.perform(effect, run, ...)
+    local context = task.context()
+    if effect.kind == "write" then
+        if gate.mode == "read-only" then
+            refuse(effect, "readonly", "this run only reads, and this writes", "remove `effects = \"read\"`, or mark a "
+                .. "command that changes nothing with read = true")
+        end
+        if not context.step then
+            refuse(effect, "step", "a write outside a step", "put it in step(\"name\", function() ... end)")
+        end
+        if context.effect_kind == "read" then
+            refuse(effect, "step", "a write inside an effect that is marked as a read", "mark the outer one as a write")
+        end
+        if gate.mode == "dry-run" then
+            return plan(effect, context)
+        end
+    elseif gate.mode == "dry-run" and (gate.has_unknown(effect.inputs) or is_unknown(effect.target)) then
+        return gate.unknown(effect.result or tostring(effect.summary))
+    end
+    if gate.has_unknown(effect.inputs) then
+        refuse(effect, "unknown", "an unknown value reached a real effect")
+    end
+    task.checkpoint()
+    local number = journal.effect_begin(context.step, effect.name, effect.kind,
+        native.secret.scrub(tostring(effect.target)), native.secret.scrub(tostring(effect.summary)))
+    local scope = event.emit("effect.begin", {
+        parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
+    })
+    gate.performed[effect.kind] = gate.performed[effect.kind] + 1
+    context.effect_kind = effect.kind
+    task.effect_begin()
+    return finish(effect, context, scope, number, native.system.monotonic(), pcall(run, ...))
+end
+
+--- True for a value that only the real run will know. In a dry run such values stand for what writes would return.
+local function unknown(value)
+    return is_unknown(value)
+end
+
+gate.globals = { unknown = unknown }
+return gate

@@ -1,0 +1,633 @@
+/* The scheduler: a run queue of coroutines, and the rules by which tasks own, wait for and cancel each other.
+ *
+ * libuv callbacks never run Lua: they mark a wait done, which queues its task; the loop below resumes queued tasks
+ * between two turns of libuv. The order of the queue is the order of completion. */
+#include "task.h"
+
+#include "error.h"
+#include "interrupt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TASK_TYPE "hostler.task"
+
+typedef enum { TASK_LIVE, TASK_CLOSING, TASK_DONE } task_state;
+
+struct task {
+    lua_State *thread;
+    task *parent, *first_child, *next_sibling, **sibling_link;
+    task *next_ready;
+    wait *waiting;
+    wait *joiner;
+    uv_timer_t *timer;
+    uint64_t deadline; /* in milliseconds of uv_hrtime; 0 is none */
+    int self_ref, thread_ref, context_ref, wait_ref;
+    int cancel_ref; /* the error that every wait of a cancelled task raises */
+    int effects;    /* how many effects it has open */
+    task_state state;
+    bool queued, started, failed, joined, shielded;
+};
+
+static struct {
+    uv_loop_t loop;
+    lua_State *lua;
+    task *ready_first, **ready_last;
+    task *root, *running;
+    bool open, interrupted;
+    int settle_ref;
+} scheduler;
+
+static uint64_t now_ms(void) {
+    return uv_hrtime() / 1000000;
+}
+
+uv_loop_t *task_loop(void) {
+    return &scheduler.loop;
+}
+
+/* ---- the run queue ---- */
+
+static void enqueue(task *t) {
+    if (t->queued || t->state == TASK_DONE)
+        return;
+    t->queued = true;
+    t->next_ready = NULL;
+    *scheduler.ready_last = t;
+    scheduler.ready_last = &t->next_ready;
+}
+
+static task *dequeue(void) {
+    task *t = scheduler.ready_first;
+    if (!t)
+        return NULL;
+    scheduler.ready_first = t->next_ready;
+    if (!scheduler.ready_first)
+        scheduler.ready_last = &scheduler.ready_first;
+    t->queued = false;
+    return t;
+}
+
+/* ---- the family tree ---- */
+
+static void adopt(task *parent, task *child) {
+    child->parent = parent;
+    child->next_sibling = parent->first_child;
+    if (child->next_sibling)
+        child->next_sibling->sibling_link = &child->next_sibling;
+    child->sibling_link = &parent->first_child;
+    parent->first_child = child;
+}
+
+static void disown(task *child) {
+    if (!child->sibling_link)
+        return;
+    *child->sibling_link = child->next_sibling;
+    if (child->next_sibling)
+        child->next_sibling->sibling_link = child->sibling_link;
+    child->sibling_link = NULL;
+}
+
+static bool has_live_children(const task *t) {
+    for (const task *child = t->first_child; child; child = child->next_sibling)
+        if (child->state != TASK_DONE)
+            return true;
+    return false;
+}
+
+/* ---- cancelling ---- */
+
+/* Pushes a copy of the cancellation: each task adds its own traceback to the error it raises. */
+static void push_cancellation(lua_State *L, const task *t) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->cancel_ref);
+    lua_getfield(L, -1, "code");
+    lua_getfield(L, -2, "message");
+    error_push(L, lua_tostring(L, -2), "%s", lua_tostring(L, -1));
+    lua_getfield(L, -4, "hint");
+    lua_setfield(L, -2, "hint");
+    lua_replace(L, -4);
+    lua_pop(L, 2);
+}
+
+/* Cancels t with the error on top of L's stack, which stays there. */
+static void cancel(lua_State *L, task *t) {
+    if (t->state == TASK_DONE || t->cancel_ref != LUA_NOREF)
+        return;
+    lua_pushvalue(L, -1);
+    t->cancel_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    if (t->state == TASK_CLOSING) {
+        for (task *child = t->first_child; child; child = child->next_sibling)
+            if (!child->shielded)
+                cancel(L, child);
+        return;
+    }
+    if (!t->started)
+        enqueue(t);
+    wait *w = t->waiting;
+    if (w && !w->done && !w->cancelled && w->cancel) {
+        w->cancelled = true;
+        w->cancel(w);
+    }
+}
+
+static void cancel_children(lua_State *L, task *t, const char *message) {
+    error_push(L, "cancelled", "%s", message);
+    for (task *child = t->first_child; child; child = child->next_sibling)
+        if (!child->shielded)
+            cancel(L, child);
+    lua_pop(L, 1);
+}
+
+static void raise_if_cancelled(lua_State *L, const task *t) {
+    if (!t || t->cancel_ref == LUA_NOREF)
+        return;
+    push_cancellation(L, t);
+    lua_error(L);
+}
+
+void task_checkpoint(lua_State *L) {
+    raise_if_cancelled(L, scheduler.running);
+}
+
+/* ---- deadlines ---- */
+
+static void free_timer(uv_handle_t *handle) {
+    free(handle);
+}
+
+static void on_deadline(uv_timer_t *timer) {
+    task *t = timer->data;
+    lua_State *L = scheduler.lua;
+    error_push(L, "timeout", "timed out");
+    cancel(L, t);
+    lua_pop(L, 1);
+}
+
+static void set_deadline(task *t, double seconds) {
+    uint64_t inherited = t->parent ? t->parent->deadline : 0;
+    t->deadline = inherited;
+    if (seconds < 0)
+        return;
+    uint64_t own = now_ms() + (uint64_t)(seconds * 1000);
+    if (inherited && inherited <= own)
+        return;
+    t->deadline = own;
+    t->timer = malloc(sizeof *t->timer);
+    if (!t->timer)
+        luaL_error(scheduler.lua, "out of memory");
+    uv_timer_init(&scheduler.loop, t->timer);
+    t->timer->data = t;
+    uv_update_time(&scheduler.loop);
+    uv_timer_start(t->timer, on_deadline, (uint64_t)(seconds * 1000), 0);
+}
+
+static void clear_deadline(task *t) {
+    if (t->timer)
+        uv_close((uv_handle_t *)t->timer, free_timer);
+    t->timer = NULL;
+}
+
+int64_t task_time_left(void) {
+    if (!scheduler.running || !scheduler.running->deadline)
+        return -1;
+    int64_t left = (int64_t)(scheduler.running->deadline - now_ms());
+    return left > 0 ? left : 0;
+}
+
+/* ---- starting and ending ---- */
+
+/* Gives the task a context table that falls back to its parent's. */
+static void make_context(lua_State *L, task *t) {
+    lua_newtable(L);
+    if (t->parent) {
+        lua_createtable(L, 0, 1);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, t->parent->context_ref);
+        lua_setfield(L, -2, "__index");
+        lua_setmetatable(L, -2);
+    }
+    t->context_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* Starts a task for the function at `function` with the arguments above it; pushes its handle. */
+static task *spawn(lua_State *L, int function, double seconds, bool shielded) {
+    int arguments = lua_gettop(L) - function;
+    task *t = lua_newuserdata(L, sizeof *t);
+    memset(t, 0, sizeof *t);
+    luaL_getmetatable(L, TASK_TYPE);
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, -1);
+    t->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    t->thread = lua_newthread(L);
+    t->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    t->cancel_ref = t->wait_ref = LUA_NOREF;
+    t->shielded = shielded;
+    if (scheduler.running)
+        adopt(scheduler.running, t);
+    make_context(L, t);
+    set_deadline(t, seconds);
+    lua_insert(L, function);
+    luaL_checkstack(t->thread, arguments + 4, "too many arguments");
+    lua_xmove(L, t->thread, arguments + 1);
+    enqueue(t);
+    return t;
+}
+
+static void task_free_references(task *t) {
+    lua_State *L = scheduler.lua;
+    luaL_unref(L, LUA_REGISTRYINDEX, t->context_ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, t->cancel_ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, t->self_ref);
+    t->cancel_ref = LUA_NOREF;
+}
+
+/* The first error among children that nobody joined becomes the parent's. */
+static void adopt_failure(task *t) {
+    for (task *child = t->first_child; child && !t->failed; child = child->next_sibling) {
+        if (!child->failed || child->joined)
+            continue;
+        lua_settop(t->thread, 0);
+        lua_pushvalue(child->thread, -1);
+        lua_xmove(child->thread, t->thread, 1);
+        t->failed = true;
+    }
+}
+
+static void release_children(task *t) {
+    while (t->first_child) {
+        task *child = t->first_child;
+        disown(child);
+        luaL_unref(scheduler.lua, LUA_REGISTRYINDEX, child->thread_ref);
+        child->thread_ref = LUA_NOREF;
+    }
+}
+
+static void end_if_childless(task *t) {
+    if (t->state != TASK_CLOSING || has_live_children(t))
+        return;
+    adopt_failure(t);
+    release_children(t);
+    clear_deadline(t);
+    t->state = TASK_DONE;
+    if (t->joiner)
+        wait_done(t->joiner);
+    task *parent = t->parent;
+    task_free_references(t);
+    if (parent)
+        end_if_childless(parent);
+}
+
+static void begin_closing(task *t, bool failed) {
+    t->failed = failed;
+    t->state = TASK_CLOSING;
+    if (failed) {
+        error_complete(t->thread);
+        cancel_children(t->thread, t, "cancelled: the task that started this one failed");
+    }
+    end_if_childless(t);
+}
+
+/* Resumes one task until it parks or ends. */
+static void resume(task *t) {
+    int arguments = 0;
+    if (!t->started) {
+        t->started = true;
+        if (t->cancel_ref != LUA_NOREF) {
+            lua_settop(t->thread, 0);
+            push_cancellation(t->thread, t);
+            begin_closing(t, true);
+            return;
+        }
+        arguments = lua_gettop(t->thread) - 1;
+    } else {
+        lua_rawgeti(t->thread, LUA_REGISTRYINDEX, t->wait_ref);
+        luaL_unref(t->thread, LUA_REGISTRYINDEX, t->wait_ref);
+        t->wait_ref = LUA_NOREF;
+        arguments = 1;
+    }
+    scheduler.running = t;
+    interrupt_watch(t->thread);
+    int status = lua_resume(t->thread, arguments);
+    interrupt_watch(NULL);
+    scheduler.running = NULL;
+    if (status != LUA_YIELD)
+        begin_closing(t, status != 0);
+}
+
+static void run_ready_tasks(void) {
+    for (task *t; (t = dequeue());)
+        resume(t);
+}
+
+bool task_run_root(lua_State *L, int arguments, int results) {
+    task *root = spawn(L, lua_gettop(L) - arguments, -1, false);
+    scheduler.root = root;
+    scheduler.interrupted = false;
+    while (root->state != TASK_DONE) {
+        run_ready_tasks();
+        if (root->state != TASK_DONE && !uv_run(&scheduler.loop, UV_RUN_ONCE) && !scheduler.ready_first)
+            break;
+    }
+    scheduler.root = NULL;
+    bool ok = root->state == TASK_DONE && !root->failed;
+    if (root->state != TASK_DONE)
+        error_push(root->thread, "internal", "every task waits and nothing is left that could wake one");
+    if (ok)
+        lua_settop(root->thread, results);
+    lua_xmove(root->thread, L, ok ? results : 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, root->thread_ref);
+    lua_remove(L, -(ok ? results : 1) - 1); /* the handle */
+    return ok;
+}
+
+void task_interrupt(const char *reason) {
+    scheduler.interrupted = true;
+    if (!scheduler.root)
+        return;
+    error_push(scheduler.lua, "cancelled", "%s", reason);
+    cancel(scheduler.lua, scheduler.root);
+    lua_pop(scheduler.lua, 1);
+}
+
+bool task_interrupted(void) {
+    return scheduler.interrupted;
+}
+
+/* From the interpreter's hook: Lua has computed for long without a wait. Expired deadlines of the task and its ancestors
+ * are applied, then the task's cancellation, if it has one, is raised. */
+void task_poll(lua_State *L) {
+    uint64_t now = now_ms();
+    for (task *t = scheduler.running; t; t = t->parent) {
+        if (!t->timer || t->deadline > now)
+            continue;
+        error_push(L, "timeout", "timed out");
+        cancel(L, t);
+        lua_pop(L, 1);
+    }
+    task_checkpoint(L);
+}
+
+/* ---- waiting ---- */
+
+void *wait_new(lua_State *L, size_t size, void (*on_cancel)(wait *), int (*finish)(lua_State *, wait *)) {
+    wait *w = lua_newuserdata(L, size);
+    memset(w, 0, size);
+    w->cancel = on_cancel;
+    w->finish = finish;
+    w->what = "";
+    return w;
+}
+
+int wait_park(lua_State *L, wait *operation) {
+    task *t = scheduler.running;
+    if (!t || t->thread != L)
+        return luaL_error(L, "this call waits, and only a task can wait");
+    t->wait_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    t->waiting = operation;
+    operation->task = t;
+    if (operation->done)
+        enqueue(t);
+    return lua_yield(L, 0);
+}
+
+void wait_done(wait *operation) {
+    if (operation->done)
+        return;
+    operation->done = true;
+    if (operation->task)
+        enqueue(operation->task);
+}
+
+/* settle(...): what a waiting function's start returned. After a park that is the wait: finish it. */
+static int settle(lua_State *L) {
+    task *t = scheduler.running;
+    wait *w = t ? t->waiting : NULL;
+    if (!w || lua_touserdata(L, 1) != w)
+        return lua_gettop(L);
+    t->waiting = NULL;
+    w->task = NULL;
+    if (w->cancelled)
+        raise_if_cancelled(L, t);
+    return w->finish(L, w);
+}
+
+static int checkpoint(lua_State *L) {
+    raise_if_cancelled(L, scheduler.running);
+    return 0;
+}
+
+/* A C function cannot run again after it yielded, so a Lua closure around it does the rest. */
+static const char register_source[] =
+    "local checkpoint, settle = ...\n"
+    "return function(start, shielded)\n"
+    "  if shielded then return function(...) return settle(start(...)) end end\n"
+    "  return function(...) checkpoint() return settle(start(...)) end\n"
+    "end\n";
+
+static void register_waiting(lua_State *L, const char *name, lua_CFunction start, bool shielded) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, scheduler.settle_ref);
+    lua_pushcfunction(L, start);
+    lua_pushboolean(L, shielded);
+    lua_call(L, 2, 1);
+    lua_setfield(L, -2, name);
+}
+
+void task_register(lua_State *L, const luaL_Reg *functions) {
+    for (; functions->name; functions++)
+        register_waiting(L, functions->name, functions->func, false);
+}
+
+bool task_in_effect(void) {
+    return scheduler.running && scheduler.running->effects > 0;
+}
+
+/* ---- the Lua side ---- */
+
+static task *check_task(lua_State *L, int index) {
+    return luaL_checkudata(L, index, TASK_TYPE);
+}
+
+/* spawn(seconds or nil, fn, ...) -> task */
+static int lua_spawn(lua_State *L) {
+    double seconds = luaL_optnumber(L, 1, -1);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    raise_if_cancelled(L, scheduler.running);
+    spawn(L, 2, seconds, false);
+    return 1;
+}
+
+/* shield(seconds, fn, ...) -> task that its parent's cancellation does not reach */
+static int lua_spawn_shielded(lua_State *L) {
+    double seconds = luaL_checknumber(L, 1);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    spawn(L, 2, seconds, true);
+    return 1;
+}
+
+typedef struct {
+    wait wait;
+    task *child;
+} join_wait;
+
+static int finish_join(lua_State *L, wait *w) {
+    task *child = ((join_wait *)w)->child;
+    child->joined = true;
+    disown(child);
+    int results = child->failed ? 1 : lua_gettop(child->thread);
+    luaL_checkstack(L, results + 2, "too many results");
+    lua_xmove(child->thread, L, results);
+    luaL_unref(L, LUA_REGISTRYINDEX, child->thread_ref);
+    child->thread_ref = LUA_NOREF;
+    return child->failed ? lua_error(L) : results;
+}
+
+static void cancel_join(wait *w) {
+    join_wait *join = (join_wait *)w;
+    lua_State *L = scheduler.lua;
+    if (join->child->shielded)
+        return;
+    push_cancellation(L, w->task);
+    cancel(L, join->child);
+    lua_pop(L, 1);
+}
+
+/* join(task) -> its results; raises its error. */
+static int lua_join(lua_State *L) {
+    task *child = check_task(L, 1);
+    if (child->parent != scheduler.running || child->joined || child->joiner)
+        return luaL_error(L, "a task is joined once, by the task that started it");
+    join_wait *join = wait_new(L, sizeof *join, cancel_join, finish_join);
+    join->child = child;
+    join->wait.what = "join";
+    child->joiner = &join->wait;
+    if (child->state == TASK_DONE)
+        join->wait.done = true;
+    lua_pushvalue(L, 1);
+    lua_createtable(L, 1, 0); /* the wait keeps the task's handle alive */
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, 1);
+    lua_setfenv(L, -2);
+    return wait_park(L, &join->wait);
+}
+
+/* cancel(task, message): the task raises "cancelled" at its wait. */
+static int lua_cancel(lua_State *L) {
+    task *t = check_task(L, 1);
+    error_push(L, "cancelled", "%s", luaL_optstring(L, 2, "cancelled"));
+    cancel(L, t);
+    return 0;
+}
+
+typedef struct {
+    wait wait;
+    uv_timer_t timer;
+} sleep_wait;
+
+static void sleep_closed(uv_handle_t *handle) {
+    wait_done(handle->data);
+}
+
+static void on_sleep_over(uv_timer_t *timer) {
+    uv_close((uv_handle_t *)timer, sleep_closed);
+}
+
+static void cancel_sleep(wait *w) {
+    uv_timer_t *timer = &((sleep_wait *)w)->timer;
+    if (!uv_is_closing((uv_handle_t *)timer))
+        uv_close((uv_handle_t *)timer, sleep_closed);
+}
+
+static int finish_nothing(lua_State *L, wait *w) {
+    (void)L, (void)w;
+    return 0;
+}
+
+/* sleep(seconds) */
+static int lua_sleep(lua_State *L) {
+    double seconds = luaL_checknumber(L, 1);
+    luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 1, "seconds from 0 up");
+    sleep_wait *s = wait_new(L, sizeof *s, cancel_sleep, finish_nothing);
+    s->wait.what = "sleep";
+    uv_timer_init(&scheduler.loop, &s->timer);
+    s->timer.data = &s->wait;
+    uv_update_time(&scheduler.loop);
+    uv_timer_start(&s->timer, on_sleep_over, (uint64_t)(seconds * 1000 + 0.5), 0);
+    return wait_park(L, &s->wait);
+}
+
+/* context() -> the running task's table of inherited values */
+static int lua_context(lua_State *L) {
+    if (!scheduler.running)
+        return luaL_error(L, "no task runs");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, scheduler.running->context_ref);
+    return 1;
+}
+
+static int lua_effect_begin(lua_State *L) {
+    if (!scheduler.running)
+        return luaL_error(L, "an effect needs a task");
+    scheduler.running->effects++;
+    return 0;
+}
+
+static int lua_effect_end(lua_State *L) {
+    (void)L;
+    scheduler.running->effects--;
+    return 0;
+}
+
+/* time_left() -> seconds to the deadline, or nil */
+static int lua_time_left(lua_State *L) {
+    int64_t left = task_time_left();
+    if (left < 0)
+        return 0;
+    lua_pushnumber(L, (double)left / 1000);
+    return 1;
+}
+
+int task_open(lua_State *L) {
+    static const luaL_Reg plain[] = {
+        {"spawn", lua_spawn},       {"spawn_shielded", lua_spawn_shielded},
+        {"cancel", lua_cancel},     {"context", lua_context},
+        {"time_left", lua_time_left}, {"effect_begin", lua_effect_begin},
+        {"effect_end", lua_effect_end}, {"checkpoint", checkpoint},
+        {NULL, NULL},
+    };
+    static const luaL_Reg waiting[] = {{"join", lua_join}, {"sleep", lua_sleep}, {NULL, NULL}};
+    memset(&scheduler, 0, sizeof scheduler);
+    scheduler.lua = L;
+    scheduler.ready_last = &scheduler.ready_first;
+    scheduler.open = uv_loop_init(&scheduler.loop) == 0;
+    luaL_newmetatable(L, TASK_TYPE);
+    lua_pop(L, 1);
+    if (luaL_loadbuffer(L, register_source, sizeof register_source - 1, "=hostler:task"))
+        lua_error(L);
+    lua_pushcfunction(L, checkpoint);
+    lua_pushcfunction(L, settle);
+    lua_call(L, 2, 1);
+    scheduler.settle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_newtable(L);
+    luaL_register(L, NULL, plain);
+    task_register(L, waiting);
+    register_waiting(L, "join_shielded", lua_join, true);
+    interrupt_open(&scheduler.loop);
+    return 1;
+}
+
+static void close_handle(uv_handle_t *handle, void *unused) {
+    (void)unused;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void task_close(void) {
+    if (!scheduler.open)
+        return;
+    interrupt_close();
+    uv_run(&scheduler.loop, UV_RUN_DEFAULT);
+    if (uv_loop_close(&scheduler.loop) == UV_EBUSY) {
+        uv_walk(&scheduler.loop, close_handle, NULL);
+        uv_run(&scheduler.loop, UV_RUN_DEFAULT);
+        uv_loop_close(&scheduler.loop);
+    }
+    scheduler.open = false;
+}

@@ -1,0 +1,6 @@
+#ifndef HOSTLER_VERSION_H
+#define HOSTLER_VERSION_H
+
+#define HOSTLER_VERSION "0.1.0"
+
+#endif
