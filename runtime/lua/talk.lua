@@ -47,7 +47,7 @@ local function ask(question, default)
     return answer ~= "" and answer or default or ""
 end
 
---- Asks yes or no; raises "declined" unless the answer is yes. With `type_this`, the person has to type that text instead.
+--- Asks yes or no; raises "declined" unless the answer is yes. With `type_this`, the person types that text instead.
 ---@param question string
 ---@param type_this? string
 local function confirm(question, type_this)
