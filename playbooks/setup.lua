@@ -1,7 +1,7 @@
 -- Sets up the instance of a new customer, from nothing to a login in their mailbox.
 --
--- Makes     a droplet from the newest meltano- snapshot, an A record, a database cluster that trusts only the droplet, two
---           1Password items; configures Meltano and Caddy on the droplet; sends one mail.
+-- Makes     a droplet from the newest meltano- snapshot, an A record, a database cluster that trusts only the droplet,
+--           two 1Password items; configures Meltano and Caddy on the droplet; sends one mail.
 -- Checks    before it makes anything: the name is free, the agent has a key, every token may write, there is room, the
 --           mail server takes mail.
 -- Again     an instance that is complete is left as it is; one that is half there is described and left alone.
