@@ -3,6 +3,11 @@
 
 #include <stddef.h>
 
+int postgres_open(lua_State *L);
+int dns_open(lua_State *L);
+
 const native_module native_modules[] = {
+    {"dns", dns_open},
+    {"postgres", postgres_open},
     {NULL, NULL},
 };
