@@ -65,6 +65,9 @@ function failure.describe(err, verbose)
     if type(err.body) == "string" then
         add(lines, "body", tail(err.body:sub(1, 1000), 10))
     end
+    if type(err.log) == "string" then
+        add(lines, "log", tail(err.log, 10))
+    end
     add(lines, "where", err.file and ("%s:%d"):format(err.file, err.line or 0))
     local cause = err.cause
     while cause do
