@@ -15,7 +15,7 @@ C_FILES    = $(wildcard runtime/*.c runtime/command/*.c modules/*.c)
 LUA_FILES  = $(sort $(wildcard runtime/lua/*.lua modules/*.lua))
 OBJECTS    = $(C_FILES:%.c=$(BUILD)/%.o) $(BUILD)/embedded.o
 
-all: $(BUILD)/hostler
+all: $(BUILD)/hostler $(BUILD)/lua-test
 
 $(BUILD)/hostler: $(OBJECTS)
 	$(CC) $(LDFLAGS) -o $@ $(OBJECTS) $(LDLIBS)
@@ -30,6 +30,10 @@ $(BUILD)/embedded.S: runtime/embed.sh $(LUA_FILES) Makefile
 
 $(BUILD)/embedded.o: $(BUILD)/embedded.S
 	$(CC) -c -o $@ $<
+
+# Runs the Lua tests: the same world without the commands.
+$(BUILD)/lua-test: $(BUILD)/tests/lua_test.o $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 clean:
 	rm -rf $(BUILD)

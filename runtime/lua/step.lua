@@ -4,7 +4,7 @@ local task, event, journal = native.task, native.event, native.journal
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
-local begun = {}
+local begun, finished = {}, {}
 
 local function check_options(name, options)
     for key, value in pairs(options) do
@@ -104,16 +104,14 @@ local function run_step(name, options, fn)
         result.step = result.step or path
         error(result, 0)
     end
+    finished[#finished + 1] = path:match "^[^/]*/(.*)$" or path
     return result
 end
 
---- Names of the steps begun so far, for the summary of a failed run.
-function step.count()
-    local count = 0
-    for _ in pairs(begun) do
-        count = count + 1
-    end
-    return count
+--- Names of the steps that have finished, oldest first, for the summary of a failed run.
+---@return string[]
+function step.finished()
+    return finished
 end
 
 step.globals = { step = run_step }
