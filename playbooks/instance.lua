@@ -201,8 +201,8 @@ function instance:wait_for_dns(address)
     end)
 end
 
---- Waits until SSH answers, and connects as root. A droplet that this run has made may introduce itself; its host key is
---- pinned from then on.
+--- Waits until SSH answers, and connects as root. A droplet that this run has made may introduce itself; its host key
+--- is pinned from then on.
 function instance:connect(address)
     local refusals = { ["ssh.connect"] = true, ["ssh.refused"] = true, ["ssh.unreachable"] = true, timeout = true }
     return wait_until("SSH on " .. self.name, { timeout = 600, interval = 2 }, function()

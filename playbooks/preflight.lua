@@ -23,7 +23,7 @@ function preflight.check_free(new, there, reason)
     fail(("%s is taken: %d of %d parts exist"):format(new.name, #existing, #existing + #missing), {
         code = "taken", target = new.name, reason = reason,
         hint = #missing == 0 and "all parts are there, but it is not complete: " .. reason
-            or "where a run of setup stopped half-way, resume that run; else choose another name, or delete these first",
+            or "where a run of setup stopped half-way, resume that run; else choose another name, or delete these",
     })
 end
 
@@ -66,8 +66,8 @@ local function a_team_has_room(new)
             names[#names + 1] = team.name
         end
         fail("every database team is marked as full: " .. table.concat(names, ", "), {
-            code = "full", hint = "make a new team and add its token to DO_DATABASE_API_TOKENS; or, where a team has room "
-                .. "again, take the mark out of its name",
+            code = "full", hint = "make a new team and add its token to DO_DATABASE_API_TOKENS; or, "
+                .. "where a team has room again, take the mark out of its name",
         })
     end
 end
