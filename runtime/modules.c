@@ -3,6 +3,11 @@
 
 #include <stddef.h>
 
+int http_open(lua_State *L);
+int http_server_open(lua_State *L);
+
 const native_module native_modules[] = {
+    {"http", http_open},
+    {"http_server", http_server_open},
     {NULL, NULL},
 };
