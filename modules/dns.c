@@ -400,9 +400,9 @@ static const char *check_name(lua_State *L, int index) {
 }
 
 /* servers: "192.0.2.1,192.0.2.2:5353,[2001:db8::1]:53", or nil for the system's. */
-static void open_channel(lua_State *L, lookup *l, const char *servers, bool tcp) {
+static void open_channel(lua_State *L, lookup *l, const char *servers, int flags) {
     struct ares_options options = {
-        .flags = tcp ? ARES_FLAG_USEVC : 0,
+        .flags = flags,
         .timeout = MILLISECONDS_A_TRY,
         .tries = TRIES,
         .sock_state_cb = on_socket_state,
@@ -415,12 +415,11 @@ static void open_channel(lua_State *L, lookup *l, const char *servers, bool tcp)
     if (!servers || ares_set_servers_ports_csv(l->channel, servers) == ARES_SUCCESS)
         return;
     ares_destroy(l->channel);
-    error_push(L, "usage", "a nameserver is an address, perhaps with a port: '%s' is not", servers);
-    error_set(L, "hint", "\"192.0.2.53\", \"192.0.2.53:5353\" or \"[2001:db8::53]:53\"");
-    lua_error(L);
+    error_raise(L, "usage", "these are not nameservers: '%s'", servers);
 }
 
-/* lookup(name, type, servers or nil, seconds, tcp) -> records, or an empty table and "nxdomain" or "nodata". Waits. */
+/* lookup(name, type, servers or nil, seconds, tcp, first answer) -> records, or an empty table and "nxdomain" or
+ * "nodata". Waits. With `first answer` a server that fails or refuses ends it, else the next server is asked. */
 static int lookup_lua(lua_State *L) {
     const char *name = check_name(L, 1);
     int type = check_type(L, 2);
@@ -434,7 +433,8 @@ static int lookup_lua(lua_State *L) {
     lua_setmetatable(L, -2);
     l->wait.what = "DNS";
     l->type = type;
-    open_channel(L, l, servers, lua_toboolean(L, 5));
+    bool tcp = lua_toboolean(L, 5), first_answer = lua_toboolean(L, 6);
+    open_channel(L, l, servers, (tcp ? ARES_FLAG_USEVC : 0) | (first_answer ? ARES_FLAG_NOCHECKRESP : 0));
     uv_timer_init(task_loop(), &l->timer);
     l->timer.data = l;
     l->open = 1;

@@ -176,9 +176,9 @@ static void push_bytea(lua_State *L, const char *text) {
 
 /* An integer that a double cannot hold stays text, so that no digit is lost. */
 static void push_integer(lua_State *L, const char *text, size_t length) {
-    double number = strtod(text, NULL);
-    if (fabs(number) <= LARGEST_EXACT)
-        lua_pushnumber(L, number);
+    long long number = strtoll(text, NULL, 10);
+    if (number <= (long long)LARGEST_EXACT && number >= -(long long)LARGEST_EXACT)
+        lua_pushnumber(L, (double)number);
     else
         lua_pushlstring(L, text, length);
 }
