@@ -85,7 +85,8 @@ static const char *push_json(lua_State *L, int index) {
 
 static const char *check_text(lua_State *L, int index, int number) {
     if (!lua_isstring(L, index) && !secret_is(L, index))
-        error_raise(L, "usage", "parameter $%d is a %s, which has no SQL form", number, luaL_typename(L, index));
+        error_raise(L, "usage", "parameter $%d is a %s, which has no SQL form", number,
+                    luaL_typename(L, index));
     size_t length;
     const char *text = secret_tolstring(L, index, &length);
     if (strlen(text) == length)
@@ -96,7 +97,8 @@ static const char *check_text(lua_State *L, int index, int number) {
     return NULL;
 }
 
-/* The text of parameter `number` at this index, NULL for SQL's NULL; leaves at most one value on the stack. */
+/* The text of parameter `number` at this index, NULL for SQL's NULL; leaves at most one value on the stack.
+ */
 static const char *text_of(lua_State *L, int index, int number) {
     switch (lua_type(L, index)) {
     case LUA_TNIL:
