@@ -6,10 +6,12 @@
 int dns_open(lua_State *L);
 int postgres_open(lua_State *L);
 int sh_open(lua_State *L);
+int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
     {"dns", dns_open},
     {"postgres", postgres_open},
     {"sh", sh_open},
+    {"ssh", ssh_open},
     {NULL, NULL},
 };
