@@ -67,23 +67,8 @@ function failure.describe(err, verbose)
     add(lines, "step", err.step)
     add(lines, "target", err.target)
     add(lines, "effect", err.effect)
-<<<<<<< HEAD
     local words, source = said(err, 10)
     add(lines, source, words)
-=======
-    if type(err.stderr) == "string" then
-        add(lines, "stderr", tail(err.stderr, 10))
-    end
-    if type(err.stdout) == "string" and not (err.stderr and err.stderr:find "%S") then
-        add(lines, "stdout", tail(err.stdout, 10))
-    end
-    if type(err.body) == "string" then
-        add(lines, "body", tail(err.body:sub(1, 1000), 10))
-    end
-    if type(err.log) == "string" then
-        add(lines, "log", tail(err.log, 10))
-    end
->>>>>>> services
     add(lines, "where", err.file and ("%s:%d"):format(err.file, err.line or 0))
     local cause = err.cause
     while cause do
