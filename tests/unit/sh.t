@@ -8,7 +8,9 @@ local function alive(pid)
 end
 
 local function wait_gone(pid)
-    return pcall(wait_until, "the end of " .. pid, { timeout = 10, interval = 0.05 }, function() return not alive(pid) end)
+    return try(wait_until, "the end of " .. pid, { timeout = 10, interval = 0.05 }, function()
+        return not alive(pid)
+    end)
 end
 
 -- results
