@@ -30,8 +30,9 @@ static void add(lua_State *L, const char *name, lua_CFunction open) {
 
 static int build_world(lua_State *L) {
     journal *j = lua_touserdata(L, 1);
-    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     luaL_openlibs(L);
+    /* Compiled traces ignore hooks, and opening the jit library turns the compiler on: this comes after. */
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     lua_newtable(L);
     add(L, "task", task_open);
     add(L, "error", error_open);

@@ -584,13 +584,19 @@ static int lua_time_left(lua_State *L) {
     return 1;
 }
 
+/* interrupted() -> true after a Ctrl-C */
+static int lua_interrupted(lua_State *L) {
+    lua_pushboolean(L, scheduler.interrupted);
+    return 1;
+}
+
 int task_open(lua_State *L) {
     static const luaL_Reg plain[] = {
         {"spawn", lua_spawn},       {"spawn_shielded", lua_spawn_shielded},
         {"cancel", lua_cancel},     {"context", lua_context},
         {"time_left", lua_time_left}, {"effect_begin", lua_effect_begin},
         {"effect_end", lua_effect_end}, {"checkpoint", checkpoint},
-        {NULL, NULL},
+        {"interrupted", lua_interrupted}, {NULL, NULL},
     };
     static const luaL_Reg waiting[] = {{"join", lua_join}, {"sleep", lua_sleep}, {NULL, NULL}};
     memset(&scheduler, 0, sizeof scheduler);

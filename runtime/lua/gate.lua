@@ -1,6 +1,6 @@
 -- The one gate: every effect of every module passes through gate.perform.
--- Modes, the journal's effect rows, progress and the error's context are added here, once. The C halves of modules refuse
--- to work while no effect is open (task_in_effect), so a module cannot forget it.
+-- Modes, the journal's effect rows, progress and the error's context are added here, once. The C halves of modules
+-- refuse to work while no effect is open (task_in_effect), so a module cannot forget it.
 local native = ...
 local gate = {
     --- "normal", "dry-run" or "read-only"; set before the run begins.
@@ -33,6 +33,16 @@ end
 ---@param label string shown as <label>
 function gate.unknown(label)
     return native.secret.unknown("<" .. label .. ">")
+end
+
+--- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
+---@param value string|userdata
+---@param fn fun(text: string): string must neither keep nor show the text
+function gate.derive(value, fn)
+    if is_unknown(value) then
+        return value
+    end
+    return native.secret.derive(value, fn)
 end
 
 local function refuse(effect, code, message, hint)
@@ -105,7 +115,7 @@ function gate.perform(effect, run, ...)
         refuse(effect, "unknown", "an unknown value reached a real effect")
     end
     task.checkpoint()
-    local number = journal.effect_begin(context.step, effect.name, effect.kind,
+    local number = journal.effect_begin(context.step or nil, effect.name, effect.kind,
         native.secret.scrub(tostring(effect.target)), native.secret.scrub(tostring(effect.summary)))
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,

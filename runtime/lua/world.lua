@@ -9,7 +9,7 @@ local function import(name)
     if loaded[name] == nil then
         local file = "runtime/lua/" .. name .. ".lua"
         local source = assert(native.system.embedded(file), "no embedded file " .. file)
-        loaded[name] = assert(loadstring(source, "=hostler:" .. file))(native, import)
+        loaded[name] = assert(native.system.load_text(source, "=hostler:" .. file))(native, import)
     end
     return loaded[name]
 end

@@ -1,0 +1,181 @@
+-- Where playbooks and modules are found, and how they are loaded.
+local native, import = ...
+local library = {}
+
+local system = native.system
+local suggest, manifest = import "suggest", import "manifest"
+
+local cache, loading = {}, {}
+
+local function home()
+    return system.env "HOME" or "/root"
+end
+
+--- The installed playbooks: beside the binary in a checkout, else under its prefix.
+local function installed()
+    local binary = system.real_path "/proc/self/exe" or ""
+    local prefix = binary:match "^(.*)/[^/]+/[^/]+$" or ""
+    for _, candidate in ipairs { prefix .. "/playbooks", prefix .. "/share/hostler/playbooks" } do
+        if system.kind(candidate) == "directory" then
+            return candidate
+        end
+    end
+end
+
+--- The folders searched, first wins; each once, whatever its spelling.
+---@return string[]
+function library.folders()
+    local candidates = { "./playbooks" }
+    for folder in (system.env "HOSTLER_PATH" or ""):gmatch "[^:]+" do
+        candidates[#candidates + 1] = folder
+    end
+    candidates[#candidates + 1] = (system.env "XDG_CONFIG_HOME" or home() .. "/.config") .. "/hostler/playbooks"
+    candidates[#candidates + 1] = "/etc/hostler/playbooks"
+    candidates[#candidates + 1] = installed()
+    local folders, seen = {}, {}
+    for _, folder in ipairs(candidates) do
+        local real = system.kind(folder) == "directory" and system.real_path(folder)
+        if real and not seen[real] then
+            seen[real] = true
+            folders[#folders + 1] = folder
+        end
+    end
+    return folders
+end
+
+local function load_file(path)
+    local source, reason = system.read_file(path)
+    if not source then
+        error(native.error.new { code = "load", message = ("cannot read %s: %s"):format(path, reason) }, 0)
+    end
+    local chunk, message = system.load_text(source:gsub("^#[^\n]*", ""), "@" .. path)
+    if not chunk then
+        local line, text = message:match ":(%d+): (.*)$"
+        error(native.error.new {
+            code = "syntax", message = text or message, file = path, line = tonumber(line),
+        }, 0)
+    end
+    return chunk
+end
+
+local function find_in_folders(file)
+    for _, folder in ipairs(library.beside and { library.beside, unpack(library.folders()) } or library.folders()) do
+        local path = folder .. "/" .. file
+        if system.kind(path) == "file" then
+            return path
+        end
+    end
+end
+
+local function load_module(name)
+    local embedded = system.embedded("modules/" .. name .. ".lua")
+    if embedded then
+        local chunk = assert(system.load_text(embedded, "=hostler:modules/" .. name .. ".lua"))
+        return chunk(system.module_natives(name), import "gate", import)
+    end
+    local path = find_in_folders(name:gsub("%.", "/") .. ".lua")
+    if not path then
+        error(native.error.new {
+            code = "load", message = ("there is no module '%s'"):format(name),
+            hint = "hostler's own modules come first, then NAME.lua beside the playbooks: "
+                .. table.concat(library.folders(), ", "),
+        }, 3)
+    end
+    return load_file(path)()
+end
+
+--- Loads a module once: one of hostler's own, or NAME.lua beside the playbooks ("a.b" is a/b.lua).
+---@param name string
+local function require(name)
+    if type(name) ~= "string" or not name:match "^[%w_.-]+$" or name:find("..", 1, true) then
+        error(native.error.new { code = "load", message = "require takes a module's name, not a path" }, 2)
+    end
+    if cache[name] == nil then
+        if loading[name] then
+            error(native.error.new { code = "load", message = ("the modules '%s' require each other"):format(name) }, 2)
+        end
+        loading[name] = true
+        local ok, value = pcall(load_module, name)
+        loading[name] = nil
+        if not ok then
+            error(value, 0)
+        end
+        cache[name] = value == nil and true or value
+    end
+    return cache[name]
+end
+
+--- Every playbook name with the files that carry it, the one that counts first.
+---@return { name: string, paths: string[] }[]
+function library.playbooks()
+    local by_name, names = {}, {}
+    for _, folder in ipairs(library.folders()) do
+        for _, file in ipairs(system.list_files(folder) or {}) do
+            local name = file:match "^([%w_-]+)%.lua$"
+            if name then
+                if not by_name[name] then
+                    by_name[name] = {}
+                    names[#names + 1] = name
+                end
+                table.insert(by_name[name], folder .. "/" .. file)
+            end
+        end
+    end
+    table.sort(names)
+    local found = {}
+    for index, name in ipairs(names) do
+        found[index] = { name = name, paths = by_name[name] }
+    end
+    return found
+end
+
+--- The file of a playbook given by name, or by path (with a slash or ending in .lua).
+---@return string path
+---@raise "usage" with the nearest name
+function library.find(name)
+    if name:find "/" or name:match "%.lua$" then
+        if system.kind(name) ~= "file" then
+            error(native.error.new { code = "usage", message = ("there is no file %s"):format(name) }, 0)
+        end
+        return name
+    end
+    local names = {}
+    for _, entry in ipairs(library.playbooks()) do
+        if entry.name == name then
+            return entry.paths[1]
+        end
+        names[#names + 1] = entry.name
+    end
+    local near = suggest.nearest(name, names)
+    error(native.error.new {
+        code = "usage", message = ("there is no playbook '%s'"):format(name),
+        hint = near and ("did you mean '%s'?"):format(near) or "`hostler list` shows what there is",
+    }, 0)
+end
+
+--- Loads and checks a playbook file.
+---@return table playbook, string name
+---@raise "syntax", "manifest", "load"
+function library.load(path)
+    library.beside = path:match "^(.*)/[^/]+$" or "."
+    local ok, value = xpcall(load_file(path), native.error.complete)
+    if not ok then
+        error(value, 0)
+    end
+    if not manifest.is(value) then
+        error(native.error.new {
+            code = "manifest", message = "the file does not return a playbook", file = path, line = 1,
+            hint = "end it with: return playbook { summary = ..., run = function(p) ... end }",
+        }, 0)
+    end
+    return value, path:match "([^/]+)%.lua$" or path
+end
+
+--- Runs a file that is no playbook; its folder comes first for `require`.
+function library.run_file(path, ...)
+    library.beside = path:match "^(.*)/[^/]+$" or "."
+    return load_file(path)(...)
+end
+
+library.globals = { require = require }
+return library

@@ -1,0 +1,107 @@
+-- A playbook is its own manifest: the table given to playbook{} is checked before anything runs.
+local native, import = ...
+local manifest = {}
+
+local suggest = import "suggest"
+
+local FIELDS = {
+    summary = "string", handbook = "string", description = "string", params = "table", effects = "string",
+    run = "function",
+}
+
+--- Options of `hostler run` itself: no parameter of a playbook may be called like one.
+manifest.run_options = {
+    { kind = "flag", name = "dry-run", field = "dry_run", short = "n", default = false,
+        help = "show what would be done, without doing it" },
+    { kind = "flag", name = "yes", field = "yes", short = "y", default = false, help = "answer yes to questions" },
+    { kind = "flag", name = "json", field = "json", default = false, help = "print events as JSON, one a line" },
+    { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false, help = "show every effect" },
+    { kind = "flag", name = "help", field = "help", short = "h", default = false, help = "explain the playbook" },
+}
+
+local PlaybookMeta = {}
+
+--- The line of the source that a field stands on, or that of the playbook{} call.
+local function line_of(place, field)
+    local source = native.system.read_file(place.file) or ""
+    local number = 0
+    for line in (source .. "\n"):gmatch "([^\n]*)\n" do
+        number = number + 1
+        if field and line:match("^%s*" .. field:gsub("%W", "%%%0") .. "%s*=") then
+            return number
+        end
+    end
+    return place.line
+end
+
+local function wrong(place, field, message, hint)
+    error(native.error.new {
+        code = "manifest", message = message, hint = hint, file = place.file, line = line_of(place, field),
+    }, 0)
+end
+
+local function check_fields(fields, place)
+    local names = {}
+    for name in pairs(FIELDS) do
+        names[#names + 1] = name
+    end
+    for name, value in pairs(fields) do
+        if not FIELDS[name] then
+            local near = suggest.nearest(tostring(name), names)
+            wrong(place, tostring(name), ("a playbook has no field '%s'"):format(tostring(name)),
+                near and ("did you mean '%s'?"):format(near))
+        elseif type(value) ~= FIELDS[name] then
+            wrong(place, name, ("the field '%s' must be a %s, not a %s"):format(name, FIELDS[name], type(value)))
+        end
+    end
+    for _, name in ipairs { "summary", "run" } do
+        if fields[name] == nil then
+            wrong(place, nil, ("the playbook lacks '%s'"):format(name))
+        end
+    end
+    if fields.effects and fields.effects ~= "read" and fields.effects ~= "write" then
+        wrong(place, "effects", "the field 'effects' is \"read\" or \"write\"")
+    end
+end
+
+local function check_params(specs, place)
+    local taken, list_seen = {}, nil
+    for _, option in ipairs(manifest.run_options) do
+        taken[option.name] = "an option of `hostler run`"
+    end
+    for index, spec in ipairs(specs) do
+        if type(spec) ~= "table" or not spec.kind then
+            wrong(place, "params", ("parameter %d is not made by arg, list, opt or flag"):format(index))
+        elseif taken[spec.name] then
+            wrong(place, "params", ("the parameter '%s' has the name of %s"):format(spec.name, taken[spec.name]))
+        elseif list_seen and (spec.kind == "arg" or spec.kind == "list") then
+            wrong(place, "params", ("'%s' comes after the list '%s', which takes every argument left"):format(spec.name,
+                list_seen))
+        end
+        taken[spec.name] = "another parameter"
+        list_seen = list_seen or (spec.kind == "list" and spec.name)
+    end
+end
+
+--- Declares a playbook; the file returns it.
+---@param fields { summary: string, handbook?: string, description?: string, params?: table[], effects?: "read"|"write",
+---  run: fun(p: table) }
+local function playbook(fields)
+    local source, line = native.system.caller(2)
+    local place = { file = (source or "?"):gsub("^[@=]", ""), line = line or 0 }
+    if type(fields) ~= "table" then
+        wrong(place, nil, "playbook takes a table: playbook { summary = ..., run = function(p) ... end }")
+    end
+    check_fields(fields, place)
+    fields.params = fields.params or {}
+    check_params(fields.params, place)
+    return setmetatable(fields, PlaybookMeta)
+end
+
+--- True for what playbook{} returned.
+function manifest.is(value)
+    return getmetatable(value) == PlaybookMeta
+end
+
+manifest.globals = { playbook = playbook }
+return manifest

@@ -1,0 +1,21 @@
+-- Runs a plain Lua file in the world, as one step in which writes are allowed.
+local native, import = ...
+local script = {}
+
+local library, failure = import "library", import "failure"
+
+---@param argv string[] the file and its arguments
+---@return integer exit status: 0, or 1 after printing the error
+function script.main(argv)
+    local context = native.task.context()
+    context.path, context.step = argv[1], argv[1]
+    native.journal.run_begin(argv[1], "{}")
+    native.event.report("plain", -1)
+    local ok, err = xpcall(function() return library.run_file(argv[1], unpack(argv, 2)) end, native.error.complete)
+    if not ok then
+        native.system.write_error(failure.describe(err, true) .. "\n")
+    end
+    return ok and (type(err) == "number" and err or 0) or 1
+end
+
+return script

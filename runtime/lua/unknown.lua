@@ -1,0 +1,28 @@
+-- A word that is no command: the nearest command or playbook that may have been meant.
+local native, import = ...
+local unknown = {}
+
+local COMMANDS = { "run", "list", "show", "version", "help" }
+
+---@param argv string[]
+---@return integer exit status
+function unknown.main(argv)
+    local word = argv[1] or ""
+    local suggest, library = import "suggest", import "library"
+    local lines = { ("hostler: there is no command '%s'"):format(word) }
+    local near = suggest.nearest(word, COMMANDS)
+    local playbooks = {}
+    for _, entry in ipairs(library.playbooks()) do
+        playbooks[#playbooks + 1] = entry.name
+        if entry.name == word then
+            near = "run " .. word
+        end
+    end
+    local book = not near and suggest.nearest(word, playbooks)
+    lines[#lines + 1] = near and ("did you mean `hostler %s`?"):format(near)
+        or book and ("did you mean `hostler run %s`?"):format(book) or "`hostler help` shows the commands"
+    native.system.write_error(table.concat(lines, "\n") .. "\n")
+    return 2
+end
+
+return unknown
