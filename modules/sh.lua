@@ -77,8 +77,8 @@ end
 --- It counts as a write unless `read = true`. It runs in a session of its own, without a terminal; when the playbook is
 --- cancelled, it and all it started get SIGTERM, and SIGKILL two seconds later. It inherits hostler's environment.
 ---@param argv (string|number)[] the program and its arguments; a secret among them raises, for `ps` would show it
----@param options? { read?: boolean, stdin?: string|secret, env?: table<string, string|number|secret|false>, cwd?: string,
----  timeout?: number, limit?: integer, check?: boolean } read: it changes nothing; stdin: what it reads;
+---@param options? { read?: boolean, stdin?: string|secret, env?: table<string, string|number|secret|false>,
+---  cwd?: string, timeout?: number, limit?: integer, check?: boolean } read: it changes nothing; stdin: what it reads;
 ---  env: variables to add, false leaves one out (a secret here can be read by the same user and root in /proc);
 ---  cwd: the directory to run in; timeout: seconds; limit: most bytes of either output (16 MiB);
 ---  check: raise unless its exit status is 0 (true)

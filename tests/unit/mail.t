@@ -20,7 +20,7 @@ my $pid = open(my $output, "-|", "/usr/bin/python3", $server, $directory) or BAI
 my $ports = <$output> // BAIL_OUT("$server did not start");
 chomp $ports;
 
-system("build/lua-test", "tests/unit/mail/cases.lua", $directory, $ports);
+system(($ENV{HOSTLER_BUILD} // "build") . "/lua-test", "tests/unit/mail/cases.lua", $directory, $ports);
 my $status = $?;
 kill "TERM", $pid;
 close $output;

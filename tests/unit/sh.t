@@ -76,8 +76,9 @@ tap.raises("usage", function() sh.run { "echo", "a\0b" } end, "and a NUL in an a
 
 -- stopping
 local started = now()
-local slow = tap.raises("timeout", function() sh.run({ "sh", "-c", "echo $$; sleep 100 & wait" }, { timeout = 0.3 }) end,
-    "a time limit")
+local slow = tap.raises("timeout", function()
+    sh.run({ "sh", "-c", "echo $$; sleep 100 & wait" }, { timeout = 0.3 })
+end, "a time limit")
 tap.ok(now() - started < 1.8, "SIGTERM is enough for most")
 tap.ok(wait_gone(slow.stdout:match "%d+"), "what it started is gone too")
 started = now()
