@@ -4,11 +4,15 @@
 #include <stddef.h>
 
 int dns_open(lua_State *L);
+int http_open(lua_State *L);
+int http_server_open(lua_State *L);
 int postgres_open(lua_State *L);
 int sh_open(lua_State *L);
 
 const native_module native_modules[] = {
     {"dns", dns_open},
+    {"http", http_open},
+    {"http_server", http_server_open},
     {"postgres", postgres_open},
     {"sh", sh_open},
     {NULL, NULL},
