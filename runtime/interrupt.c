@@ -13,6 +13,7 @@
 
 #define TICK_MICROSECONDS 50000
 #define SECOND_SIGNAL_WITHIN 2 /* seconds */
+#define GRACE_INSTRUCTIONS 1000000 /* some 10 ms */
 #define ABORT_FUNCTIONS 4
 #define OWN_CODE "=hostler:" /* how the chunks that are embedded in the binary are named */
 
@@ -70,6 +71,10 @@ static void hook(lua_State *L, lua_Debug *frame) {
     bool own_code = lua_getinfo(L, "S", frame) && strncmp(frame->source, OWN_CODE, sizeof OWN_CODE - 1) == 0;
     if (task_poll(L, own_code))
         lua_sethook(L, hook, LUA_MASKCOUNT, 1);
+}
+
+void interrupt_again(lua_State *L) {
+    lua_sethook(L, hook, LUA_MASKCOUNT, GRACE_INSTRUCTIONS);
 }
 
 static void on_tick(int number) {

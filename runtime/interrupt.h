@@ -19,6 +19,9 @@ void interrupt_watch(lua_State *thread);
 /* Hands a signal that has come on to the root task; otherwise this happens in the loop and in the hook. */
 void interrupt_deliver(void);
 
+/* Sets the hook for a little later, without waiting for a tick: the task may catch what it now raises. */
+void interrupt_again(lua_State *L);
+
 /* Called from the hook, inside the running task; task.c. True when there is something to raise once code that is not
  * hostler's own runs. */
 bool task_poll(lua_State *L, bool own_code);

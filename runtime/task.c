@@ -390,8 +390,9 @@ bool task_poll(lua_State *L, bool own_code) {
     for (task *t = scheduler.running; t; t = t->parent)
         if (t->timer && t->deadline <= now)
             expire(L, t);
-    if (own_code)
+    if (own_code || !is_cancelled(scheduler.running))
         return is_cancelled(scheduler.running);
+    interrupt_again(L);
     stop_if_cancelled(L, scheduler.running);
     return false;
 }
@@ -456,6 +457,7 @@ static int settle_cancelled_join(lua_State *L, task *t, task *child) {
     bool same = lua_equal(L, -1, -2);
     lua_pop(L, 2);
     t->raised++;
+    child->joined = true;
     if (!same)
         lua_setfield(L, -2, "cause");
     return lua_error(L);
