@@ -161,7 +161,13 @@ end
 ---@raise "syntax", "manifest", "load"
 function library.load(path)
     library.beside = path:match "^(.*)/[^/]+$" or "."
-    local ok, value = xpcall(load_file(path), native.error.complete)
+    local context = native.task.context()
+    context.loading = true -- the gate is closed: `hostler list` loads them all
+    local ok, value = xpcall(load_file, native.error.complete, path)
+    if ok then
+        ok, value = xpcall(value, native.error.complete)
+    end
+    context.loading = nil
     if not ok then
         error(value, 0)
     end

@@ -138,7 +138,9 @@ function run.main(argv)
         return print_usage(native.error.complete(book))
     end
     for _, word in ipairs(rest) do
-        if word == "--help" or word == "-h" then
+        if word == "--" then
+            break
+        elseif word == "--help" or word == "-h" then
             return import "show".main { name }
         end
     end

@@ -56,7 +56,7 @@ local function refuse(_, name)
     local known = rawget(_G, name) ~= nil
     error(native.error.new {
         code = "lua",
-        message = (known and "'%s' is one of hostler's own names" or "'%s' would become a global"):format(tostring(name)),
+        message = (known and "'%s' is hostler's own name" or "'%s' would become a global"):format(tostring(name)),
         hint = known and "give yours another name, and declare it with `local`" or "declare it with `local`",
     }, 2)
 end
