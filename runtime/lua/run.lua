@@ -6,9 +6,7 @@ local library, manifest, params = import "library", import "manifest", import "p
 local gate, failure, talk, step = import "gate", import "failure", import "talk", import "step"
 local event, system = native.event, native.system
 
--- Exit statuses before a run has begun, and after.
-local EXIT_BEFORE = { usage = 2, manifest = 2, syntax = 2, load = 2 }
-local EXIT_AFTER = { parked = 3, locked = 4 }
+local EXIT = { parked = 3, locked = 4 }
 local EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 --- The playbook's name is the first word that is not an option; what is left is its command line.
@@ -63,7 +61,7 @@ local function report_failure(err, name, argv, verbose)
 end
 
 local function status_of(err)
-    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_AFTER[err.code] or EXIT_FAILED
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT[err.code] or EXIT_FAILED
 end
 
 --- Runs the playbook as a task of its own, so that this one lives to record how it ended.
@@ -117,7 +115,7 @@ local function print_usage(err, book, name)
         end
     end
     system.write_error(table.concat(lines, "\n") .. "\n")
-    return EXIT_BEFORE[err.code] or EXIT_FAILED
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
 end
 
 --- argv without "run". Returns the exit status.
