@@ -9,6 +9,7 @@ int http_server_open(lua_State *L);
 int mail_open(lua_State *L);
 int postgres_open(lua_State *L);
 int sh_open(lua_State *L);
+int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
     {"dns", dns_open},
@@ -17,5 +18,6 @@ const native_module native_modules[] = {
     {"mail", mail_open},
     {"postgres", postgres_open},
     {"sh", sh_open},
+    {"ssh", ssh_open},
     {NULL, NULL},
 };
