@@ -46,7 +46,7 @@ sub see {
 
 sub terminal {
     my ($columns, $rows, $command) = @_;
-    @tmux = ('tmux', '-L', "hostler-report-$$-" . ++$terminals, '-f', '/dev/null', '-u');
+    @tmux = ('tmux', '-S', "$folder/tmux" . ++$terminals, '-f', '/dev/null', '-u');
     tmux('new-session', '-d', '-x', $columns, '-y', $rows, "$command; echo status=\$?; exec sleep 1000");
 }
 
