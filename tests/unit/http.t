@@ -327,7 +327,7 @@ shown = http.probe_tls("good.test", { port = expired.port, address = "127.0.0.1"
 tap.ok(not shown.verified, "an expired one is an answer")
 tap.like(shown.problem, "expired", "with the problem")
 shown = http.probe_tls("bad.test", { port = good.port, address = "127.0.0.1", ca_file = ca })
-tap.ok(not shown.verified and shown.problem:find "names", "so is one for another name")
+tap.ok(not shown.verified and shown.problem:find "hostname", "so is one for another name")
 shown = http.probe_tls("good.test", { port = good.port, address = "127.0.0.1" })
 tap.ok(not shown.verified, "and one of an unknown authority")
 tap.raises("http.tls", function() http.probe_tls("127.0.0.1", { port = plain.port }) end, "but no TLS at all raises")
