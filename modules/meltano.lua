@@ -114,7 +114,7 @@ function Meltano:version()
     end
     return meltano.parse_version(result.stdout .. result.stderr)
         or fail("'meltano --version' says no version: " .. result.stdout:sub(1, 200), {
-            code = "meltano.version", target = self.host.name,
+            code = "meltano.version", target = tostring(self.host.target),
         })
 end
 
@@ -146,8 +146,8 @@ end
 ---@raise "usage", "ssh.exit"
 function Meltano:add_user(name, password, options)
     options = options or {}
-    if not unknown(name) and not (type(name) == "string" and name:find "^[%w@._+-]+$") then
-        fail(("'%s' cannot name a user: letters, digits and @ . _ + -"):format(tostring(name)), { code = "usage" })
+    if not unknown(name) and not (type(name) == "string" and name:find "^%w[%w@._+-]*$") then
+        fail(("'%s' cannot name a user: letters, digits and @ . _ + - in it"):format(tostring(name)), { code = "usage" })
     elseif not secret.is(password) and not unknown(password) then
         fail("a password has to be a secret", { code = "usage", hint = "secret.random(20), or secret.wrap(text)" })
     end
@@ -177,18 +177,18 @@ else
 fi]]
 
 local function find_wrong_owners(self, script, action, options)
-    local argv = { "sh", "-c", script, "sh", meltano.PROJECT, meltano.USER, meltano.FTP_USER }
+    options.args, options.timeout = { meltano.PROJECT, meltano.USER, meltano.FTP_USER }, COMMAND_SECONDS
     for _, word in ipairs(action) do
-        argv[#argv + 1] = word
+        options.args[#options.args + 1] = word
     end
-    return self.host:run(argv, options)
+    return self.host:sh(script, options)
 end
 
 --- The files under the project that do not belong to the service user, at most 100: an upgrade run as root leaves such.
 ---@return { path: string, owner: string }[]
 function Meltano:wrong_owners()
     local result = find_wrong_owners(self, FIND_WRONG_OWNERS .. (" | head -z -n %d"):format(WRONG_OWNERS_SHOWN),
-        { "-printf", "%u\\t%p\\0" }, { read = true, timeout = COMMAND_SECONDS })
+        { "-printf", "%u\\t%p\\0" }, { read = true, summary = "look for files of other users" })
     if unknown(result) then
         return result
     end
@@ -210,7 +210,7 @@ function Meltano:check_owners()
         #files)
     fail(("the project has %s that %s does not own: %s belongs to %s"):format(count, meltano.USER, files[1].path,
         files[1].owner), {
-        code = "meltano.owner", target = self.host.name, files = files,
+        code = "meltano.owner", target = tostring(self.host.target), files = files,
         hint = "give them back to " .. meltano.USER .. ": app:mend_owners()",
     })
 end
@@ -219,7 +219,7 @@ end
 function Meltano:mend_owners()
     local owner = meltano.USER .. ":" .. meltano.USER
     find_wrong_owners(self, FIND_WRONG_OWNERS, { "-exec", "chown", "-h", owner, "{}", "+" },
-        { timeout = COMMAND_SECONDS })
+        { summary = ("give all files of the project to %s"):format(owner) })
 end
 
 --- The feature flags in .env.
@@ -361,7 +361,7 @@ print(json.dumps(answer))
 function Meltano:database()
     local python = meltano.VIRTUALENV .. "/bin/python"
     local result = self.service:run({ python, "-I", "-c", DATABASE, environment_path "postgres" },
-        { read = true, timeout = 30, env = ACTIVATED })
+        { read = true, timeout = 30, env = ACTIVATED, summary = "connect to the database" })
     return unknown(result) and result or json.decode(result.stdout)
 end
 
@@ -376,8 +376,9 @@ function Meltano:logs(lines, name)
     if not name:find "^[%w_][%w_.-]*$" then
         fail(("'%s' cannot name a log"):format(name), { code = "usage" })
     end
-    local result = self.host:run({ "sh", "-c", 'if [ -e "$1" ]; then tail -n "$2" -- "$1" | tail -c "$3"; fi', "sh",
-        meltano.LOGS .. "/" .. name, tostring(lines or 50), tostring(LOG_BYTES) }, { read = true })
+    local result = self.host:sh('if [ -e "$1" ]; then tail -n "$2" -- "$1" | tail -c "$3"; fi', {
+        args = { meltano.LOGS .. "/" .. name, lines or 50, LOG_BYTES }, read = true, summary = "read the end of " .. name,
+    })
     return result.stdout
 end
 
@@ -421,7 +422,7 @@ print(json.dumps(answer))
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
     local result = self.host:run({ "/usr/bin/python3", "-I", "-c", PROBE, tostring(meltano.PORT),
-        options and options.path or "/", tostring(limit) }, { read = true, timeout = limit + 20 })
+        options and options.path or "/", tostring(limit) }, { read = true, timeout = limit + 20, summary = "ask the UI" })
     if unknown(result) then
         return result
     end
@@ -437,7 +438,7 @@ local function fail_to_serve(self, answer, cause)
     local last = try(self.last_traceback, self)
     fail(("Meltano does not serve: %s"):format(answer and (answer.message or ("it answers %d"):format(answer.status))
         or "it has not been asked"), {
-        code = "meltano.serves", target = self.host.name, answer = answer, cause = cause,
+        code = "meltano.serves", target = tostring(self.host.target), answer = answer, cause = cause,
         log = answer and answer.status and last and last.text or nil,
         hint = "triage-500 finds out why",
     })

@@ -307,9 +307,9 @@ end
 local function fail_unit(self, unit, message, cause)
     local status = try(self.status, self, unit)
     local entries = try(self.journal, self, unit, { lines = LOG_LINES })
-    fail(("%s%s"):format(message, status and ": it is " .. systemd.describe(status) or ""), {
+    fail(("%s%s"):format(message, status and "; it is now " .. systemd.describe(status) or ""), {
         code = "systemd.unit",
-        target = self.host.name,
+        target = tostring(self.host.target),
         unit = unit,
         status = status,
         log = entries and systemd.journal_text(entries) or nil,
