@@ -35,6 +35,12 @@ function instance:find_cluster()
     end
 end
 
+--- The cluster as the step that creates it returns it, for when it is unclear whether that step ended.
+function instance:found_cluster()
+    local found = self:find_cluster()
+    return found and { id = found.cluster.id, team = found.team.name } or nil
+end
+
 --- The database teams, asked for once.
 function instance:teams()
     self.known_teams = self.known_teams or site.database_teams()

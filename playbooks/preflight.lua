@@ -80,7 +80,7 @@ function preflight.check_all(new)
         droplets_have_room(new.cloud),
         a_team_has_room(new),
         function() new:image() end,
-        function() mail.check(site.mail_server()) end,
+        function() mail.check(site.outgoing()) end,
     }
     local problems = {}
     each(checks, { parallel = #checks, key = tostring, name = "checks" }, function(check)

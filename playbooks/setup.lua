@@ -34,15 +34,16 @@ return playbook {
         preflight.check_free(new, there, reason)
         preflight.check_all(new)
 
-        local ordered = step("create droplet", {
-            probe = function() return new.cloud:find_droplet(new.name) end,
-            undo = function(made) new.cloud:delete_droplet(made.id, new.name) end,
-        }, function() return new:create_droplet() end)
-
+        -- The cluster first: it takes longest, and it is what there may be no room for.
         local database = step("create database cluster", {
             probe = function() return new:found_cluster() end,
             undo = function(made) new:team(made.team).cloud:delete_database(made.id, new.cluster_name) end,
         }, function() return new:create_cluster() end)
+
+        local ordered = step("create droplet", {
+            probe = function() return new.cloud:find_droplet(new.name) end,
+            undo = function(made) new.cloud:delete_droplet(made.id, new.name) end,
+        }, function() return new:create_droplet() end)
 
         step("put the droplet into its project", { idempotent = true }, function() new:move_to_project(ordered.id) end)
 
@@ -93,8 +94,8 @@ return playbook {
             local letter = login_mail.write {
                 full_name = p.full_name, url = new.url, user = new.tenant, password = passwords.tenant,
             }
-            letter.from, letter.to = site.mail.from, { name = p.full_name, address = p.email }
-            mail.send(site.mail_server(letter))
+            letter.to = ("%s <%s>"):format(p.full_name, p.email)
+            mail.send(site.outgoing(letter))
         end)
         say("%s is ready; the login went to %s.", new.url, p.email)
     end,
