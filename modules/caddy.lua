@@ -227,8 +227,8 @@ function Caddy:validate()
             or { path, "validate", "--adapter", "caddyfile", "--config", caddy.CADDYFILE },
         read = true, timeout = 30, env = environment_file.values(environment), summary = "check the Caddyfile",
     })
-    if err and err.code == "ssh.exit" then
-        fail("the Caddyfile is not valid: " .. complaint(err.stdout or ""), {
+    if err and err.code == "ssh.exit" and (err.stdout or "") ~= "" then
+        fail("the Caddyfile is not valid: " .. complaint(err.stdout), {
             code = "caddy.invalid", target = tostring(self.host.target), cause = err, log = err.stdout,
         })
     elseif err then
@@ -236,17 +236,17 @@ function Caddy:validate()
     end
 end
 
---- Has Caddy read its Caddyfile again, without dropping a connection. Caddy 2 refuses a file that is wrong; Caddy 1
---- says so in the journal only, so the file is checked first.
+--- Has Caddy read its Caddyfile again, without dropping a connection. The file is checked first: of a wrong one Caddy 1
+--- says so in the journal only.
 ---@raise "caddy.invalid", "systemd.unit"
 function Caddy:reload()
     local version = self:version()
-    if unknown(version) or version == 2 then
-        self.systemd:reload(caddy.UNIT)
-        return
-    end
     self:validate()
-    self.systemd:signal(caddy.UNIT, "USR1")
+    if version == 1 then
+        self.systemd:signal(caddy.UNIT, "USR1")
+    else
+        self.systemd:reload(caddy.UNIT)
+    end
 end
 
 --- Stops Caddy, has systemd read its unit files again, and starts it: then it knows a new host name.
@@ -298,8 +298,8 @@ local function explain_challenge(found, name, addresses, nameservers)
         found.evidence[#found.evidence + 1] = err.message
     elseif #answers == 0 or foreign then
         found.verdict = "dns"
-        found.evidence[#found.evidence + 1] = foreign and ("%s has the address %s, which is not this host's"):format(name,
-            foreign) or name .. " has no address"
+        found.evidence[#found.evidence + 1] = not foreign and name .. " has no address"
+            or ("%s has the address %s, which is not this host's"):format(name, foreign)
     else
         found.verdict = "port-closed"
         found.evidence[#found.evidence + 1] = name .. " has this host's address, but the authority did not get through"
@@ -362,7 +362,7 @@ function Caddy:diagnose(options)
         found.verdict = found.verdict ~= "ok" and found.verdict or shown
     elseif shown then
         found.verdict = shown
-    elseif found.verdict == "ok" then
+    elseif found.verdict == "ok" and status.active == "active" then
         found.verdict = "unknown"
         found.evidence = { certificate and "port 443 shows a certificate that the host made for itself"
             or "port 443 shows no certificate, though Caddy says that it has one" }

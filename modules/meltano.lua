@@ -147,7 +147,9 @@ end
 function Meltano:add_user(name, password, options)
     options = options or {}
     if not unknown(name) and not (type(name) == "string" and name:find "^%w[%w@._+-]*$") then
-        fail(("'%s' cannot name a user: letters, digits and @ . _ + - in it"):format(tostring(name)), { code = "usage" })
+        fail(("'%s' cannot name a user"):format(tostring(name)), {
+            code = "usage", hint = "letters, digits and @ . _ + -; the first a letter or digit",
+        })
     elseif not secret.is(password) and not unknown(password) then
         fail("a password has to be a secret", { code = "usage", hint = "secret.random(20), or secret.wrap(text)" })
     end
@@ -377,7 +379,8 @@ function Meltano:logs(lines, name)
         fail(("'%s' cannot name a log"):format(name), { code = "usage" })
     end
     local result = self.host:sh('if [ -e "$1" ]; then tail -n "$2" -- "$1" | tail -c "$3"; fi', {
-        args = { meltano.LOGS .. "/" .. name, lines or 50, LOG_BYTES }, read = true, summary = "read the end of " .. name,
+        args = { meltano.LOGS .. "/" .. name, lines or 50, LOG_BYTES },
+        read = true, summary = "read the end of " .. name,
     })
     return result.stdout
 end
@@ -421,8 +424,10 @@ print(json.dumps(answer))
 ---  seconds: number, serves: boolean } serves: it answered, and not with a 5xx
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
-    local result = self.host:run({ "/usr/bin/python3", "-I", "-c", PROBE, tostring(meltano.PORT),
-        options and options.path or "/", tostring(limit) }, { read = true, timeout = limit + 20, summary = "ask the UI" })
+    local path = options and options.path or "/"
+    local result = self.host:run({ "/usr/bin/python3", "-I", "-c", PROBE, meltano.PORT, path, limit }, {
+        read = true, timeout = limit + 20, summary = "ask the UI for " .. path,
+    })
     if unknown(result) then
         return result
     end
