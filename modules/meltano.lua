@@ -102,6 +102,7 @@ local function command(words, options)
     end
     options.cwd, options.env = meltano.PROJECT, ACTIVATED
     options.timeout = options.timeout or COMMAND_SECONDS
+    options.summary = ("meltano %s, as %s"):format(options.summary or table.concat(words, " "), meltano.USER)
     return argv, options
 end
 
@@ -157,7 +158,9 @@ function Meltano:add_user(name, password, options)
     if options.overwrite then
         table.insert(words, 3, "--overwrite")
     end
-    local result, err = self.service:try(command(words, { allow_secret_argv = true }))
+    local result, err = self.service:try(command(words, {
+        allow_secret_argv = true, summary = "user add " .. tostring(name),
+    }))
     if err and err.code == "ssh.exit" and ((err.stderr or "") .. (err.stdout or "")):find "already exists" then
         return "exists"
     elseif err then
@@ -218,10 +221,16 @@ function Meltano:check_owners()
 end
 
 --- Gives every file under the project that belongs to someone else to the service user.
+---@return boolean changed false when there was none
 function Meltano:mend_owners()
+    local files = self:wrong_owners()
+    if not unknown(files) and #files == 0 then
+        return false
+    end
     local owner = meltano.USER .. ":" .. meltano.USER
     find_wrong_owners(self, FIND_WRONG_OWNERS, { "-exec", "chown", "-h", owner, "{}", "+" },
-        { summary = ("give all files of the project to %s"):format(owner) })
+        { summary = ("give all files of the project to %s"):format(meltano.USER) })
+    return true
 end
 
 --- The feature flags in .env.

@@ -325,7 +325,7 @@ local function tell(self, verb, unit, extra)
     argv[#argv + 1] = extra
     argv[#argv + 1] = "--"
     argv[#argv + 1] = unit
-    local result, err = self.host:try(argv)
+    local result, err = self.host:try(argv, { summary = ("systemctl %s %s"):format(verb, unit) })
     if err and err.code == "ssh.exit" then
         fail_unit(self, unit, ("'systemctl %s %s' failed"):format(verb, unit), err)
     elseif err then
@@ -378,7 +378,9 @@ end
 ---@param signal string "USR1"
 function Systemd:signal(unit, signal)
     unit = unit_name(unit)
-    self.host:run { "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }
+    self.host:run({ "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }, {
+        summary = ("send SIG%s to %s"):format(signal, unit),
+    })
 end
 
 --- Forgets that a unit has failed, and how often it was started.

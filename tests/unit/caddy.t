@@ -23,7 +23,8 @@ tap.is(caddyfile.tls_mode "{$HOSTNAME}\ntls a@b.c\nproxy / localhost:5000\n", "a
 tap.is(caddyfile.tls_mode "{$HOSTNAME} {\n\ttls {\n\t\tissuer internal\n\t}\n}\n", "self-signed", "issuer internal")
 tap.is(caddyfile.tls_mode "x {\n\ttls internal\n}\nhttps://{$HOSTNAME} {\n\ttls a@b.c\n}\n", "acme",
     "of several sites the one for $HOSTNAME")
-tap.is(caddyfile.tls_mode "# tls internal\n{$HOSTNAME} {\n\theader X \"tls internal {\"\n\tlog {\n\t\ttls internal\n\t}\n}\n",
+tap.is(caddyfile.tls_mode("# tls internal\n{$HOSTNAME} {\n\theader X \"tls internal {\"\n"
+    .. "\tlog {\n\t\ttls internal\n\t}\n}\n"),
     "none", "quotes, comments and other blocks are no tls lines")
 tap.raises("caddy.site", function() caddyfile.tls_mode "a.example {\n}\nb.example {\n}\n" end,
     "several sites, none is ours")
@@ -109,8 +110,8 @@ tap.is(caddy.parse_version "", nil, "no version")
 tap.is(caddy.parse_program("ExecStart={ path=/usr/local/bin/caddy ; argv[]=/usr/local/bin/caddy -log stdout ; "
     .. "ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }\n"),
     "/usr/local/bin/caddy", "the program of the unit")
-local certificate = caddy.parse_certificate("issuer=CN = Pebble Intermediate CA 426370\nsubject=CN = ada.meltanodata.com\n"
-    .. "notBefore=Nov 22 01:00:07 2026 GMT\nnotAfter=Nov  2 01:00:06 2031 GMT\n")
+local certificate = caddy.parse_certificate("issuer=CN = Pebble Intermediate CA 426370\n"
+    .. "subject=CN = ada.meltanodata.com\nnotBefore=Nov 22 01:00:07 2026 GMT\nnotAfter=Nov  2 01:00:06 2031 GMT\n")
 tap.is(certificate, {
     issuer = "CN = Pebble Intermediate CA 426370", subject = "CN = ada.meltanodata.com", not_before = 1795309207,
     not_after = 1951347606,
@@ -159,26 +160,28 @@ tap.is(verdict("old-good", "198.18.112.11").verdict, "ok", "Caddy 1: a certifica
 
 -- The text of the operations handbook.
 local handbook = caddy_journal.verdict(entries_of {
-    "Activating privacy features... 2019/12/10 12:03:47 [INFO] [ada.meltanodata.com] acme: Obtaining bundled SAN certificate",
+    "Activating privacy features... 2019/12/10 12:03:47 [INFO] [ada.meltanodata.com] acme: Obtaining bundled SAN "
+        .. "certificate",
     "2019/12/10 12:03:48 [INFO] [ada.meltanodata.com] acme: Obtaining bundled SAN certificate",
     "2019/12/10 12:03:53 failed to obtain certificate: acme: error: 429 :: POST :: "
-        .. "https://acme-v02.api.letsencrypt.org/acme/new-order :: urn:ietf:params:acme:error:rateLimited :: Error creating new "
-        .. "order :: too many certificates already issued for: meltanodata.com: see https://letsencrypt.org/docs/rate-limits/, url:",
+        .. "https://acme-v02.api.letsencrypt.org/acme/new-order :: urn:ietf:params:acme:error:rateLimited :: Error "
+        .. "creating new order :: too many certificates already issued for: meltanodata.com: see "
+        .. "https://letsencrypt.org/docs/rate-limits/, url:",
 })
 tap.is({ handbook.verdict, handbook.limit }, { "rate-limited", "registered domain" }, "the handbook's own text")
 tap.is(caddy_journal.verdict(entries_of {
-    '{"level":"error","ts":1.5,"logger":"tls.issuance.acme.acme_client","msg":"challenge failed","identifier":"x.example",'
-        .. '"challenge_type":"http-01","problem":{"type":"urn:ietf:params:acme:error:connection","title":"","detail":'
-        .. '"203.0.113.7: Fetching http://x.example/.well-known/acme-challenge/abc: Timeout during connect (likely firewall '
-        .. 'problem)","instance":"","subproblems":[]}}',
+    '{"level":"error","ts":1.5,"logger":"tls.issuance.acme.acme_client","msg":"challenge failed",'
+        .. '"identifier":"x.example","challenge_type":"http-01","problem":{"type":"urn:ietf:params:acme:error:connection","title":"","detail":'
+        .. '"203.0.113.7: Fetching http://x.example/.well-known/acme-challenge/abc: Timeout during connect '
+        .. '(likely firewall problem)","instance":"","subproblems":[]}}',
 }, { ["203.0.113.7"] = true }).verdict, "port-closed", "Let's Encrypt's words, as newer versions of Caddy log them")
 tap.is(caddy_journal.verdict(entries_of {
-    '{"level":"error","ts":1.5,"msg":"challenge failed","problem":{"type":"urn:ietf:params:acme:error:unauthorized","detail":'
-        .. '"198.51.100.4: Invalid response from http://x.example/.well-known/acme-challenge/abc: 404"}}',
+    '{"level":"error","ts":1.5,"msg":"challenge failed","problem":{"type":"urn:ietf:params:acme:error:unauthorized",'
+        .. '"detail":"198.51.100.4: Invalid response from http://x.example/.well-known/acme-challenge/abc: 404"}}',
 }, { ["203.0.113.7"] = true }).verdict, "dns", "another host answered the challenge")
 tap.is(caddy_journal.verdict(entries_of {
-    "Error: loading initial config: loading new config: http app module: start: listening on :443: listen tcp :443: bind: "
-        .. "address already in use",
+    "Error: loading initial config: loading new config: http app module: start: listening on :443: listen tcp :443: "
+        .. "bind: address already in use",
 }).verdict, "port-taken", "another program has the port")
 
 -- A story has an order: what was mended is past.
