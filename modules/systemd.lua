@@ -198,7 +198,8 @@ function systemd.describe(status)
     if status.result and status.result ~= "success" then
         reasons[#reasons + 1] = status.result
     end
-    if status.exit and status.active ~= "activating" and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
+    local over = status.active ~= "activating" or status.sub == "auto-restart"
+    if status.exit and over and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
         reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "signal",
             tostring(status.exit.status))
     end
