@@ -3,6 +3,7 @@
 -- there.
 local _, gate = ...
 local environment_file = require "environment_file"
+local probes = require "meltano_probes"
 local systemd = require "systemd"
 local traceback = require "traceback"
 
@@ -343,35 +344,11 @@ function Meltano:environment_files()
     return files
 end
 
--- Run as the service user with the virtualenv's Python, which has the database library that Meltano itself uses. The
--- settings are read there: the password leaves neither the file nor the process.
-local DATABASE = [[
-import json, shlex, sys, time
-import psycopg2
-settings = {}
-for line in open(sys.argv[1]):
-    name, equals, value = line.strip().partition("=")
-    if equals and not name.startswith(("#", ";")):
-        settings[name.strip()] = "".join(shlex.split(value))
-started = time.monotonic()
-try:
-    psycopg2.connect(
-        host=settings["PG_ADDRESS"], port=settings["PG_PORT"], dbname=settings["PG_DATABASE"],
-        user=settings["PG_USERNAME"], password=settings["PG_PASSWORD"], sslmode="require", connect_timeout=10).close()
-    answer = {"reachable": True}
-except KeyError as error:
-    answer = {"reachable": False, "error": "%s is not set" % error.args[0]}
-except psycopg2.Error as error:
-    answer = {"reachable": False, "error": str(error).strip()}
-answer["seconds"] = round(time.monotonic() - started, 3)
-print(json.dumps(answer))
-]]
-
 --- Whether the instance reaches its database with the settings that it has.
 ---@return { reachable: boolean, seconds: number, error?: string }
 function Meltano:database()
     local python = meltano.VIRTUALENV .. "/bin/python"
-    local result = self.service:run({ python, "-I", "-c", DATABASE, environment_path "postgres" },
+    local result = self.service:run({ python, "-I", "-c", probes.database, environment_path "postgres" },
         { read = true, timeout = 30, env = ACTIVATED, summary = "connect to the database" })
     return unknown(result) and result or json.decode(result.stdout)
 end
@@ -406,27 +383,6 @@ end
 
 -- ---- its service ----
 
--- Every Ubuntu server has a Python: cloud-init is written in it.
-local PROBE = [[
-import http.client, json, socket, sys, time
-port, path, limit = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-started, answer = time.monotonic(), {}
-try:
-    connection = http.client.HTTPConnection("localhost", port, timeout=limit)
-    connection.request("GET", path)
-    response = connection.getresponse()
-    body = response.read(4000).decode("utf-8", "replace")
-    answer = {"status": response.status, "location": response.getheader("Location"), "body": body}
-except socket.timeout:
-    answer = {"error": "timeout", "message": "no answer within %g s" % limit}
-except ConnectionRefusedError:
-    answer = {"error": "refused", "message": "nothing listens on port %d" % port}
-except (OSError, http.client.HTTPException) as error:
-    answer = {"error": "broken", "message": "%s: %s" % (type(error).__name__, error)}
-answer["seconds"] = round(time.monotonic() - started, 3)
-print(json.dumps(answer))
-]]
-
 --- Asks the UI for a page, from inside the host.
 ---@param options? { path?: string, timeout?: number } path: "/" ; timeout: seconds (10)
 ---@return { status?: integer, location?: string, body?: string, error?: "refused"|"timeout"|"broken", message?: string,
@@ -434,7 +390,7 @@ print(json.dumps(answer))
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
     local path = options and options.path or "/"
-    local result = self.host:run({ "/usr/bin/python3", "-I", "-c", PROBE, meltano.PORT, path, limit }, {
+    local result = self.host:run({ "/usr/bin/python3", "-I", "-c", probes.ui, meltano.PORT, path, limit }, {
         read = true, timeout = limit + 20, summary = "ask the UI for " .. path,
     })
     if unknown(result) then

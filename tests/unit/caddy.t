@@ -172,7 +172,8 @@ tap.is({ handbook.verdict, handbook.limit }, { "rate-limited", "registered domai
 tap.is(caddy_journal.verdict(entries_of {
     '{"level":"error","ts":1.5,"logger":"tls.issuance.acme.acme_client","msg":"challenge failed",'
         .. '"identifier":"x.example","challenge_type":"http-01","problem":{"type":'
-        .. '"urn:ietf:params:acme:error:connection","title":"","detail":"203.0.113.7: Fetching http://x.example/.well-known/acme-challenge/abc: Timeout during connect '
+        .. '"urn:ietf:params:acme:error:connection","title":"","detail":'
+        .. '"203.0.113.7: Fetching http://x.example/.well-known/acme-challenge/abc: Timeout during connect '
         .. '(likely firewall problem)","instance":"","subproblems":[]}}',
 }, { ["203.0.113.7"] = true }).verdict, "port-closed", "Let's Encrypt's words, as newer versions of Caddy log them")
 tap.is(caddy_journal.verdict(entries_of {
