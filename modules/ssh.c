@@ -3,7 +3,9 @@
  * modules/ssh.lua checks arguments and passes the gate; here they are taken as given. */
 #include "error.h"
 #include "secret.h"
+#include "ssh_agent.h"
 #include "ssh_exec.h"
+#include "ssh_key.h"
 #include "ssh_known_hosts.h"
 #include "ssh_settings.h"
 
@@ -14,6 +16,7 @@
 
 #define CONNECTION_TYPE "hostler.ssh.connection"
 #define OPERATION_TYPE "hostler.ssh.operation"
+#define AGENT_TYPE "hostler.ssh.agent"
 #define WORLD_TYPE "hostler.ssh.world"
 
 int ssh_open(lua_State *L);
@@ -251,6 +254,83 @@ static int exec_lua(lua_State *L) {
     return wait_park(L, &waiting->wait);
 }
 
+/* ---- the agent ---- */
+
+typedef struct {
+    wait wait;
+    ssh_agent *agent;
+    unsigned char type;
+    ssh_buffer reply;
+} agent_wait;
+
+static void on_agent_reply(void *context, unsigned char type, const unsigned char *data, size_t length) {
+    agent_wait *waiting = context;
+    waiting->type = type;
+    buffer_add(&waiting->reply, data, length);
+    wait_done(&waiting->wait);
+}
+
+static void cancel_agent(wait *w) {
+    agent_forget(w);
+    wait_done(w);
+}
+
+static int agent_gc(lua_State *L) {
+    agent_wait *waiting = lua_touserdata(L, 1);
+    agent_forget(waiting);
+    buffer_free(&waiting->reply);
+    return 0;
+}
+
+static void push_agent_key(lua_State *L, wire_reader *reader) {
+    char print[FINGERPRINT_SIZE];
+    size_t blob_length, comment_length;
+    const unsigned char *blob = wire_string(reader, &blob_length);
+    const unsigned char *comment = wire_string(reader, &comment_length);
+    key_fingerprint(blob, blob_length, print);
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, key_type_shown(blob, blob_length));
+    lua_setfield(L, -2, "type");
+    lua_pushlstring(L, (const char *)comment, comment_length);
+    lua_setfield(L, -2, "comment");
+    lua_pushstring(L, print);
+    lua_setfield(L, -2, "fingerprint");
+}
+
+static int finish_agent_keys(lua_State *L, wait *w) {
+    agent_wait *waiting = (agent_wait *)w;
+    if (waiting->type != AGENT_IDENTITIES) {
+        error_push(L, "ssh.agent", "the ssh-agent does not answer: %s",
+                   waiting->type ? "it refused" : agent_problem(waiting->agent));
+        error_set(L, "hint", "start it again, or set SSH_AUTH_SOCK to the one that runs");
+        return lua_error(L);
+    }
+    wire_reader reader = {(unsigned char *)waiting->reply.data, waiting->reply.length, false};
+    uint32_t count = wire_u32(&reader);
+    lua_newtable(L);
+    for (uint32_t i = 0; i < count && !reader.bad; i++) {
+        push_agent_key(L, &reader);
+        if (reader.bad)
+            lua_pop(L, 1);
+        else
+            lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+/* agent_keys(path) -> list of { type, comment, fingerprint }; raises "ssh.agent" */
+static int agent_keys_lua(lua_State *L) {
+    check_effect(L);
+    const char *path = luaL_checkstring(L, 1);
+    agent_wait *waiting = wait_new(L, sizeof *waiting, cancel_agent, finish_agent_keys);
+    luaL_getmetatable(L, AGENT_TYPE);
+    lua_setmetatable(L, -2);
+    waiting->wait.what = "the ssh-agent";
+    waiting->agent = agent_at(path);
+    agent_list(waiting->agent, on_agent_reply, waiting);
+    return wait_park(L, &waiting->wait);
+}
+
 /* ---- the world ---- */
 
 /* At the end of the world: whatever is still open says goodbye. */
@@ -273,9 +353,10 @@ static void make_type(lua_State *L, const char *type, lua_CFunction gc) {
 
 int ssh_open(lua_State *L) {
     static const luaL_Reg plain[] = {{"is_open", is_open_lua}, {"close", close_lua}, {NULL, NULL}};
-    static const luaL_Reg waiting[] = {{"connect", connect_lua}, {"exec", exec_lua}, {NULL, NULL}};
+    static const luaL_Reg waiting[] = {{"connect", connect_lua}, {"exec", exec_lua}, {"agent_keys", agent_keys_lua}, {NULL, NULL}};
     make_type(L, CONNECTION_TYPE, connection_gc);
     make_type(L, OPERATION_TYPE, operation_gc);
+    make_type(L, AGENT_TYPE, agent_gc);
     make_type(L, WORLD_TYPE, world_gc);
     lua_newuserdata(L, 1);
     luaL_getmetatable(L, WORLD_TYPE);

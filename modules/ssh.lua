@@ -251,7 +251,7 @@ local function raise_ending(shown, result)
 end
 
 --- Runs what is built, inside an effect.
-local function execute(self, request, options, shown)
+local function execute(self, request, options, shown, take)
     local connection = self.shared.connection()
     request.login = self.shared.login
     local line, input = command.build(request)
@@ -265,6 +265,9 @@ local function execute(self, request, options, shown)
     end
     if options.check ~= false and (result.signal or result.status ~= 0) then
         raise_ending(shown, result)
+    end
+    if take then
+        take(result)
     end
     return result
 end
@@ -282,7 +285,7 @@ local function perform(self, effect, request, options)
         inputs = { self.target, self.shared.options.address, request.argv, options.env, options.stdin, request.script },
         result = effect.result or tostring(request.argv[1]),
         detail = effect.detail,
-    }, execute, self, request, options, shown)
+    }, execute, self, request, options, shown, effect.take)
 end
 
 --- Runs a program on the host and waits until it has ended.
@@ -324,6 +327,24 @@ function Host:sh(script, options)
     local first = tostring(script):match "^%s*([^\n]*)"
     return perform(self, { name = "ssh.sh", shown = "sh: " .. (#first > 100 and first:sub(1, 97) .. "..." or first),
         result = "sh" }, { argv = check_argv("host:sh", options.args or {}, options), script = script }, options)
+end
+
+-- ---- the agent ----
+
+--- The keys that the ssh-agent has, in its order.
+---@return { type: string, comment: string, fingerprint: string }[] type: "ED25519", "RSA" ...; fingerprint: "SHA256:..."
+---@raise "ssh.agent" when there is no agent, or it does not answer
+function ssh.agent_keys()
+    return gate.perform({ kind = "read", name = "ssh.agent_keys", target = "ssh-agent", summary = "list the agent's keys" },
+        function()
+            local path = native.environment "SSH_AUTH_SOCK"
+            if not path then
+                fail("there is no ssh-agent: SSH_AUTH_SOCK is not set", {
+                    code = "ssh.agent", hint = "start one (eval $(ssh-agent); ssh-add), or come in with yours forwarded (ssh -A)",
+                })
+            end
+            return native.agent_keys(path)
+        end)
 end
 
 -- ---- files ----

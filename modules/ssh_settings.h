@@ -4,7 +4,7 @@
 
 #include <lua.h>
 
-/* Adds to the table on top of the stack: environment(name), user(), home(), config_files(pattern), resolve(arguments). */
+/* Adds to the table on top of the stack: environment user home config_files resolve read_file write_file. */
 void settings_register(lua_State *L);
 
 #endif
