@@ -1,43 +1,109 @@
-# make try    install what is needed, build, start the local cloud and set up an instance in it
-# make test   install what the tests need, build, and run them all
-# make down   remove every trace of the local cloud
+# make try       install what is needed, build, start a local cloud and set up an instance in it
+# make down      remove every trace of the local cloud
+# make test      install what the tests need, build, and run them all
+# make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make lint      formatting and static analysis
+# make bench     speed, as ratios against peers run side by side
+# make install   into $(PREFIX)
 
 BUILD     ?= build
+PREFIX    ?= /usr/local
 CC        ?= cc
 LIBRARIES  = luajit libuv libcurl libcjson libssh2 libpq sqlite3 libcares libmicrohttpd libsodium libcrypto libedit
 WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 CFLAGS    ?= -O2 -g
-CFLAGS    += -std=gnu11 $(WARNINGS) -Iruntime $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null) $(SANITIZE)
-LDFLAGS   += -rdynamic $(SANITIZE)
+override CFLAGS += -std=gnu11 $(WARNINGS) -Iruntime -Imodules $(SANITIZE) \
+                   $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm
+
+# Debian 12 packages by what needs them.
+PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libcurl4-openssl-dev libcjson-dev \
+                 libssh2-1-dev libpq-dev libsqlite3-dev libc-ares-dev libmicrohttpd-dev libsodium-dev libssl-dev \
+                 libedit-dev openssh-client ca-certificates
+PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
+                 python3 python3-aiosmtpd
+PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux
+PACKAGES_LINT  = clang-format cppcheck lua-check shellcheck
+PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
 
 C_FILES    = $(wildcard runtime/*.c runtime/command/*.c modules/*.c)
 LUA_FILES  = $(sort $(wildcard runtime/lua/*.lua modules/*.lua))
 OBJECTS    = $(C_FILES:%.c=$(BUILD)/%.o) $(BUILD)/embedded.o
 
-all: $(BUILD)/hostler $(BUILD)/lua-test
+build: packages-build
+	$(MAKE) binaries
+
+binaries: $(BUILD)/hostler $(BUILD)/lua-test
 
 $(BUILD)/hostler: $(OBJECTS)
-	$(CC) $(LDFLAGS) -o $@ $(OBJECTS) $(LDLIBS)
+	@echo LINK $@
+	@$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $(OBJECTS) $(LDLIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo CC $<
+	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/embedded.S: runtime/embed.sh $(LUA_FILES) Makefile
 	@mkdir -p $(@D)
-	runtime/embed.sh $(LUA_FILES) > $@
+	@runtime/embed.sh $(LUA_FILES) > $@
 
 $(BUILD)/embedded.o: $(BUILD)/embedded.S
-	$(CC) -c -o $@ $<
+	@$(CC) -c -o $@ $<
 
 # Runs the Lua tests: the same world without the commands.
 $(BUILD)/lua-test: $(BUILD)/tests/lua_test.o $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo LINK $@
+	@$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# Installs the packages of $(PACKAGES_X) that are missing. A package is asked for by name, never upgraded.
+packages-build:  PACKAGES = $(PACKAGES_BUILD)
+packages-cloud:  PACKAGES = $(PACKAGES_BUILD) $(PACKAGES_CLOUD)
+packages-test:   PACKAGES = $(PACKAGES_BUILD) $(PACKAGES_TEST)
+packages-lint:   PACKAGES = $(PACKAGES_BUILD) $(PACKAGES_LINT)
+packages-bench:  PACKAGES = $(PACKAGES_BUILD) $(PACKAGES_BENCH)
+packages-%:
+	@tests/lib/install-packages $(PACKAGES)
+
+try: packages-cloud
+	$(MAKE) binaries
+	tests/cloud/try
+
+down:
+	tests/cloud/cloud down --purge
+
+test: packages-test
+	$(MAKE) binaries
+	tests/run
+
+sanitize: packages-test
+	$(MAKE) BUILD=build-sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined' binaries
+	HOSTLER_BUILD=build-sanitize tests/run
+
+lint: packages-lint
+	clang-format --dry-run --Werror $(C_FILES) $(wildcard runtime/*.h runtime/command/*.h modules/*.h tests/*.c tests/bench/*.c)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES)
+	luacheck --quiet runtime modules playbooks tests
+	shellcheck $(shell grep -rlE '^#!.*(bash|/sh)$$' --include='*' runtime tests .ci 2>/dev/null)
+
+bench: packages-bench
+	$(MAKE) binaries
+	@mkdir -p $(BUILD)/bench
+	$(CC) $(CFLAGS) tests/bench/empty.c -o $(BUILD)/bench/empty -Wl,--no-as-needed $(LDLIBS)
+	$(CC) $(CFLAGS) tests/bench/ssh_loop.c -o $(BUILD)/bench/ssh_loop $(LDLIBS)
+	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
+	tests/bench/run
+
+install: build
+	install -D $(BUILD)/hostler $(DESTDIR)$(PREFIX)/bin/hostler
+	install -d $(DESTDIR)$(PREFIX)/share/hostler/playbooks
+	install -m 644 $(wildcard playbooks/*.lua) $(DESTDIR)$(PREFIX)/share/hostler/playbooks
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf build build-sanitize
 
 -include $(OBJECTS:.o=.d)
 
-.PHONY: all clean
+.PHONY: build binaries try down test sanitize lint bench install clean
+.DEFAULT_GOAL := build

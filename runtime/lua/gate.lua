@@ -35,6 +35,16 @@ function gate.unknown(label)
     return native.secret.unknown("<" .. label .. ">")
 end
 
+--- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
+---@param value string|userdata
+---@param fn fun(text: string): string must neither keep nor show the text
+function gate.derive(value, fn)
+    if is_unknown(value) then
+        return value
+    end
+    return native.secret.derive(value, fn)
+end
+
 local function refuse(effect, code, message, hint)
     error(native.error.new {
         code = code,
@@ -105,7 +115,7 @@ function gate.perform(effect, run, ...)
         refuse(effect, "unknown", "an unknown value reached a real effect")
     end
     task.checkpoint()
-    local number = journal.effect_begin(context.step, effect.name, effect.kind,
+    local number = journal.effect_begin(context.step or nil, effect.name, effect.kind,
         native.secret.scrub(tostring(effect.target)), native.secret.scrub(tostring(effect.summary)))
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,

@@ -218,7 +218,8 @@ end
 function params.explain(specs)
     local rows, widest = {}, 0
     for _, spec in ipairs(specs) do
-        local label = (spec.kind == "arg" or spec.kind == "list") and spec.name:upper():gsub("-", "_") or "--" .. spec.name
+        local positional = spec.kind == "arg" or spec.kind == "list"
+        local label = positional and spec.name:upper():gsub("-", "_") or "--" .. spec.name
         if spec.short then
             label = "-" .. spec.short .. ", " .. label
         end

@@ -37,8 +37,8 @@ function show.main(argv)
     local loaded, book, name = pcall(library.load, ok and path or "")
     if not ok or not loaded then
         local err = native.error.complete(not ok and path or book)
-        system.write_error(("hostler: %s%s\n%s"):format(err.file and ("%s:%s: "):format(err.file, err.line or "?") or "",
-            tostring(err), err.hint and err.hint .. "\n" or ""))
+        local place = err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
+        system.write_error(("hostler: %s%s\n%s"):format(place, tostring(err), err.hint and err.hint .. "\n" or ""))
         return 2
     end
     local lines = { ("%s — %s"):format(name, book.summary), "" }

@@ -51,8 +51,8 @@ local function run_body(path, scope, options, fn)
         return task.join(task.spawn(options.timeout, body))
     end
     if options.retry then
-        return import "concurrency".globals.retry({ times = options.retry[1] or options.retry.times, backoff = options.retry[2]
-            or options.retry.backoff }, once)
+        local times, backoff = options.retry.times or options.retry[1], options.retry.backoff or options.retry[2]
+        return import "concurrency".globals.retry({ times = times, backoff = backoff }, once)
     end
     return once()
 end
@@ -98,7 +98,8 @@ local function run_step(name, options, fn)
     journal.step_end(path, status, ok and native.json.show(result) or nil)
     event.emit("step.end", {
         scope = scope, parent = context.scope, name = name, status = status,
-        seconds = native.system.monotonic() - started, text = ok and short(result) or not ok and tostring(result) or nil,
+        seconds = native.system.monotonic() - started,
+        text = ok and short(result) or not ok and tostring(result) or nil,
     })
     if not ok then
         result.step = result.step or path
