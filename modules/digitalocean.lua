@@ -13,6 +13,7 @@ cloud.__index = cloud
 local API = "https://api.digitalocean.com"
 local PER_PAGE = 200
 local MOST_PAGES = 500
+local WITHOUT_PAGES = { databases = true } -- lists that come whole, and know no per_page
 local LOW_SHARE, SLOW_PAUSE = 0.05, 1 -- of the hourly limit; seconds before each request from there on
 local PAUSES_BEFORE_LOOKS = { 1, 2, 4 } -- seconds; a list may lag behind an order
 local PENDING_TIMEOUT = 300 -- seconds
@@ -110,7 +111,7 @@ end
 --- All items of a list, page by page. The token is sent to this API only, whatever a page names as the next one.
 local function list(self, path, key, summary, query)
     query = query or {}
-    query.per_page = PER_PAGE
+    query.per_page = not WITHOUT_PAGES[key] and PER_PAGE or nil
     local items = {}
     for _ = 1, MOST_PAGES do
         local page = ask(self, "GET", path, summary, { query = query, result = key })
@@ -381,7 +382,7 @@ function cloud:droplet_action(id, kind, details)
     for key, value in pairs(details or {}) do
         order[key] = value
     end
-    return item(ask(self, "POST", ("/v2/droplets/%s/actions"):format(id), ("%s droplet %s"):format(kind:gsub("_", " "), id),
+    return item(ask(self, "POST", "/v2/droplets/" .. id .. "/actions", ("%s droplet %s"):format(kind:gsub("_", " "), id),
         { json = order, result = "action" }), "action")
 end
 
@@ -465,7 +466,7 @@ end
 function cloud:records(domain, filter)
     filter = filter or {}
     local full_name = filter.name and (filter.name == "@" and domain or filter.name .. "." .. domain) or nil
-    return list(self, ("/v2/domains/%s/records"):format(domain), "domain_records", "list records of " .. domain,
+    return list(self, "/v2/domains/" .. domain .. "/records", "domain_records", "list records of " .. domain,
         { name = full_name, type = filter.type })
 end
 
@@ -480,7 +481,7 @@ end
 function cloud:create_record(domain, record)
     local summary = record_summary("create", domain, record)
     local function send()
-        return item(ask(self, "POST", ("/v2/domains/%s/records"):format(domain), summary,
+        return item(ask(self, "POST", "/v2/domains/" .. domain .. "/records", summary,
             { json = record, result = "create record" }), "domain_record")
     end
     return order_once(summary, send, function()
@@ -498,7 +499,7 @@ function cloud:delete_record(domain, record)
     local id = type(record) == "table" and record.id or record
     local summary = type(record) == "table" and record_summary("delete", domain, record)
         or ("delete record %s in %s"):format(id, domain)
-    local _, status = ask(self, "DELETE", ("/v2/domains/%s/records/%s"):format(domain, id), summary,
+    local _, status = ask(self, "DELETE", "/v2/domains/" .. domain .. "/records/" .. id, summary,
         { expect = { 404 }, result = "deleted" })
     return status ~= 404
 end
@@ -620,7 +621,7 @@ end
 ---@param id string
 ---@return { uuid: string, type: "ip_addr"|"droplet"|"tag"|"k8s"|"app", value: string }[]
 function cloud:trusted_sources(id)
-    return item(ask(self, "GET", ("/v2/databases/%s/firewall"):format(id), "read trusted sources of " .. id,
+    return item(ask(self, "GET", "/v2/databases/" .. id .. "/firewall", "read trusted sources of " .. id,
         { result = "rules" }), "rules")
 end
 
@@ -637,7 +638,7 @@ function cloud:set_trusted_sources(id, rules)
         plain[index] = { type = rule.type, value = rule.value, uuid = rule.uuid }
         names[index] = ("%s %s"):format(rule.type, tostring(rule.value))
     end
-    ask(self, "PUT", ("/v2/databases/%s/firewall"):format(id), ("trust %s in %s"):format(table.concat(names, ", "), id),
+    ask(self, "PUT", "/v2/databases/" .. id .. "/firewall", ("trust %s in %s"):format(table.concat(names, ", "), id),
         { json = { rules = json.array(plain) }, result = "trusted" })
 end
 
@@ -645,7 +646,7 @@ end
 ---@param id string
 ---@return string PEM in base64
 function cloud:database_ca(id)
-    local ca = item(ask(self, "GET", ("/v2/databases/%s/ca"):format(id), "read the certificate authority of " .. id,
+    local ca = item(ask(self, "GET", "/v2/databases/" .. id .. "/ca", "read the certificate authority of " .. id,
         { result = "ca" }), "ca")
     return unknown(ca) and ca or ca.certificate
 end
@@ -668,7 +669,7 @@ end
 ---@param id string
 ---@return { urn: string, assigned_at: string }[]
 function cloud:project_resources(id)
-    return list(self, ("/v2/projects/%s/resources"):format(id), "resources", "list resources of project " .. id)
+    return list(self, "/v2/projects/" .. id .. "/resources", "resources", "list resources of project " .. id)
 end
 
 --- Puts resources into a project.
@@ -680,7 +681,7 @@ function cloud:assign(project, urns)
     for index, urn in ipairs(urns) do
         words[index] = tostring(urn)
     end
-    return item(ask(self, "POST", ("/v2/projects/%s/resources"):format(project.id),
+    return item(ask(self, "POST", "/v2/projects/" .. project.id .. "/resources",
         ("put %s into project %s"):format(table.concat(words, ", "), project.name),
         { json = { resources = urns }, result = "assigned" }), "resources")
 end
@@ -704,7 +705,7 @@ function cloud:tag_droplets(name, ids)
     for index, id in ipairs(ids) do
         resources[index], words[index] = { resource_id = tostring(id), resource_type = "droplet" }, tostring(id)
     end
-    ask(self, "POST", ("/v2/tags/%s/resources"):format(name), ("tag droplet %s as %s"):format(table.concat(words, ", "), name),
+    ask(self, "POST", "/v2/tags/" .. name .. "/resources", ("tag droplet %s as %s"):format(table.concat(words, ", "), name),
         { json = { resources = resources }, result = "tagged" })
 end
 

@@ -98,7 +98,7 @@ function connection:vault(title)
 end
 
 local function path_of(self, id)
-    return ("/v1/vaults/%s/items%s"):format(self.id, id and "/" .. id or "")
+    return "/v1/vaults/" .. self.id .. "/items" .. (id and "/" .. id or "")
 end
 
 --- Concealed fields become secrets; the usual two are also found as item.username and item.password.
