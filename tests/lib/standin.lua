@@ -33,8 +33,8 @@ end
 local function make_state(address)
     local folder = sh.run({ "mktemp", "-d" }).stdout:gsub("%s+$", "")
     sh.run { "mkdir", folder .. "/tls", folder .. "/agent" }
-    sh.run { "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2",
-        "-subj", "/CN=stand-in", "-addext", "subjectAltName=IP:" .. address, "-keyout", folder .. "/tls/server.key",
+    sh.run { "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc",
+        "-days", "2", "-subj", "/CN=stand-in", "-addext", "subjectAltName=IP:" .. address, "-keyout", folder .. "/tls/server.key",
         "-out", folder .. "/ca.pem" }
     sh.run { "cp", folder .. "/ca.pem", folder .. "/tls/server.pem" }
     sh.run { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", folder .. "/agent/id_ed25519" }
@@ -53,7 +53,8 @@ local function cloud_at(address, folder)
         self:control("POST", "faults", order)
     end
     function cloud:control(method, path, order)
-        return http.request { method = method, url = self.url .. "/_cloud/" .. path, json = order, ca_file = self.ca_file }.json
+        local url = self.url .. "/_cloud/" .. path
+        return http.request({ method = method, url = url, json = order, ca_file = self.ca_file }).json
     end
     --- Every exchange with the imitated APIs so far.
     function cloud:log()

@@ -5,7 +5,8 @@ local tap, standin, digitalocean = require "tap", require "standin", require "di
 local NAME = "ada.meltanodata.com"
 
 local function account(cloud, token, name)
-    return digitalocean.account(secret.wrap(token), { url = cloud.url, ca_file = cloud.ca_file, timeout = 1, name = name })
+    local options = { url = cloud.url, ca_file = cloud.ca_file, timeout = 1, name = name }
+    return digitalocean.account(secret.wrap(token), options)
 end
 
 local function order(meltano)
@@ -14,7 +15,8 @@ local function order(meltano)
         keys[index] = key.id
     end
     return {
-        name = NAME, region = "nyc3", size = "s-2vcpu-2gb", image = tonumber(meltano:snapshots { prefix = "meltano-" }[1].id),
+        name = NAME, region = "nyc3", size = "s-2vcpu-2gb",
+        image = tonumber(meltano:snapshots { prefix = "meltano-" }[1].id),
         ssh_keys = keys, tags = { "production" },
     }
 end
@@ -77,13 +79,15 @@ local function droplets(cloud, meltano)
     tap.is(lost.name, wanted.name, "create_droplet: and the droplet is found")
     cloud:fault { method = "POST", path = "/v2/droplets", mode = "html" }
     wanted.name = "again." .. NAME
-    tap.is(meltano:create_droplet(wanted).name, wanted.name, "create_droplet: an order that was not taken is sent again")
+    tap.is(meltano:create_droplet(wanted).name, wanted.name,
+        "create_droplet: an order that was not taken is sent again")
     tap.is(#meltano:droplets { name = wanted.name }, 1, "create_droplet: once")
 
     meltano:wait_active(lost.id, { timeout = 10 })
     local twin = order(meltano)
     meltano:wait_active(meltano:create_droplet(twin).id, { timeout = 10 })
-    local err = tap.raises("digitalocean.ambiguous", function() meltano:find_droplet(NAME) end, "find_droplet: two of a name")
+    local err = tap.raises("digitalocean.ambiguous", function() meltano:find_droplet(NAME) end,
+        "find_droplet: two of a name")
     tap.like(err.message, tostring(droplet.id), "ambiguous: names them")
 
     local brief = meltano:create_droplet(twin)
@@ -92,12 +96,14 @@ local function droplets(cloud, meltano)
     tap.is(meltano:delete_droplet(droplet.id, NAME), false, "delete_droplet: gone is fine")
     tap.raises("digitalocean.not_found", function() meltano:droplet(droplet.id) end, "droplet: gone")
     wanted.name = "under_score"
-    err = tap.raises("digitalocean.unprocessable_entity", function() meltano:create_droplet(wanted) end, "a name that cannot be")
+    err = tap.raises("digitalocean.unprocessable_entity", function() meltano:create_droplet(wanted) end,
+        "a name that cannot be")
     tap.like(err.message, "Only valid hostname characters are allowed", "422: DigitalOcean's own words")
     tap.like(err.request_id, "^%x+%-", "422: the request's id")
     cloud:control("POST", "team", { team = "Meltano", limit = 1 })
     wanted.name = "one-too-many." .. NAME
-    err = tap.raises("digitalocean.unprocessable_entity", function() meltano:create_droplet(wanted) end, "the droplet limit")
+    err = tap.raises("digitalocean.unprocessable_entity", function() meltano:create_droplet(wanted) end,
+        "the droplet limit")
     tap.like(err.message, "will exceed your droplet limit", "the droplet limit: in words")
     tap.ok(digitalocean.is_full(err), "is_full: it is a limit")
 end
@@ -114,7 +120,8 @@ local function records(cloud, meltano)
     tap.is(meltano:delete_record("meltanodata.com", record), false, "delete_record: gone is fine")
     cloud:fault { method = "POST", path = "/v2/domains/*/records", mode = "stall", seconds = 60, effect = true }
     record = meltano:create_record("meltanodata.com", wanted)
-    tap.is(#meltano:records("meltanodata.com", { name = "ada" }), 1, "create_record: after a stall it is found, not made twice")
+    tap.is(#meltano:records("meltanodata.com", { name = "ada" }), 1,
+        "create_record: after a stall it is found, not made twice")
     tap.is(record.data, wanted.data, "create_record: and returned")
     tap.is(meltano:domains()[1].name, "meltanodata.com", "domains")
 end
@@ -126,7 +133,8 @@ local function clusters(cloud)
     roomy:account()
     local function wanted(name)
         return {
-            name = name, engine = "pg", num_nodes = 1, size = "db-s-1vcpu-1gb", region = "nyc3", tags = { "production" },
+            name = name, engine = "pg", num_nodes = 1, size = "db-s-1vcpu-1gb", region = "nyc3",
+            tags = { "production" },
             version = "15",
         }
     end
@@ -134,7 +142,8 @@ local function clusters(cloud)
     tap.is(cluster.status, "creating", "create_database: it is creating")
     local online = roomy:wait_online(cluster.id, { timeout = 10 })
     tap.ok(secret.is(online.connection.password) and secret.is(online.connection.uri)
-        and secret.is(online.private_connection.password) and secret.is(online.users[1].password), "passwords are secrets")
+        and secret.is(online.private_connection.password) and secret.is(online.users[1].password),
+        "passwords are secrets")
     tap.is(tostring(online.connection.password), "[secret]", "and show as such")
     tap.is(online.connection.port, 25060, "the rest of the connection is plain")
     tap.is(roomy:find_database("meltano-ada").id, cluster.id, "find_database")
@@ -151,8 +160,10 @@ local function clusters(cloud)
         "a cluster's name is unique")
     roomy:create_database(wanted "meltano-bob")
     cloud:fault { method = "POST", path = "/v2/databases", mode = "half" }
-    tap.is(roomy:create_database(wanted "meltano-cid").name, "meltano-cid", "create_database: half an answer, found again")
-    local err = tap.raises("digitalocean.team_full", function() roomy:create_database(wanted "meltano-dan") end, "a full team")
+    tap.is(roomy:create_database(wanted "meltano-cid").name, "meltano-cid",
+        "create_database: half an answer, found again")
+    local err = tap.raises("digitalocean.team_full", function() roomy:create_database(wanted "meltano-dan") end,
+        "a full team")
     tap.is(err.team, "MeltanoData DBs 2", "team_full: says which")
     tap.is(#roomy:databases { tag = "production" }, 3, "databases: by tag")
     tap.is(roomy:delete_database(cluster.id, cluster.name), true, "delete_database: it existed")
@@ -169,7 +180,8 @@ local function refusals(cloud, meltano)
         "401: never the token")
     local reader = account(cloud, cloud.tokens.readonly, "DO_API_TOKEN")
     tap.is(reader:account().team.name, "Meltano", "a read-only token reads")
-    err = tap.raises("digitalocean.forbidden", function() reader:create_tag "blue" end, "a read-only token cannot write")
+    err = tap.raises("digitalocean.forbidden", function() reader:create_tag "blue" end,
+        "a read-only token cannot write")
     tap.like(err.hint, "write scope", "403: what it needs")
     tap.raises("digitalocean.unauthorized", function() wrong:can_write() end, "can_write: a wrong token raises")
     for _, what in ipairs { "droplets", "databases", "domains", "projects" } do
@@ -181,8 +193,10 @@ local function refusals(cloud, meltano)
             tap.ok(entry.status == 403 or entry.status == 404, "can_write changes nothing: " .. entry.status)
         end
     end
-    tap.raises("usage", function() digitalocean.account("dop_v1_plain", { url = cloud.url }) end, "a token must be a secret")
-    tap.raises("usage", function() digitalocean.account(secret.wrap "dop_v1_x", { url = "http://example.org" }) end, "https only")
+    tap.raises("usage", function() digitalocean.account("dop_v1_plain", { url = cloud.url }) end,
+        "a token must be a secret")
+    tap.raises("usage", function() digitalocean.account(secret.wrap "dop_v1_x", { url = "http://example.org" }) end,
+        "https only")
 end
 
 local function faults(cloud, meltano)
@@ -201,9 +215,13 @@ local function faults(cloud, meltano)
     tap.raises("digitalocean.server_error", function() meltano:account() end, "500")
     cloud:fault {
         path = "/v2/tags", mode = "fail", status = 200,
-        body = { tags = json.array {}, links = { pages = { next = "https://elsewhere.example/v2/tags" } }, meta = { total = 1 } },
+        body = {
+            tags = json.array {}, links = { pages = { next = "https://elsewhere.example/v2/tags" } },
+            meta = { total = 1 },
+        },
     }
-    tap.raises("digitalocean.origin", function() meltano:tags() end, "a list that goes on at another server is not followed")
+    tap.raises("digitalocean.origin", function() meltano:tags() end,
+        "a list that goes on at another server is not followed")
     cloud:control("POST", "team", { team = "Meltano", burst = 1 })
     timeout(5, function()
         tap.raises("timeout", function()

@@ -12,7 +12,8 @@ local function items(vault)
     tap.is(vault:find(TITLE), nil, "find: nil where there is none")
     local password = secret.random(24)
     local item = vault:create {
-        title = TITLE, username = "ada", password = password, urls = { "https://ada.meltanodata.com" }, tags = { "instance" },
+        title = TITLE, username = "ada", password = password, urls = { "https://ada.meltanodata.com" },
+        tags = { "instance" },
         fields = { { label = "team", value = "MeltanoData DBs 2" }, { label = "recovery", value = secret.random(12) } },
     }
     tap.like(item.id, "^[%da-z]+$", "create: it has an id")
@@ -47,7 +48,8 @@ end
 local function misuse(vault)
     tap.raises("usage", function() vault:create { title = "x" } end, "an item without a password")
     tap.raises("usage", function() vault:create { title = "x", password = "plain" } end, "a password that is no secret")
-    tap.raises("usage", function() vault:create { title = "x", password = secret.random(), generate = true } end, "two passwords")
+    tap.raises("usage", function() vault:create { title = "x", password = secret.random(), generate = true } end,
+        "two passwords")
     tap.raises("usage", function() vault:find "two\nlines" end, "a title with a line break")
     tap.raises("usage", function() onepassword.connect("http://example.org", secret.wrap "x") end, "https only")
     tap.raises("usage", function() onepassword.connect("https://example.org", "plain") end, "a token must be a secret")
@@ -57,7 +59,8 @@ local function refusals(cloud, op, vault)
     local wrong = connect(cloud, "a_token_that_is_wrong_0123456789")
     local err = tap.raises("onepassword.unauthorized", function() wrong:vaults() end, "a wrong token")
     tap.like(err.message, "Invalid token signature", "401: the server's own words")
-    tap.ok(not (tostring(err.message) .. tostring(err.hint) .. tostring(err.body)):find "a_token_that", "401: never the token")
+    tap.ok(not (tostring(err.message) .. tostring(err.hint) .. tostring(err.body)):find "a_token_that",
+        "401: never the token")
     tap.raises("onepassword.not_found", function() op:vault "no such vault" end, "a vault that is not there")
     tap.raises("onepassword.invalid", function()
         vault:create { title = "x", password = secret.random(), category = "NONSENSE" }

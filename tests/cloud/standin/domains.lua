@@ -23,7 +23,8 @@ local function show_record(record)
 end
 
 local function show_domain(domain)
-    return { name = domain.name, ttl = USUAL_TTL, zone_file = ("$ORIGIN %s.\n$TTL %d\n"):format(domain.name, USUAL_TTL) }
+    local zone_file = ("$ORIGIN %s.\n$TTL %d\n"):format(domain.name, USUAL_TTL)
+    return { name = domain.name, ttl = USUAL_TTL, zone_file = zone_file }
 end
 
 local function full_name(domain, name)
@@ -76,11 +77,11 @@ local function is_address(text)
 end
 
 local function check_name(name)
-    local label = "[%w_]" -- an underscore begins service names
-    local fits = name == "@" or name == "*" or (#name <= 253 and not name:find "%.%." and name:match("^" .. label .. "[%w_.-]*$")
-        and not name:match "[.-]$") or name:match "^%*%.[%w_.-]+$"
-    if not fits then
-        answer.unprocessable "Name Only valid hostname characters are allowed. (a-z, A-Z, 0-9, ., _ and -) Or a single record of '@' or '*'."
+    local rest = name:gsub("^%*%.", "") -- an underscore begins the names of services
+    local is_host = rest:match "^[%w_][%w_.-]*$" and not rest:match "[.-]$" and not rest:find "%.%."
+    if name ~= "@" and name ~= "*" and (not is_host or #name > 253) then
+        answer.unprocessable("Name Only valid hostname characters are allowed. (a-z, A-Z, 0-9, ., _ and -) "
+            .. "Or a single record of '@' or '*'.")
     end
 end
 
