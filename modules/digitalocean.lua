@@ -384,7 +384,8 @@ function cloud:tag_droplets(name, ids)
         resources[index], words[index] = { resource_id = tostring(id), resource_type = "droplet" }, tostring(id)
     end
     local summary = ("tag droplet %s as %s"):format(table.concat(words, ", "), name)
-    ask(self, "POST", "/v2/tags/" .. name .. "/resources", summary, { json = { resources = resources }, result = "tagged" })
+    ask(self, "POST", "/v2/tags/" .. name .. "/resources", summary,
+        { json = { resources = resources }, result = "tagged" })
 end
 
 --- See digitalocean_api.lua.

@@ -346,7 +346,7 @@ function http.request(options)
     local response = gate.perform({
         kind = reading and "read" or "write", name = "http." .. method:lower(), target = target,
         summary = options.summary or method .. " " .. path, result = options.result,
-        inputs = { options.url, options.query, options.headers, options.json, options.form, options.body },
+        inputs = { options.url, options.query, options.headers, options.json, options.form, options.body, options.resolve },
         detail = not options.summary and options.json ~= nil and function() return native.shown(options.json) end or nil,
     }, function()
         request.query, request.headers = pairs_of(options.query, "query"), headers_of(options)

@@ -98,7 +98,7 @@ local function accept(server, handler)
             if not event then
                 return
             elseif type(event) == "table" then
-                handlers:start(event.id, "request-" .. event.id, handle, server, event, handler)
+                handlers:start(event.id, ("http-%d/request-%d"):format(server.port, event.id), handle, server, event, handler)
             elseif event ~= true then
                 handlers:cancel(event, "the client closed the connection")
             end
@@ -120,7 +120,7 @@ end
 ---   { status =, headers =, json = or body = }   (200), or a table that is sent as JSON, text, or nothing (204);
 ---   cut = BYTES breaks the body off after so many, for tests of clients.
 --- An error in it is answered with 500 and a warning. It is cancelled when the client closes the connection. Steps in it
---- have paths that begin with request-ID.
+--- have paths that begin with http-PORT/request-ID.
 ---@param options? { address?: string, port?: integer, tls?: { certificate: string, key: string }, limit?: integer,
 ---  timeout?: number } address: an IP address (127.0.0.1); port: 0 takes a free one (0); tls: PEM files; limit: bytes of
 ---  a request's body (1 MiB), more is answered with 413; timeout: seconds a client may be silent (30)

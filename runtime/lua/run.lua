@@ -78,7 +78,8 @@ local function execute(book, name, given, argv, values)
         name = name, text = command_line(given, argv), kind = gate.mode,
     })
     local started = system.monotonic()
-    local ok, err = xpcall(function() book.run(values) end, native.error.complete)
+    -- A task of its own: what the playbook left running ends with it when it fails.
+    local ok, err = xpcall(native.task.join, native.error.complete, native.task.spawn(nil, book.run, values))
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     native.journal.run_end(status, not ok and native.json.show(tostring(err)) or nil)
     event.emit("run.end", {

@@ -34,8 +34,8 @@ local function make_state(address)
     local folder = sh.run({ "mktemp", "-d" }).stdout:gsub("%s+$", "")
     sh.run { "mkdir", folder .. "/tls", folder .. "/agent" }
     sh.run { "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc",
-        "-days", "2", "-subj", "/CN=stand-in", "-addext", "subjectAltName=IP:" .. address, "-keyout", folder .. "/tls/server.key",
-        "-out", folder .. "/ca.pem" }
+        "-days", "2", "-subj", "/CN=stand-in", "-addext", "subjectAltName=IP:" .. address,
+        "-keyout", folder .. "/tls/server.key", "-out", folder .. "/ca.pem" }
     sh.run { "cp", folder .. "/ca.pem", folder .. "/tls/server.pem" }
     sh.run { "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", folder .. "/agent/id_ed25519" }
     write(folder .. "/tokens.json", json.encode(TEAMS))
