@@ -224,6 +224,16 @@ local function extra_headers(headers)
     return table.concat(lines)
 end
 
+local DAYS = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" }
+local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
+
+--- The date as RFC 5322 writes it, in English whatever the locale.
+local function date_of(seconds)
+    local t = os.date("!*t", seconds)
+    return ("%s, %02d %s %d %02d:%02d:%02d +0000"):format(DAYS[t.wday], t.day, MONTHS[t.month], t.year, t.hour, t.min,
+        t.sec)
+end
+
 local function head_of(options, from, to, cc)
     local domain = tostring(from.address):match "@(.*)$" or "localhost"
     local message_id = options.message_id or ("<%s@%s>"):format(uuid(), domain)
@@ -231,7 +241,7 @@ local function head_of(options, from, to, cc)
         fail("message_id must look like <unique@domain>", { code = "mail.header" })
     end
     local lines = {
-        fold("Date", { os.date "!%a, %d %b %Y %H:%M:%S +0000" }),
+        fold("Date", { date_of(now()) }),
         fold("From", address_words { from }),
         fold("To", address_words(to)),
     }

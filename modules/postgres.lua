@@ -336,19 +336,13 @@ function postgres.array(list)
     return "{" .. table.concat(items, ",") .. "}"
 end
 
-local function is_network(keywords)
-    local host = keywords.hostaddr or keywords.host
-    return host ~= nil and not tostring(host):find "^[/@]" and host ~= ""
-end
-
 --- TLS unless somebody says otherwise: with a CA the server must prove who it is, without one the line is at least
---- encrypted.
-local function choose_sslmode(keywords, has_ca)
-    if keywords.sslmode == nil and is_network(keywords) then
-        keywords.sslmode = (has_ca or keywords.sslrootcert) and "verify-full" or "require"
-    end
+--- encrypted. Said in every case, so that no environment variable lowers it; libpq ignores it on a Unix socket.
+local function default_sslmode(keywords, has_ca)
+    return (has_ca or keywords.sslrootcert) and "verify-full" or "require"
 end
 
+--- The host comes from here or from $PGHOST, not from libpq's own look, which would resolve its name and block.
 local function add_options(keywords, options)
     for name, value in pairs(options) do
         local keyword = OPTIONS[name]
@@ -358,6 +352,8 @@ local function add_options(keywords, options)
             usage(("postgres.connect has no option '%s'"):format(tostring(name)))
         end
     end
+    keywords.host = keywords.host or not keywords.hostaddr and env "PGHOST" or nil
+    return keywords
 end
 
 --- "db.example.com:25060/app": how messages and the journal call the connection.
@@ -386,19 +382,15 @@ end
 function postgres.connect(target, options)
     local uri
     uri, options = split_arguments(target, options)
-    local shown = uri ~= nil and not unknown(uri) and native.parse_shown(uri) or {}
-    add_options(shown, options)
-    local link = {
-        target = unknown(uri) and uri or uri ~= nil and next(shown) == nil and "a database" or target_of(shown),
-    }
+    local shown = uri == nil and {} or native.parse_shown(uri)
+    local link = { target = shown and target_of(add_options(shown, options)) or "a database" }
     local limits = { rows = options.limit_rows or LIMIT_ROWS, bytes = options.limit_bytes or LIMIT_BYTES }
     local handle = gate.perform({
         kind = "read", name = "postgres.connect", target = link.target, summary = "connect",
         inputs = { uri, options }, result = "connection to " .. tostring(link.target),
     }, function()
-        local keywords = uri ~= nil and native.parse(uri) or {}
-        add_options(keywords, options)
-        choose_sslmode(keywords, options.ca ~= nil)
+        local keywords = add_options(uri ~= nil and native.parse(uri) or {}, options)
+        keywords.sslmode = keywords.sslmode or default_sslmode(keywords, options.ca ~= nil)
         for keyword, value in pairs(KEYWORDS) do
             keywords[keyword] = keywords[keyword] or value
         end

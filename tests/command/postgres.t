@@ -49,12 +49,14 @@ like $output, qr/tables 0/, 'a read runs, and nothing was made';
     end)
     local db = postgres.connect { host = host, user = "admin", password = "x", dbname = "app" }
     step("fill", function() db:query("create schema " .. db:ident("Weird \"Name\"")) end)
+    postgres.connect("postgresql://app:plain-password@" .. host .. "/app")
     local rows = db:read("select name from t where id = $1", 1)
     say("read " .. rows[1].name)
     db:transaction(function(tx) say("also " .. tx:query("select x")[1].x) end, { read_only = true })
     db:close()', '--dry-run');
 is $status, 0, 'a dry run goes on with a server that does not exist yet';
 like $output, qr/create schema "Weird "Name""|create schema "Weird ""Name"""/, 'what would be written there is planned';
+unlike $output, qr/plain-password/, 'a URI that is not complete does not show its password';
 like $output, qr/read <.*name>/, 'a read there is unknown';
 like $output, qr/also <.*x>/, 'in a transaction too';
 

@@ -244,16 +244,24 @@ local busy
 parallel {
     function() db:query "select pg_sleep(0.3)" end,
     function()
-        sleep(0.05)
         busy = tap.raises("pg.busy", function() db:query "select 1" end, "a second task")
         tap.raises("pg.busy", function() db:close() end, "cannot close it either")
     end,
 }
 tap.like(busy.message, "pg_sleep", "is told what the connection does")
-began = now()
-local connections = { { name = 1, db = connect() }, { name = 2, db = connect() }, { name = 3, db = connect() } }
-each(connections, { key = "name" }, function(c) c.db:query "select pg_sleep(0.4)" end)
-tap.ok(now() - began < 1.1, "connections work at the same time")
+
+local stopped = 0
+local function sleep_until_stopped()
+    local one = connect()
+    if tap.raises("pg.query", function() one:query "select pg_sleep(60)" end, "stopped").sqlstate == "57014" then
+        stopped = stopped + 1
+    end
+end
+parallel { sleep_until_stopped, sleep_until_stopped, sleep_until_stopped, function()
+    wait_until("three statements", { timeout = 20, interval = 0.02 }, function() return sleepers() == 3 end)
+    watcher:query "select pg_cancel_backend(pid) from pg_stat_activity where query like 'select pg_sleep(60)'"
+end }
+tap.is(stopped, 3, "connections work at the same time")
 
 -- ---- connecting ----
 
@@ -295,6 +303,9 @@ uri = "postgresql://app:" .. hidden .. address
 tap.is(#postgres.connect(uri):read "select 1", 1, "a secret in a URI")
 err = tap.raises("postgres.connect", function() postgres.connect(uri, { dbname = "nope" }) end, "when it fails")
 tap.like(tostring(err.target), "^localhost:%d+/nope$", "its target is readable")
+local whole = secret.wrap("postgresql://app:" .. password .. address)
+err = tap.raises("postgres.connect", function() postgres.connect(whole, { dbname = "nope" }) end, "a secret URI")
+tap.ok(not (tostring(err) .. tostring(err.target)):find(password, 1, true), "is not shown")
 err = tap.raises("usage", function() postgres.connect("postgresql://app:hunter2%zz@h/d") end, "a URI that is none")
 tap.ok(not tostring(err):find "hunter2", "does not show its password")
 tap.is(connect { host = env "POSTGRES_SOCKET", ca_file = json.null }:read "select 1 as x"[1].x, 1, "a Unix socket")

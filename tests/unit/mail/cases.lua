@@ -149,7 +149,8 @@ tap.ok(now() - started < 3, "both at once")
 local function connection(server, changes)
     local made = options(server, changes)
     return {
-        server = made.server, user = made.user, password = made.password, ca_file = made.ca_file, timeout = made.timeout,
+        server = made.server, user = made.user, password = made.password, ca_file = made.ca_file,
+        timeout = made.timeout,
     }
 end
 tap.like(mail.check(connection "starttls").server, "localhost:%d+", "check logs in")
