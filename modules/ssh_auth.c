@@ -215,14 +215,13 @@ static int sign(LIBSSH2_SESSION *ssh2, unsigned char **signature, size_t *size, 
 /* The blob as it is sent: an RSA key is offered under the name of the signature it will make. */
 static void prepare_blob(ssh_login *login, const ssh_key *key) {
     login->blob.length = 0;
-    wire_reader reader = {(unsigned char *)key->blob.data, key->blob.length, false};
+    const unsigned char *blob = (unsigned char *)key->blob.data;
+    wire_reader reader = {blob, key->blob.length, false};
     size_t length;
-    wire_string(&reader, &length);
-    if (!wire_is_type(key->blob.data ? (unsigned char *)key->blob.data : NULL, key->blob.length, "ssh-rsa")) {
-        buffer_add(&login->blob, key->blob.data, key->blob.length);
-        return;
+    if (wire_is_type(blob, key->blob.length, "ssh-rsa")) {
+        wire_string(&reader, &length);
+        buffer_add_string(&login->blob, "rsa-sha2-256", 12);
     }
-    buffer_add_string(&login->blob, "rsa-sha2-256", 12);
     buffer_add(&login->blob, reader.at, reader.left);
 }
 
@@ -258,7 +257,7 @@ static void fail_login(ssh_login *login, bool too_many) {
     if (login->candidate_count == 0)
         failure_set(&s->failure, "ssh.auth", "%s: there is no key to log in with: %s", s->target.label, notes);
     else
-        failure_set(&s->failure, "ssh.auth", "%s: the server let '%s' in with none of these keys: %s%s%s%s%s", s->target.label,
+        failure_set(&s->failure, "ssh.auth", "%s: the server refused every key for '%s': %s%s%s%s%s", s->target.label,
                     s->target.user, tried, *notes ? " (" : "", notes, *notes ? ")" : "",
                     too_many ? "; then it closed the connection" : "");
     failure_add(&s->failure, "user", "%s", s->target.user);
@@ -288,6 +287,10 @@ static int try_current(ssh_login *login) {
     return 1;
 }
 
+static bool server_left(const ssh_session *s) {
+    return s->hung_up || *s->goodbye;
+}
+
 static ssh_login *login_for(ssh_session *s) {
     if (!s->login) {
         s->login = calloc(1, sizeof *s->login);
@@ -313,12 +316,12 @@ int login_step(ssh_session *s) {
         return LIBSSH2_ERROR_EAGAIN;
     if (login->current == 0 && login->candidate_count == 0)
         choose_candidates(login);
-    while (login->current < login->candidate_count && !s->hung_up) {
+    while (login->current < login->candidate_count && !server_left(s)) {
         int rc = try_current(login);
         if (rc <= 0)
             return rc;
     }
-    fail_login(login, s->hung_up);
+    fail_login(login, server_left(s));
     return LIBSSH2_ERROR_AUTHENTICATION_FAILED;
 }
 

@@ -296,7 +296,7 @@ static void fail_handshake(ssh_session *s, int rc) {
     } else if (*s->goodbye) {
         snprintf(problem, sizeof problem, "the server ended the handshake: %s", s->goodbye);
         fail(s, "ssh.closed", problem, NULL);
-    } else if (rc == LIBSSH2_ERROR_SOCKET_RECV || rc == LIBSSH2_ERROR_SOCKET_DISCONNECT) {
+    } else if (s->hung_up) {
         fail(s, "ssh.closed", "the server closed the connection during the handshake", NULL);
     } else {
         snprintf(problem, sizeof problem, "the handshake failed: %s", session_last_error(s));

@@ -132,12 +132,31 @@ function files.parse_list(text)
     return entries
 end
 
---- NAME=value with the value hidden, for texts that hold secrets the process has not seen.
-local function hide_values(text)
-    return (text:gsub("([^\n]+)", function(line)
-        local name = line:match "^(%s*[%w_.%-]+%s*[=:])"
-        return line:find "^%s*#" and line or name and name .. "[hidden]" or "[hidden]"
+local function line_set(text)
+    local lines = {}
+    for line in text:gmatch "[^\n]+" do
+        lines[line] = true
+    end
+    return lines
+end
+
+--- The text with the value of each NAME=value hidden; `mark` is added to lines that are not among `others`.
+local function hide_values(text, others, mark)
+    return (text:gsub("[^\n]+", function(line)
+        local name = line:match "^(%s*[%w_.%-]+%s*[=:])" or ""
+        return name .. (others[line] and "[hidden]" or "[hidden, " .. mark .. "]")
     end))
+end
+
+--- Two texts that may hold secrets the process has not seen, as they may be shown in a diff.
+local function hide_both(old, new)
+    local hidden_new, new_lines
+    gate.derive(new, function(plain)
+        new_lines = line_set(plain)
+        hidden_new = hide_values(plain, line_set(old), "new")
+        return plain
+    end)
+    return hide_values(old, new_lines, "old"), hidden_new
 end
 
 ---@param Host table the class that gets the methods
@@ -201,7 +220,7 @@ return function(Host, perform, native)
             if unknown(old) or #new > LARGEST_DIFFED then
                 return nil
             elseif private then
-                old, new = hide_values(old), hide_values(new)
+                old, new = hide_both(old, text)
             end
             return diff.unified(old, new, path)
         end
