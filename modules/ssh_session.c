@@ -231,7 +231,8 @@ bool session_note_error(ssh_session *s, int rc, const char *doing) {
         break;
     }
     if (*s->goodbye)
-        failure_set(&s->failure, "ssh.closed", "%s ended the connection %s: %s", s->target.label, doing, s->goodbye);
+        failure_set(&s->failure, "ssh.closed", "%s ended the connection %s: %s", s->target.label, doing,
+                    s->goodbye);
     else if (rc == LIBSSH2_ERROR_SOCKET_RECV || rc == LIBSSH2_ERROR_SOCKET_DISCONNECT ||
              rc == LIBSSH2_ERROR_SOCKET_SEND)
         failure_set(&s->failure, "ssh.closed", "%s closed the connection %s", s->target.label, doing);
@@ -286,16 +287,16 @@ void sessions_close_all(void) {
 
 /* ---- channels ---- */
 
-LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, const ssh_buffer *message, int *rc) {
+LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, const ssh_buffer *message,
+                                        int *rc) {
     ssh_session *s = op->session;
     *rc = LIBSSH2_ERROR_EAGAIN;
     if ((s->opener && s->opener != op) || (s->channel_limit && s->channels >= s->channel_limit))
         return NULL;
     s->opener = op;
-    LIBSSH2_CHANNEL *channel =
-        libssh2_channel_open_ex(s->ssh2, type, (unsigned)strlen(type), LIBSSH2_CHANNEL_WINDOW_DEFAULT,
-                                LIBSSH2_CHANNEL_PACKET_DEFAULT, message ? message->data : NULL,
-                                message ? (unsigned)message->length : 0);
+    LIBSSH2_CHANNEL *channel = libssh2_channel_open_ex(
+        s->ssh2, type, (unsigned)strlen(type), LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT,
+        message ? message->data : NULL, message ? (unsigned)message->length : 0);
     if (!channel && (*rc = libssh2_session_last_errno(s->ssh2)) == LIBSSH2_ERROR_EAGAIN)
         return NULL;
     s->opener = NULL;
