@@ -89,9 +89,12 @@ struct ssh_session {
 
     ssh_login *login;
     ssh_operation *operations;
-    ssh_operation *opener;       /* whose channel is being opened: libssh2 opens one at a time */
-    int channels, channel_limit; /* open ones; how many the server allows, 0 while unknown */
-    ssh_failure failure;         /* why it is broken or closed */
+    ssh_operation *opener;  /* whose channel is being opened: libssh2 opens one at a time */
+    int channels;           /* open ones */
+    int refusals;           /* of the server to open one more, in a row */
+    bool has_opened, held;  /* a channel before; channels wait for the timer below */
+    uv_timer_t *hold_timer; /* made when first needed */
+    ssh_failure failure;    /* why it is broken or closed */
 };
 
 /* Something that takes several turns: connecting, a command, a tunnel. Referenced by its session until it has
