@@ -9,7 +9,7 @@
 BUILD     ?= build
 PREFIX    ?= /usr/local
 CC        ?= cc
-LIBRARIES  = luajit libuv libcurl libcjson libssh2 libpq sqlite3 libcares libmicrohttpd libsodium libcrypto libedit
+LIBRARIES  = luajit libuv libcurl libcjson libcjson_utils libssh2 libpq sqlite3 libcares libmicrohttpd libsodium libcrypto libedit
 WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 CFLAGS    ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARNINGS) -Iruntime -Imodules $(SANITIZE) \

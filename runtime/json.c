@@ -5,6 +5,7 @@
 #include "secret.h"
 #include "text.h"
 
+#include <cjson/cJSON_Utils.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <math.h>
@@ -65,6 +66,7 @@ static cJSON *encode_array(encoder *e, int index, int depth) {
     return array;
 }
 
+/* Keys are sorted: Lua's order differs from run to run, and what is compared or recorded must not. */
 static cJSON *encode_object(encoder *e, int index, int depth) {
     cJSON *object = cJSON_CreateObject();
     lua_pushnil(e->L);
@@ -84,6 +86,7 @@ static cJSON *encode_object(encoder *e, int index, int depth) {
         cJSON_AddItemToObject(object, key, item);
         lua_pop(e->L, 1);
     }
+    cJSONUtils_SortObjectCaseSensitive(object);
     return object;
 }
 
