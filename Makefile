@@ -9,12 +9,12 @@
 BUILD     ?= build
 PREFIX    ?= /usr/local
 CC        ?= cc
-LIBRARIES  = luajit libuv libcurl libcjson libcjson_utils libssh2 libpq sqlite3 libcares libmicrohttpd libsodium libcrypto libedit
+LIBRARIES  = luajit libuv libcurl libcjson libssh2 libpq sqlite3 libcares libmicrohttpd libsodium libcrypto libedit
 WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 CFLAGS    ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARNINGS) -Iruntime -Imodules $(SANITIZE) \
                    $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
-LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm
+LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm -lcjson_utils
 
 # Debian 12 packages by what needs them.
 PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libcurl4-openssl-dev libcjson-dev \
