@@ -14,7 +14,7 @@ WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 CFLAGS    ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARNINGS) -Iruntime -Imodules $(SANITIZE) \
                    $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
-LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm -lcjson_utils
+LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm
 
 # Debian 12 packages by what needs them.
 PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libcurl4-openssl-dev libcjson-dev \
