@@ -7,11 +7,21 @@ local site = require "site"
 local ssh = require "ssh"
 
 local instance = {}
-instance.__index = instance
+
+--- `host` is the instance's machine over SSH, connected when it is first asked for.
+function instance.__index(self, name)
+    if name ~= "host" then
+        return instance[name]
+    end
+    local host = instance.open(self)
+    rawset(self, "host", host)
+    return host
+end
 
 --- The instance of a tenant. Nothing is asked yet.
 ---@param tenant string the customer's short name
-function instance.of(tenant)
+---@param droplet? table its droplet, where that is known
+function instance.of(tenant, droplet)
     local name = ("%s.%s"):format(tenant, site.domain)
     return setmetatable({
         tenant = tenant,
@@ -20,6 +30,7 @@ function instance.of(tenant)
         cluster_name = "meltano-" .. tenant,
         items = { tenant = name, meltano = "meltano@" .. name },
         cloud = site.cloud(),
+        droplet = droplet,
     }, instance)
 end
 
@@ -202,6 +213,18 @@ function instance:wait_for_dns(address)
     }, function()
         return dns.resolves_to(self.name, address, { nameservers = site.dns.nameservers })
     end)
+end
+
+--- Connects as root to an instance that has been there before this run: its host key must be known.
+---@return table host see ssh.connect
+---@raise "instance.missing"; what ssh.connect raises
+function instance:open()
+    self.droplet = self.droplet or self.cloud:find_droplet(self.name) or fail(("there is no droplet %s"):format(self.name), {
+        code = "instance.missing", target = self.name, hint = "hostler run instances shows what there is",
+    })
+    return ssh.connect(self.name, {
+        user = "root", address = self.droplet.public_address, known_hosts = site.known_hosts, host_key = "strict",
+    })
 end
 
 --- Waits until SSH answers, and connects as root. A droplet that this run has made may introduce itself; its host key
