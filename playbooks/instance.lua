@@ -8,6 +8,8 @@ local ssh = require "ssh"
 
 local instance = {}
 
+local CLUSTER_PREFIX = "meltano-"
+
 --- `host` is the instance's machine over SSH, connected when it is first asked for.
 function instance.__index(self, name)
     if name ~= "host" then
@@ -27,19 +29,27 @@ function instance.of(tenant, droplet)
         tenant = tenant,
         name = name,
         url = ("https://%s/"):format(name),
-        cluster_name = "meltano-" .. tenant,
+        cluster_name = CLUSTER_PREFIX .. tenant,
         items = { tenant = name, meltano = "meltano@" .. name },
         cloud = site.cloud(),
         droplet = droplet,
     }, instance)
 end
 
---- Where a cluster of this instance is, in whichever team holds it: its name ends in "-TENANT".
+--- True for a cluster whose name ends in "-TENANT". One whose name is not exactly this instance's may be another's:
+--- meltano-ada-lovelace ends in -lovelace too.
+function instance:has_name_of(cluster)
+    return cluster.name:sub(-#self.tenant - 1) == "-" .. self.tenant
+end
+
+--- Where a cluster of this instance is, in whichever team holds it: its name ends in "-TENANT". The clusters that are
+--- named as we name them are their own tenant's alone.
 ---@return { team: table, cluster: table }?
 function instance:find_cluster()
     for _, team in ipairs(self:teams()) do
         for _, cluster in ipairs(team.cloud:databases()) do
-            if cluster.name:sub(-#self.tenant - 1) == "-" .. self.tenant then
+            local is_ours = cluster.name:sub(1, #CLUSTER_PREFIX) == CLUSTER_PREFIX
+            if cluster.name == self.cluster_name or not is_ours and self:has_name_of(cluster) then
                 return { team = team, cluster = cluster }
             end
         end
@@ -219,9 +229,10 @@ end
 ---@return table host see ssh.connect
 ---@raise "instance.missing"; what ssh.connect raises
 function instance:open()
-    self.droplet = self.droplet or self.cloud:find_droplet(self.name) or fail(("there is no droplet %s"):format(self.name), {
-        code = "instance.missing", target = self.name, hint = "hostler run instances shows what there is",
-    })
+    self.droplet = self.droplet or self.cloud:find_droplet(self.name)
+        or fail(("there is no droplet %s"):format(self.name), {
+            code = "instance.missing", target = self.name, hint = "hostler run instances shows what there is",
+        })
     return ssh.connect(self.name, {
         user = "root", address = self.droplet.public_address, known_hosts = site.known_hosts, host_key = "strict",
     })

@@ -63,9 +63,10 @@ return playbook {
         for index, one in ipairs(found) do
             local droplet = one.droplet
             rows[index] = {
-                name = one.tenant, address = droplet.public_address, region = droplet.region.slug, size = droplet.size_slug,
-                created_at = droplet.created_at, age_days = days_since(droplet.created_at),
-                tags = json.array(droplet.tags), id = droplet.id, state = droplet.status,
+                name = one.tenant, address = droplet.public_address, region = droplet.region.slug,
+                size = droplet.size_slug, created_at = droplet.created_at,
+                age_days = days_since(droplet.created_at), tags = json.array(droplet.tags), id = droplet.id,
+                state = droplet.status,
             }
             one.row = rows[index]
         end
