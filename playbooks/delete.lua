@@ -42,7 +42,8 @@ local function delete(one)
         end)
     end
     for _, held in ipairs(one.clusters) do
-        step(("delete database cluster %s of %s"):format(held.cluster.name, held.team.name), { idempotent = true }, function()
+        local name = ("delete database cluster %s of %s"):format(held.cluster.name, held.team.name)
+        step(name, { idempotent = true }, function()
             held.team.cloud:delete_database(held.cluster.id, held.cluster.name)
         end)
         tell_room(held.team)

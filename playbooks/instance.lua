@@ -225,16 +225,23 @@ function instance:wait_for_dns(address)
     end)
 end
 
---- Connects as root to an instance that has been there before this run: its host key must be known.
----@return table host see ssh.connect
----@raise "instance.missing"; what ssh.connect raises
-function instance:open()
+--- The instance's droplet, which must be there.
+---@raise "instance.missing"
+function instance:find_droplet()
     self.droplet = self.droplet or self.cloud:find_droplet(self.name)
         or fail(("there is no droplet %s"):format(self.name), {
             code = "instance.missing", target = self.name, hint = "hostler run instances shows what there is",
         })
+    return self.droplet
+end
+
+--- Connects as root to an instance that has been there before this run: its host key must be known.
+---@return table host see ssh.connect
+---@raise "instance.missing"; what ssh.connect raises
+function instance:open()
     return ssh.connect(self.name, {
-        user = "root", address = self.droplet.public_address, known_hosts = site.known_hosts, host_key = "strict",
+        user = "root", address = self:find_droplet().public_address, known_hosts = site.known_hosts,
+        host_key = "strict",
     })
 end
 

@@ -71,9 +71,13 @@ local function show(items, columns)
     if type(items) ~= "table" or type(columns) ~= "table" then
         error(native.error.new { code = "usage", message = "show(rows, { \"name\", \"address\" })" }, 2)
     end
+    local plain = {}
+    for index, row in ipairs(items) do -- a result of a query has more in it than its rows
+        plain[index] = row
+    end
     native.event.emit("say", {
         parent = native.task.context().scope, text = table.concat(rows.lay_out(items, columns), "\n"),
-        data = native.json.show(native.json.face.array(items)),
+        data = native.json.show(native.json.face.array(plain)),
     })
 end
 
