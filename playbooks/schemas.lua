@@ -91,12 +91,14 @@ local function lost(before, after)
 end
 
 local function drop_all(tx, doomed)
+    local done
     for _, schema in ipairs(doomed) do
         if schema.made_by then
             tx:query(("DROP EXTENSION IF EXISTS %s CASCADE"):format(tx:ident(schema.made_by)))
         end
-        tx:query(("DROP SCHEMA IF EXISTS %s CASCADE"):format(tx:ident(schema.schema)))
+        done = tx:query(("DROP SCHEMA IF EXISTS %s CASCADE"):format(tx:ident(schema.schema)))
     end
+    return done
 end
 
 --- Drops schemas with all that is in them, in one transaction: all of them or none.
@@ -107,20 +109,22 @@ end
 ---@raise "schemas.dependents" with `dependents`; "pg.query"
 function schemas.drop(db, doomed, options)
     local fallen = { schemas = {}, dependents = {} }
-    local _, err = try(db.transaction, db, function(tx)
+    local done, err = try(db.transaction, db, function(tx)
         tx:query("SELECT set_config('lock_timeout', $1, true)", ("%dms"):format(options.lock_timeout * 1000))
         local before = tx:read(IN_PUBLIC)
-        drop_all(tx, doomed)
+        local dropped = drop_all(tx, doomed)
         fallen.dependents = lost(before, tx:read(IN_PUBLIC))
         if #fallen.dependents > 0 and not options.with_dependents then
-            fail(("%d things in public would fall too: %s"):format(#fallen.dependents,
-                table.concat(fallen.dependents, ", ")), {
+            fail("in public would fall too: " .. table.concat(fallen.dependents, ", "), {
                 code = "schemas.dependents", dependents = fallen.dependents,
                 hint = "nothing was dropped. Drop these first, or agree to it with --with-dependents",
             })
         end
+        return dropped
     end)
-    if err then
+    if unknown(done) then
+        return done
+    elseif err then
         err.hint = HINTS[err.sqlstate] or err.hint
         error(err, 0)
     end
