@@ -91,4 +91,21 @@ function file.write(path, text, options)
     end, { detail = planned_diff(path, text), inputs = { text } })
 end
 
+--- Copies a file, whole or not at all; the copy gets its mode.
+---@param from string "~/" is the home directory
+---@param to string
+---@return true
+---@raise "file" with path and reason
+function file.copy(from, to)
+    from, to = check_path("file.copy", from), check_path("file.copy", to)
+    return perform("write", "file.copy", to, ("copy %s to %s"):format(from, to), function()
+        local text, reason = native.read(from)
+        if not text then
+            refuse("read", from, reason)
+        end
+        reason = native.write(to, text, native.stat(from).mode)
+        return not reason or refuse("write", to, reason)
+    end)
+end
+
 return file

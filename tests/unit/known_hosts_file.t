@@ -96,7 +96,8 @@ tap.is(middle, line_of(ada, new) .. line_of(address, new), "name and address in 
 -- ---- shared lines, wildcards, marks ----
 
 middle, text = replaced(line_of("bob," .. ada .. ",carol", old, "all three"), { ada }, { new })
-tap.is(middle, line_of("bob,carol", old, "all three") .. line_of(ada, new), "the others of a shared line keep their key")
+tap.is(middle, line_of("bob,carol", old, "all three") .. line_of(ada, new),
+    "the others of a shared line keep their key")
 tap.is({ keygen_finds(text, ada), keygen_finds(text, "bob") }, { { new.key }, { old.key } },
     "as ssh-keygen finds them")
 text = known_hosts_file.replace(line_of("*.meltanodata.com", old), { ada }, { new })
@@ -131,10 +132,12 @@ tap.is(found[1].fingerprint, sh.run({ "ssh-keygen", "-lf", folder .. "/one" }).s
 
 sh.run { "sh", "-c", 'printf old > "$1/target"; chmod 640 "$1/target"; ln -s target "$1/link"', "sh", folder }
 file.write(folder .. "/link", "new")
-tap.is(sh.run({ "sh", "-c", 'stat -c "%F %a" "$1/link" "$1/target"; cat "$1/target"', "sh", folder }).stdout,
+tap.is(sh.run({ "sh", "-c", 'cd "$1"; stat -c "%F %a" link target; cat target', "sh", folder }).stdout,
     "symbolic link 777\nregular file 640\nnew", "a link stays one, and what it points to keeps its mode")
 tap.is(file.stat(folder .. "/none"), nil, "no such file")
 tap.ok(math.abs(file.stat(folder .. "/target").modified - now()) < 60, "when it changed")
+file.copy(folder .. "/target", folder .. "/copy")
+tap.is({ file.read(folder .. "/copy"), file.stat(folder .. "/copy").mode }, { "new", 416 }, "a copy has its mode")
 local err = tap.raises("file", function() file.write(folder .. "/none/x", "x") end, "a folder that is not there")
 tap.is(err.reason, "No such file or directory", "says so")
 tap.raises("file", function() file.read(folder) end, "a folder is no file")
