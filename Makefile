@@ -1,7 +1,7 @@
 # make try       install what is needed, build, start a local cloud and set up an instance in it
 # make down      remove every trace of the local cloud
 # make test      install what the tests need, build, and run them all
-# make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer (which make gcc warn falsely)
 # make lint      formatting and static analysis
 # make bench     speed, as ratios against peers run side by side
 # make install   into $(PREFIX)
@@ -77,7 +77,8 @@ test: packages-test
 	tests/run
 
 sanitize: packages-test
-	$(MAKE) BUILD=build-sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined' binaries
+	$(MAKE) BUILD=build-sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined' \
+	    WARNINGS='-Wall -Wextra' binaries
 	HOSTLER_BUILD=build-sanitize tests/run
 
 lint: packages-lint
@@ -85,7 +86,7 @@ lint: packages-lint
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES)
 	luacheck --quiet runtime modules playbooks tests
-	shellcheck $(shell grep -rlE '^#!.*(bash|/sh)$$' --include='*' runtime tests .ci 2>/dev/null)
+	shellcheck --external-sources --source-path=SCRIPTDIR $(shell grep -rlE '^#!.*(bash|/sh)$$' --include='*' runtime tests .ci 2>/dev/null)
 
 bench: packages-bench
 	$(MAKE) binaries

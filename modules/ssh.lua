@@ -7,6 +7,7 @@ local native, gate = ...
 local ssh = {}
 
 local config, command = require "ssh_config", require "ssh_command"
+local sh = require "sh"
 
 ---@class ssh.Host
 ---@field target string the host as the playbook named it
@@ -392,6 +393,46 @@ function ssh.agent_keys()
             })
         end
         return native.agent_keys(path)
+    end)
+end
+
+-- ---- host keys ----
+
+--- The keys that a host shows to anybody who connects, without trusting any of them.
+---@param address string
+---@param options? { port?: integer, timeout?: number } port: 22; timeout: seconds (10)
+---@return { type: string, key: string }[] keys one of each type, in the order of their types' names; key: in base64
+---@raise "ssh.unreachable" when no SSH server answers there
+function ssh.host_keys(address, options)
+    local port = options and options.port or 22
+    if type(address) ~= "string" or not address:find "^[%x:.]+$" then
+        misuse(("ssh.host_keys takes an address, not '%s'"):format(tostring(address)))
+    end
+    local limit = options and options.timeout or 10
+    local result = sh.run({ "ssh-keyscan", "-T", limit, "-p", port, "--", address }, {
+        read = true, check = false, timeout = limit * 3,
+    })
+    local keys = {}
+    for kind, key in ("\n" .. result.stdout):gmatch "\n[^#%s]%S* (%S+) (%S+)" do
+        keys[#keys + 1] = { type = kind, key = key }
+    end
+    if #keys == 0 then
+        fail(("no SSH server shows a key at %s, port %d"):format(address, port), {
+            code = "ssh.unreachable", target = address, stderr = result.stderr,
+        })
+    end
+    table.sort(keys, function(a, b) return a.type < b.type end)
+    return keys
+end
+
+--- The known_hosts files that count for a host, as OpenSSH's configuration says.
+---@param target string "host", as for ssh.connect
+---@return string[] paths the one that new keys are written to comes first; not all of them need exist
+function ssh.known_hosts(target)
+    return gate.perform({
+        kind = "read", name = "ssh.known_hosts", target = target, summary = "which known_hosts count for " .. target,
+    }, function()
+        return config.resolve(native, target, {}).known_hosts
     end)
 end
 
