@@ -205,14 +205,20 @@ function instance:store_passwords()
     return passwords
 end
 
---- Takes the two logins out of 1Password again.
-function instance:forget_passwords()
+--- Takes a login out of 1Password again, if it is there.
+---@param title string
+function instance.forget_item(_, title)
     local vault = site.passwords()
+    local item = vault:find(title)
+    if item then
+        vault:delete(item.id, title)
+    end
+end
+
+--- Takes the two logins of a set-up out of 1Password again.
+function instance:forget_passwords()
     for _, title in pairs(self.items) do
-        local item = vault:find(title)
-        if item then
-            vault:delete(item.id, title)
-        end
+        self:forget_item(title)
     end
 end
 

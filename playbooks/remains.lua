@@ -1,4 +1,5 @@
 -- What there is of instances that are to go: everything of theirs, and nothing of anybody else's.
+local host_keys = require "host_keys"
 local instance = require "instance"
 local preflight = require "preflight"
 local site = require "site"
@@ -66,6 +67,22 @@ local function addresses_of(one)
     return addresses
 end
 
+--- By what known_hosts may know it: its name, and its addresses unless another droplet has them by now.
+local function hosts_of(one, there)
+    local others, hosts = {}, { one.name }
+    for _, droplet in ipairs(there.droplets) do
+        if droplet.name ~= one.name then
+            others[droplet.public_address or ""], others[droplet.private_address or ""] = true, true
+        end
+    end
+    for address in pairs(addresses_of(one)) do
+        if address ~= "" and not others[address] then
+            hosts[#hosts + 1] = address
+        end
+    end
+    return hosts
+end
+
 local function trusts(held, addresses)
     for _, rule in ipairs(held.team.cloud:trusted_sources(held.cluster.id)) do
         if rule.type == "ip_addr" and addresses[rule.value] then
@@ -116,8 +133,9 @@ end
 
 --- Finds what there is of these tenants' instances. Reads only.
 ---@param tenants string[]
----@return table[] instances each with droplets, records, clusters ({ team, cluster }) and items, all of which may be
----  empty; doubtful: clusters that may be its; problem: the error that keeps it from being deleted
+---@return table[] instances each with droplets, records, clusters ({ team, cluster }), items and host_keys, all of
+---  which may be empty; hosts: its name and addresses; doubtful: clusters that may be its; problem: the error that
+---  keeps it from being deleted
 function remains.of(tenants)
     local there, found, seen = everything(), {}, {}
     for _, tenant in ipairs(tenants) do
@@ -129,6 +147,8 @@ function remains.of(tenants)
             one.records = select(there.records, function(record) return record.name == tenant end)
             one.clusters, one.doubtful = clusters_of(one, there)
             one.items = select(there.items, function(item) return titles[item.title] end)
+            one.hosts = hosts_of(one, there)
+            one.host_keys = host_keys.of(one.hosts)
             one.problem = problem_with(one, there.cloud)
             found[#found + 1] = one
         end
@@ -138,7 +158,7 @@ end
 
 --- True when there is nothing of the instance.
 function remains.is_empty(one)
-    return #one.droplets + #one.records + #one.clusters + #one.items == 0
+    return #one.droplets + #one.records + #one.clusters + #one.items + #one.host_keys == 0
 end
 
 --- What is found, a row for each part.
@@ -160,6 +180,10 @@ function remains.rows(found)
         end
         for _, item in ipairs(one.items) do
             add("1Password", "%s", item.title)
+        end
+        for _, key in ipairs(one.host_keys) do
+            add("host key", "%s line %d, %s%s", key.path, key.number, key.type,
+                key.shared and ", but not for the other hosts in it" or "")
         end
     end
     return rows
