@@ -1,8 +1,8 @@
 -- Adds one more user to the UI of an instance. The password is made here and kept in 1Password; nobody sees it.
 --
 -- Makes     a 1Password item NAME@TENANT's host, and the user.
--- Again     a user that is there stays as it is. Where 1Password has no password of theirs, it refuses; --overwrite gives
---           such a user the one that 1Password has, or a new one.
+-- Again     a user that is there stays as it is. Where 1Password has no password of theirs, it refuses; --overwrite
+--           gives such a user the one that 1Password has, or a new one.
 local instance = require "instance"
 local meltano = require "meltano"
 local site = require "site"
@@ -27,7 +27,9 @@ return playbook {
             undo = function() one:forget_item(title) end,
         }, function()
             local made = secret.random(20)
-            vault:create { title = title, username = p.user, password = made, urls = { one.url } }
+            vault:create {
+                title = title, username = p.user, password = made, urls = { one.url }, tags = { site.vault_tag },
+            }
             return made
         end)
 
@@ -35,7 +37,9 @@ return playbook {
             return app:add_user(p.user, password, { role = p.role, overwrite = p.overwrite })
         end)
         if outcome == "exists" and not item then
-            step("take the password back out of 1Password", { idempotent = true }, function() one:forget_item(title) end)
+            step("take the password back out of 1Password", { idempotent = true }, function()
+                one:forget_item(title)
+            end)
             fail(("%s has a user %s already, and 1Password has no password of theirs"):format(one.name, p.user), {
                 code = "taken", target = one.name, hint = "--overwrite gives them a new password",
             })

@@ -6,12 +6,20 @@ local site = require "site"
 
 local remains = {}
 
---- The titles that an instance's logins have had in 1Password over the years.
-local function titles_of(name)
-    return {
+--- A test for an instance's logins in 1Password, by the titles that they have had over the years; and those of
+--- add-user.
+local function login_of(name)
+    local titles = {
         [name] = true, ["meltano@" .. name] = true, ["meltano_ftp@" .. name] = true,
         [name .. " (meltano)"] = true,
     }
+    return function(item)
+        if titles[item.title] then
+            return true
+        end
+        local tagged = table.concat(item.tags or {}, "\n"):find(site.vault_tag, 1, true) ~= nil
+        return tagged and item.title:sub(-#name - 1) == "@" .. name
+    end
 end
 
 local function select(items, test)
@@ -142,11 +150,10 @@ function remains.of(tenants)
         if not seen[tenant] then
             seen[tenant] = true
             local one = instance.of(tenant)
-            local titles = titles_of(one.name)
             one.droplets = select(there.droplets, function(droplet) return droplet.name == one.name end)
             one.records = select(there.records, function(record) return record.name == tenant end)
             one.clusters, one.doubtful = clusters_of(one, there)
-            one.items = select(there.items, function(item) return titles[item.title] end)
+            one.items = select(there.items, login_of(one.name))
             one.hosts = hosts_of(one, there)
             one.host_keys = host_keys.of(one.hosts)
             one.problem = problem_with(one, there.cloud)
