@@ -10,7 +10,7 @@
 
 static void note_received(ssh_session *s, const char *bytes, size_t length) {
     s->received += length;
-    s->silent_ticks = 0;
+    s->unanswered = 0;
     if (s->state > SESSION_HANDSHAKE)
         return;
     size_t room = sizeof s->greeting - 1 - s->greeting_length;
@@ -35,6 +35,8 @@ static ssize_t receive_from_channel(ssh_session *s, void *buffer, size_t length)
         s->drained = true;
         return -EAGAIN;
     }
+    if (count < 0)
+        session_note_error(s->via, (int)count, "while it carried another one");
     return count < 0 ? -ECONNRESET : count;
 }
 
