@@ -155,7 +155,7 @@ void operation_unref(ssh_operation *op) {
 void operation_abandon(ssh_operation *op) {
     op->abandoned = true;
     op->waiter = NULL;
-    if (!op->settled)
+    if (!op->settled && op->session) /* else it never began */
         session_wake(op->session);
 }
 

@@ -105,6 +105,20 @@ tap.is(shell("stat -c %a \"$1\" \"$1/known_hosts\"", file "made"), "700\n600\n",
 tap.is(ssh.connect("other@127.0.0.1:2222", options { known_hosts = new }):run({ "true" }, { read = true }).status, 0,
     "so that it is known from then on")
 
+-- ---- forgetting ----
+
+local lines = known("lines", ("web1,Other %s one\n# two\nweb1 %s\n127.* %s\nweb1x %s\n")
+    :format(right, wrong, right, right))
+shell("ssh-keygen -q -H -f \"$1\" 2>/dev/null; cat \"$1\" >> \"$2\"", known("hash", "web1 " .. ecdsa .. "\n"), lines)
+local found = ssh.known_keys("web1", { known_hosts = lines })
+tap.is({ #found, found[1].line, found[2].fingerprint }, { 3, 1, print }, "the lines of a host")
+tap.is(ssh.forget("web1", { known_hosts = { lines, hashed } }), 4, "are forgotten")
+tap.is(shell("cat \"$1\"", lines), ("Other %s one\n# two\n127.* %s\nweb1x %s\n"):format(right, right, right),
+    "and the others stay")
+tap.is(ssh.known_keys("web1", { known_hosts = { lines, hashed } }), {}, "so that nothing is known any more")
+tap.ok(shell("cat \"$1.old\"", lines):find("web1,Other", 1, true), "a copy is kept")
+tap.is(ssh.forget("web1", { known_hosts = lines }), 0, "what is not there is fine")
+
 -- ---- logging in ----
 
 err = refusal("ssh.auth", "nobody-here@127.0.0.1", nil, "a user who does not exist")
