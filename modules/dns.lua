@@ -47,8 +47,8 @@ local function list_servers(nameservers)
     return table.concat(texts, ",")
 end
 
---- c-ares goes on to the next server after a failure or a refusal, and in the end has forgotten why none served; asking once
---- more, and taking the first answer as it is, tells.
+--- c-ares goes on to the next server after a failure or a refusal, and in the end has forgotten why none served; asking
+--- once more, and taking the first answer as it is, tells.
 local function look_up(...)
     local results = { pcall(native.lookup, ...) }
     if not results[1] and results[2].code == "dns.unreachable" then

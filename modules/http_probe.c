@@ -4,8 +4,10 @@
 #include "http.h"
 
 #include <lauxlib.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,30 +15,43 @@ typedef struct {
     transfer transfer;
     struct curl_slist *addresses;
     char host[256];
+    char *ca_file; /* NULL for the system's authorities */
     X509 *certificate;
+    STACK_OF(X509) * others;
 } probe;
 
 static void release(transfer *t) {
     probe *p = (probe *)t;
     curl_slist_free_all(p->addresses);
     X509_free(p->certificate);
+    sk_X509_pop_free(p->others, X509_free);
+    free(p->ca_file);
 }
 
-/* The server's own certificate, which comes first in the chain. */
-static X509 *leaf(CURL *easy) {
+/* One certificate of the chain, from the PEM text among libcurl's lines about it. */
+static X509 *parse(const struct curl_slist *line) {
     static const char label[] = "Cert:";
+    while (line && strncmp(line->data, label, sizeof label - 1) != 0)
+        line = line->next;
+    BIO *pem = line ? BIO_new_mem_buf(line->data + sizeof label - 1, -1) : NULL;
+    X509 *certificate = pem ? PEM_read_bio_X509(pem, NULL, NULL, NULL) : NULL;
+    BIO_free(pem);
+    return certificate;
+}
+
+/* Takes the server's own certificate, which comes first, and those it sent along. */
+static void take_chain(probe *p) {
     struct curl_certinfo *chain = NULL;
-    if (curl_easy_getinfo(easy, CURLINFO_CERTINFO, &chain) || !chain || chain->num_of_certs < 1)
-        return NULL;
-    for (struct curl_slist *line = chain->certinfo[0]; line; line = line->next) {
-        if (strncmp(line->data, label, sizeof label - 1) != 0)
-            continue;
-        BIO *pem = BIO_new_mem_buf(line->data + sizeof label - 1, -1);
-        X509 *certificate = pem ? PEM_read_bio_X509(pem, NULL, NULL, NULL) : NULL;
-        BIO_free(pem);
-        return certificate;
+    if (curl_easy_getinfo(p->transfer.easy, CURLINFO_CERTINFO, &chain) || !chain)
+        return;
+    p->others = sk_X509_new_null();
+    for (int i = 0; i < chain->num_of_certs && p->others; i++) {
+        X509 *certificate = parse(chain->certinfo[i]);
+        if (i == 0)
+            p->certificate = certificate;
+        else if (certificate && !sk_X509_push(p->others, certificate))
+            X509_free(certificate);
     }
-    return NULL;
 }
 
 static void set_name(lua_State *L, const char *field, const X509_NAME *name) {
@@ -74,25 +89,38 @@ static void set_names(lua_State *L, const X509 *certificate) {
     lua_setfield(L, -2, "names");
 }
 
-static void set_verdict(lua_State *L, probe *p) {
-    long verdict = X509_V_OK;
-    curl_easy_getinfo(p->transfer.easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
-    const char *problem = verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : NULL;
-    bool named = X509_check_host(p->certificate, p->host, 0, 0, NULL) == 1 ||
-                 X509_check_ip_asc(p->certificate, p->host, 0) == 1;
-    if (!problem && !named)
-        problem = "the certificate is for other names";
-    lua_pushboolean(L, !problem);
-    lua_setfield(L, -2, "verified");
-    lua_pushstring(L, problem);
-    lua_setfield(L, -2, "problem");
+/* What is wrong with the certificate, or NULL. libcurl was told to let everything pass, so it is verified
+ * here. */
+static const char *problem_of(probe *p) {
+    const char *problem = "out of memory";
+    X509_STORE *authorities = X509_STORE_new();
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    if (!authorities || !check)
+        goto out;
+    if (p->ca_file ? X509_STORE_load_file(authorities, p->ca_file) != 1
+                   : X509_STORE_set_default_paths(authorities) != 1) {
+        problem = "the file with the trusted authorities cannot be read";
+        goto out;
+    }
+    if (X509_STORE_CTX_init(check, authorities, p->certificate, p->others) != 1)
+        goto out;
+    X509_STORE_CTX_set_default(check, "ssl_server");
+    if (X509_VERIFY_PARAM_set1_ip_asc(X509_STORE_CTX_get0_param(check), p->host) != 1)
+        X509_VERIFY_PARAM_set1_host(X509_STORE_CTX_get0_param(check), p->host, 0);
+    problem =
+        X509_verify_cert(check) == 1 ? NULL : X509_verify_cert_error_string(X509_STORE_CTX_get_error(check));
+out:
+    X509_STORE_CTX_free(check);
+    X509_STORE_free(authorities);
+    ERR_clear_error();
+    return problem;
 }
 
 static int finish(lua_State *L, wait *w) {
     probe *p = (probe *)w;
     if (p->transfer.result)
         return http_raise_failure(L, &p->transfer);
-    p->certificate = leaf(p->transfer.easy);
+    take_chain(p);
     if (!p->certificate)
         return error_raise(L, "http.tls", "%s showed no certificate that can be read", p->host);
     lua_createtable(L, 0, 7);
@@ -101,7 +129,11 @@ static int finish(lua_State *L, wait *w) {
     set_time(L, "not_before", X509_get0_notBefore(p->certificate));
     set_time(L, "not_after", X509_get0_notAfter(p->certificate));
     set_names(L, p->certificate);
-    set_verdict(L, p);
+    const char *problem = problem_of(p);
+    lua_pushboolean(L, !problem);
+    lua_setfield(L, -2, "verified");
+    lua_pushstring(L, problem);
+    lua_setfield(L, -2, "problem");
     transfer_free(&p->transfer);
     return 1;
 }
@@ -124,7 +156,10 @@ int http_probe_lua(lua_State *L) {
     memcpy(p->host, host, length + 1);
     lua_getfield(L, 1, "url");
     curl_easy_setopt(easy, CURLOPT_URL, luaL_checkstring(L, -1));
-    lua_pop(L, 2);
+    lua_getfield(L, 1, "ca_file");
+    if (!lua_isnil(L, -1) && !(p->ca_file = strdup(luaL_checkstring(L, -1))))
+        return luaL_error(L, "out of memory");
+    lua_pop(L, 3);
     p->addresses = http_set_connection(L, 1, easy);
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);

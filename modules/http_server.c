@@ -17,6 +17,9 @@
 
 #define SERVER_TYPE "hostler.http.server"
 #define MOST_CONNECTIONS 1000
+#define MOST_DISCARDED \
+    (64 * 1024 * 1024) /* bytes read of a body that is too large, so that its refusal arrives */
+#define ROUNDS 16
 #define CONNECTION_MEMORY (64 * 1024) /* bounds a request's line and headers */
 
 typedef struct {
@@ -43,11 +46,17 @@ static void on_timer(uv_timer_t *timer) {
     run_daemon(timer->data);
 }
 
+/* While libmicrohttpd has more to do it asks to be run again at once. During a TLS handshake it asks so
+ * without pause, and would starve the loop; so after some rounds it waits for a millisecond. */
 static void run_daemon(server *s) {
-    MHD_UNSIGNED_LONG_LONG milliseconds;
-    MHD_run(s->daemon);
-    if (MHD_get_timeout(s->daemon, &milliseconds) == MHD_YES)
-        uv_timer_start(&s->timer, on_timer, milliseconds, 0);
+    MHD_UNSIGNED_LONG_LONG milliseconds = 0;
+    bool more = true;
+    for (int round = 0; round < ROUNDS && more && milliseconds == 0; round++) {
+        MHD_run(s->daemon);
+        more = MHD_get_timeout(s->daemon, &milliseconds) == MHD_YES;
+    }
+    if (more)
+        uv_timer_start(&s->timer, on_timer, milliseconds > 0 ? milliseconds : 1, 0);
     else
         uv_timer_stop(&s->timer);
 }
@@ -168,25 +177,25 @@ static enum MHD_Result refuse_large(struct MHD_Connection *connection) {
     return result;
 }
 
-/* Keeps the body up to the limit; what is beyond it is read and thrown away, for only then can the refusal be
- * sent. */
-static void keep_upload(exchange *e, const char *data, size_t length) {
+/* Keeps the body up to the limit. What is beyond it is read and thrown away: a client that is still sending
+ * would not see the refusal. */
+static enum MHD_Result keep_upload(exchange *e, const char *data, size_t length) {
     if (e->too_large || length > e->server->limit - e->length) {
         e->too_large = true;
-        return;
+        e->discarded += length;
+        return e->discarded > MOST_DISCARDED ? MHD_NO : MHD_YES;
     }
     if (e->room - e->length < length) {
         size_t room = e->room * 2 + length;
         char *larger = realloc(e->body, room);
-        if (!larger) {
-            e->too_large = true;
-            return;
-        }
+        if (!larger)
+            return MHD_NO;
         e->body = larger;
         e->room = room;
     }
     memcpy(e->body + e->length, data, length);
     e->length += length;
+    return MHD_YES;
 }
 
 /* libmicrohttpd calls this when the head is complete, for each part of the body, at its end, and after each
@@ -198,16 +207,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     server *s = context;
     exchange *e = *slot;
     if (!e) {
-        const char *announced = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
-        if (announced && strtoull(announced, NULL, 10) > s->limit)
-            return refuse_large(connection);
         *slot = s->closing ? NULL : exchange_new(s, connection, path, method);
         return *slot ? MHD_YES : MHD_NO;
     }
     if (*length > 0) {
-        keep_upload(e, data, *length);
+        size_t count = *length;
         *length = 0;
-        return MHD_YES;
+        return keep_upload(e, data, count);
     }
     switch (e->state) {
     case READING:

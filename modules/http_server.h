@@ -26,7 +26,7 @@ struct exchange {
     lua_Integer id;
     exchange_state state;
     char *method, *path, *body;
-    size_t length, room;
+    size_t length, room, discarded;
     bool too_large, gone, gone_told;
     struct MHD_Response *response;
     unsigned status;

@@ -6,6 +6,7 @@
 int dns_open(lua_State *L);
 int http_open(lua_State *L);
 int http_server_open(lua_State *L);
+int mail_open(lua_State *L);
 int postgres_open(lua_State *L);
 int sh_open(lua_State *L);
 int ssh_open(lua_State *L);
@@ -14,6 +15,7 @@ const native_module native_modules[] = {
     {"dns", dns_open},
     {"http", http_open},
     {"http_server", http_server_open},
+    {"mail", mail_open},
     {"postgres", postgres_open},
     {"sh", sh_open},
     {"ssh", ssh_open},
