@@ -66,6 +66,7 @@ struct ssh_session {
 
     int fd; /* -1 while there is none */
     uv_poll_t *poll;
+    int watched; /* the events it waits for */
     uv_timer_t *timer;
     uv_getaddrinfo_t *resolver;
     struct addrinfo *addresses, *next_address;

@@ -154,6 +154,7 @@ bool transport_watch(ssh_session *s, int fd) {
         return false;
     }
     s->fd = fd;
+    s->watched = 0;
     s->poll->data = s;
     transport_update(s);
     return true;
@@ -167,7 +168,9 @@ void transport_update(ssh_session *s) {
     int events = s->state == SESSION_DIALING ? UV_WRITABLE : s->drained ? UV_READABLE : UV_DISCONNECT;
     if (s->out.length > 0)
         events |= UV_WRITABLE;
-    uv_poll_start(s->poll, events, on_ready);
+    if (events != s->watched) /* starting costs system calls, also when nothing changes */
+        uv_poll_start(s->poll, events, on_ready);
+    s->watched = events;
     if (s->state < SESSION_READY || s->operations)
         uv_ref((uv_handle_t *)s->poll);
     else
