@@ -106,7 +106,8 @@ static cJSON *encode_hidden(encoder *e, int index) {
         return encode_text(e, text, length);
     if (lua_touserdata(e->L, index) == NULL)
         return cJSON_CreateNull();
-    return fail(e, NULL, secret_is(e->L, index) ? "a secret cannot be written out" : "userdata has no JSON form");
+    return fail(e, NULL,
+                secret_is(e->L, index) ? "a secret cannot be written out" : "userdata has no JSON form");
 }
 
 /* cJSON writes 15 digits where they come near enough; two numbers that differ must stay different. */
@@ -202,7 +203,8 @@ static int delete_document(lua_State *L) {
 
 /* The escape of a NUL, which cJSON would take for the end of its text; NULL when there is none. */
 static const char *find_nul_escape(const char *text, size_t length) {
-    for (const char *at = text, *end = text + length; (at = memchr(at, '\\', (size_t)(end - at))) && end - at >= 2; at += 2)
+    for (const char *at = text, *end = text + length;
+         (at = memchr(at, '\\', (size_t)(end - at))) && end - at >= 2; at += 2)
         if (end - at >= 6 && memcmp(at, "\\u0000", 6) == 0)
             return at;
     return NULL;
@@ -255,7 +257,8 @@ static int decode_lua(lua_State *L) {
     size_t clean_length;
     free(scrub(text, length, &clean_length));
     int shown = clean_length != length ? 0 : length - offset < 30 ? (int)(length - offset) : 30;
-    error_push(L, "json", "not JSON from byte %zu on%s%.*s", offset + 1, shown ? ": " : "", shown, text + offset);
+    error_push(L, "json", "not JSON from byte %zu on%s%.*s", offset + 1, shown ? ": " : "", shown,
+               text + offset);
     return lua_error(L);
 }
 
