@@ -11,6 +11,8 @@ PREFIX    ?= /usr/local
 CC        ?= cc
 LIBRARIES  = luajit libuv libcurl libcjson libssh2 libpq sqlite3 libcares libmicrohttpd libsodium libcrypto libedit
 WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
+# The checks that sanitizers insert let the compiler suppose null texts that cannot be.
+WARNINGS  += $(if $(SANITIZE),-Wno-format-overflow -Wno-format-truncation)
 CFLAGS    ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARNINGS) -Iruntime -Imodules $(SANITIZE) \
                    $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)

@@ -34,7 +34,7 @@ static void push_metatable(lua_State *L) {
 }
 
 /* The whole text, never a part of it: the half of a secret would not be recognized as one. */
-__attribute__((nonnull)) static void push_text(lua_State *L, const char *format, va_list arguments) {
+static void push_text(lua_State *L, const char *format, va_list arguments) {
     va_list again;
     va_copy(again, arguments);
     char small[256];

@@ -6,9 +6,9 @@ use Test::More;
 use Hostler;
 
 my @closed = (
-    (map { "return $_" } qw(io ffi jit package coroutine load loadstring loadfile dofile module newproxy getfenv setfenv
+    (map { "return $_" } split " ", q{io ffi jit package coroutine load loadstring loadfile dofile module newproxy getfenv setfenv
         collectgarbage print os.execute os.getenv os.exit os.remove os.rename os.tmpname os.setlocale debug.getregistry
-        debug.getupvalue debug.sethook debug.getinfo string.dump _G.io _G._G.io rawget(_G,"io") rawget(_G._G,"package"))),
+        debug.getupvalue debug.sethook debug.getinfo string.dump _G.io _G._G.io rawget(_G,"io") rawget(_G._G,"package")}),
     (map { "return require('$_')" } 'ffi', 'io', 'jit', 'jit.util', 'string.buffer', 'table.new', 'debug', '../x', '/etc/passwd', './x',
         '..', 'a..b', 'x/../../y', 'package', "a\\0b", 'runtime.world', 'task', 'run', 'secret'),
     'return getmetatable("").__index', 'getmetatable("").__index = nil return 1', 'return getmetatable(_G).__index',
