@@ -65,25 +65,49 @@ static cJSON *encode_array(encoder *e, int index, int depth) {
     return array;
 }
 
-static cJSON *encode_object(encoder *e, int index, int depth) {
-    cJSON *object = cJSON_CreateObject();
-    lua_pushnil(e->L);
-    while (lua_next(e->L, index)) {
-        if (lua_type(e->L, -2) != LUA_TSTRING) {
-            lua_pop(e->L, 2);
-            return fail(e, object, "a table has keys that are not 1..n and not all text");
+static int compare_keys(const void *left, const void *right) {
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* Pushes a userdata with the table's keys in order; NULL, with nothing pushed, when one is not text that JSON can hold.
+ * Lua's own order differs from run to run, and what is compared or recorded must not. */
+static const char **push_sorted_keys(encoder *e, int index, size_t *count) {
+    lua_State *L = e->L;
+    *count = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+        ++*count;
+    const char **keys = lua_newuserdata(L, (*count + 1) * sizeof *keys);
+    size_t used = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        size_t length = 0;
+        const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &length) : NULL;
+        if (!key || memchr(key, 0, length) || !text_is_utf8(key, length)) {
+            fail(e, NULL, key ? "a key has no JSON form" : "a table has keys that are not 1..n and not all text");
+            lua_pop(L, 3);
+            return NULL;
         }
-        size_t length;
-        const char *key = lua_tolstring(e->L, -2, &length);
-        bool fits = !memchr(key, 0, length) && text_is_utf8(key, length);
-        cJSON *item = fits ? encode(e, lua_gettop(e->L), depth + 1) : fail(e, NULL, "a key has no JSON form");
-        if (!item) {
-            lua_pop(e->L, 2);
-            return fail(e, object, NULL);
-        }
-        cJSON_AddItemToObject(object, key, item);
-        lua_pop(e->L, 1);
+        keys[used++] = key;
     }
+    qsort(keys, used, sizeof *keys, compare_keys);
+    return keys;
+}
+
+static cJSON *encode_object(encoder *e, int index, int depth) {
+    size_t count;
+    const char **keys = push_sorted_keys(e, index, &count);
+    if (!keys)
+        return NULL;
+    cJSON *object = cJSON_CreateObject();
+    for (size_t i = 0; object && i < count; i++) {
+        lua_getfield(e->L, index, keys[i]);
+        cJSON *item = encode(e, lua_gettop(e->L), depth + 1);
+        lua_pop(e->L, 1);
+        if (item)
+            cJSON_AddItemToObject(object, keys[i], item);
+        else
+            object = fail(e, object, NULL);
+    }
+    lua_pop(e->L, 1); /* the keys */
     return object;
 }
 
@@ -128,7 +152,7 @@ static cJSON *encode_string(encoder *e, int index) {
 }
 
 static cJSON *encode(encoder *e, int index, int depth) {
-    if (depth > DEEPEST || !lua_checkstack(e->L, 8))
+    if (depth > DEEPEST || !lua_checkstack(e->L, 12))
         return fail(e, NULL, "nested too deeply, or a table that contains itself");
     switch (lua_type(e->L, index)) {
     case LUA_TNIL:
