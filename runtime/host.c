@@ -23,8 +23,8 @@
 
 static const char import_key = 0; /* registry: the `import` function that world.lua returns */
 
-/* The interpreter's own allocator, with an end: a playbook that grows for ever fails with an error, and not by the hand of
- * the kernel, which might choose another process. */
+/* The interpreter's own allocator, with an end: a playbook that grows for ever fails with an error, and not
+ * by the hand of the kernel, which might choose another process. */
 static struct {
     lua_Alloc inner;
     void *inner_data;

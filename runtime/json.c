@@ -69,8 +69,8 @@ static int compare_keys(const void *left, const void *right) {
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* Pushes a userdata with the table's keys in order; NULL, with nothing pushed, when one is not text that JSON can hold.
- * Lua's own order differs from run to run, and what is compared or recorded must not. */
+/* Pushes a userdata with the table's keys in order; NULL, with nothing pushed, when one is not text that JSON
+ * can hold. Lua's own order differs from run to run, and what is compared or recorded must not. */
 static const char **push_sorted_keys(encoder *e, int index, size_t *count) {
     lua_State *L = e->L;
     *count = 0;
@@ -82,7 +82,8 @@ static const char **push_sorted_keys(encoder *e, int index, size_t *count) {
         size_t length = 0;
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &length) : NULL;
         if (!key || memchr(key, 0, length) || !text_is_utf8(key, length)) {
-            fail(e, NULL, key ? "a key has no JSON form" : "a table has keys that are not 1..n and not all text");
+            fail(e, NULL,
+                 key ? "a key has no JSON form" : "a table has keys that are not 1..n and not all text");
             lua_pop(L, 3);
             return NULL;
         }

@@ -343,9 +343,15 @@ static void resume(task *t) {
         begin_closing(t, t->abandoned || status != 0);
 }
 
+/* Those that are ready now. What they make ready has to wait for a turn of libuv, or tasks that never wait
+ * long would keep it from its timers and its closing handles. */
 static void run_ready_tasks(void) {
-    for (task *t; (t = dequeue());)
+    task **end = scheduler.ready_last;
+    bool last = false;
+    for (task *t; !last && (t = dequeue());) {
+        last = &t->next_ready == end;
         resume(t);
+    }
 }
 
 bool task_run_root(lua_State *L, int arguments, int results) {
@@ -355,7 +361,8 @@ bool task_run_root(lua_State *L, int arguments, int results) {
     interrupt_deliver();
     while (root->state != TASK_DONE) {
         run_ready_tasks();
-        if (root->state != TASK_DONE && !uv_run(&scheduler.loop, UV_RUN_ONCE) && !scheduler.ready_first)
+        uv_run_mode mode = scheduler.ready_first ? UV_RUN_NOWAIT : UV_RUN_ONCE;
+        if (root->state != TASK_DONE && !uv_run(&scheduler.loop, mode) && !scheduler.ready_first)
             break;
     }
     scheduler.root = NULL;
