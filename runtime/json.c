@@ -100,7 +100,8 @@ static cJSON *encode_object(encoder *e, int index, int depth) {
         return NULL;
     cJSON *object = cJSON_CreateObject();
     for (size_t i = 0; object && i < count; i++) {
-        lua_getfield(e->L, index, keys[i]);
+        lua_pushstring(e->L, keys[i]);
+        lua_rawget(e->L, index);
         cJSON *item = encode(e, lua_gettop(e->L), depth + 1);
         lua_pop(e->L, 1);
         if (item)
@@ -300,6 +301,14 @@ static int array_lua(lua_State *L) {
     return 1;
 }
 
+/* json.is_array(value) -> true for a table that is written as a list: one with items, or marked by
+ * json.array. */
+static int is_array_lua(lua_State *L) {
+    bool list = lua_istable(L, 1) && (lua_objlen(L, 1) > 0 || marked_as_array(L, 1));
+    lua_pushboolean(L, list);
+    return 1;
+}
+
 /* show(value) -> JSON text in which secrets and unknowns are masked; for the journal. */
 static int show_lua(lua_State *L) {
     lua_settop(L, 1);
@@ -312,8 +321,11 @@ static int show_lua(lua_State *L) {
 }
 
 int json_open(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"encode", encode_lua}, {"decode", decode_lua}, {"array", array_lua}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"encode", encode_lua},
+                                         {"decode", decode_lua},
+                                         {"array", array_lua},
+                                         {"is_array", is_array_lua},
+                                         {NULL, NULL}};
     luaL_newmetatable(L, ARRAY_TYPE);
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
