@@ -210,9 +210,13 @@ sub parts {
         (grep { $_->{title} =~ /^(meltano@)?\Q$name\E\z/ } @{ $state->{items} }) ? 'items' : ();
 }
 
-# Removes what there is of a tenant.
+# Removes what there is of a tenant, so that there can be one of the same name.
 sub forget {
     my ($self, $tenant) = @_;
+    unlink map { $_->{path} } $self->letters_to("$tenant\@example.com");
+    my $known_hosts = $self->{env}{HOSTLER_KNOWN_HOSTS};
+    system("ssh-keygen -R $tenant.meltanodata.com -f $known_hosts >/dev/null 2>&1");
+    unlink "$known_hosts.old";
     my $droplet = $self->droplet($tenant);
     if ($droplet) {
         for (1 .. 300) { # one that is still being made cannot be deleted
@@ -282,13 +286,13 @@ sub wait_for_droplet {
 
 # ---- mail ----
 
-# The letters to this address: { from, to, subject, text, html, raw }, decoded.
+# The letters to this address: { from, to, subject, text, html, raw, path }, decoded.
 sub letters_to {
     my ($self, $address) = @_;
     my @found;
     for my $path (glob "$self->{env}{CLOUD_MAIL}/new/* $self->{env}{CLOUD_MAIL}/cur/*") {
         my $raw = read_file($path);
-        push @found, letter($raw) if $raw =~ /^X-RcptTo:\s*\Q$address\E\s*$/mi;
+        push @found, { %{ letter($raw) }, path => $path } if $raw =~ /^X-RcptTo:\s*\Q$address\E\s*$/mi;
     }
     return @found;
 }
