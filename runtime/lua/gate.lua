@@ -67,9 +67,9 @@ local function plan(effect, context)
     return gate.unknown(effect.result or tostring(effect.summary))
 end
 
-local function finish(effect, context, scope, number, started, ok, ...)
+local function finish(effect, context, outer_kind, scope, number, started, ok, ...)
     task.effect_end()
-    context.effect_kind = nil
+    context.effect_kind = outer_kind
     local err = not ok and native.error.complete((...)) or nil
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     journal.effect_end(number, status)
@@ -94,6 +94,9 @@ end
 ---@raise "readonly" for a write in read-only mode, "step" for a write outside a step, and whatever `run` raises
 function gate.perform(effect, run, ...)
     local context = task.context()
+    if context.loading then
+        refuse(effect, "load", "a playbook that is being loaded touches nothing", "do it in run = function(p) ... end")
+    end
     if effect.kind == "write" then
         if gate.mode == "read-only" then
             refuse(effect, "readonly", "this run only reads, and this writes", "remove `effects = \"read\"`, or mark a "
@@ -121,9 +124,10 @@ function gate.perform(effect, run, ...)
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })
     gate.performed[effect.kind] = gate.performed[effect.kind] + 1
+    local outer_kind = context.effect_kind
     context.effect_kind = effect.kind
     task.effect_begin()
-    return finish(effect, context, scope, number, native.system.monotonic(), pcall(run, ...))
+    return finish(effect, context, outer_kind, scope, number, native.system.monotonic(), pcall(run, ...))
 end
 
 --- True for a value that only the real run will know. In a dry run such values stand for what writes would return.

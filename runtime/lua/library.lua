@@ -7,8 +7,10 @@ local suggest, manifest = import "suggest", import "manifest"
 
 local cache, loading = {}, {}
 
-local function home()
-    return system.env "HOME" or "/root"
+--- A folder from the environment. XDG's specification: empty is as good as unset.
+local function folder_of(variable)
+    local folder = system.env(variable)
+    return folder ~= "" and folder or nil
 end
 
 --- The installed playbooks: beside the binary in a checkout, else under its prefix.
@@ -29,7 +31,8 @@ function library.folders()
     for folder in (system.env "HOSTLER_PATH" or ""):gmatch "[^:]+" do
         candidates[#candidates + 1] = folder
     end
-    candidates[#candidates + 1] = (system.env "XDG_CONFIG_HOME" or home() .. "/.config") .. "/hostler/playbooks"
+    candidates[#candidates + 1] = (folder_of "XDG_CONFIG_HOME" or (folder_of "HOME" or "/root") .. "/.config")
+        .. "/hostler/playbooks"
     candidates[#candidates + 1] = "/etc/hostler/playbooks"
     candidates[#candidates + 1] = installed()
     local folders, seen = {}, {}
@@ -48,7 +51,7 @@ local function load_file(path)
     if not source then
         error(native.error.new { code = "load", message = ("cannot read %s: %s"):format(path, reason) }, 0)
     end
-    local chunk, message = system.load_text(source:gsub("^#[^\n]*", ""), "@" .. path)
+    local chunk, message = native.compile(source:gsub("^#[^\n]*", ""), "@" .. path)
     if not chunk then
         local line, text = message:match ":(%d+): (.*)$"
         error(native.error.new {
@@ -158,7 +161,13 @@ end
 ---@raise "syntax", "manifest", "load"
 function library.load(path)
     library.beside = path:match "^(.*)/[^/]+$" or "."
-    local ok, value = xpcall(load_file(path), native.error.complete)
+    local context = native.task.context()
+    context.loading = path -- the gate is closed meanwhile: `hostler list` loads them all
+    local ok, value = xpcall(load_file, native.error.complete, path)
+    if ok then
+        ok, value = xpcall(value, native.error.complete)
+    end
+    context.loading = nil
     if not ok then
         error(value, 0)
     end

@@ -6,8 +6,8 @@ local library, manifest, params = import "library", import "manifest", import "p
 local gate, failure, talk, step = import "gate", import "failure", import "talk", import "step"
 local event, system = native.event, native.system
 
-local EXIT = { usage = 2, manifest = 2, syntax = 2, load = 2, parked = 3, locked = 4 }
-local EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+local EXIT = { parked = 3, locked = 4 }
+local EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 --- The playbook's name is the first word that is not an option; what is left is its command line.
 local function split(argv)
@@ -61,10 +61,17 @@ local function report_failure(err, name, argv, verbose)
 end
 
 local function status_of(err)
-    if err.code == "cancelled" and native.task.interrupted() then
-        return EXIT_INTERRUPTED
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT[err.code] or EXIT_FAILED
+end
+
+--- Runs the playbook as a task of its own: what it left running ends with it, and this task lives to record how it ended.
+local function perform(book, values)
+    local task = native.task
+    local ok, err = pcall(task.join_shielded, task.spawn(nil, book.run, values))
+    if ok and task.interrupted() then -- it has caught its cancellation
+        ok, err = pcall(task.checkpoint)
     end
-    return EXIT[err.code] or EXIT_FAILED
+    return ok, not ok and native.error.complete(err) or nil
 end
 
 local function execute(book, name, given, argv, values)
@@ -78,8 +85,7 @@ local function execute(book, name, given, argv, values)
         name = name, text = command_line(given, argv), kind = gate.mode,
     })
     local started = system.monotonic()
-    -- A task of its own: what the playbook left running ends with it when it fails.
-    local ok, err = xpcall(native.task.join, native.error.complete, native.task.spawn(nil, book.run, values))
+    local ok, err = perform(book, values)
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     native.journal.run_end(status, not ok and native.json.show(tostring(err)) or nil)
     event.emit("run.end", {
@@ -109,7 +115,7 @@ local function print_usage(err, book, name)
         end
     end
     system.write_error(table.concat(lines, "\n") .. "\n")
-    return EXIT[err.code] or EXIT_FAILED
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
 end
 
 --- argv without "run". Returns the exit status.
@@ -123,14 +129,16 @@ function run.main(argv)
         end
         system.write_error "hostler: which playbook?\nusage: hostler run NAME [ARGUMENTS] [--option VALUE]\n"
         system.write_error "`hostler list` shows what there is\n"
-        return EXIT.usage
+        return EXIT_USAGE
     end
     local ok, book, short = pcall(function() return library.load(library.find(name)) end)
     if not ok then
         return print_usage(native.error.complete(book))
     end
     for _, word in ipairs(rest) do
-        if word == "--help" or word == "-h" then
+        if word == "--" then
+            break
+        elseif word == "--help" or word == "-h" then
             return import "show".main { name }
         end
     end

@@ -73,6 +73,7 @@ local function run_step(name, options, fn)
     if type(options) == "function" then
         options, fn = {}, options
     end
+    name = native.secret.is_unknown(name) and tostring(name) or name
     if type(name) ~= "string" or name == "" or type(fn) ~= "function" then
         error(native.error.new { code = "usage", message = "step(\"name\", [options,] function() ... end)" }, 2)
     end
@@ -102,6 +103,7 @@ local function run_step(name, options, fn)
         text = ok and short(result) or not ok and tostring(result) or nil,
     })
     if not ok then
+        begun[path] = nil -- it may be tried again: retry() around a step
         result.step = result.step or path
         error(result, 0)
     end

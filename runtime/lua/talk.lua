@@ -1,22 +1,42 @@
 -- Talking with the person: say, warn, ask, confirm, manual; and small values: secret, env, now, uuid.
-local native = ...
+local native, import = ...
+local gate = import "gate"
 local event, task = native.event, native.task
 local talk = {
     --- Set by --yes: confirm answers yes by itself.
     assume_yes = false,
 }
 
+local function shown(format, ...)
+    if select("#", ...) > 0 then
+        return format:format(...)
+    end
+    return type(format) == "userdata" and format or tostring(format)
+end
+
 --- Shows a line.
+---@param format any shown as it is when nothing follows it, else a format of string.format
 local function say(format, ...)
-    event.emit("say", { parent = task.context().scope, text = select("#", ...) > 0 and format:format(...) or format })
+    event.emit("say", { parent = task.context().scope, text = shown(format, ...) })
 end
 
 --- Shows a line that asks for attention.
+---@param format any as for say
 local function warn(format, ...)
-    event.emit("warn", { parent = task.context().scope, text = select("#", ...) > 0 and format:format(...) or format })
+    event.emit("warn", { parent = task.context().scope, text = shown(format, ...) })
 end
 
 --- One line from the person. Without a terminal the run parks.
+local asking = false
+
+--- Waits for its turn: of the items of an `each`, one may ask at a time.
+local function take_turn()
+    while asking do
+        task.sleep(0.05)
+    end
+    asking = true
+end
+
 local function prompt(question)
     if not (native.system.isatty(0) and native.system.isatty(2)) then
         error(native.error.new {
@@ -25,10 +45,12 @@ local function prompt(question)
             hint = "run it on a terminal; where the question is a yes or no, --yes answers it",
         }, 3)
     end
+    take_turn()
     event.suspend()
     native.system.write_error(question .. " ")
     local ok, answer = pcall(native.system.read_line)
     event.resume()
+    asking = false
     if not ok then
         error(answer, 0)
     end
@@ -43,6 +65,12 @@ end
 ---@param default? string what an empty answer means
 ---@return string
 local function ask(question, default)
+    if gate.mode == "dry-run" and default == nil then
+        say("would ask: %s", question)
+        return gate.unknown("the answer to: " .. question)
+    elseif gate.mode == "dry-run" then
+        return default
+    end
     local answer = prompt(default and ("%s [%s]"):format(question, default) or question)
     return answer ~= "" and answer or default or ""
 end
@@ -51,6 +79,10 @@ end
 ---@param question string
 ---@param type_this? string
 local function confirm(question, type_this)
+    if gate.mode == "dry-run" then
+        say("would ask: %s", question)
+        return
+    end
     if talk.assume_yes then
         say("%s yes (--yes)", question)
         return
@@ -65,6 +97,10 @@ end
 --- Asks the person to do something by hand, and waits until they say that it is done.
 ---@param instruction string
 local function manual(instruction)
+    if gate.mode == "dry-run" then
+        say("would ask a person to: %s", instruction)
+        return
+    end
     prompt("By hand: " .. instruction .. " — press Enter when it is done.")
 end
 

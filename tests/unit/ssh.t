@@ -57,8 +57,8 @@ tap.ok(host:run({ "sh", "-c", 'printf %s "$VALUE"' }, { read = true, env = { VAL
 tap.is(host:run({ "sh", "-c", "printf %s $VALUE; pwd; cat" }, {
     read = true, env = { VALUE = secret.wrap "hush-hush" }, cwd = "/usr/share", stdin = secret.wrap "also hushed",
 }).stdout, "hush-hush/usr/share\nalso hushed", "a secret in the environment and on stdin, and a directory")
-tap.is(host:run({ "sh", "-c", "tr '\\0' ' ' < /proc/$PPID/cmdline" }, { read = true, env = { VALUE = secret.wrap "hush-hush" } })
-    .stdout:find("hush", 1, true), nil, "a secret is in no argument")
+tap.is(host:run({ "sh", "-c", "cat /proc/*/cmdline" }, { read = true, env = { VALUE = secret.wrap "hush-hush" } })
+    .stdout:find("hush-hush", 1, true), nil, "a secret is in no argument")
 
 local err = tap.raises("ssh.exit", function() host:run({ "sh", "-c", "echo why >&2; exit 7" }, { read = true }) end,
     "a status that is not 0 raises")
@@ -78,8 +78,9 @@ tap.raises("usage", function() host:run "ls" end, "a command is a list")
 tap.raises("usage", function() host:run({ "ls" }, { sudo = true }) end, "unknown options are named")
 tap.raises("usage", function() host:run({ "ls" }, { env = { ["A B"] = "c" } }) end, "a variable's name is checked")
 local started = now()
-err = tap.raises("timeout", function() host:run({ "sh", "-c", "echo begun; sleep 30" }, { read = true, timeout = 0.3 }) end,
-    "a command that takes too long")
+err = tap.raises("timeout", function()
+    host:run({ "sh", "-c", "echo begun; sleep 30" }, { read = true, timeout = 0.3 })
+end, "a command that takes too long")
 tap.is({ err.stdout, now() - started < 5 }, { "begun\n", true }, "says what it had said, at once")
 
 -- ---- scripts ----
@@ -96,14 +97,18 @@ tap.is(err.status, 3, "is the command's")
 
 -- ---- output ----
 
-result = host:run({ "sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x & head -c 1000000 /dev/zero | tr '\\0' y >&2; wait" },
-    { read = true })
+result = host:sh([[
+head -c 1000000 /dev/zero | tr '\0' x &
+head -c 1000000 /dev/zero | tr '\0' y >&2
+wait
+]], { read = true })
 tap.ok(result.stdout == ("x"):rep(1000000) and result.stderr == ("y"):rep(1000000), "1 MB on both streams at once")
 err = tap.raises("ssh.output", function() host:run({ "head", "-c", "100000000", "/dev/zero" }, { read = true }) end,
     "100 MB of output")
 tap.ok(#err.stdout <= 4096 and err.hint, "keeps little of it and says what to do")
 tap.is(host:run({ "echo", "still here" }, { read = true }).stdout, "still here\n", "and the connection goes on")
-tap.raises("ssh.output", function() host:run({ "echo", "12345" }, { read = true, limit = 3 }) end, "a limit of one's own")
+tap.raises("ssh.output", function() host:run({ "echo", "12345" }, { read = true, limit = 3 }) end,
+    "a limit of one's own")
 
 -- ---- sharing ----
 
@@ -120,11 +125,12 @@ for name, output in pairs(outputs) do
 end
 tap.is(count, 30, "30 tasks share a connection that takes 10 commands at once")
 result = host:run({ "sh", "-c", "echo $SSH_CONNECTION" }, { read = true })
-tap.is(result.stdout, root():run({ "sh", "-c", "echo $SSH_CONNECTION" }, { read = true }).stdout, "it is the same connection")
+tap.is(result.stdout, root():run({ "sh", "-c", "echo $SSH_CONNECTION" }, { read = true }).stdout,
+    "it is the same connection")
 local big = ("z"):rep(3000000)
 parallel {
     function() tap.ok(host:run({ "cat" }, { read = true, stdin = big }).stdout == big, "3 MB through cat") end,
-    function() tap.ok(host:run({ "cat" }, { read = true, stdin = big }).stdout == big, "and at the same time again") end,
+    function() tap.ok(host:run({ "cat" }, { read = true, stdin = big }).stdout == big, "and again beside it") end,
 }
 local _, cancelled = try(timeout, 0.2, function() host:run({ "sleep", "60" }, { read = true }) end)
 tap.is(cancelled.code, "timeout", "a deadline ends a command")
@@ -135,8 +141,9 @@ tap.is(host:run({ "echo", "fine" }, { read = true }).stdout, "fine\n", "and leav
 local tester = host:as "tester"
 tap.is(tester:run({ "sh", "-c", "id -un; echo $HOME $USER; pwd" }, { read = true }).stdout,
     ("tester\n%s tester\n%s\n"):format(file "tester", file "tester"), "root as another user, in their home")
-tap.is(tester:run({ "sh", "-c", "printf '%s ' $A; pwd; cat" }, { read = true, cwd = "/tmp", env = { A = "b" }, stdin = "c" })
-    .stdout, "b /tmp\nc", "with environment, directory and input")
+tap.is(tester:run({ "sh", "-c", "printf '%s ' $A; pwd; cat" }, {
+    read = true, cwd = "/tmp", env = { A = "b" }, stdin = "c",
+}).stdout, "b /tmp\nc", "with environment, directory and input")
 local login = ssh.connect("tester@web1", options())
 tap.is(login:as "other":run({ "id", "-un" }, { read = true }).stdout, "other\n", "by sudo when root did not log in")
 err = tap.raises("ssh.exit", function() login:as "root":run({ "id" }, { read = true }) end, "sudo that would ask")
@@ -167,22 +174,26 @@ tap.like(err.message, "holds no private key", "says so too")
 -- ---- going through another host ----
 
 local inner = ssh.connect("root@web2", options { jump = "tester@127.0.0.1" })
-tap.like(inner:run({ "sh", "-c", "echo $SSH_CONNECTION" }, { read = true }).stdout, "127.0.1.2 22", "through a jump host")
+tap.like(inner:run({ "sh", "-c", "echo $SSH_CONNECTION" }, { read = true }).stdout, "127.0.1.2 22",
+    "through a jump host")
 tap.ok(inner:run({ "cat" }, { read = true, stdin = big }).stdout == big, "with 3 MB to and fro")
 local deeper = ssh.connect("root@web3", options { jump = "tester@127.0.0.1,tester@web1" })
 tap.is(deeper:run({ "id", "-un" }, { read = true }).stdout, "root\n", "through two")
 tap.is(ssh.connect("root@localhost", options { jump = inner }):run({ "id", "-un" }, { read = true }).stdout, "root\n",
     "through a host that is connected")
-err = tap.raises("ssh.unreachable", function() ssh.connect("root@127.0.0.1:1", options { jump = "tester@127.0.0.1" }) end,
-    "a jump host that cannot reach the target")
+err = tap.raises("ssh.unreachable", function()
+    ssh.connect("root@127.0.0.1:1", options { jump = "tester@127.0.0.1" })
+end, "a jump host that cannot reach the target")
 tap.like(err.message, "tester@127.0.0.1 cannot reach", "is named")
-err = tap.raises("ssh.refused", function() ssh.connect("root@web1", options { jump = "tester@127.0.0.1:1" }) end,
+tap.raises("ssh.refused", function() ssh.connect("root@web1", options { jump = "tester@127.0.0.1:1" }) end,
     "a jump host that is down")
 
 -- ---- OpenSSH's configuration ----
 
-tap.is(ssh.connect "elsewhere":run({ "id", "-un" }, { read = true }).stdout, "tester\n", "an alias with user, key and address")
-tap.is(ssh.connect "behind":run({ "id", "-un" }, { read = true }).stdout, "root\n", "an alias with ProxyJump, itself an alias")
+tap.is(ssh.connect "elsewhere":run({ "id", "-un" }, { read = true }).stdout, "tester\n",
+    "an alias with user, key and address")
+tap.is(ssh.connect "behind":run({ "id", "-un" }, { read = true }).stdout, "root\n",
+    "an alias with ProxyJump, itself an alias")
 tap.raises("ssh.config", function() ssh.connect "strange" end, "ProxyCommand is refused, with a hint")
 
 tap.raises("usage", function() ssh.connect("host", { host_key = "no" }) end, "host keys cannot be ignored")

@@ -66,8 +66,8 @@ local print = shell("ssh-keygen -lf \"$1\" | cut -d' ' -f2", file "host2_ed25519
 tap.is(err.fingerprint, print, "with the fingerprint as ssh-keygen shows it")
 tap.like(err.message, "ED25519 key SHA256:", "and the key's type")
 
-err = refusal("ssh.host_key_changed", "127.0.0.1", { known_hosts = known("lines", "# one\n127.0.0.1 " .. wrong .. "\n") },
-    "a host whose key changed")
+err = refusal("ssh.host_key_changed", "127.0.0.1",
+    { known_hosts = known("lines", "# one\n127.0.0.1 " .. wrong .. "\n") }, "a host whose key changed")
 tap.like(err.message, "lines:2 has SHA256:", "names file and line")
 tap.is({ err.known_hosts_line, err.known_fingerprint }, { "2", print }, "and the key it had")
 tap.like(err.hint, "hostler run trust%-host", "and the playbook that explains")
@@ -91,9 +91,10 @@ tap.like(err.hint, "authority", "and is mentioned")
 
 local hashed = known("hashed", "web1 " .. right .. "\n[127.0.0.1]:2222 " .. wrong .. "\n")
 shell("ssh-keygen -q -H -f \"$1\" 2>/dev/null; grep -q '^|1|' \"$1\"", hashed)
-tap.is(ssh.connect("tester@web1", options { known_hosts = hashed }):run({ "true" }, { read = true }).status, 0, "a hashed name")
-tap.is(ssh.connect("tester@127.0.0.1:2222", options { known_hosts = hashed }):run({ "true" }, { read = true }).status, 0,
-    "a hashed name with a port")
+for _, target in ipairs { "tester@web1", "tester@127.0.0.1:2222" } do
+    tap.is(ssh.connect(target, options { known_hosts = hashed }):run({ "true" }, { read = true }).status, 0,
+        "a hashed name: " .. target)
+end
 refusal("ssh.host_key_unknown", "web2", { known_hosts = hashed }, "another hashed name")
 
 local new = file "made/known_hosts"
@@ -124,7 +125,12 @@ with_agent(file "gone", "an agent that is gone", "^ssh%.auth|.*does not answer: 
 shell('SSH_AUTH_SOCK="$1/empty-agent" ssh-add -q "$1/id_stranger"', home)
 with_agent(file "empty-agent", "an agent whose key is refused",
     "^ssh%.auth|.*refused every key for 'tester': ED25519 'a stranger' SHA256:.*|put one of these keys")
-shell([[cd "$1"; for n in 1 2 3 4; do ssh-keygen -q -t ed25519 -N '' -C "extra $n" -f extra$n; SSH_AUTH_SOCK="$1/empty-agent" ssh-add -q extra$n; done]], home)
+shell([[
+cd "$1"
+for n in 1 2 3 4; do
+    ssh-keygen -q -t ed25519 -N '' -C "extra $n" -f "extra$n"
+    SSH_AUTH_SOCK="$1/empty-agent" ssh-add -q "extra$n"
+done]], home)
 shell('cat "$1" >> "$2"', hashed, file "known_hosts")
 local many = 'local ssh = require "ssh"\n'
     .. 'local _, err = try(ssh.connect, "tester@127.0.0.1:2222", { known_hosts = env "SSHD" .. "/known_hosts" })\n'

@@ -20,7 +20,8 @@ host:write(file "new", "one\n")
 tap.is(host:read(file "new"), "one\n", "a new file")
 tap.is(shell("stat -c '%a %U' \"$1\"", file "new"), "644 root\n", "is for everybody to read")
 host:write(file "new", secret.wrap "sealed words", { mode = "0640", owner = "tester", group = "other" })
-tap.is(shell("stat -c '%a %U %G' \"$1\"; cat \"$1\"", file "new"), "640 tester other\nsealed words", "with mode, owner and group")
+tap.is(shell("stat -c '%a %U %G' \"$1\"; cat \"$1\"", file "new"), "640 tester other\nsealed words",
+    "with mode, owner and group")
 host:write(file "new", "two\n")
 tap.is(shell("stat -c '%a %U %G' \"$1\"", file "new"), "640 tester other\n", "which it keeps when written again")
 host:write(file "private", secret.wrap "sealed words")
@@ -49,7 +50,8 @@ tap.is({ err.reason, err.hint }, { "Permission denied", 'another user may: host:
 err = tap.raises("ssh.file", function() host:write(home .. "/tester", "x") end, "a directory")
 tap.is(err.reason, "Is a directory", "is not overwritten")
 tap.raises("ssh.file", function() host:write(home .. "/nowhere/file", "x") end, "a directory that is not there")
-tap.raises("ssh.file", function() host:write(file "new", "x", { owner = "nobody-at-all" }) end, "an owner that does not exist")
+tap.raises("ssh.file", function() host:write(file "new", "x", { owner = "nobody-at-all" }) end,
+    "an owner that does not exist")
 tap.is(host:read(file "new"), "through\n", "leaves the file as it was")
 
 -- ---- a full disk ----
