@@ -178,7 +178,8 @@ end
 function instance:store_passwords()
     local vault = site.passwords()
     local passwords = { tenant = secret.random(20), meltano = secret.random(32) }
-    for user, username in pairs { tenant = self.tenant, meltano = "meltano" } do
+    for _, login in ipairs { { "tenant", self.tenant }, { "meltano", "meltano" } } do
+        local user, username = unpack(login)
         vault:create { title = self.items[user], username = username, password = passwords[user], urls = { self.url } }
     end
     return passwords
