@@ -169,11 +169,13 @@ subtest 'processes' => sub {
 subtest 'the droplets' => sub {
     for my $tenant (sort keys %run) {
         my $droplet = $cloud->droplet($tenant);
-        # All that a droplet has written since it was made, its journal and logs included.
+        # All that it has written to its disk since it was made, its logs included; and what it keeps in memory.
         my @found = files_with_secrets('', "$state/droplets/$droplet->{id}/disk/upper");
         s{^\Q$state\E/droplets/\d+/disk/upper}{} for @found;
         is_deeply \@found, ["/etc/meltano/environment.d/postgres: the database password of $tenant"],
             "$tenant: the one file that has one";
+        is_deeply [ found_in($cloud->inside($droplet, qw(find /tmp /run /dev/shm -type f -size -1000k -exec cat {} +))) ], [],
+            "$tenant: its files in memory";
         is_deeply [ found_in($cloud->inside($droplet, qw(journalctl --output=export --all --no-pager))) ], [], "$tenant: its journal";
         is $cloud->inside($droplet, qw(stat -c), '%a %U', '/etc/meltano/environment.d/postgres'), "600 meltano\n",
             "$tenant: which is for meltano only";
