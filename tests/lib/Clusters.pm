@@ -58,8 +58,7 @@ sub sql {
     local $/;
     my $output = <$pipe> // '';
     close $pipe or die "psql failed: $text\n";
-    chomp $output;
-    return $output;
+    return $output =~ s/\n\z//r;
 }
 
 # Runs hostler on a terminal, where somebody types this.

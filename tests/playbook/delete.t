@@ -105,7 +105,7 @@ subtest 'three at once, of which one fails' => sub {
     my $run = typed($cloud, "one two three\n", $options, 'run', 'delete', @three);
     is $run->{status}, 1, 'the run has failed';
     like $run->{stdout}, qr/1 of 3 failed: three/, 'and says which';
-    is $cloud->parts('one'), 'cluster', 'the first is gone'; # x-one's, which ends the same
+    is $cloud->parts('one'), 'record cluster', 'the first is gone'; # its text record, and x-one's cluster, which ends the same
     is $cloud->parts('two'), 'cluster', 'what was left of the second, too'; # the one that is not certainly its
     is $cloud->parts('three'), 'cluster items', 'of the third what came before the fault';
     like $run->{stdout}, qr/two\.meltanodata\.com may have another cluster: pg-other-two in team/, 'a cluster of doubtful owner is told of';
