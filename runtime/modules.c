@@ -3,6 +3,9 @@
 
 #include <stddef.h>
 
+int sh_open(lua_State *L);
+
 const native_module native_modules[] = {
+    {"sh", sh_open},
     {NULL, NULL},
 };

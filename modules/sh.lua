@@ -1,0 +1,110 @@
+-- Local commands. A command is a list of arguments: no shell ever sees it, so nothing needs quoting.
+local native, gate = ...
+local sh = {}
+
+local OPTIONS = { read = "boolean", stdin = true, env = "table", cwd = "string", timeout = "number", limit = "number",
+    check = "boolean" }
+
+local function misuse(message, hint)
+    fail(message, { code = "usage", hint = hint })
+end
+
+local function check_options(options)
+    for name, value in pairs(options) do
+        local wanted = OPTIONS[name]
+        if not wanted then
+            misuse(("sh.run has no option '%s'"):format(tostring(name)),
+                "it takes read, stdin, env, cwd, timeout, limit and check")
+        elseif wanted ~= true and type(value) ~= wanted and not unknown(value) then
+            misuse(("sh.run: %s must be a %s, not a %s"):format(name, wanted, type(value)))
+        end
+    end
+    if (tonumber(options.timeout) or 1) <= 0 or (tonumber(options.limit) or 1) <= 0 then
+        misuse("sh.run: timeout (seconds) and limit (bytes) must be more than 0")
+    end
+    for name, value in pairs(unknown(options.env) and {} or options.env or {}) do
+        local kind = type(value)
+        if type(name) ~= "string" or value == true or kind == "table" or kind == "function" then
+            misuse(("sh.run: env maps names to text, numbers, secrets or false, not %s to a %s"):format(tostring(name), kind))
+        end
+    end
+    local input = options.stdin
+    if input ~= nil and type(input) ~= "string" and not secret.is(input) and not unknown(input) then
+        misuse(("sh.run: stdin must be text or a secret, not a %s"):format(type(input)))
+    end
+end
+
+--- The arguments as text; an unknown stays one, for the plan of a dry run.
+local function arguments_of(argv)
+    if type(argv) ~= "table" or #argv == 0 then
+        misuse("sh.run takes a list of arguments: sh.run { \"git\", \"status\" }")
+    end
+    local arguments = {}
+    for index, argument in ipairs(argv) do
+        if secret.is(argument) then
+            fail(("argument %d of %s is a secret, and everyone on this machine can read arguments"):format(index - 1,
+                tostring(argv[1])), { code = "secret", hint = "give it on stdin, or in env" })
+        elseif type(argument) == "number" then
+            argument = tostring(argument)
+        elseif type(argument) ~= "string" and not unknown(argument) then
+            misuse(("argument %d of %s is a %s"):format(index - 1, tostring(argv[1]), type(argument)))
+        end
+        arguments[index] = argument
+    end
+    return arguments
+end
+
+--- One argument as a person would type it.
+local function shown(argument)
+    local text = tostring(argument)
+    if unknown(argument) or text:find "^[%w%%+,./:=@_%-]+$" then
+        return text
+    end
+    return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+local function summary_of(arguments)
+    local words = {}
+    for index, argument in ipairs(arguments) do
+        words[index] = shown(argument)
+    end
+    return table.concat(words, " ")
+end
+
+--- Runs a program of this machine and waits until it has ended and closed its output.
+---
+--- It counts as a write unless `read = true`. It runs in a session of its own, without a terminal; when the playbook is
+--- cancelled, it and all it started get SIGTERM, and SIGKILL two seconds later. It inherits hostler's environment.
+---@param argv (string|number)[] the program and its arguments; a secret among them raises, for `ps` would show it
+---@param options? { read?: boolean, stdin?: string|secret, env?: table<string, string|number|secret|false>, cwd?: string,
+---  timeout?: number, limit?: integer, check?: boolean } read: it changes nothing; stdin: what it reads (nothing);
+---  env: variables to add, false leaves one out (a secret here can be read by the same user and root in /proc);
+---  cwd: the directory to run in; timeout: seconds; limit: most bytes of either output (16 MiB);
+---  check: raise unless its exit status is 0 (true)
+---@return { status: integer, stdout: string, stderr: string }
+---@raise "sh.exit" with status, stdout, stderr; "sh.signal" with signal; "sh.spawn" when it cannot be started;
+---  "sh.output" past the limit; "timeout"
+function sh.run(argv, options)
+    options = options or {}
+    check_options(options)
+    local arguments = arguments_of(argv)
+    return gate.perform({
+        kind = options.read and "read" or "write",
+        name = "sh.run",
+        target = "localhost",
+        summary = summary_of(arguments),
+        inputs = { arguments, options },
+        result = tostring(arguments[1]),
+    }, native.run, arguments, options)
+end
+
+--- Like sh.run, but returns nil and the error instead of raising it. A cancellation is raised all the same.
+---@param argv (string|number)[]
+---@param options? table as for sh.run
+---@return { status: integer, stdout: string, stderr: string }?
+---@return table? error
+function sh.try(argv, options)
+    return try(sh.run, argv, options)
+end
+
+return sh

@@ -1,0 +1,54 @@
+/* Text for people: a growing buffer, and what may safely be shown.
+ *
+ * What comes from outside is never sent to a terminal as it is. Control characters, C1 included, and the
+ * marks that turn the direction of writing become visible escapes; bytes that are no UTF-8 become U+FFFD.
+ * Columns are counted as a terminal counts them: wide characters are two, combining ones none. */
+#ifndef HOSTLER_TEXT_H
+#define HOSTLER_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Zeroed, it is empty. With `colour` unset, text_style adds nothing. */
+typedef struct {
+    char *text; /* NUL-terminated once anything was added */
+    size_t length, room;
+    bool colour;
+} text_buffer;
+
+void text_add(text_buffer *b, const char *bytes, size_t length);
+void text_puts(text_buffer *b, const char *text);
+void text_printf(text_buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void text_spaces(text_buffer *b, size_t count);
+void text_clear(text_buffer *b);
+void text_free(text_buffer *b);
+
+typedef enum {
+    STYLE_NONE,
+    STYLE_BOLD,
+    STYLE_DIM,
+    STYLE_RED,
+    STYLE_GREEN,
+    STYLE_YELLOW,
+    STYLE_CYAN
+} text_style_name;
+
+/* What follows looks like this, until the next call. */
+void text_style(text_buffer *b, text_style_name style);
+
+/* Adds what may be shown of the text and returns its columns. */
+size_t text_visible(text_buffer *b, const char *text);
+
+/* The same, of at most this many columns: longer text ends in an ellipsis. */
+size_t text_cut(text_buffer *b, const char *text, size_t columns);
+
+/* Columns that text_visible would take. */
+size_t text_columns(const char *text);
+
+/* Adds the text with U+FFFD for bytes that are no UTF-8, and nothing else changed. */
+void text_utf8(text_buffer *b, const char *text);
+
+/* "3.2s", "34s", "1m 15s", "2h 01m". `live` leaves out tenths: a running clock is calm. */
+void text_duration(text_buffer *b, double seconds, bool live);
+
+#endif
