@@ -23,7 +23,6 @@ PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libc
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
 PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux
-                
 PACKAGES_LINT  = clang-format cppcheck lua-check shellcheck
 PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
 
@@ -37,22 +36,25 @@ build: packages-build
 binaries: $(BUILD)/hostler $(BUILD)/lua-test
 
 $(BUILD)/hostler: $(OBJECTS)
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $(OBJECTS) $(LDLIBS)
+	@echo LINK $@
+	@$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $(OBJECTS) $(LDLIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
+	@echo CC $<
+	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/embedded.S: runtime/embed.sh $(LUA_FILES) Makefile
 	@mkdir -p $(@D)
-	runtime/embed.sh $(LUA_FILES) > $@
+	@runtime/embed.sh $(LUA_FILES) > $@
 
 $(BUILD)/embedded.o: $(BUILD)/embedded.S
-	$(CC) -c -o $@ $<
+	@$(CC) -c -o $@ $<
 
 # Runs the Lua tests: the same world without the commands.
 $(BUILD)/lua-test: $(BUILD)/tests/lua_test.o $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
-	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo LINK $@
+	@$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # Installs the packages of $(PACKAGES_X) that are missing. A package is asked for by name, never upgraded.
 packages-build:  PACKAGES = $(PACKAGES_BUILD)

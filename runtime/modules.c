@@ -3,9 +3,13 @@
 
 #include <stddef.h>
 
+int dns_open(lua_State *L);
+int postgres_open(lua_State *L);
 int sh_open(lua_State *L);
 
 const native_module native_modules[] = {
+    {"dns", dns_open},
+    {"postgres", postgres_open},
     {"sh", sh_open},
     {NULL, NULL},
 };

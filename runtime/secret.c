@@ -290,6 +290,33 @@ static int secret_reveal(lua_State *L) {
     return 1;
 }
 
+/* derive(value, fn): what fn makes of the plain text, a secret again; for a value that is no secret, fn(value). For
+ * quoting and encoding, which need the text: fn must neither keep nor show it. */
+static int secret_derive(lua_State *L) {
+    hidden *value = to_hidden(L, 1, SECRET_TYPE);
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    if (value)
+        lua_pushlstring(L, plain_of(value), value->plain_length);
+    else
+        lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    if (value) {
+        size_t length;
+        const char *text = luaL_checklstring(L, -1, &length);
+        secret_push(L, text, length);
+    }
+    return 1;
+}
+
+/* Two secrets are equal when their texts are. */
+static int secret_eq(lua_State *L) {
+    hidden *left = to_hidden(L, 1, SECRET_TYPE), *right = to_hidden(L, 2, SECRET_TYPE);
+    lua_pushboolean(L, left && right && left->plain_length == right->plain_length &&
+                           sodium_memcmp(left->text, right->text, left->plain_length) == 0);
+    return 1;
+}
+
 /* scrub(text): the text without the secrets seen so far. */
 static int scrub_lua(lua_State *L) {
     size_t length;
@@ -352,7 +379,7 @@ static void make_type(lua_State *L, const char *type, const luaL_Reg *metamethod
 
 int secret_open(lua_State *L) {
     static const luaL_Reg secret_meta[] = {
-        {"__tostring", hidden_tostring}, {"__concat", hidden_concat}, {"__gc", secret_gc}, {NULL, NULL}};
+        {"__tostring", hidden_tostring}, {"__concat", hidden_concat}, {"__eq", secret_eq}, {"__gc", secret_gc}, {NULL, NULL}};
     static const luaL_Reg unknown_meta[] = {
         {"__tostring", hidden_tostring}, {"__concat", hidden_concat}, {"__index", unknown_index},
         {"__call", unknown_call},        {"__add", unknown_refuse},   {"__sub", unknown_refuse},
@@ -362,8 +389,8 @@ int secret_open(lua_State *L) {
         {NULL, NULL}};
     static const luaL_Reg functions[] = {
         {"new", secret_new},       {"random", secret_random}, {"is", secret_is_lua},
-        {"reveal", secret_reveal}, {"scrub", scrub_lua},      {"unknown", unknown_new},
-        {"is_unknown", unknown_is_lua}, {NULL, NULL}};
+        {"reveal", secret_reveal}, {"derive", secret_derive}, {"scrub", scrub_lua},
+        {"unknown", unknown_new},  {"is_unknown", unknown_is_lua}, {NULL, NULL}};
     if (sodium_init() < 0)
         return luaL_error(L, "libsodium cannot find a source of randomness");
     make_type(L, SECRET_TYPE, secret_meta);

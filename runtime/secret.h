@@ -29,7 +29,7 @@ void unknown_push(lua_State *L, const char *shown, size_t length);
  * Free with free(). */
 char *scrub(const char *text, size_t length, size_t *scrubbed_length);
 
-/* Pushes a table: new random wrap is reveal_length; and unknown functions: unknown is_unknown. */
+/* Pushes a table: new random is reveal derive scrub; and unknown functions: unknown is_unknown. */
 int secret_open(lua_State *L);
 
 #endif

@@ -47,6 +47,17 @@ local function tail(text, count)
     return table.concat(lines, "\n", math.max(1, #lines - count + 1))
 end
 
+--- The last lines of what the other side said: the command's errors or output, the server's answer, the log.
+local function said(err, count)
+    for _, field in ipairs { "stderr", "stdout", "body", "log" } do
+        local words = err[field]
+        if type(words) == "string" and words:find "%S" then
+            return tail(words:sub(-4000), count), field
+        end
+    end
+    return "", "said"
+end
+
 --- What a person reads of an error: message, step, target, what was said, place, causes, hint.
 ---@param err table
 ---@param verbose? boolean with the traceback
@@ -56,15 +67,8 @@ function failure.describe(err, verbose)
     add(lines, "step", err.step)
     add(lines, "target", err.target)
     add(lines, "effect", err.effect)
-    if type(err.stderr) == "string" then
-        add(lines, "stderr", tail(err.stderr, 10))
-    end
-    if type(err.stdout) == "string" and not (err.stderr and err.stderr:find "%S") then
-        add(lines, "stdout", tail(err.stdout, 10))
-    end
-    if type(err.body) == "string" then
-        add(lines, "body", tail(err.body:sub(1, 1000), 10))
-    end
+    local words, source = said(err, 10)
+    add(lines, source, words)
     add(lines, "where", err.file and ("%s:%d"):format(err.file, err.line or 0))
     local cause = err.cause
     while cause do
@@ -73,9 +77,9 @@ function failure.describe(err, verbose)
     end
     for _, item in ipairs(err.failures or {}) do
         add(lines, "failed", item.key .. ": " .. tostring(item.error))
-        if item.error.hint then
-            add(lines, "", "  " .. item.error.hint)
-        end
+        add(lines, "", item.error.step and "  step " .. item.error.step)
+        add(lines, "", said(item.error, 3):gsub("[^\n]+", "  %0"))
+        add(lines, "", item.error.hint and "  " .. item.error.hint)
     end
     add(lines, "hint", err.hint)
     if verbose then

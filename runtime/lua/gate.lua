@@ -35,6 +35,16 @@ function gate.unknown(label)
     return native.secret.unknown("<" .. label .. ">")
 end
 
+--- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
+---@param value string|userdata
+---@param fn fun(text: string): string must neither keep nor show the text
+function gate.derive(value, fn)
+    if is_unknown(value) then
+        return value
+    end
+    return native.secret.derive(value, fn)
+end
+
 local function refuse(effect, code, message, hint)
     error(native.error.new {
         code = code,

@@ -54,7 +54,7 @@ local function report_failure(err, name, argv, verbose)
     local lines = { "", failure.describe(err, verbose or err.code == "lua" or err.code == "internal") }
     local done = step.finished()
     if #done > 0 then
-        lines[#lines + 1] = "  done      " .. table.concat(done, ", ")
+        lines[#lines + 1] = "  done      " .. (#done <= 12 and table.concat(done, ", ") or #done .. " steps")
     end
     lines[#lines + 1] = "  command   " .. command_line(name, argv)
     system.write_error(table.concat(lines, "\n") .. "\n")

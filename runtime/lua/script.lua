@@ -10,7 +10,7 @@ function script.main(argv)
     local context = native.task.context()
     context.path, context.step = argv[1], argv[1]
     native.journal.run_begin(argv[1], "{}")
-    native.event.report("plain", 0)
+    native.event.report("plain", -1)
     local ok, err = xpcall(function() return library.run_file(argv[1], unpack(argv, 2)) end, native.error.complete)
     if not ok then
         native.system.write_error(failure.describe(err, true) .. "\n")

@@ -68,7 +68,23 @@ local function manual(instruction)
     prompt("By hand: " .. instruction .. " — press Enter when it is done.")
 end
 
+--- The parts of a secret list, each a secret: DO_DATABASE_API_TOKENS holds several tokens with commas between them.
+---@param value secret
+---@param separator? string one character (",")
+---@return secret[]
+local function split_secret(value, separator)
+    local parts = {}
+    native.secret.derive(value, function(text)
+        for part in text:gmatch("[^" .. (separator or ","):gsub("%W", "%%%0") .. "]+") do
+            parts[#parts + 1] = native.secret.new((part:match "^%s*(.-)%s*$"))
+        end
+        return text
+    end)
+    return parts
+end
+
 local secret = setmetatable({
+    split = split_secret,
     --- A new random secret of letters and digits.
     ---@param length? integer 8 to 256 (32)
     random = native.secret.random,

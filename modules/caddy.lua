@@ -1,0 +1,344 @@
+-- Caddy on an instance, version 1 or 2: its host name, its TLS mode, its configuration and its certificate.
+local _, gate = ...
+local caddyfile = require "caddyfile"
+local caddy_journal = require "caddy_journal"
+local environment_file = require "environment_file"
+local systemd = require "systemd"
+
+local caddy = {
+    UNIT = "caddy.service",
+    CADDYFILE = "/etc/caddy/Caddyfile",
+    ENVIRONMENT = "/etc/caddy/environment",
+}
+
+local Caddy = {}
+Caddy.__index = Caddy
+
+-- ---- reading what it prints (pure) ----
+
+--- The major version from what `caddy -version` or `caddy version` prints.
+---@param text string "Caddy v1.0.3 (h1:...)", "Caddy 0.11.5", "v2.6.2 h1:...", "2.6.2"
+---@return integer? 1 or 2: what was 0.x counts as 1
+function caddy.parse_version(text)
+    local major = text:match "^%s*[Cc]addy v?(%d+)%." or text:match "^%s*v?(%d+)%."
+    if not major then
+        return text:find "^%s*Caddy %(" and 1 or nil -- a Caddy 1 that was built by hand
+    end
+    return math.max(1, tonumber(major))
+end
+
+--- The program that a unit runs, from `systemctl show --property=ExecStart`.
+---@param shown string
+---@return string? path
+function caddy.parse_program(shown)
+    return shown:match "{ path=(/[^ ;]+) ;"
+end
+
+local MONTHS = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 }
+
+--- A certificate as `openssl x509 -noout -issuer -subject -dates` shows it.
+---@param text string
+---@return { issuer: string, subject: string, not_before: integer, not_after: integer }? times in seconds since 1970
+function caddy.parse_certificate(text)
+    local function time(name)
+        local month, day, clock, year = text:match(name .. "=(%a+)%s+(%d+) ([%d:]+) (%d+) GMT")
+        return month and systemd.parse_time(("%s-%02d-%s %s UTC"):format(year, MONTHS[month] or 0, day, clock))
+    end
+    local issuer, subject = text:match "issuer=%s*([^\r\n]*)", text:match "subject=%s*([^\r\n]*)"
+    local not_before, not_after = time "notBefore", time "notAfter"
+    if not issuer or not not_after then
+        return nil
+    end
+    return { issuer = issuer, subject = subject or "", not_before = not_before, not_after = not_after }
+end
+
+--- True for a certificate that the host made for itself.
+---@param certificate { issuer: string, subject: string }
+---@return boolean
+function caddy.is_self_signed(certificate)
+    return certificate.issuer:find "Caddy Local Authority" ~= nil or certificate.issuer == certificate.subject
+        or certificate.issuer:find "Caddy Self%-Signed" ~= nil
+end
+
+-- ---- the program ----
+
+-- The unit knows which Caddy it runs; a host may have several.
+local function program(self)
+    if not self.path then
+        local result = self.host:run({ "systemctl", "show", "--no-pager", "--property=ExecStart", "--", caddy.UNIT },
+            { read = true })
+        if unknown(result) then
+            return result
+        end
+        self.path = caddy.parse_program(result.stdout)
+        if not self.path then
+            fail("the host has no Caddy: caddy.service says nothing of what it runs", {
+                code = "caddy.missing", target = self.host.name,
+            })
+        end
+    end
+    return self.path
+end
+
+--- Caddy's major version. `-version` is asked first, for Caddy 1 would take `caddy version` as an order to serve.
+---@return 1|2
+---@raise "caddy.missing", "caddy.version"
+function Caddy:version()
+    if self.major then
+        return self.major
+    end
+    local path = program(self)
+    if unknown(path) then
+        return path
+    end
+    local options = { read = true, timeout = 20 }
+    local result = self.host:try({ path, "-version" }, options)
+    if not result or not caddy.parse_version(result.stdout) then
+        result = self.host:run({ path, "version" }, options)
+    end
+    self.major = caddy.parse_version(result.stdout)
+    if not self.major then
+        fail(("'%s' says no version of Caddy that is known: %s"):format(path, result.stdout:sub(1, 200)), {
+            code = "caddy.version", target = self.host.name,
+        })
+    end
+    return self.major
+end
+
+-- ---- its files ----
+
+-- Writes what `edit` makes of a file, if that is anything else. In a dry run on a host that is still to be made, what the
+-- file will hold is unknown, and so is whether it changes.
+local function edit_file(self, path, edit, value)
+    local text = self.host:read(path)
+    if unknown(text) or unknown(value) then
+        return self.host:write(path, gate.unknown("edited " .. path))
+    end
+    local edited = edit(text, value)
+    if edited ~= text then
+        self.host:write(path, edited)
+    end
+    return edited ~= text, text
+end
+
+--- The Caddyfile's sites and their tls lines; see caddyfile.parse.
+---@return table[]
+function Caddy:config()
+    local text = self.host:read(caddy.CADDYFILE)
+    return unknown(text) and text or caddyfile.parse(text)
+end
+
+--- The TLS mode that the Caddyfile asks for.
+---@return "acme"|"self-signed"|"files"|"none"
+function Caddy:tls_mode()
+    local text = self.host:read(caddy.CADDYFILE)
+    return unknown(text) and text or caddyfile.tls_mode(text)
+end
+
+--- Changes the TLS mode in the Caddyfile, its tls lines only, and has Caddy check the file: one that it refuses is put back
+--- as it was. Takes effect at the next reload or restart. Owner and mode of the file stay.
+---@param mode "acme"|"self-signed"
+---@param options? { email?: string, ca?: string, ca_root?: string } see caddyfile.set_tls
+---@return boolean changed false when the file had it already
+---@raise "caddy.invalid", "caddy.site", "usage"
+function Caddy:set_tls(mode, options)
+    local version = self:version()
+    local wanted = { version = version }
+    for name, value in pairs(options or {}) do
+        wanted[name] = value
+    end
+    local changed, before = edit_file(self, caddy.CADDYFILE, function(text)
+        return caddyfile.set_tls(text, mode, wanted)
+    end, version)
+    if unknown(changed) or not changed or gate.mode == "dry-run" then
+        return changed
+    end
+    local _, err = try(self.validate, self)
+    if err then
+        self.host:write(caddy.CADDYFILE, before)
+        err.hint = err.hint or "the Caddyfile was put back as it was"
+        error(err, 0)
+    end
+    return true
+end
+
+--- The host name that Caddy serves, without its port.
+---@return string? name
+---@return integer? port
+function Caddy:hostname()
+    local text = self.host:read(caddy.ENVIRONMENT)
+    if unknown(text) then
+        return text
+    end
+    local name, port = (environment_file.values(text).HOSTNAME or ""):match "^([^:]*):?(%d*)$"
+    return name ~= "" and name or nil, tonumber(port)
+end
+
+--- Sets HOSTNAME in Caddy's environment, which Caddy reads at a restart. Every other line stays.
+---@param name string
+---@param options? { port?: integer } port: 443 for a self-signed certificate on Caddy 1, which else serves on 2015
+---@return boolean changed
+function Caddy:set_hostname(name, options)
+    local port = options and options.port
+    if not unknown(name) and not (type(name) == "string" and name:find "^[%w.-]+$") then
+        fail(("'%s' is no host name"):format(tostring(name)), { code = "usage" })
+    end
+    local value = port and ("%s:%d"):format(tostring(name), port) or name
+    return (edit_file(self, caddy.ENVIRONMENT, function(text)
+        return environment_file.set(text, "HOSTNAME", value)
+    end, name))
+end
+
+-- ---- checking and applying ----
+
+-- With the service's own environment, but a directory of its own for what Caddy makes while it looks (the keys of its local
+-- authority), so that looking changes nothing.
+local VALIDATE = [[
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+export HOME="$scratch" XDG_DATA_HOME="$scratch" XDG_CONFIG_HOME="$scratch" CADDYPATH="$scratch"
+"$@" 2>&1]]
+
+-- The line that says what is wrong, without the log lines around it.
+local function complaint(text)
+    local last
+    for line in text:gmatch "[^\r\n]+" do
+        if not line:find "^{" and line:find "%S" then
+            last = line
+        end
+    end
+    return ((last or text):gsub("^Error: ", ""):gsub("^%d+/%d+/%d+ %d+:%d+:%d+ ", ""))
+end
+
+--- Has Caddy check the Caddyfile. Changes nothing on the host.
+---@raise "caddy.invalid" with what Caddy says of it
+function Caddy:validate()
+    local version, path, environment = self:version(), program(self), self.host:read(caddy.ENVIRONMENT)
+    if unknown(version) or unknown(environment) then
+        return version
+    end
+    local argv = version == 1 and { path, "-validate", "-conf", caddy.CADDYFILE }
+        or { path, "validate", "--adapter", "caddyfile", "--config", caddy.CADDYFILE }
+    local _, err = self.host:try({ "sh", "-c", VALIDATE, "sh", unpack(argv) }, {
+        read = true, timeout = 30, env = environment_file.values(environment),
+    })
+    if err and err.code == "ssh.exit" then
+        fail("the Caddyfile is not valid: " .. complaint(err.stdout or ""), {
+            code = "caddy.invalid", target = self.host.name, cause = err, log = err.stdout,
+        })
+    elseif err then
+        error(err, 0)
+    end
+end
+
+--- Has Caddy read its Caddyfile again, without dropping a connection. Caddy 2 refuses a file that is wrong; Caddy 1 says so
+--- in the journal only, so the file is checked first.
+---@raise "caddy.invalid", "systemd.unit"
+function Caddy:reload()
+    local version = self:version()
+    if unknown(version) or version == 2 then
+        self.systemd:reload(caddy.UNIT)
+        return
+    end
+    self:validate()
+    self.systemd:signal(caddy.UNIT, "USR1")
+end
+
+--- Stops Caddy, has systemd read its unit files again, and starts it: then it knows a new host name.
+---@param options? { timeout?: number } seconds until it has to run (30)
+---@raise "systemd.unit" with Caddy's last journal lines
+function Caddy:restart(options)
+    self.systemd:stop(caddy.UNIT)
+    self.systemd:daemon_reload()
+    self.systemd:start(caddy.UNIT)
+    return self.systemd:wait_active(caddy.UNIT, { timeout = options and options.timeout or 30 })
+end
+
+-- ---- its certificate ----
+
+local CERTIFICATE = [[
+openssl s_client -connect "$1" -servername "$2" </dev/null 2>/dev/null |
+    openssl x509 -noout -issuer -subject -dates]]
+
+--- The certificate that the host's own port 443 shows for a name.
+---@param name? string its own host name
+---@return { issuer: string, subject: string, not_before: integer, not_after: integer, self_signed: boolean }? certificate times
+---  in seconds since 1970; nil when port 443 shows none
+function Caddy:certificate(name)
+    name = name or self:hostname()
+    if unknown(name) then
+        return name
+    end
+    local result, err = self.host:try({ "timeout", "10", "sh", "-c", CERTIFICATE, "sh", "localhost:443", name or "localhost" },
+        { read = true, timeout = 20 })
+    if err and err.code ~= "ssh.exit" then
+        error(err, 0)
+    end
+    local certificate = result and caddy.parse_certificate(result.stdout)
+    if certificate then
+        certificate.self_signed = caddy.is_self_signed(certificate)
+    end
+    return certificate
+end
+
+local function own_addresses(self)
+    local addresses = {}
+    for address in self.host:run({ "hostname", "-I" }, { read = true }).stdout:gmatch "%S+" do
+        addresses[address] = true
+    end
+    return addresses
+end
+
+-- A certificate that is shown and valid outweighs what went wrong on the way to it.
+local function certificate_verdict(certificate, mode, at)
+    if not certificate then
+        return nil
+    elseif certificate.not_after <= at then
+        return "expired"
+    elseif certificate.self_signed then
+        return mode == "self-signed" and "self-signed" or nil
+    end
+    return "ok"
+end
+
+--- Why the instance has no certificate, or that it has one. Reads only.
+---@return { verdict: string, evidence: string[], retry_after?: integer, limit?: string, mode: string, certificate?: table,
+---  status: systemd.Status, renewal?: string } verdict: "ok", "self-signed" (as the Caddyfile asks), "expired", "not-running", or
+---  one of caddy_journal.verdict's: "rate-limited", "dns", "port-closed", "port-taken", "bad-caddyfile",
+---  "authority-unreachable", "pending", "unknown"; evidence: lines for a person; renewal: the verdict on a renewal that fails
+---  while the old certificate is still good
+function Caddy:diagnose()
+    local status = self.systemd:status(caddy.UNIT)
+    if unknown(status) then
+        return status
+    end
+    local entries = self.systemd:journal(caddy.UNIT, { lines = 400, since = status.started })
+    local found = caddy_journal.verdict(entries, own_addresses(self))
+    local mode = try(self.tls_mode, self) or "none"
+    local _, invalid = try(self.validate, self)
+    local certificate = status.active == "active" and self:certificate() or nil
+    local shown = certificate_verdict(certificate, mode, now())
+    found.status, found.mode, found.certificate = status, mode, certificate
+    if invalid and invalid.code == "caddy.invalid" and found.verdict ~= "bad-caddyfile" then
+        found.verdict, found.evidence = "bad-caddyfile", { invalid.message }
+    elseif shown == "ok" and found.verdict ~= "ok" then
+        found.renewal, found.verdict = found.verdict, "ok"
+    elseif shown and found.verdict ~= "bad-caddyfile" then
+        found.verdict = (shown == "expired" and found.verdict and found.verdict ~= "ok") and found.verdict or shown
+    end
+    if status.active ~= "active" and (not found.verdict or found.verdict == "ok" or found.verdict == "pending") then
+        found.verdict = "not-running"
+        found.evidence = { "caddy.service is " .. systemd.describe(status) }
+    end
+    found.verdict = found.verdict or "unknown"
+    return found
+end
+
+--- The Caddy of a host.
+---@param host table from ssh.connect
+---@return table
+function caddy.on(host)
+    return setmetatable({ host = host, systemd = systemd.on(host) }, Caddy)
+end
+
+return caddy

@@ -1,0 +1,488 @@
+-- Caddyfiles, of Caddy 1 and 2: which TLS mode a site is in, and changing it without touching any other byte.
+-- Pure: it reaches no host.
+--
+-- An instance's file holds one TLS line for each mode, all but one commented out. Changing the mode swaps which one is the
+-- comment, so that going there and back gives the same file again.
+local caddyfile = {}
+
+-- ---- lines and statements ----
+
+-- Lines keep their own ends: "\n", "\r\n", or nothing at the end of the file.
+local function split(text)
+    local lines = {}
+    for line, ending in text:gmatch "([^\n]*)(\n?)" do
+        if line ~= "" or ending ~= "" then
+            if line:find "\r$" and ending ~= "" then
+                line, ending = line:sub(1, -2), "\r\n"
+            end
+            lines[#lines + 1] = { text = line, ending = ending }
+        end
+    end
+    return lines
+end
+
+local function join(lines)
+    local parts = {}
+    for _, line in ipairs(lines) do
+        parts[#parts + 1] = line.text
+        parts[#parts + 1] = line.ending
+    end
+    return table.concat(parts)
+end
+
+-- The words of one line. A quote that stays open is returned with the text so far, to go on in the next line; so is
+-- "\\" for a line that ends in a backslash.
+local function words_of(line, quote, open_text)
+    local words, at = {}, 1
+    local word = quote and quote ~= "\\" and open_text or nil
+    quote = word and quote or nil
+    while at <= #line do
+        if quote then
+            local stop = line:find(quote, at, true)
+            while stop and quote == "\"" and line:sub(stop - 1, stop - 1) == "\\" do
+                stop = line:find(quote, stop + 1, true)
+            end
+            if not stop then
+                return words, quote, word .. line:sub(at) .. "\n"
+            end
+            words[#words + 1] = word .. line:sub(at, stop - 1)
+            quote, word, at = nil, nil, stop + 1
+        else
+            local start = line:find("%S", at)
+            local first = start and line:sub(start, start)
+            if not start or first == "#" then
+                break
+            elseif first == "\"" or first == "`" then
+                quote, word, at = first, "", start + 1
+            else
+                local _, last = line:find("%S+", start)
+                words[#words + 1] = line:sub(start, last)
+                at = last + 1
+            end
+        end
+    end
+    if quote then
+        return words, quote, word .. "\n"
+    elseif words[#words] and words[#words]:find "\\$" and not line:find "#" then
+        words[#words] = words[#words] ~= "\\" and words[#words]:sub(1, -2) or nil
+        return words, "\\", ""
+    end
+    return words
+end
+
+-- The statements of the file: { words, first, last = line numbers, depth, opens = it ends in "{", closes = it is "}" }.
+-- Comment lines are statements too, without words: { comment = text after the "#", first, last, depth }.
+local function statements_of(lines)
+    local statements, depth, at = {}, 0, 1
+    while at <= #lines do
+        local first, words, quote, open_text = at, {}, nil, nil
+        repeat
+            local more
+            more, quote, open_text = words_of(lines[at].text, quote, open_text)
+            for _, word in ipairs(more) do
+                words[#words + 1] = word
+            end
+            at = at + 1
+        until not quote or at > #lines
+        local heredoc = words[#words] and words[#words]:match "^<<([%w_-]+)$"
+        while heredoc and at <= #lines do
+            at = at + 1
+            if lines[at - 1].text:match "^%s*(%S*)" == heredoc then
+                break
+            end
+        end
+        local statement = { words = words, first = first, last = at - 1, depth = depth }
+        statement.comment = lines[first].text:match "^%s*#(.*)$"
+        statement.opens = words[#words] == "{"
+        statement.closes = words[1] == "}"
+        if statement.closes then
+            depth = depth - 1
+            statement.depth = depth
+        end
+        if statement.opens then
+            depth = depth + 1
+        end
+        if #words > 0 or statement.comment then
+            statements[#statements + 1] = statement
+        end
+    end
+    return statements
+end
+
+-- ---- TLS directives ----
+
+-- The mode of a tls directive, from its statements: the directive and what its block holds.
+local function read_tls(statements)
+    local arguments = {}
+    for index = 2, #statements[1].words do
+        arguments[#arguments + 1] = statements[1].words[index]
+    end
+    local block = arguments[#arguments] == "{"
+    if block then
+        arguments[#arguments] = nil
+    end
+    local tls = { email = nil, word = arguments[1] }
+    for index = 2, #statements do
+        local words = statements[index].words
+        if (words[1] == "ca" or words[1] == "ca_root") and statements[index].depth == statements[1].depth + 1 then
+            tls[words[1]] = words[2]
+        elseif words[1] == "issuer" then
+            tls.issuer = words[2]
+        end
+    end
+    if #arguments == 2 then
+        tls.mode = "files"
+    elseif arguments[1] == "off" then
+        tls.mode = "off"
+    elseif arguments[1] == "internal" or arguments[1] == "self_signed" or tls.issuer == "internal" then
+        tls.mode = "self-signed"
+    elseif #arguments == 1 or block then
+        tls.mode, tls.email = "acme", arguments[1]
+    end
+    return tls
+end
+
+-- The text under a comment's "#": what the line would say if it were not a comment.
+local function uncommented(line)
+    local indent, rest = line:match "^(%s*)#%s?(.*)$"
+    return indent and indent .. rest
+end
+
+-- A tls directive that is commented out, beginning at this statement; nil for any other comment. A remark that happens to
+-- begin with "tls" is not one: it has to be what a tls line can be.
+local function dormant_tls(lines, statement)
+    local content = uncommented(lines[statement.first].text)
+    local words = words_of(content)
+    local last = statement.first
+    local known = words[2] == "internal" or words[2] == "self_signed" or words[2] == "{"
+        or (words[2] or ""):find "^[^@%s]+@[^@%s]+$"
+    if words[1] ~= "tls" or not known or #words > 3 or (#words == 3 and words[3] ~= "{") then
+        return nil
+    end
+    local under = { { text = content } }
+    local depth = words[#words] == "{" and 1 or 0
+    while depth > 0 do
+        last = last + 1
+        local text = lines[last] and (uncommented(lines[last].text) or lines[last].text:match "^%s*$")
+        if not text then
+            return nil
+        end
+        under[#under + 1] = { text = text }
+        local more = words_of(text)
+        depth = depth + (more[#more] == "{" and 1 or 0) - (more[1] == "}" and 1 or 0)
+    end
+    local tls = read_tls(statements_of(under))
+    tls.first, tls.last = statement.first, last
+    return tls
+end
+
+-- ---- sites ----
+
+local function read_site(lines, statements, from, depth, site)
+    local index = from
+    while statements[index] and not (statements[index].closes and statements[index].depth < depth) do
+        local statement = statements[index]
+        if statement.depth == depth and statement.words[1] == "tls" then
+            local whole = { statement }
+            while statement.opens and statements[index + 1] and not (whole[#whole].closes and whole[#whole].depth == depth) do
+                index = index + 1
+                whole[#whole + 1] = statements[index]
+            end
+            local tls = read_tls(whole)
+            tls.first, tls.last = statement.first, whole[#whole].last
+            site.active[#site.active + 1] = tls
+        elseif statement.depth == depth and statement.comment then
+            local tls = dormant_tls(lines, statement)
+            if tls then
+                site.dormant[#site.dormant + 1] = tls
+                while statements[index + 1] and statements[index + 1].first <= tls.last do
+                    index = index + 1
+                end
+            end
+        end
+        if not site.body_first and #statement.words > 0 then
+            site.body_first = statement.first
+        end
+        index = index + 1
+    end
+    return index
+end
+
+local function is_site(words, index)
+    return not (words[1] == "{" and index == 1) and not words[1]:find "^&?%(" and words[1] ~= "import"
+end
+
+local function skip_block(statements, index)
+    local depth = statements[index].depth
+    repeat
+        index = index + 1
+    until not statements[index] or (statements[index].closes and statements[index].depth == depth)
+    return index
+end
+
+local function addresses_of(words)
+    local addresses = {}
+    for _, word in ipairs(words) do
+        for address in word:gmatch "[^,]+" do
+            if address ~= "{" then
+                addresses[#addresses + 1] = address
+            end
+        end
+    end
+    return addresses
+end
+
+-- The sites of a file: { addresses, line, active = tls directives in force, dormant = commented-out ones, head = the last
+-- line of what opens it }.
+local function read(text)
+    local lines = split(text)
+    local statements, sites = statements_of(lines), {}
+    local index, ordinal, words = 1, 0, {}
+    while statements[index] do
+        local statement = statements[index]
+        for _, word in ipairs(statement.words) do
+            words[#words + 1] = word
+        end
+        if #words > 0 and not words[#words]:find ",$" then
+            ordinal = ordinal + 1
+            if is_site(words, ordinal) then
+                local site = {
+                    addresses = addresses_of(words), line = statement.first, head = statement.last, active = {}, dormant = {},
+                }
+                sites[#sites + 1] = site
+                -- Without braces the whole file is one site.
+                index = read_site(lines, statements, index + 1, statement.opens and 1 or 0, site)
+            elseif statement.opens then
+                index = skip_block(statements, index)
+            end
+            words = {}
+        end
+        index = index + 1
+    end
+    return lines, sites
+end
+
+-- The site that serves the instance: the one named by $HOSTNAME, or the only one.
+local function find_site(sites)
+    for _, site in ipairs(sites) do
+        for _, address in ipairs(site.addresses) do
+            if address:find("$HOSTNAME", 1, true) and not address:find "^http://" then
+                return site
+            end
+        end
+    end
+    if #sites ~= 1 then
+        fail(("the Caddyfile has %d sites, none of them for {$HOSTNAME}"):format(#sites), {
+            code = "caddy.site", hint = "change its tls line by hand",
+        })
+    end
+    return sites[1]
+end
+
+--- What a Caddyfile says about TLS, enough to decide about it.
+---@param text string
+---@return { addresses: string[], line: integer, tls?: table }[] tls: { mode = "acme"|"self-signed"|"off"|"files", email, ca,
+---  ca_root, line }; nil where the site has no tls line
+function caddyfile.parse(text)
+    local _, sites = read(text)
+    local shown = {}
+    for index, site in ipairs(sites) do
+        local tls = site.active[1]
+        shown[index] = {
+            addresses = site.addresses, line = site.line,
+            tls = tls and { mode = tls.mode, email = tls.email, ca = tls.ca, ca_root = tls.ca_root, line = tls.first },
+        }
+    end
+    return shown
+end
+
+--- The TLS mode of the instance's site.
+---@param text string
+---@return "acme"|"self-signed"|"files"|"none" mode "none": no tls line, or `tls off`; Caddy 2 without a tls line gets
+---  certificates by itself
+---@raise "caddy.site" when it is not clear which site is meant
+function caddyfile.tls_mode(text)
+    local _, sites = read(text)
+    local tls = find_site(sites).active[1]
+    return tls and tls.mode ~= "off" and tls.mode or "none"
+end
+
+-- ---- changing the mode ----
+
+local function check_word(what, text, pattern)
+    if text ~= nil and (type(text) ~= "string" or not text:find(pattern)) then
+        fail(("'%s' is not %s that a Caddyfile can hold"):format(tostring(text), what), { code = "usage" })
+    end
+end
+
+local function satisfies(tls, wanted)
+    if tls.mode ~= wanted.mode then
+        return false
+    elseif wanted.mode == "self-signed" then
+        return tls.word == wanted.word or (tls.issuer == "internal" and wanted.word == "internal")
+    end
+    return tls.issuer == nil and (not wanted.email or tls.email == wanted.email)
+        and tls.ca == wanted.ca and tls.ca_root == wanted.ca_root
+end
+
+local function indent_of(line)
+    return line.text:match "^%s*"
+end
+
+local function comment_out(lines, tls)
+    local changed = {}
+    for number = tls.first, tls.last do
+        local indent, rest = lines[number].text:match "^(%s*)(.*)$"
+        changed[#changed + 1] = rest == "" and indent or indent .. "# " .. rest
+    end
+    return { first = tls.first, last = tls.last, lines = changed }
+end
+
+local function wake(lines, tls)
+    local changed = {}
+    for number = tls.first, tls.last do
+        changed[#changed + 1] = uncommented(lines[number].text) or lines[number].text
+    end
+    return { first = tls.first, last = tls.last, lines = changed }
+end
+
+-- What a directive's block says besides the authority: kept when the directive is written anew.
+local function other_options(lines, tls, dormant)
+    local kept = {}
+    for number = tls.first + 1, tls.last - 1 do
+        local line = dormant and uncommented(lines[number].text) or lines[number].text
+        local word = words_of(line)[1]
+        if word ~= "ca" and word ~= "ca_root" then
+            kept[#kept + 1] = line
+        end
+    end
+    return kept
+end
+
+local function written(wanted, email, indent, options)
+    if wanted.mode == "self-signed" then
+        return { indent .. "tls " .. wanted.word }
+    elseif not email then
+        fail("a certificate authority wants an e-mail address, and the Caddyfile has none", {
+            code = "usage", hint = "set_tls(\"acme\", { email = ... })",
+        })
+    end
+    local step = indent:find "^ +$" and indent or "\t"
+    local block = {}
+    for _, name in ipairs { "ca", "ca_root" } do
+        if wanted[name] then
+            block[#block + 1] = indent .. step .. name .. " " .. wanted[name]
+        end
+    end
+    for _, line in ipairs(options) do
+        block[#block + 1] = line
+    end
+    if #block == 0 then
+        return { indent .. "tls " .. email }
+    end
+    table.insert(block, 1, indent .. "tls " .. email .. " {")
+    block[#block + 1] = indent .. "}"
+    return block
+end
+
+local function rewrite(lines, wanted, tls, dormant)
+    local indent = indent_of(lines[tls.first])
+    local options = wanted.mode == "acme" and not tls.issuer and other_options(lines, tls, dormant) or {}
+    return { first = tls.first, last = tls.last, lines = written(wanted, wanted.email or tls.email, indent, options) }
+end
+
+local function insertion(lines, site, wanted)
+    local beside = site.active[#site.active]
+    local model = lines[beside and beside.first or site.body_first or site.head]
+    local indent = (beside or site.body_first) and indent_of(model) or indent_of(model) .. "\t"
+    local after = beside and beside.last or site.head
+    return { first = after + 1, last = after, lines = written(wanted, wanted.email, indent, {}) }
+end
+
+local function first_of_mode(list, mode)
+    for _, tls in ipairs(list) do
+        if tls.mode == mode then
+            return tls
+        end
+    end
+    return nil
+end
+
+local function first_satisfying(list, wanted)
+    for _, tls in ipairs(list) do
+        if satisfies(tls, wanted) then
+            return tls
+        end
+    end
+    return nil
+end
+
+-- The edits that put `wanted` in force: { first, last, lines } each; last = first - 1 inserts.
+local function edits_for(lines, site, wanted)
+    local same = first_of_mode(site.active, wanted.mode)
+    local sleeping = first_satisfying(site.dormant, wanted)
+    local stale = first_of_mode(site.dormant, wanted.mode)
+    local edits = {}
+    if same then
+        edits[1] = satisfies(same, wanted) and { first = 1, last = 0, lines = {} } or rewrite(lines, wanted, same, false)
+    elseif sleeping then
+        edits[1] = wake(lines, sleeping)
+    elseif stale then
+        edits[1] = rewrite(lines, wanted, stale, true)
+    else
+        edits[1] = insertion(lines, site, wanted)
+    end
+    for _, tls in ipairs(site.active) do
+        if tls ~= same then
+            edits[#edits + 1] = comment_out(lines, tls)
+        end
+    end
+    return edits
+end
+
+local function apply(lines, edits)
+    table.sort(edits, function(a, b) return a.first > b.first end)
+    for _, edit in ipairs(edits) do
+        local ending = (lines[edit.first] or lines[edit.first - 1] or lines[1]).ending
+        local tail = lines[edit.last] and lines[edit.last].ending or "\n"
+        if edit.last < edit.first and edit.first > #lines and #edit.lines > 0 then
+            -- After a last line without an end.
+            lines[#lines].ending = tail ~= "" and tail or "\n"
+        end
+        for _ = edit.first, edit.last do
+            table.remove(lines, edit.first)
+        end
+        for offset, text in ipairs(edit.lines) do
+            local own = offset == #edit.lines and tail or (ending ~= "" and ending) or "\n"
+            table.insert(lines, edit.first + offset - 1, { text = text, ending = own })
+        end
+    end
+end
+
+--- The Caddyfile with its instance's site in another TLS mode. Only tls lines change: the one in force becomes a comment,
+--- and the one wanted is taken out of its comment, rewritten where its settings differ, or added.
+---@param text string
+---@param mode "acme"|"self-signed"
+---@param options { version: 1|2, email?: string, ca?: string, ca_root?: string } email: the account's address; without it
+---  the file's own is kept; ca: the authority's directory URL (the default is Let's Encrypt); ca_root: the file on the host
+---  with the root it is trusted by, ignored for Caddy 1, which trusts what the host trusts
+---@return string
+---@raise "usage", "caddy.site"
+function caddyfile.set_tls(text, mode, options)
+    if mode ~= "acme" and mode ~= "self-signed" then
+        fail(("the TLS mode is \"acme\" or \"self-signed\", not '%s'"):format(tostring(mode)), { code = "usage" })
+    end
+    check_word("an e-mail address", options.email, "^[^%s@\"`{}#,]+@[^%s@\"`{}#,]+$")
+    check_word("a URL", options.ca, "^https?://[^%s\"`{}#]+$")
+    check_word("an absolute path", options.ca_root, "^/[^%s\"`{}#]*$")
+    local wanted = { mode = mode, word = options.version == 1 and "self_signed" or "internal" }
+    if mode == "acme" then
+        wanted.email, wanted.ca = options.email, options.ca
+        wanted.ca_root = options.version ~= 1 and options.ca_root or nil
+    end
+    local lines, sites = read(text)
+    apply(lines, edits_for(lines, find_site(sites), wanted))
+    return join(lines)
+end
+
+return caddyfile

@@ -1,0 +1,222 @@
+-- 1Password through a Connect server: find, read, create and delete items of a vault.
+-- https://developer.1password.com/docs/connect/connect-api-reference/
+--
+-- Passwords and all other concealed fields are secrets, on the way in and on the way out.
+local http = require "http"
+
+local onepassword = {}
+local connection, vault = {}, {}
+connection.__index, vault.__index = connection, vault
+
+local CODES = { [400] = "invalid", [401] = "unauthorized", [403] = "forbidden", [404] = "not_found" }
+local HINTS = {
+    [401] = "the Connect token is wrong or was revoked: make a new one in the Connect server's settings",
+    [403] = "this Connect token has no access to the vault, or only to read it",
+}
+local RECIPE = { length = 32, characterSets = { "LETTERS", "DIGITS" } }
+
+local function raise_refusal(self, err, summary)
+    local told = try(json.decode, err.body or "")
+    local said = type(told) == "table" and type(told.message) == "string" and told.message
+        or ("it answered HTTP status %d with something that is not Connect's JSON"):format(err.status)
+    fail(("1Password refused to %s: %s"):format(summary, said), {
+        code = "onepassword." .. (CODES[err.status] or err.status >= 500 and "unavailable" or "refused"),
+        status = err.status, said = said, target = self.url, hint = HINTS[err.status],
+        body = type(told) ~= "table" and err.body or nil,
+    })
+end
+
+--- One request; returns the decoded body and the status.
+local function ask(self, method, path, summary, options)
+    options = options or {}
+    local answer, err = try(http.request, {
+        method = method, url = self.url .. path, query = options.query, json = options.json, expect = options.expect,
+        headers = { Authorization = "Bearer " .. self.token }, timeout = self.timeout, ca_file = self.ca_file,
+        summary = summary, result = options.result,
+    })
+    if err and err.code == "http.status" then
+        raise_refusal(self, err, summary)
+    elseif err then
+        error(err, 0)
+    elseif unknown(answer) then
+        return answer
+    end
+    return answer.status < 400 and answer.json or nil, answer.status
+end
+
+--- A filter of the Connect API: the field's whole text, in SCIM's quotes (RFC 7644, 3.4.2.2).
+local function equals(field, text)
+    if text:find "%c" then
+        fail(("a %s cannot have control characters"):format(field), { code = "usage" })
+    end
+    return ("%s eq \"%s\""):format(field, (text:gsub("[\"\\]", "\\%0")))
+end
+
+--- A handle on a Connect server. Nothing is asked yet.
+---@param url string https://...
+---@param token secret a Connect access token
+---@param options? { ca_file?: string, timeout?: number } ca_file: certificate authorities of the server ($HOSTLER_CA_FILE);
+---  timeout: seconds for each request (30)
+---@return table op
+---@raise "usage"
+function onepassword.connect(url, token, options)
+    options = options or {}
+    local origin = tostring(url):gsub("/+$", "")
+    if not secret.is(token) then
+        fail("onepassword.connect takes a secret", { code = "usage", hint = "onepassword.connect(url, secret \"OP_CONNECT_TOKEN\")" })
+    elseif not origin:match "^https://[^/]+$" then
+        fail(("the Connect server must be asked over https: %s"):format(origin), { code = "usage" })
+    end
+    return setmetatable({
+        url = origin, token = token, ca_file = options.ca_file or env "HOSTLER_CA_FILE", timeout = options.timeout or 30,
+    }, connection)
+end
+
+--- The vaults that the token may see.
+---@return { id: string, name: string, items: integer }[]
+---@raise "onepassword.unauthorized"
+function connection:vaults()
+    return (ask(self, "GET", "/v1/vaults", "list vaults", { result = "vaults" }))
+end
+
+--- The vault of this title.
+---@param title string
+---@return table vault
+---@raise "onepassword.not_found", "onepassword.ambiguous" when more than one has the title
+function connection:vault(title)
+    local found = ask(self, "GET", "/v1/vaults", "find vault " .. title,
+        { query = { filter = equals("name", title) }, result = "vaults" })
+    if unknown(found) then
+        return found
+    elseif #found ~= 1 then
+        fail(#found == 0 and ("there is no vault '%s'"):format(title) or ("%d vaults are called '%s'"):format(#found, title), {
+            code = #found == 0 and "onepassword.not_found" or "onepassword.ambiguous", target = self.url,
+            hint = "a Connect token sees only the vaults that it was given",
+        })
+    end
+    return setmetatable({ connection = self, id = found[1].id, title = title }, vault)
+end
+
+local function path_of(self, id)
+    return ("/v1/vaults/%s/items%s"):format(self.id, id and "/" .. id or "")
+end
+
+--- Concealed fields become secrets; the usual two are also found as item.username and item.password.
+local function with_secrets(item)
+    if unknown(item) then
+        return item
+    end
+    for _, field in ipairs(item.fields or {}) do
+        local is_concealed = field.type == "CONCEALED" or field.purpose == "PASSWORD"
+        if is_concealed and type(field.value) == "string" then
+            field.value = secret.wrap(field.value)
+        end
+        if field.purpose == "USERNAME" then
+            item.username = field.value
+        elseif field.purpose == "PASSWORD" then
+            item.password = field.value
+        end
+    end
+    return item
+end
+
+--- Items of the vault, without their fields.
+---@param filter? { title?: string } the whole title
+---@return { id: string, title: string, category: string, urls?: { href: string }[], tags?: string[] }[]
+function vault:items(filter)
+    local title = filter and filter.title
+    return (ask(self.connection, "GET", path_of(self), title and "find item " .. title or "list items of " .. self.title,
+        { query = title and { filter = equals("title", title) } or nil, result = "items" }))
+end
+
+--- The item of this title with its fields, or nil. Titles need not be unique: more than one is an error that lists them.
+---@param title string
+---@return { id: string, title: string, username?: string, password?: secret, fields: table[] }?
+---@raise "onepassword.ambiguous"
+function vault:find(title)
+    local found = self:items { title = title }
+    if unknown(found) then
+        return found
+    elseif #found > 1 then
+        local words = {}
+        for index, item in ipairs(found) do
+            words[index] = ("%s of %s"):format(item.id, tostring(item.createdAt))
+        end
+        fail(("%d items in %s are called '%s': %s"):format(#found, self.title, title, table.concat(words, ", ")), {
+            code = "onepassword.ambiguous", target = title, hint = "keep the right one and rename or archive the others",
+        })
+    end
+    return found[1] and self:get(found[1].id)
+end
+
+--- One item with its fields.
+---@param id string
+---@return table item
+---@raise "onepassword.not_found"
+function vault:get(id)
+    return with_secrets((ask(self.connection, "GET", path_of(self, id), "read item " .. id, { result = "item" })))
+end
+
+local function fields_of(item)
+    local fields = {
+        { id = "username", type = "STRING", purpose = "USERNAME", label = "username", value = item.username },
+        { id = "password", type = "CONCEALED", purpose = "PASSWORD", label = "password", value = item.password },
+    }
+    if item.generate then
+        fields[2].generate, fields[2].recipe = true, type(item.generate) == "table" and item.generate or RECIPE
+    end
+    for _, field in ipairs(item.fields or {}) do
+        fields[#fields + 1] = {
+            id = field.id or uuid(), label = field.label, value = field.value,
+            type = field.type or (secret.is(field.value) and "CONCEALED" or "STRING"),
+        }
+    end
+    return fields
+end
+
+local function urls_of(item)
+    local urls = {}
+    for index, url in ipairs(item.urls or {}) do
+        urls[index] = { href = url, primary = index == 1 }
+    end
+    return urls[1] and urls or nil
+end
+
+local function check(item)
+    local has_password = item.password ~= nil
+    if type(item.title) ~= "string" or item.title == "" then
+        fail("an item needs a title", { code = "usage" })
+    elseif has_password == (item.generate ~= nil and item.generate ~= false) then
+        fail("an item needs a password, or generate = true", { code = "usage", target = item.title })
+    elseif has_password and not secret.is(item.password) and not unknown(item.password) then
+        fail("an item's password must be a secret", { code = "usage", target = item.title, hint = "password = secret.random()" })
+    end
+end
+
+--- Creates an item. Items may have the same title: look with find first.
+---@param item { title: string, username?: string, password?: secret, generate?: boolean|table, urls?: string[],
+---  fields?: { label: string, value: string|secret }[], tags?: string[], category?: string } generate: let 1Password make the
+---  password, by its default or this recipe { length, characterSets }; urls: the first is the primary one; category: "LOGIN"
+---@return table item as get() returns it
+---@raise "usage", "onepassword.forbidden"
+function vault:create(item)
+    check(item)
+    local order = {
+        title = item.title, vault = { id = self.id }, category = item.category or "LOGIN", urls = urls_of(item),
+        tags = item.tags, fields = fields_of(item),
+    }
+    return with_secrets((ask(self.connection, "POST", path_of(self), ("create item %s in %s"):format(item.title, self.title),
+        { json = order, result = "create item" })))
+end
+
+--- Deletes an item; one that is gone is fine.
+---@param id string
+---@param title? string for the plan and the log
+---@return boolean existed
+function vault:delete(id, title)
+    local _, status = ask(self.connection, "DELETE", path_of(self, id),
+        ("delete item %s in %s"):format(title or id, self.title), { expect = { 404 }, result = "deleted" })
+    return status ~= 404
+end
+
+return onepassword

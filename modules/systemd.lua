@@ -1,0 +1,442 @@
+-- Services of a host: what systemd says of them, and telling it to start and stop them.
+--
+-- Everything is asked through `systemctl show` and `journalctl --output=json`, whose output is made for programs and is
+-- the same from systemd 237 (Ubuntu 18.04) on. What fails is told with the unit's own last journal lines.
+local _, gate = ...
+local systemd = {}
+
+local Systemd = {}
+Systemd.__index = Systemd
+
+local LOG_LINES = 12
+local JOURNAL_FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_PID,_SYSTEMD_INVOCATION_ID,INVOCATION_ID"
+local PROPERTIES = table.concat({
+    "Id", "Description", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "FragmentPath",
+    "MainPID", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "StateChangeTimestamp", "MemoryCurrent",
+    "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "AssertResult", "Type", "User",
+    "WorkingDirectory",
+}, ",")
+
+-- ---- reading what it prints ----
+
+--- The blocks that `systemctl show` prints for several units: NAME=VALUE lines, a blank line between units.
+---@param text string
+---@return table<string, string>[]
+function systemd.parse_show(text)
+    local blocks, block = {}, nil
+    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+        local name, value = line:match "^([%w_]+)=(.*)$"
+        if name then
+            block = block or {}
+            block[name] = value
+        elseif line == "" and block then
+            blocks[#blocks + 1], block = block, nil
+        end
+    end
+    blocks[#blocks + 1] = block
+    return blocks
+end
+
+--- Seconds since 1970 of a time as systemd prints it under TZ=UTC: "Tue 2019-12-10 12:03:53 UTC".
+---@param text? string
+---@return integer? seconds nil for "n/a" and an empty text
+function systemd.parse_time(text)
+    local year, month, day, hour, minute, second = (text or ""):match "(%d+)%-(%d+)%-(%d+) (%d+):(%d+):(%d+) UTC"
+    if not year then
+        return nil
+    end
+    year, month, day = tonumber(year), tonumber(month), tonumber(day)
+    -- Days since 1970 in the proleptic Gregorian calendar, years counted from March.
+    if month <= 2 then
+        year, month = year - 1, month + 12
+    end
+    local days = 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
+        + math.floor((153 * (month - 3) + 2) / 5) + day - 719469
+    return ((days * 24 + hour) * 60 + minute) * 60 + second
+end
+
+-- "[not set]", and what older versions print for it: the largest 64-bit number.
+local function number_of(text)
+    local number = tonumber(text)
+    return number and number < 2 ^ 63 and number or nil
+end
+
+local function text_of(text)
+    return text ~= "" and text or nil
+end
+
+-- ExecMainCode is waitid's si_code.
+local EXIT_KINDS = { ["1"] = "exited", ["2"] = "killed", ["3"] = "dumped" }
+
+--- A unit's state from its block of `systemctl show`.
+---@param shown table<string, string>
+---@return systemd.Status
+function systemd.status_of(shown)
+    local pid = number_of(shown.MainPID)
+    local exit_kind = EXIT_KINDS[shown.ExecMainCode]
+    return {
+        unit = shown.Id,
+        description = text_of(shown.Description),
+        load = shown.LoadState,
+        active = shown.ActiveState,
+        sub = shown.SubState,
+        result = text_of(shown.Result),
+        enabled = text_of(shown.UnitFileState),
+        file = text_of(shown.FragmentPath),
+        type = text_of(shown.Type),
+        user = text_of(shown.User),
+        directory = text_of((shown.WorkingDirectory or ""):gsub("^!", "")),
+        pid = pid and pid > 0 and pid or nil,
+        exit = exit_kind and { kind = exit_kind, status = number_of(shown.ExecMainStatus) } or nil,
+        started = systemd.parse_time(shown.ExecMainStartTimestamp),
+        since = systemd.parse_time(shown.StateChangeTimestamp),
+        memory = number_of(shown.MemoryCurrent),
+        restarts = number_of(shown.NRestarts) or 0,
+        needs_daemon_reload = shown.NeedDaemonReload == "yes",
+        job = (shown.Job or "0") ~= "0" and shown.Job ~= "" or false,
+        invocation = text_of(shown.InvocationID),
+        condition_met = shown.ConditionResult ~= "no" and shown.AssertResult ~= "no",
+    }
+end
+
+---@class systemd.Status
+---@field unit string
+---@field description? string
+---@field load string "loaded" "not-found" "masked" "bad-setting"
+---@field active string "active" "activating" "deactivating" "inactive" "failed" "reloading"
+---@field sub string "running" "exited" "dead" "start-pre" "auto-restart" ...
+---@field result? string "success" "exit-code" "signal" "oom-kill" "timeout" "start-limit-hit" ...
+---@field enabled? string "enabled" "disabled" "static" "masked"
+---@field file? string the unit file
+---@field type? string "simple" "notify" "oneshot" ...
+---@field user? string
+---@field directory? string its working directory
+---@field pid? integer the main process
+---@field exit? { kind: string, status: integer } how the last main process ended: "exited" with a status, "killed" or
+---  "dumped" with a signal's number
+---@field started? integer when the main process was started, seconds since 1970
+---@field since? integer when the state changed last, seconds since 1970
+---@field memory? integer bytes
+---@field restarts integer how often systemd has restarted it by itself
+---@field needs_daemon_reload boolean its unit file is newer than what systemd has read
+---@field job boolean a start or stop is under way
+---@field invocation? string the identity of this run of the unit
+---@field condition_met boolean false when a Condition or Assert of the unit kept it from being started
+
+-- A message that is not UTF-8 or holds control characters comes as a list of bytes.
+local function message_of(value)
+    if type(value) == "string" then
+        return value
+    elseif type(value) == "table" and type(value[1]) == "number" then
+        local characters = {}
+        for index, byte in ipairs(value) do
+            characters[index] = string.char(byte % 256)
+        end
+        return table.concat(characters)
+    elseif type(value) == "table" and type(value[1]) == "string" then
+        return table.concat(value, "\n") -- a field that was given several times
+    end
+    return ""
+end
+
+--- The entries of `journalctl --output=json`, one a line. A line cut short by a dying host is left out.
+---@param text string
+---@return systemd.Entry[]
+function systemd.parse_journal(text)
+    local entries = {}
+    for line in text:gmatch "[^\n]+" do
+        local entry = line:find "^{" and try(json.decode, line)
+        if type(entry) == "table" and entry.__REALTIME_TIMESTAMP then
+            entries[#entries + 1] = {
+                at = tonumber(entry.__REALTIME_TIMESTAMP) / 1e6,
+                message = message_of(entry.MESSAGE),
+                priority = tonumber(entry.PRIORITY) or 6,
+                from = type(entry.SYSLOG_IDENTIFIER) == "string" and entry.SYSLOG_IDENTIFIER or nil,
+                pid = tonumber(entry._PID),
+                invocation = entry.INVOCATION_ID or entry._SYSTEMD_INVOCATION_ID,
+            }
+        end
+    end
+    return entries
+end
+
+---@class systemd.Entry
+---@field at number seconds since 1970
+---@field message string
+---@field priority integer 0 (emergency) to 7 (debug); 3 is an error
+---@field from? string the program's name
+---@field pid? integer
+---@field invocation? string the run of the unit it belongs to
+
+--- Journal entries as lines for a person: time (UTC), program, message.
+---@param entries systemd.Entry[]
+---@return string
+function systemd.journal_text(entries)
+    local lines = {}
+    for index, entry in ipairs(entries) do
+        lines[index] = ("%s %s: %s"):format(os.date("!%H:%M:%S", math.floor(entry.at)), entry.from or "?", entry.message)
+    end
+    return table.concat(lines, "\n")
+end
+
+--- One line that says how a unit is: "failed (exit-code, exit status 1)".
+---@param status systemd.Status
+---@return string
+function systemd.describe(status)
+    if status.load == "not-found" then
+        return "not there: the host has no such unit"
+    elseif status.active == "active" then
+        return ("active (%s)"):format(status.sub)
+    end
+    local reasons = { status.sub ~= status.active and status.sub or nil }
+    if status.result and status.result ~= "success" then
+        reasons[#reasons + 1] = status.result
+    end
+    if status.exit and status.active ~= "activating" and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
+        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "signal",
+            tostring(status.exit.status))
+    end
+    if not status.condition_met then
+        reasons[#reasons + 1] = "a condition of the unit was not met"
+    end
+    return #reasons > 0 and ("%s (%s)"):format(status.active, table.concat(reasons, ", ")) or status.active
+end
+
+-- ---- asking ----
+
+local function unit_name(name)
+    if type(name) ~= "string" or not name:find "^[%w:_.@\\-]+$" or name:find "^%-" then
+        fail(("'%s' cannot name a unit"):format(tostring(name)), { code = "usage" })
+    end
+    return name:find "%.%l+$" and name or name .. ".service"
+end
+
+-- English words and UTC whatever the host is set to.
+local function show(self, arguments)
+    local argv = { "systemctl", "show", "--no-pager", "--property=" .. PROPERTIES }
+    for _, argument in ipairs(arguments) do
+        argv[#argv + 1] = argument
+    end
+    local result = self.host:run(argv, { read = true, env = { TZ = "UTC", LC_ALL = "C" } })
+    if unknown(result) then
+        return result
+    end
+    return systemd.parse_show(result.stdout)
+end
+
+local function statuses(self, arguments)
+    local blocks = show(self, arguments)
+    if unknown(blocks) then
+        return blocks
+    end
+    local list = {}
+    for _, shown in ipairs(blocks) do
+        if shown.Id then
+            list[#list + 1] = systemd.status_of(shown)
+        end
+    end
+    table.sort(list, function(a, b) return a.unit < b.unit end)
+    return list
+end
+
+--- The units that are loaded, by name.
+---@param pattern? string a glob: "*.service" (the default), "meltano*"
+---@return systemd.Status[]
+function Systemd:units(pattern)
+    return statuses(self, { "--", pattern or "*.service" })
+end
+
+--- The units that have failed, by name.
+---@return systemd.Status[]
+function Systemd:failed()
+    return statuses(self, { "--state=failed", "--", "*" })
+end
+
+--- How a unit is. One that does not exist has load = "not-found".
+---@param unit string ".service" may be left out
+---@return systemd.Status
+function Systemd:status(unit)
+    local list = statuses(self, { "--", unit_name(unit) })
+    return unknown(list) and list or list[1]
+end
+
+--- True when the unit is active: not while it is starting, reloading, or waiting to be restarted.
+---@param unit string
+---@return boolean
+function Systemd:is_active(unit)
+    local status = self:status(unit)
+    if unknown(status) then
+        return status
+    end
+    return status.active == "active"
+end
+
+--- The last journal entries of a unit, oldest first: its own output and what systemd says of it.
+---@param unit string
+---@param options? { lines?: integer, since?: number, priority?: integer|string } lines: at most this many (50); since:
+---  seconds since 1970; priority: this and worse: 0..7 or "err", "warning"
+---@return systemd.Entry[]
+function Systemd:journal(unit, options)
+    options = options or {}
+    local argv = {
+        "journalctl", "--no-pager", "--quiet", "--all", "--output=json", "--output-fields=" .. JOURNAL_FIELDS,
+        ("--lines=%d"):format(options.lines or 50), "--unit=" .. unit_name(unit),
+    }
+    if options.since then
+        argv[#argv + 1] = ("--since=@%d"):format(math.floor(options.since))
+    end
+    if options.priority then
+        argv[#argv + 1] = "--priority=" .. options.priority
+    end
+    local result = self.host:run(argv, { read = true })
+    if unknown(result) then
+        return result
+    end
+    return systemd.parse_journal(result.stdout)
+end
+
+-- ---- telling ----
+
+-- Raises with the unit's state and last words. Asking for them may fail too; what is known is told anyway.
+local function fail_unit(self, unit, message, cause)
+    local status = try(self.status, self, unit)
+    local entries = try(self.journal, self, unit, { lines = LOG_LINES })
+    fail(("%s%s"):format(message, status and ": it is " .. systemd.describe(status) or ""), {
+        code = "systemd.unit",
+        target = self.host.name,
+        unit = unit,
+        status = status,
+        log = entries and systemd.journal_text(entries) or nil,
+        cause = cause,
+        hint = status and status.load == "not-found" and "systemctl list-unit-files shows what the host has"
+            or ("on the host: systemctl status %s; journalctl -u %s"):format(unit, unit),
+    })
+end
+
+local function tell(self, verb, unit, extra)
+    unit = unit_name(unit)
+    local argv = { "systemctl", verb, "--no-ask-password" }
+    argv[#argv + 1] = extra
+    argv[#argv + 1] = "--"
+    argv[#argv + 1] = unit
+    local result, err = self.host:try(argv)
+    if err and err.code == "ssh.exit" then
+        fail_unit(self, unit, ("'systemctl %s %s' failed"):format(verb, unit), err)
+    elseif err then
+        error(err, 0)
+    end
+    return result
+end
+
+--- Starts a unit; returns when systemd calls it started, which for a simple service is at once: see wait_active.
+---@param unit string
+---@raise "systemd.unit" with `status` and `log`, the unit's last journal lines
+function Systemd:start(unit)
+    tell(self, "start", unit)
+end
+
+---@param unit string
+---@raise "systemd.unit"
+function Systemd:stop(unit)
+    tell(self, "stop", unit)
+end
+
+---@param unit string
+---@raise "systemd.unit"
+function Systemd:restart(unit)
+    tell(self, "restart", unit)
+end
+
+--- Runs the unit's ExecReload.
+---@param unit string
+---@raise "systemd.unit"
+function Systemd:reload(unit)
+    tell(self, "reload", unit)
+end
+
+--- Makes the unit start at boot.
+---@param unit string
+---@param options? { now?: boolean } now: start it too
+function Systemd:enable(unit, options)
+    tell(self, "enable", unit, options and options.now and "--now" or nil)
+end
+
+---@param unit string
+---@param options? { now?: boolean } now: stop it too
+function Systemd:disable(unit, options)
+    tell(self, "disable", unit, options and options.now and "--now" or nil)
+end
+
+--- Sends a signal to the unit's main process.
+---@param unit string
+---@param signal string "USR1"
+function Systemd:signal(unit, signal)
+    unit = unit_name(unit)
+    self.host:run { "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }
+end
+
+--- Forgets that a unit has failed, and how often it was started.
+---@param unit string
+function Systemd:reset_failed(unit)
+    tell(self, "reset-failed", unit)
+end
+
+--- Has systemd read its unit files again.
+function Systemd:daemon_reload()
+    self.host:run { "systemctl", "daemon-reload" }
+end
+
+-- What to make of a unit while waiting for it: "up", "dead", or nil while that is open.
+local function progress(status)
+    if status.load == "not-found" or status.load == "masked" or status.active == "failed" then
+        return "dead"
+    elseif status.active == "active" and status.result == "success" then
+        return (status.sub == "running" or status.sub == "exited" or status.sub == "listening") and "up" or nil
+    elseif status.active == "inactive" and not status.job then
+        return "dead"
+    end
+    return nil
+end
+
+--- Waits until a unit is active and stays so: a service that starts and dies within `settle` seconds is not taken for
+--- one that runs. A failed unit ends the wait at once.
+---@param unit string
+---@param options? { timeout?: number, settle?: number } seconds: how long to wait (90), how long it has to run (2)
+---@return systemd.Status
+---@raise "systemd.unit" with the unit's last journal lines, when it failed or did not get there in time
+function Systemd:wait_active(unit, options)
+    options = options or {}
+    unit = unit_name(unit)
+    if gate.mode == "dry-run" then
+        return gate.unknown("state of " .. unit)
+    end
+    local settle, up_since, up_run = options.settle or 2, nil, nil
+    local function look()
+        local status = self:status(unit)
+        local state = progress(status)
+        if state == "dead" then
+            fail_unit(self, unit, unit .. " does not run")
+        end
+        local run = state == "up" and ("%s %s"):format(status.invocation or "", status.pid or "") or nil
+        if run ~= up_run then
+            up_run, up_since = run, now()
+        end
+        return run and now() - up_since >= settle and status
+    end
+    local status, err = try(wait_until, unit .. " to run", { timeout = options.timeout or 90, interval = 0.25 }, look)
+    if err and err.code == "timeout" then
+        fail_unit(self, unit, unit .. " does not run yet", err)
+    elseif err then
+        error(err, 0)
+    end
+    return status
+end
+
+--- The services of a host.
+---@param host table from ssh.connect
+---@return table
+function systemd.on(host)
+    return setmetatable({ host = host }, Systemd)
+end
+
+return systemd

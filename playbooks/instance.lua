@@ -1,0 +1,251 @@
+-- One customer's instance: its names, what exists of it, and the parts it is made of. Shared by the playbooks.
+local caddy = require "caddy"
+local digitalocean = require "digitalocean"
+local dns = require "dns"
+local http = require "http"
+local site = require "site"
+local ssh = require "ssh"
+
+local instance = {}
+instance.__index = instance
+
+--- The instance of a tenant. Nothing is asked yet.
+---@param tenant string the customer's short name
+function instance.of(tenant)
+    local name = ("%s.%s"):format(tenant, site.domain)
+    return setmetatable({
+        tenant = tenant,
+        name = name,
+        url = ("https://%s/"):format(name),
+        cluster_name = "meltano-" .. tenant,
+        items = { tenant = name, meltano = "meltano@" .. name },
+        cloud = site.cloud(),
+    }, instance)
+end
+
+--- Where a cluster of this instance is, in whichever team holds it: its name ends in "-TENANT".
+---@return { team: table, cluster: table }?
+function instance:find_cluster()
+    for _, team in ipairs(self:teams()) do
+        for _, cluster in ipairs(team.cloud:databases()) do
+            if cluster.name:sub(-#self.tenant - 1) == "-" .. self.tenant then
+                return { team = team, cluster = cluster }
+            end
+        end
+    end
+end
+
+--- The cluster as the step that creates it returns it, for when it is unclear whether that step ended.
+function instance:found_cluster()
+    local found = self:find_cluster()
+    return found and { id = found.cluster.id, team = found.team.name } or nil
+end
+
+--- The database teams, asked for once.
+function instance:teams()
+    self.known_teams = self.known_teams or site.database_teams()
+    return self.known_teams
+end
+
+--- The database team of this name.
+function instance:team(name)
+    for _, team in ipairs(self:teams()) do
+        if team.name == name or unknown(name) then
+            return team
+        end
+    end
+    fail(("none of the tokens belongs to a team called '%s'"):format(name), {
+        hint = "was the team renamed since this run began? Name it back, or set DO_DATABASE_API_TOKENS",
+    })
+end
+
+--- What exists of the instance; reads only, all at once.
+---@return { droplet?: table, record?: table, database?: table, tenant_item?: table, meltano_item?: table }
+function instance:survey()
+    local vault = site.passwords()
+    local found = parallel {
+        function() return self.cloud:find_droplet(self.name) or false end,
+        function() return self.cloud:records(site.domain, { name = self.tenant, type = "A" })[1] or false end,
+        function() return self:find_cluster() or false end,
+        function() return vault:find(self.items.tenant) or false end,
+        function() return vault:find(self.items.meltano) or false end,
+    }
+    return {
+        droplet = found[1] or nil, record = found[2] or nil, database = found[3] or nil,
+        tenant_item = found[4] or nil, meltano_item = found[5] or nil,
+    }
+end
+
+--- The survey in words: what exists, and what is missing.
+---@return string[] existing, string[] missing
+function instance:describe(there)
+    local existing, missing = {}, {}
+    local function note(part, words)
+        table.insert(part and existing or missing, words)
+    end
+    note(there.droplet, there.droplet and ("the droplet %s (id %d, %s)"):format(self.name, there.droplet.id,
+        there.droplet.status) or "the droplet " .. self.name)
+    note(there.record, there.record and ("the A record %s -> %s"):format(self.tenant, there.record.data)
+        or "the A record " .. self.tenant)
+    note(there.database, there.database and ("the database cluster %s in team '%s'"):format(
+        there.database.cluster.name, there.database.team.name) or "the database cluster " .. self.cluster_name)
+    note(there.tenant_item, ("the 1Password item '%s'"):format(self.items.tenant))
+    note(there.meltano_item, ("the 1Password item '%s'"):format(self.items.meltano))
+    return existing, missing
+end
+
+--- Whether everything is there and the instance answers over HTTPS with a certificate that holds.
+---@return boolean complete, string? reason what keeps it from being complete
+function instance:is_complete(there)
+    local _, missing = self:describe(there)
+    if #missing > 0 then
+        return false, "missing: " .. table.concat(missing, ", ")
+    elseif there.record.data ~= there.droplet.public_address then
+        return false, ("the A record points to %s, the droplet is %s"):format(there.record.data,
+            tostring(there.droplet.public_address))
+    end
+    local answered, err = try(http.get, self.url, self:https_options(there.droplet.public_address))
+    return answered ~= nil, err and tostring(err) or nil
+end
+
+--- Requests go to the droplet's own address: DNS has been checked on its own by then.
+function instance:https_options(address)
+    return {
+        ca_file = site.ca_file, resolve = { [self.name .. ":443"] = address }, timeout = 10, retries = 0,
+        inputs = address,
+    }
+end
+
+--- The newest snapshot that instances are made of.
+function instance:image()
+    local images = self.cloud:snapshots { resource_type = "droplet", prefix = site.droplet.image_prefix }
+    return images[1] or fail(("there is no snapshot whose name begins with '%s'"):format(site.droplet.image_prefix), {
+        target = self.cloud:who(), hint = "make one of a good instance, or change droplet.image_prefix in site.lua",
+    })
+end
+
+function instance:create_droplet()
+    local keys = {}
+    for _, key in ipairs(self.cloud:keys()) do
+        keys[#keys + 1] = key.id
+    end
+    local droplet = self.cloud:create_droplet {
+        name = self.name, region = site.droplet.region, size = site.droplet.size, image = tonumber(self:image().id),
+        ssh_keys = keys, tags = { site.droplet.tag }, backups = false,
+    }
+    return { id = droplet.id }
+end
+
+function instance:move_to_project(droplet_id)
+    local project = self.cloud:find_project(site.droplet.project) or fail(("there is no project '%s'"):format(
+        site.droplet.project), { hint = "create it in DigitalOcean, or change droplet.project in site.lua" })
+    self.cloud:assign(project, { "do:droplet:" .. droplet_id })
+end
+
+--- Orders the cluster in the first team that has room, and says which teams turned out to be full.
+---@return { id: string, team: string }
+function instance:create_cluster()
+    for _, team in ipairs(self:teams()) do
+        if not team.full then
+            local cluster, err = try(function()
+                return team.cloud:create_database {
+                    name = self.cluster_name, engine = site.database.engine, size = site.database.size,
+                    num_nodes = site.database.nodes, region = site.droplet.region, tags = { site.database.tag },
+                }
+            end)
+            if cluster then
+                return { id = cluster.id, team = team.name }
+            elseif not digitalocean.is_full(err) then
+                error(err, 0)
+            end
+            warn("The team '%s' is full: rename it to '%s %s' in DigitalOcean.", team.name, team.name,
+                site.database.full_mark)
+        end
+    end
+    fail("no database team has room for another cluster", {
+        hint = "make a new team, add its token to DO_DATABASE_API_TOKENS, or free a cluster",
+    })
+end
+
+--- The cluster answers to the droplet alone: by its public address, and by the one it has in its VPC.
+function instance:trust_droplet(database, droplet)
+    local rules = { { type = "ip_addr", value = droplet.public_address } }
+    if droplet.private_address then
+        rules[2] = { type = "ip_addr", value = droplet.private_address }
+    end
+    self:team(database.team).cloud:set_trusted_sources(database.id, rules)
+end
+
+--- Makes the two logins and keeps them in 1Password.
+---@return { tenant: secret, meltano: secret }
+function instance:store_passwords()
+    local vault = site.passwords()
+    local passwords = { tenant = secret.random(20), meltano = secret.random(32) }
+    for user, username in pairs { tenant = self.tenant, meltano = "meltano" } do
+        vault:create { title = self.items[user], username = username, password = passwords[user], urls = { self.url } }
+    end
+    return passwords
+end
+
+--- Takes the two logins out of 1Password again.
+function instance:forget_passwords()
+    local vault = site.passwords()
+    for _, title in pairs(self.items) do
+        local item = vault:find(title)
+        if item then
+            vault:delete(item.id, title)
+        end
+    end
+end
+
+--- Waits until every name server gives the droplet's address for the instance's name.
+function instance:wait_for_dns(address)
+    wait_until(("%s to resolve to %s"):format(self.name, tostring(address)), {
+        timeout = site.dns.give_up_after, interval = 2,
+    }, function()
+        return dns.resolves_to(self.name, address, { nameservers = site.dns.nameservers })
+    end)
+end
+
+--- Waits until SSH answers, and connects as root. A droplet that this run has made may introduce itself; its host key
+--- is pinned from then on.
+function instance:connect(address)
+    local refusals = { ["ssh.connect"] = true, ["ssh.refused"] = true, ["ssh.unreachable"] = true, timeout = true }
+    return wait_until("SSH on " .. self.name, { timeout = 600, interval = 2 }, function()
+        local host, err = try(ssh.connect, self.name, {
+            user = "root", address = address, known_hosts = site.known_hosts, host_key = "accept-new",
+        })
+        if not host and not refusals[err.code] then
+            error(err, 0)
+        end
+        return host
+    end)
+end
+
+--- Caddy on the instance's name, with a certificate from the site's certificate authority.
+function instance:configure_caddy(host)
+    local server = caddy.on(host)
+    local authority
+    if site.acme.ca_file then
+        authority = "/etc/caddy/acme-ca.pem"
+        host:upload(site.acme.ca_file, authority, { mode = "0644", owner = "root", group = "root" })
+    end
+    server:set_hostname(self.name)
+    server:set_tls("acme", { email = site.acme.email, ca = site.acme.directory, ca_root = authority })
+end
+
+--- Waits until the instance answers over HTTPS with a certificate that holds.
+function instance:wait_until_it_serves(address)
+    local last
+    local ok, err = try(wait_until, self.url .. " to answer", { timeout = 300, interval = 1 }, function()
+        local answer, problem = try(http.get, self.url, self:https_options(address))
+        last = problem
+        return answer and (unknown(answer) and answer or answer.status == 200)
+    end)
+    if not ok and err.code == "timeout" then
+        err.cause, err.hint = last, ("hostler run triage-500 %s looks for the reason"):format(self.tenant)
+    end
+    return ok or error(err, 0)
+end
+
+return instance

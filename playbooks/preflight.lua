@@ -1,0 +1,101 @@
+-- What must hold before an instance is made: all of it is found out before the first write, and told together.
+local mail = require "mail"
+local site = require "site"
+local ssh = require "ssh"
+
+local preflight = {}
+
+--- Refuses when anything of the instance exists.
+---@param new table the instance
+---@param there table its survey
+---@param reason string why it does not count as complete
+function preflight.check_free(new, there, reason)
+    local existing, missing = new:describe(there)
+    if #existing == 0 then
+        return
+    end
+    for _, part in ipairs(existing) do
+        say("exists   %s", part)
+    end
+    for _, part in ipairs(missing) do
+        say("missing  %s", part)
+    end
+    fail(("%s is taken: %d of %d parts exist"):format(new.name, #existing, #existing + #missing), {
+        code = "taken", target = new.name, reason = reason,
+        hint = #missing == 0 and "all parts are there, but it is not complete: " .. reason
+            or "where a run of setup stopped half-way, resume that run; else choose another name, or delete these",
+    })
+end
+
+local function agent_has_a_key()
+    local keys = ssh.agent_keys()
+    if #keys == 0 then
+        fail("the ssh-agent has no key", { code = "agent", hint = "add yours: ssh-add" })
+    end
+end
+
+--- A token that can only read is common.
+local function may_write(cloud, kind)
+    return function()
+        if not cloud:can_write(kind) then
+            fail(("the token %s may only read"):format(cloud:who()), {
+                code = "token", hint = "make one with write access in DigitalOcean, under API, and export it",
+            })
+        end
+    end
+end
+
+local function droplets_have_room(cloud)
+    return function()
+        local limit, count = cloud:account().droplet_limit, #cloud:droplets()
+        if count >= limit then
+            fail(("%s has %d droplets and a limit of %d"):format(cloud:who(), count, limit), {
+                code = "full", hint = "ask DigitalOcean for a higher limit, or delete an instance",
+            })
+        end
+    end
+end
+
+local function a_team_has_room(new)
+    return function()
+        local names = {}
+        for _, team in ipairs(new:teams()) do
+            if not team.full then
+                return may_write(team.cloud, "databases")()
+            end
+            names[#names + 1] = team.name
+        end
+        fail("every database team is marked as full: " .. table.concat(names, ", "), {
+            code = "full", hint = "make a new team and add its token to DO_DATABASE_API_TOKENS; or, "
+                .. "where a team has room again, take the mark out of its name",
+        })
+    end
+end
+
+--- Runs every check at once, and raises all that fail as one error.
+function preflight.check_all(new)
+    local checks = {
+        agent_has_a_key,
+        may_write(new.cloud, "droplets"),
+        droplets_have_room(new.cloud),
+        a_team_has_room(new),
+        function() new:image() end,
+        function() mail.check(site.mail_server()) end,
+    }
+    local problems = {}
+    each(checks, { parallel = #checks, key = tostring, name = "checks" }, function(check)
+        local ok, err = try(function() check() return true end)
+        problems[#problems + 1] = not ok and err or nil
+    end)
+    if #problems == 0 then
+        return
+    end
+    for _, err in ipairs(problems) do
+        warn("%s%s", tostring(err), err.hint and (" (%s)"):format(err.hint) or "")
+    end
+    fail(("%d of %d checks failed, nothing has been made"):format(#problems, #checks), {
+        code = "preflight", cause = problems[1], hint = problems[1].hint,
+    })
+end
+
+return preflight

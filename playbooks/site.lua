@@ -1,0 +1,95 @@
+-- The one place for what is particular to this site: names, sizes, addresses of services, and where their tokens come
+-- from. Playbooks hold no constants; a playbook that needs another value gets it from here.
+local digitalocean = require "digitalocean"
+local onepassword = require "onepassword"
+
+--- A comma-separated setting as a list, or nil.
+local function words(text)
+    local parts = {}
+    for part in (text or ""):gmatch "[^,%s]+" do
+        parts[#parts + 1] = part
+    end
+    return #parts > 0 and parts or nil
+end
+
+local site = {
+    domain = "meltanodata.com",
+
+    droplet = {
+        region = "nyc3",
+        size = "s-2vcpu-2gb",
+        image_prefix = "meltano-", -- the newest snapshot with such a name
+        tag = "production",
+        project = "Meltano",
+    },
+
+    database = {
+        engine = "pg",
+        size = "db-s-1vcpu-1gb",
+        nodes = 1,
+        tag = "production",
+        full_mark = "(full)", -- in the name of a team that has no room left
+    },
+
+    dns = {
+        ttl = 3600,
+        give_up_after = 30 * 60, -- seconds
+        nameservers = words(env "HOSTLER_NAMESERVERS"), -- nil: this machine's own
+    },
+
+    -- Let's Encrypt, unless the environment names another certificate authority.
+    acme = {
+        email = "admin@meltano.com",
+        directory = env "HOSTLER_ACME_DIRECTORY",
+        ca_file = env "HOSTLER_ACME_CA", -- a file here, with the authorities that the directory's own certificate needs
+    },
+
+    mail = {
+        server = env("HOSTLER_SMTP_URL", "smtp://mail.meltanodata.com:587"),
+        from = "MeltanoData <hello@meltano.com>",
+        user = env "HOSTLER_SMTP_USER",
+    },
+
+    vault = "meltanodata.com",
+    known_hosts = env "HOSTLER_KNOWN_HOSTS", -- nil: the user's own
+    ca_file = env "HOSTLER_CA_FILE", -- nil: the system's certificate authorities
+}
+
+local function account(token, name)
+    return digitalocean.account(token, { url = env "DIGITALOCEAN_API_URL", ca_file = site.ca_file, name = name })
+end
+
+--- The team with the droplets and the domain.
+function site.cloud()
+    return account(secret "DO_API_TOKEN", "DO_API_TOKEN")
+end
+
+--- The teams that hold the database clusters, in the order of their tokens.
+---@return { name: string, full: boolean, cloud: table }[] full: by its name, which people keep
+function site.database_teams()
+    local teams = {}
+    for index, token in ipairs(secret.split(secret "DO_DATABASE_API_TOKENS")) do
+        local cloud = account(token, ("DO_DATABASE_API_TOKENS, number %d"):format(index))
+        local name = cloud:account().team.name
+        teams[index] = { name = name, cloud = cloud, full = name:find(site.database.full_mark, 1, true) ~= nil }
+    end
+    return teams
+end
+
+--- The 1Password vault with the login of every instance.
+function site.passwords()
+    local server = env "OP_CONNECT_HOST" or fail("OP_CONNECT_HOST is not set", {
+        code = "usage", hint = "export OP_CONNECT_HOST=https://... , the address of the 1Password Connect server",
+    })
+    return onepassword.connect(server, secret "OP_CONNECT_TOKEN", { ca_file = site.ca_file }):vault(site.vault)
+end
+
+--- How to reach the mail server; the password only where there is a user.
+function site.mail_server()
+    return {
+        server = site.mail.server, user = site.mail.user, ca_file = site.ca_file,
+        password = site.mail.user and secret "HOSTLER_SMTP_PASSWORD",
+    }
+end
+
+return site

@@ -1,0 +1,142 @@
+-- From a request to its answer: the table of routes, and what happens around every handler - faults, the bearer token,
+-- the rate limit, read-only tokens, the log. One router for each API that is imitated.
+local faults, log = require "standin.faults", require "standin.log"
+
+local router = {}
+router.__index = router
+
+local NO_BODY = { [204] = true }
+local CHANGES = { POST = true, PUT = true, PATCH = true, DELETE = true }
+
+--- A router for one API.
+---@param api { name: string, authenticate: fun(headers: table): table, problem: fun(err: table, request_id: string):
+---  table, limit?: fun(token: table): table, integer?, server: string, open?: table<string, boolean> }
+---  problem: the body of an error; limit: counts a request; open: paths that need no token
+function router.new(api)
+    return setmetatable({ api = api, routes = {} }, router)
+end
+
+--- Adds a route.
+---@param method string
+---@param path string segments that begin with a colon are parameters: "/v2/droplets/:id"
+---@param handler fun(call: table): integer, table?, table? status, JSON body, more headers. `call` has method, path,
+---  params, query, body, team, token and origin
+function router:on(method, path, handler)
+    local names = {}
+    local pattern = "^" .. path:gsub("[%.%-]", "%%%0"):gsub(":([%a_]+)", function(name)
+        names[#names + 1] = name
+        return "([^/]+)"
+    end) .. "$"
+    self.routes[#self.routes + 1] = { method = method, pattern = pattern, names = names, handler = handler }
+end
+
+local function match(self, method, path)
+    local other_method = false
+    for _, route in ipairs(self.routes) do
+        local found = { path:match(route.pattern) }
+        if found[1] and route.method == method then
+            local params = {}
+            for index, name in ipairs(route.names) do
+                params[name] = found[index]
+            end
+            return route.handler, params
+        end
+        other_method = other_method or found[1] ~= nil
+    end
+    if other_method then
+        fail("Method not allowed", { code = "answer", status = 405, id = "method_not_allowed" })
+    end
+    fail("The resource you requested could not be found.", { code = "answer", status = 404, id = "not_found" })
+end
+
+local function decode(request)
+    if (request.body or "") == "" then
+        return nil
+    end
+    local body = try(json.decode, request.body)
+    if type(body) ~= "table" then
+        fail("Request body is not valid JSON.", { code = "answer", status = 400, id = "bad_request" })
+    end
+    return body
+end
+
+--- Checks who asks and whether they may, then handles the call.
+local function handle(self, call, headers)
+    if not (self.api.open or {})[call.path] then
+        call.token = self.api.authenticate(call.headers)
+        call.team = call.token.team
+        if self.api.limit then
+            local told, retry_after = self.api.limit(call.token)
+            for name, value in pairs(told) do
+                headers[name] = value
+            end
+            if retry_after then
+                headers["Retry-After"] = tostring(retry_after)
+                fail("API rate limit exceeded.", { code = "answer", status = 429, id = "too_many_requests" })
+            end
+        end
+        if CHANGES[call.method] and call.token.access == "read" then
+            fail("You are not authorized to perform this operation", { code = "answer", status = 403, id = "Forbidden" })
+        end
+    end
+    local handler, params = match(self, call.method, call.path)
+    call.params, call.body = params, decode(call)
+    return { handler(call) }
+end
+
+local function answer_for(self, call, request_id)
+    local headers = {}
+    local result, err = try(handle, self, call, headers)
+    if err and err.code ~= "answer" then
+        warn("%s %s: %s\n%s", call.method, call.path, tostring(err), err.traceback or "")
+        err = { status = 500, id = "server_error", message = "Server was unable to give you a response." }
+    end
+    local status, body, more = err and err.status or result[1], nil, nil
+    if err then
+        body = self.api.problem(err, request_id)
+    else
+        body, more = result[2], result[3]
+    end
+    for name, value in pairs(more or {}) do
+        headers[name] = value
+    end
+    return { status = status, headers = headers, json = not NO_BODY[status] and body or nil }
+end
+
+local function record(self, call, response, fault)
+    local shown = (call.headers["content-type"] or ""):find("json", 1, true) and try(json.decode, call.original or "")
+    log.add {
+        api = self.api.name, team = call.team and call.team.name, method = call.method, path = call.path,
+        query = call.query, request = shown or nil, status = response.status,
+        response = response.json or response.body, fault = fault and fault.mode,
+    }
+end
+
+--- Answers one request.
+---@param request { method: string, path: string, query: table, headers: table, body: string } header names in lower case
+---@return table response { status, headers, json | body, cut? }
+function router:answer(request)
+    local request_id = uuid()
+    local call = {
+        method = request.method, path = request.path, query = request.query, headers = request.headers,
+        body = request.body, original = request.body, origin = "https://" .. (request.headers.host or "localhost"),
+    }
+    local fault = faults.take(call.method, call.path)
+    local response
+    if not fault or fault.effect then
+        response = answer_for(self, call, request_id)
+    end
+    if fault then
+        say("fault: %s %s meets %s", call.method, call.path, fault.mode)
+        response = faults.spoil(fault, response)
+    end
+    response.headers["Server"] = self.api.server
+    response.headers["X-Request-Id"] = request_id
+    record(self, call, response, fault)
+    if fault then
+        faults.hold_back(fault)
+    end
+    return response
+end
+
+return router
