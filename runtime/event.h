@@ -70,7 +70,7 @@ void event_emit(const event *e);
 void event_suspend(void);
 void event_resume(void);
 
-/* Pushes a table: emit(type_name, fields) -> scope; suspend; resume. */
+/* Pushes a table: emit(type_name, fields) -> scope; show(type_name, fields); suspend; resume. */
 int event_open(lua_State *L);
 
 #endif

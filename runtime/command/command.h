@@ -15,10 +15,16 @@ extern const command commands[];
 /* Runs runtime/lua/FILE.lua's main(arguments) in a fresh world. */
 int command_run_lua(const char *file, int argc, char **argv);
 
+int command_answer(int argc, char **argv);
+int command_cancel(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_list(int argc, char **argv);
+int command_log(int argc, char **argv);
+int command_resume(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
+int command_undo(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 #endif

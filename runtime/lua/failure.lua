@@ -88,5 +88,34 @@ function failure.describe(err, verbose)
     return table.concat(lines, "\n")
 end
 
+local EXIT = { usage = 2, manifest = 2, syntax = 2, load = 2, parked = 3, locked = 4 }
+local EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+
+--- The error's code; of an each all of whose items failed alike, theirs.
+---@param err table
+---@return string
+function failure.code_of(err)
+    local code = err.code
+    for index, item in ipairs(code == "each" and err.failures or {}) do
+        local one = failure.code_of(item.error)
+        if index > 1 and one ~= code then
+            return err.code
+        end
+        code = one
+    end
+    return code
+end
+
+--- The exit status that tells of this error.
+---@param err table
+---@return integer
+function failure.exit_status(err)
+    local code = failure.code_of(err)
+    if code == "cancelled" and native.task.interrupted() then
+        return EXIT_INTERRUPTED
+    end
+    return EXIT[code] or EXIT_FAILED
+end
+
 failure.globals = { fail = fail, try = try }
 return failure

@@ -9,7 +9,6 @@ local library, failure = import "library", import "failure"
 function script.main(argv)
     local context = native.task.context()
     context.path, context.step = argv[1], argv[1]
-    native.journal.run_begin(argv[1], "{}")
     native.event.report("plain", -1)
     local ok, err = xpcall(function() return library.run_file(argv[1], unpack(argv, 2)) end, native.error.complete)
     if not ok then

@@ -2,7 +2,7 @@
 local native, import = ...
 local unknown = {}
 
-local COMMANDS = { "run", "list", "show", "version", "help" }
+local COMMANDS = { "run", "runs", "log", "resume", "undo", "cancel", "answer", "list", "show", "version", "help" }
 
 ---@param argv string[]
 ---@return integer exit status
