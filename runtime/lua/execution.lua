@@ -2,7 +2,7 @@
 local native, import = ...
 local execution = {}
 
-local failure, gate, journal, library = import "failure", import "gate", import "journal", import "library"
+local failure, gate, journal = import "failure", import "gate", import "journal"
 local lock, step, talk = import "lock", import "step", import "talk"
 local event, system = native.event, native.system
 
@@ -44,8 +44,8 @@ end
 local function report_failure(err, run)
     local lines = { "", failure.describe(err, run.options.verbose or err.code == "lua" or err.code == "internal") }
     local done = step.finished()
-    if #done > 0 then
-        lines[#lines + 1] = "  done      " .. (#done <= 12 and table.concat(done, ", ") or #done .. " steps")
+    if done then
+        lines[#lines + 1] = "  done      " .. done
     end
     lines[#lines + 1] = "  command   " .. command_line(run)
     for index, line in ipairs(next_commands(run, err)) do

@@ -9,7 +9,8 @@ local sealing = import "sealing"
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
-local begun, finished = {}, {}
+local MOST_NAMED = 12
+local begun, finished = {}, { count = 0 }
 
 local function check_options(name, options)
     for key, value in pairs(options) do
@@ -78,6 +79,14 @@ local function run_body(path, scope, options, fn)
     return once()
 end
 
+--- A run may have any number of steps; only so many are ever named.
+local function note_finished(path)
+    finished.count = finished.count + 1
+    if finished.count <= MOST_NAMED then
+        finished[finished.count] = path:match "^[^/]*/(.*)$" or path
+    end
+end
+
 local function short(result)
     return type(result) == "string" and #result < 100 and result or nil
 end
@@ -133,7 +142,7 @@ local function perform(context, name, path, options, fn, code, settle)
         result.step = result.step or path
         error(result, 0)
     end
-    finished[#finished + 1] = path:match "^[^/]*/(.*)$" or path
+    note_finished(path)
     return result
 end
 
@@ -165,7 +174,7 @@ local function pass_over(context, name, path, row, code)
     confirm_changed(path, row, code)
     local result = row.result and sealing.decode(row.result) or nil
     emit_end(context, begin(context, name, true), name, "skipped", native.system.monotonic())
-    finished[#finished + 1] = path:match "^[^/]*/(.*)$" or path
+    note_finished(path)
     return result
 end
 
@@ -201,15 +210,16 @@ local function run_step(name, options, fn)
     end)
 end
 
---- Names of the steps that have finished, oldest first, for the summary of a failed run.
----@return string[]
+--- The steps that have finished, for the summary of a failed run: their names, or their number; nil when there are none.
+---@return string?
 function step.finished()
-    return finished
+    return finished.count > MOST_NAMED and finished.count .. " steps"
+        or finished.count > 0 and table.concat(finished, ", ") or nil
 end
 
 --- Forgets which steps this process has passed: the playbook is about to be gone through again.
 function step.reset()
-    begun, finished = {}, {}
+    begun, finished = {}, { count = 0 }
 end
 
 step.probe = probe
