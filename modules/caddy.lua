@@ -34,7 +34,9 @@ function caddy.parse_program(shown)
     return shown:match "{ path=(/[^ ;]+) ;"
 end
 
-local MONTHS = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12 }
+local MONTHS = {
+    Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12,
+}
 
 --- A certificate as `openssl x509 -noout -issuer -subject -dates` shows it.
 ---@param text string
@@ -107,8 +109,8 @@ end
 
 -- ---- its files ----
 
--- Writes what `edit` makes of a file, if that is anything else. In a dry run on a host that is still to be made, what the
--- file will hold is unknown, and so is whether it changes.
+-- Writes what `edit` makes of a file, if that is anything else. In a dry run on a host that is still to be made, what
+-- the file will hold is unknown, and so is whether it changes.
 local function edit_file(self, path, edit, value)
     local text = self.host:read(path)
     if unknown(text) or unknown(value) then
@@ -135,8 +137,8 @@ function Caddy:tls_mode()
     return unknown(text) and text or caddyfile.tls_mode(text)
 end
 
---- Changes the TLS mode in the Caddyfile, its tls lines only, and has Caddy check the file: one that it refuses is put back
---- as it was. Takes effect at the next reload or restart. Owner and mode of the file stay.
+--- Changes the TLS mode in the Caddyfile, its tls lines only, and has Caddy check the file: one that it refuses is put
+--- back as it was. Takes effect at the next reload or restart. Owner and mode of the file stay.
 ---@param mode "acme"|"self-signed"
 ---@param options? { email?: string, ca?: string, ca_root?: string } see caddyfile.set_tls
 ---@return boolean changed false when the file had it already
@@ -191,8 +193,8 @@ end
 
 -- ---- checking and applying ----
 
--- With the service's own environment, but a directory of its own for what Caddy makes while it looks (the keys of its local
--- authority), so that looking changes nothing.
+-- With the service's own environment, but a directory of its own for what Caddy makes while it looks (the keys of its
+-- local authority), so that looking changes nothing.
 local VALIDATE = [[
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
@@ -231,8 +233,8 @@ function Caddy:validate()
     end
 end
 
---- Has Caddy read its Caddyfile again, without dropping a connection. Caddy 2 refuses a file that is wrong; Caddy 1 says so
---- in the journal only, so the file is checked first.
+--- Has Caddy read its Caddyfile again, without dropping a connection. Caddy 2 refuses a file that is wrong; Caddy 1
+--- says so in the journal only, so the file is checked first.
 ---@raise "caddy.invalid", "systemd.unit"
 function Caddy:reload()
     local version = self:version()
@@ -262,15 +264,15 @@ openssl s_client -connect "$1" -servername "$2" </dev/null 2>/dev/null |
 
 --- The certificate that the host's own port 443 shows for a name.
 ---@param name? string its own host name
----@return { issuer: string, subject: string, not_before: integer, not_after: integer, self_signed: boolean }? certificate times
----  in seconds since 1970; nil when port 443 shows none
+---@return { issuer: string, subject: string, not_before: integer, not_after: integer, self_signed: boolean }?
+---  certificate times in seconds since 1970; nil when port 443 shows none
 function Caddy:certificate(name)
     name = name or self:hostname()
     if unknown(name) then
         return name
     end
-    local result, err = self.host:try({ "timeout", "10", "sh", "-c", CERTIFICATE, "sh", "localhost:443", name or "localhost" },
-        { read = true, timeout = 20 })
+    local argv = { "timeout", "10", "sh", "-c", CERTIFICATE, "sh", "localhost:443", name or "localhost" }
+    local result, err = self.host:try(argv, { read = true, timeout = 20 })
     if err and err.code ~= "ssh.exit" then
         error(err, 0)
     end
@@ -302,11 +304,11 @@ local function certificate_verdict(certificate, mode, at)
 end
 
 --- Why the instance has no certificate, or that it has one. Reads only.
----@return { verdict: string, evidence: string[], retry_after?: integer, limit?: string, mode: string, certificate?: table,
----  status: systemd.Status, renewal?: string } verdict: "ok", "self-signed" (as the Caddyfile asks), "expired", "not-running", or
----  one of caddy_journal.verdict's: "rate-limited", "dns", "port-closed", "port-taken", "bad-caddyfile",
----  "authority-unreachable", "pending", "unknown"; evidence: lines for a person; renewal: the verdict on a renewal that fails
----  while the old certificate is still good
+---@return { verdict: string, evidence: string[], retry_after?: integer, limit?: string, mode: string, certificate?:
+---  table, status: systemd.Status, renewal?: string } verdict: "ok", "self-signed" (as the Caddyfile asks), "expired",
+---  "not-running", or one of caddy_journal.verdict's: "rate-limited", "dns", "port-closed", "port-taken",
+---  "bad-caddyfile", "authority-unreachable", "pending", "unknown"; evidence: lines for a person; renewal: the verdict
+---  on a renewal that fails while the old certificate is still good
 function Caddy:diagnose()
     local status = self.systemd:status(caddy.UNIT)
     if unknown(status) then

@@ -38,8 +38,8 @@ local is_challenge = any_of("[Cc]hallenge", "[Aa]uthorization", "/chall ")
 
 local is_rate_limit = any_of("acme:error:rateLimited", "HTTP 429", "acme: error: 429", "too many certificates",
     "too many failed authorizations")
-local is_bad_file = any_of("adapting config using", "Error during parsing", "loading initial config", "^Error: loading ",
-    "unrecognized directive", "parsing caddyfile", "Caddyfile:%d+")
+local is_bad_file = any_of("adapting config using", "Error during parsing", "loading initial config",
+    "^Error: loading ", "unrecognized directive", "parsing caddyfile", "Caddyfile:%d+")
 local is_port_taken = any_of("address already in use", "bind: permission denied")
 local is_name_unknown = any_of("acme:error:dns", "NXDOMAIN", "SERVFAIL", "no such host", "[Cc]ould not resolve",
     "no valid A records", "DNS problem")
@@ -52,8 +52,7 @@ local is_authority = any_of("provisioning client", "registering account", "perfo
 -- The address that the authority tried, where its answer tells.
 local function tried_address(text)
     return text:match "dial tcp (%d+%.%d+%.%d+%.%d+):" or text:match "Failed to connect to (%d+%.%d+%.%d+%.%d+):"
-        or text:match "(%d+%.%d+%.%d+%.%d+): [FI][en][tv][ca]" -- "1.2.3.4: Fetching http://...", "1.2.3.4: Invalid response"
-        or text:match "%[(%d+%.%d+%.%d+%.%d+)%]: %d%d%d"
+        or text:match "(%d+%.%d+%.%d+%.%d+): Fetching " or text:match "(%d+%.%d+%.%d+%.%d+): Invalid response "
 end
 
 -- In this order: what comes first explains what comes later. Each rule takes one problem and the addresses of the host.
@@ -105,8 +104,10 @@ local function classify(problems, addresses)
 end
 
 local LIMITS = {
-    { "exact set", "set of names" }, { "failed authorizations", "failed authorizations" }, { "new orders", "new orders" },
-    { "already issued", "registered domain" }, { "registrations", "accounts" },
+    { "exact set", "set of names" },
+    { "failed authorizations", "failed authorizations" },
+    { "new orders", "new orders" },
+    { "already issued", "registered domain" },
 }
 
 local function limit_of(text)
@@ -128,12 +129,13 @@ end
 
 --- What a journal says about the certificate.
 ---@param entries systemd.Entry[] of caddy.service, oldest first
----@param addresses? table<string, boolean> the host's own addresses: a challenge that went to another one is a DNS fault
----@return { verdict?: string, evidence: string[], limit?: string, retry_after?: integer, at?: number } verdict: "ok" (obtained,
----  nothing wrong since), "rate-limited", "dns", "port-closed" (the authority could not reach port 80 or 443), "port-taken",
----  "bad-caddyfile", "authority-unreachable", "unknown" (wrong, but not known why), "pending" (being obtained), or nil when
----  the journal does not say; limit: which: "registered domain", "set of names", "failed authorizations", "new orders";
----  retry_after: when it ends, seconds since 1970
+---@param addresses? table<string, boolean> the host's own addresses: a challenge that went to another one is a DNS
+---  fault
+---@return { verdict?: string, evidence: string[], limit?: string, retry_after?: integer, at?: number } verdict: "ok"
+---  (obtained, nothing wrong since), "rate-limited", "dns", "port-closed" (the authority could not reach port 80 or
+---  443), "port-taken", "bad-caddyfile", "authority-unreachable", "unknown" (wrong, but not known why), "pending"
+---  (being obtained), or nil when the journal does not say; limit: which: "registered domain", "set of names", "failed
+---  authorizations", "new orders"; retry_after: when it ends, seconds since 1970
 function caddy_journal.verdict(entries, addresses)
     local story = follow(entries)
     local verdict, evidence = classify(story.problems, addresses)

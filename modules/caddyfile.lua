@@ -1,8 +1,8 @@
 -- Caddyfiles, of Caddy 1 and 2: which TLS mode a site is in, and changing it without touching any other byte.
 -- Pure: it reaches no host.
 --
--- An instance's file holds one TLS line for each mode, all but one commented out. Changing the mode swaps which one is the
--- comment, so that going there and back gives the same file again.
+-- An instance's file holds one TLS line for each mode, all but one commented out. Changing the mode swaps which one is
+-- the comment, so that going there and back gives the same file again.
 local caddyfile = {}
 
 -- ---- lines and statements ----
@@ -148,8 +148,8 @@ local function uncommented(line)
     return indent and indent .. rest
 end
 
--- A tls directive that is commented out, beginning at this statement; nil for any other comment. A remark that happens to
--- begin with "tls" is not one: it has to be what a tls line can be.
+-- A tls directive that is commented out, beginning at this statement; nil for any other comment. A remark that happens
+-- to begin with "tls" is not one: it has to be what a tls line can be.
 local function dormant_tls(lines, statement)
     local content = uncommented(lines[statement.first].text)
     local words = words_of(content)
@@ -178,13 +178,23 @@ end
 
 -- ---- sites ----
 
+-- The place of the statement that closes the block which the one at `index` opens.
+local function skip_block(statements, index)
+    local depth = statements[index].depth
+    repeat
+        index = index + 1
+    until not statements[index] or (statements[index].closes and statements[index].depth == depth)
+    return index
+end
+
 local function read_site(lines, statements, from, depth, site)
     local index = from
     while statements[index] and not (statements[index].closes and statements[index].depth < depth) do
         local statement = statements[index]
         if statement.depth == depth and statement.words[1] == "tls" then
             local whole = { statement }
-            while statement.opens and statements[index + 1] and not (whole[#whole].closes and whole[#whole].depth == depth) do
+            local last = statement.opens and skip_block(statements, index) or index
+            while index < last and statements[index + 1] do
                 index = index + 1
                 whole[#whole + 1] = statements[index]
             end
@@ -212,14 +222,6 @@ local function is_site(words, index)
     return not (words[1] == "{" and index == 1) and not words[1]:find "^&?%(" and words[1] ~= "import"
 end
 
-local function skip_block(statements, index)
-    local depth = statements[index].depth
-    repeat
-        index = index + 1
-    until not statements[index] or (statements[index].closes and statements[index].depth == depth)
-    return index
-end
-
 local function addresses_of(words)
     local addresses = {}
     for _, word in ipairs(words) do
@@ -232,8 +234,8 @@ local function addresses_of(words)
     return addresses
 end
 
--- The sites of a file: { addresses, line, active = tls directives in force, dormant = commented-out ones, head = the last
--- line of what opens it }.
+-- The sites of a file: { addresses, line, active = tls directives in force, dormant = commented-out ones, head = the
+-- last line of what opens it }.
 local function read(text)
     local lines = split(text)
     local statements, sites = statements_of(lines), {}
@@ -247,7 +249,8 @@ local function read(text)
             ordinal = ordinal + 1
             if is_site(words, ordinal) then
                 local site = {
-                    addresses = addresses_of(words), line = statement.first, head = statement.last, active = {}, dormant = {},
+                    addresses = addresses_of(words), line = statement.first, head = statement.last,
+                    active = {}, dormant = {},
                 }
                 sites[#sites + 1] = site
                 -- Without braces the whole file is one site.
@@ -281,8 +284,8 @@ end
 
 --- What a Caddyfile says about TLS, enough to decide about it.
 ---@param text string
----@return { addresses: string[], line: integer, tls?: table }[] tls: { mode = "acme"|"self-signed"|"off"|"files", email, ca,
----  ca_root, line }; nil where the site has no tls line
+---@return { addresses: string[], line: integer, tls?: table }[] tls: { mode = "acme"|"self-signed"|"off"|"files",
+---  email, ca, ca_root, line }; nil where the site has no tls line
 function caddyfile.parse(text)
     local _, sites = read(text)
     local shown = {}
@@ -424,7 +427,9 @@ local function edits_for(lines, site, wanted)
     local stale = first_of_mode(site.dormant, wanted.mode)
     local edits = {}
     if same then
-        edits[1] = satisfies(same, wanted) and { first = 1, last = 0, lines = {} } or rewrite(lines, wanted, same, false)
+        if not satisfies(same, wanted) then
+            edits[1] = rewrite(lines, wanted, same, false)
+        end
     elseif sleeping then
         edits[1] = wake(lines, sleeping)
     elseif stale then
@@ -459,13 +464,13 @@ local function apply(lines, edits)
     end
 end
 
---- The Caddyfile with its instance's site in another TLS mode. Only tls lines change: the one in force becomes a comment,
---- and the one wanted is taken out of its comment, rewritten where its settings differ, or added.
+--- The Caddyfile with its instance's site in another TLS mode. Only tls lines change: the one in force becomes a
+--- comment, and the one wanted is taken out of its comment, rewritten where its settings differ, or added.
 ---@param text string
 ---@param mode "acme"|"self-signed"
----@param options { version: 1|2, email?: string, ca?: string, ca_root?: string } email: the account's address; without it
----  the file's own is kept; ca: the authority's directory URL (the default is Let's Encrypt); ca_root: the file on the host
----  with the root it is trusted by, ignored for Caddy 1, which trusts what the host trusts
+---@param options { version: 1|2, email?: string, ca?: string, ca_root?: string } email: the account's address; without
+---  it the file's own is kept; ca: the authority's directory URL (the default is Let's Encrypt); ca_root: the file on
+---  the host with the root it is trusted by, ignored for Caddy 1, which trusts what the host trusts
 ---@return string
 ---@raise "usage", "caddy.site"
 function caddyfile.set_tls(text, mode, options)

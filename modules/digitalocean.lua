@@ -14,7 +14,8 @@ local API = "https://api.digitalocean.com"
 local PER_PAGE = 200
 local MOST_PAGES = 500
 local LOW_SHARE, SLOW_PAUSE = 0.05, 1 -- of the hourly limit; seconds before each request from there on
-local LOOKS_AFTER_LOSS, LOOK_INTERVAL = 3, 2
+local PAUSES_BEFORE_LOOKS = { 1, 2, 4 } -- seconds; a list may lag behind an order
+local PENDING_TIMEOUT = 300 -- seconds
 
 local HINTS = {
     unauthorized = "the token is wrong, or was revoked or has expired: make a new one in the control panel, API, Tokens",
@@ -183,8 +184,8 @@ local function order_once(what, send, look)
         error(err, 0)
     end
     warn("it is unclear whether DigitalOcean took the order to %s (%s); looking for it", what, tostring(err))
-    for _ = 1, LOOKS_AFTER_LOSS do
-        sleep(LOOK_INTERVAL)
+    for _, pause in ipairs(PAUSES_BEFORE_LOOKS) do
+        sleep(pause)
         local found = look()
         if found then
             return found
@@ -332,13 +333,27 @@ function cloud:create_droplet(order)
     end)
 end
 
---- Deletes a droplet; one that is gone is fine.
+local function is_pending(err)
+    return err.code == "digitalocean.unprocessable_entity" and err.said:find "pending event" ~= nil
+end
+
+--- Deletes a droplet; one that is gone is fine, and one with which something is going on is waited for.
 ---@param id integer
 ---@param name? string for the plan and the log
 ---@return boolean existed
 function cloud:delete_droplet(id, name)
     local summary = name and ("delete droplet %s (%s)"):format(name, id) or "delete droplet " .. id
-    local _, status = ask(self, "DELETE", "/v2/droplets/" .. id, summary, { expect = { 404 }, result = "deleted" })
+    local status
+    wait_until(("what is going on with droplet %s"):format(id), { timeout = PENDING_TIMEOUT }, function()
+        local answered, err = try(function()
+            return { ask(self, "DELETE", "/v2/droplets/" .. id, summary, { expect = { 404 }, result = "deleted" }) }
+        end)
+        if err and not is_pending(err) then
+            error(err, 0)
+        end
+        status = answered and answered[2]
+        return answered ~= nil
+    end)
     return status ~= 404
 end
 
@@ -349,7 +364,7 @@ end
 ---@raise "timeout", "digitalocean.not_found"
 function cloud:wait_active(id, options)
     return wait_until(("droplet %s to become active"):format(id), { timeout = options and options.timeout or 600,
-        interval = 2 }, function()
+        interval = 1 }, function()
         local droplet = self:droplet(id)
         return unknown(droplet) and droplet or droplet.status == "active" and droplet.public_address and droplet
     end)
@@ -595,7 +610,7 @@ end
 ---@raise "timeout", "digitalocean.not_found"
 function cloud:wait_online(id, options)
     return wait_until(("database cluster %s to be online"):format(id), { timeout = options and options.timeout or 1800,
-        interval = 3 }, function()
+        interval = 1 }, function()
         local cluster = self:database(id)
         return unknown(cluster) and cluster or cluster.status == "online" and cluster
     end)

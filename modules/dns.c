@@ -1,5 +1,5 @@
-/* DNS questions to chosen servers, over c-ares on the loop. A lookup has a channel of its own: its time limit and its
- * cancellation concern nobody else, and every question leaves from a fresh port. */
+/* DNS questions to chosen servers, over c-ares on the loop. A lookup has a channel of its own: its time limit
+ * and its cancellation concern nobody else, and every question leaves from a fresh port. */
 #include "error.h"
 #include "task.h"
 
@@ -269,9 +269,14 @@ static const struct record_type {
     int number;
     bool (*push)(lua_State *, reader *); /* pushes the record between at and end, or returns false */
 } record_types[] = {
-    {"A", ns_t_a, push_a},        {"AAAA", ns_t_aaaa, push_aaaa}, {"CNAME", ns_t_cname, push_name},
-    {"TXT", ns_t_txt, push_txt},  {"NS", ns_t_ns, push_name},     {"MX", ns_t_mx, push_mx},
-    {"CAA", 257, push_caa},       {NULL, 0, NULL},
+    {"A", ns_t_a, push_a},
+    {"AAAA", ns_t_aaaa, push_aaaa},
+    {"CNAME", ns_t_cname, push_name},
+    {"TXT", ns_t_txt, push_txt},
+    {"NS", ns_t_ns, push_name},
+    {"MX", ns_t_mx, push_mx},
+    {"CAA", 257, push_caa},
+    {NULL, 0, NULL},
 };
 
 static const struct record_type *type_by_number(int number) {
@@ -394,33 +399,35 @@ static const char *check_name(lua_State *L, int index) {
     if (valid && label > 0)
         return name;
     error_push(L, "dns.name", "'%.300s' is not a name that DNS can hold", name);
-    error_set(L, "hint", "labels of 1 to 63 characters, 253 in all; names with other letters are written in punycode (xn--)");
+    error_set(
+        L, "hint",
+        "labels of 1 to 63 characters, 253 in all; names with other letters are written in punycode (xn--)");
     lua_error(L);
     return NULL;
 }
 
 /* servers: "192.0.2.1,192.0.2.2:5353,[2001:db8::1]:53", or nil for the system's. */
-static void open_channel(lua_State *L, lookup *l, const char *servers, bool tcp) {
+static void open_channel(lua_State *L, lookup *l, const char *servers, int flags) {
     struct ares_options options = {
-        .flags = tcp ? ARES_FLAG_USEVC : 0,
+        .flags = flags,
         .timeout = MILLISECONDS_A_TRY,
         .tries = TRIES,
         .sock_state_cb = on_socket_state,
         .sock_state_cb_data = l,
     };
-    int status = ares_init_options(&l->channel, &options,
-                                   ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+    int status = ares_init_options(
+        &l->channel, &options, ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
     if (status != ARES_SUCCESS)
         raise_failure(L, status);
     if (!servers || ares_set_servers_ports_csv(l->channel, servers) == ARES_SUCCESS)
         return;
     ares_destroy(l->channel);
-    error_push(L, "usage", "a nameserver is an address, perhaps with a port: '%s' is not", servers);
-    error_set(L, "hint", "\"192.0.2.53\", \"192.0.2.53:5353\" or \"[2001:db8::53]:53\"");
-    lua_error(L);
+    error_raise(L, "usage", "these are not nameservers: '%s'", servers);
 }
 
-/* lookup(name, type, servers or nil, seconds, tcp) -> records, or an empty table and "nxdomain" or "nodata". Waits. */
+/* lookup(name, type, servers or nil, seconds, tcp, first answer) -> records, or an empty table and "nxdomain"
+ * or "nodata". Waits. With `first answer` a server that fails or refuses ends it, else the next server is
+ * asked. */
 static int lookup_lua(lua_State *L) {
     const char *name = check_name(L, 1);
     int type = check_type(L, 2);
@@ -434,7 +441,8 @@ static int lookup_lua(lua_State *L) {
     lua_setmetatable(L, -2);
     l->wait.what = "DNS";
     l->type = type;
-    open_channel(L, l, servers, lua_toboolean(L, 5));
+    bool tcp = lua_toboolean(L, 5), first_answer = lua_toboolean(L, 6);
+    open_channel(L, l, servers, (tcp ? ARES_FLAG_USEVC : 0) | (first_answer ? ARES_FLAG_NOCHECKRESP : 0));
     uv_timer_init(task_loop(), &l->timer);
     l->timer.data = l;
     l->open = 1;
@@ -445,7 +453,8 @@ static int lookup_lua(lua_State *L) {
     return wait_park(L, &l->wait);
 }
 
-/* normal(address) -> the address as DNS answers write it and "A" or "AAAA"; nothing when it is not an address. */
+/* normal(address) -> the address as DNS answers write it and "A" or "AAAA"; nothing when it is not an
+ * address. */
 static int normal_lua(lua_State *L) {
     const char *text = luaL_checkstring(L, 1);
     unsigned char bytes[16];

@@ -18,6 +18,48 @@ local function check_options(options)
     return options or {}
 end
 
+--- Checked here, because c-ares takes "1.2.3" and port 65537 too.
+local function check_nameserver(server)
+    local text = tostring(server)
+    local address, port = text:match "^%[(.*)%]:?(%d*)$"
+    if not address then
+        address, port = text:match "^([%d.]+):?(%d*)$"
+    end
+    port = tonumber(port) or 53
+    if not native.normal(address or text) or port < 1 or port > 65535 then
+        fail(("a nameserver is an address, perhaps with a port; '%s' is not"):format(text), { code = "usage",
+            hint = '"192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53"' })
+    end
+    return text
+end
+
+local function list_servers(nameservers)
+    if not nameservers then
+        return nil
+    end
+    local texts = {}
+    for index, server in ipairs(nameservers) do
+        texts[index] = check_nameserver(server)
+    end
+    if #texts == 0 then
+        fail("dns: the list of nameservers is empty", { code = "usage" })
+    end
+    return table.concat(texts, ",")
+end
+
+--- c-ares goes on to the next server after a failure or a refusal, and in the end has forgotten why none served; asking
+--- once more, and taking the first answer as it is, tells.
+local function look_up(...)
+    local results = { pcall(native.lookup, ...) }
+    if not results[1] and results[2].code == "dns.unreachable" then
+        local name, kind, servers, seconds, tcp = ...
+        return native.lookup(name, kind, servers, seconds, tcp, true)
+    elseif not results[1] then
+        error(results[2], 0)
+    end
+    return results[2], results[3]
+end
+
 --- Asks for the records of a name. The servers are asked one after the other, until one answers.
 ---@param name string
 ---@param options? { type?: "A"|"AAAA"|"CNAME"|"TXT"|"NS"|"MX"|"CAA", nameservers?: string[], timeout?: number,
@@ -31,15 +73,12 @@ end
 function dns.resolve(name, options)
     options = check_options(options)
     local kind = options.type or "A"
-    local servers = options.nameservers and table.concat(options.nameservers, ",")
-    if servers == "" then
-        fail("dns: the list of nameservers is empty", { code = "usage" })
-    end
+    local servers = list_servers(options.nameservers)
     local label = kind .. " " .. name
     return gate.perform({
         kind = "read", name = "dns.resolve", target = servers or "the system's nameservers", summary = label,
         inputs = { name, options }, result = tostring(label),
-    }, native.lookup, name, kind, servers, options.timeout or SECONDS, options.tcp)
+    }, look_up, name, kind, servers, options.timeout or SECONDS, options.tcp)
 end
 
 local NOT_YET = { ["dns.timeout"] = true, ["dns.servfail"] = true, ["dns.refused"] = true, ["dns.unreachable"] = true,

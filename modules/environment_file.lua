@@ -103,8 +103,8 @@ end
 
 --- The assignments of an environment file, in order.
 ---@param text string
----@return { name: string, value: string, quoted: boolean, first: integer, last: integer }[] first and last: the bytes of
----  the text that it takes, without the end of its line
+---@return { name: string, value: string, quoted: boolean, first: integer, last: integer }[] first and last: the bytes
+---  of the text that it takes, without the end of its line
 function environment_file.parse(text)
     local found = {}
     local item, state = { value = "" }, "before_name"
@@ -176,10 +176,10 @@ function environment_file.quote(value)
     end
     if value:find "^[%w_.,:/@%%+-]+$" then
         return value
-    elseif not value:find "['\\]" then -- systemd before 240 takes \ as an escape in single quotes too
-        return "'" .. value .. "'"
     end
-    return "\"" .. value:gsub("[\"\\`$]", "\\%0") .. "\""
+    -- Single quotes keep everything but themselves, and a backslash, which systemd before 240 took as an escape in them.
+    -- Parts in double quotes hold these two: so written, systemd, a shell and Python's shlex read the same.
+    return "'" .. value:gsub("['\\]", { ["'"] = "'\"'\"'", ["\\"] = "'\"\\\\\"'" }) .. "'"
 end
 
 local function assignment(name, value)

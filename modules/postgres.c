@@ -1,4 +1,5 @@
-/* PostgreSQL for Lua: the handle, its life on the loop, and the table of functions. See postgres.h for the rest. */
+/* PostgreSQL for Lua: the handle, its life on the loop, and the table of functions. See postgres.h for the
+ * rest. */
 #include "postgres.h"
 
 #include "error.h"
@@ -129,13 +130,15 @@ static int close_lua(lua_State *L) {
     return 0;
 }
 
-/* notices(handle) -> what the server remarked since the last call: a list of { severity, sqlstate, message } */
+/* notices(handle) -> what the server remarked since the last call: a list of { severity, sqlstate, message }
+ */
 static int notices_lua(lua_State *L) {
     pg_notices_push(L, check(L, 1));
     return 1;
 }
 
-/* state(handle) -> "idle", "active", "transaction", "failed" or "lost", as libpq sees the server's transaction */
+/* state(handle) -> "idle", "active", "transaction", "failed" or "lost", as libpq sees the server's
+ * transaction */
 static int state_lua(lua_State *L) {
     static const char *const names[] = {
         [PQTRANS_IDLE] = "idle",      [PQTRANS_ACTIVE] = "active", [PQTRANS_INTRANS] = "transaction",

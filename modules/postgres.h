@@ -29,14 +29,15 @@ typedef struct {
     wait *operation;               /* who uses the connection now, or NULL */
     pg_cancel_request *cancelling; /* under way in a thread, or NULL */
     pg_notices *notices;
-    char *lost;                    /* why it ended, in the server's or the system's words; NULL while it lives */
-    char name[PG_NAME_SIZE];       /* "db.example.com:5432/app", for messages */
-    char doing[PG_DOING_SIZE];     /* the statement under way, shortened */
+    char *lost;                /* why it ended, in the server's or the system's words; NULL while it lives */
+    char name[PG_NAME_SIZE];   /* "db.example.com:5432/app", for messages */
+    char doing[PG_DOING_SIZE]; /* the statement under way, shortened */
 } pg_connection;
 
 /* ---- postgres.c ---- */
 
-/* Calls back when the socket is ready for these events (UV_READABLE, UV_WRITABLE). Returns a libuv error or 0. */
+/* Calls back when the socket is ready for these events (UV_READABLE, UV_WRITABLE). Returns a libuv error or
+ * 0. */
 int pg_watch(pg_connection *c, int events, uv_poll_cb ready);
 /* Stops watching. Must come before libpq may close or replace the socket. */
 void pg_unwatch(pg_connection *c);
@@ -54,7 +55,8 @@ pg_connection *pg_check_idle(lua_State *L, int index);
 
 /* ---- postgres_connect.c ---- */
 
-/* parse(uri) -> a table of libpq's keywords; parse_shown(uri): of what may be shown of a secret URI, or nil. */
+/* parse(uri) -> a table of libpq's keywords; parse_shown(uri): of what may be shown of a secret URI, or nil.
+ */
 int pg_parse_lua(lua_State *L);
 int pg_parse_shown_lua(lua_State *L);
 /* connect(name, keywords, seconds, ca or nil) -> handle. Waits. */
@@ -76,8 +78,8 @@ void pg_forget_cancel(pg_connection *c);
 
 /* ---- postgres_value.c ---- */
 
-/* Fields in the order they came, each a length (or -1 for NULL) and its bytes: a small part of what libpq's results of
- * one row each would take. */
+/* Fields in the order they came, each a length (or -1 for NULL) and its bytes: a small part of what libpq's
+ * results of one row each would take. */
 typedef struct {
     char *bytes;
     size_t used, room;
@@ -96,7 +98,8 @@ typedef struct {
     Oid *types;
 } pg_parameters;
 
-/* Converts `count` values from `first` on. The arrays and texts are left on the stack, which keeps them alive. */
+/* Converts `count` values from `first` on. The arrays and texts are left on the stack, which keeps them
+ * alive. */
 pg_parameters pg_parameters_take(lua_State *L, int first, int count);
 
 /* bytes(text): a parameter that is sent as it is. quote_ident(text), quote_literal(text). */

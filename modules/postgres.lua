@@ -4,8 +4,8 @@
 --     for _, row in ipairs(db:read("select id, name from users where active = $1", true)) do say(row.name) end
 --     db:transaction(function(tx) tx:query("delete from users where id = $1", 7) end)
 --
--- A query is a write, whatever it says: only the server knows what a statement does. It is a read when the server has been
--- told to refuse writes: db:read(...), and everything in db:transaction(fn, { read_only = true }).
+-- A query is a write, whatever it says: only the server knows what a statement does. It is a read when the server has
+-- been told to refuse writes: db:read(...), and everything in db:transaction(fn, { read_only = true }).
 local native, gate = ...
 
 local postgres = {}
@@ -70,9 +70,9 @@ end
 
 --- The first word of a statement, in capitals, past white space and comments.
 local function first_word(sql)
-    local at, from = 1, nil
+    local at = 1
     repeat
-        from = at
+        local from = at
         at = sql:match("^[%s;(]*()", at)
         at = sql:match("^%-%-[^\n]*()", at) or at
         if sql:find("^/%*", at) then
@@ -97,8 +97,8 @@ end
 
 -- ---- a session: the connection itself, or a transaction on it ----
 --
--- All sessions of one connection share its `link`; `link.scope` is the innermost open transaction. A session may be used
--- only while its own scope is the innermost, so that no statement slips into a transaction of somebody else.
+-- All sessions of one connection share its `link`; `link.scope` is the innermost open transaction. A session may be
+-- used only while its own scope is the innermost, so that no statement slips into a transaction of somebody else.
 
 ---@class postgres.session
 local session = {}
@@ -120,7 +120,7 @@ local function check(self)
     elseif link.scope ~= scope then
         fail(("the connection to %s is busy with: a transaction"):format(tostring(link.target)), { code = "pg.busy",
             target = tostring(link.target),
-            hint = "inside a transaction use the handle that its function receives; other tasks connect for themselves" })
+            hint = "inside a transaction use the handle that its function receives; other tasks open a connection" })
     end
 end
 
@@ -151,7 +151,8 @@ local function perform(self, sql, read, ...)
         if self.scope and not self.scope.planned and native.state(link.handle) == "idle" then
             fail("this transaction is no longer open on the server", { code = "pg.closed" })
         end
-        return json.array(native.query(link.handle, label, self.limits.rows, self.limits.bytes, sql, select("#", ...), ...))
+        local rows, bytes = self.limits.rows, self.limits.bytes
+        return json.array(native.query(link.handle, label, rows, bytes, sql, select("#", ...), ...))
     end, ...)
 end
 
@@ -159,20 +160,20 @@ end
 ---@param sql string one statement; values are written $1, $2 ... and passed behind it
 ---@param ... any parameters: text, numbers, booleans, secrets; nil or json.null for NULL; a table is sent as JSON;
 ---  postgres.bytes(text) for bytea, postgres.array(list) for an array
----@return table[] rows one table a row, by column name. A NULL is an absent field. Integers and floats are numbers (an int8
----  beyond 2^53 is text), bool is boolean, bytea is text of its bytes, json and jsonb are Lua values, all else is
----  the server's text, numeric and dates included. Of two columns with one name the last is kept. Besides:
+---@return table[] rows one table a row, by column name. A NULL is an absent field. Integers and floats are numbers (an
+---  int8 beyond 2^53 is text), bool is boolean, bytea is text of its bytes, json and jsonb are Lua values, all else
+---  is the server's text, numeric and dates included. Of two columns with one name the last is kept. Besides:
 ---  rows.columns (names in order), rows.command ("INSERT"), rows.affected (how many rows it concerned)
----@raise "pg.query" with sqlstate, severity, detail, position, excerpt, schema, table, column, constraint; "pg.closed" when
----  the connection ended; "pg.busy"; "pg.limit" for a result larger than the limit
+---@raise "pg.query" with sqlstate, severity, detail, position, excerpt, schema, table, column, constraint;
+---  "pg.closed" when the connection ended; "pg.busy"; "pg.limit" for a result larger than the limit
 function session:query(sql, ...)
     check(self)
     check_statement(sql)
     return perform(self, sql, self.scope ~= nil and self.scope.read_only, ...)
 end
 
---- Runs one statement that the server lets only read: it has a READ ONLY transaction of its own. A read: it needs no step,
---- and a dry run really runs it.
+--- Runs one statement that the server lets only read: it has a READ ONLY transaction of its own. A read: it needs no
+--- step, and a dry run really runs it.
 ---@param sql string see session:query
 ---@return table[] rows
 ---@raise "pg.query" with sqlstate 25006 when the statement would write; else as session:query
@@ -209,8 +210,8 @@ local function commit(link, scope, kind, statement)
     shield(COMMIT_SECONDS, control, link, kind, scope.depth == 0 and "commit" or "release", statement)
 end
 
---- Runs fn in a transaction: committed when fn returns, rolled back when it raises or is cancelled. Inside a transaction it is
---- a savepoint.
+--- Runs fn in a transaction: committed when fn returns, rolled back when it raises or is cancelled. Inside a
+--- transaction it is a savepoint.
 ---@param fn fun(tx: postgres.session): any tx is the handle to use inside; db itself is busy meanwhile
 ---@param options? { read_only?: boolean } read_only: the server refuses writes; its queries are reads then
 ---@return any ... what fn returns
@@ -275,7 +276,7 @@ end
 ---@param name string 1 to 63 bytes
 ---@return string
 ---@raise "usage"
-function session:ident(name)
+function session.ident(_, name)
     return postgres.ident(name)
 end
 
@@ -283,7 +284,7 @@ end
 ---@param text string not a secret: pass that as a parameter
 ---@return string
 ---@raise "usage"
-function session:literal(text)
+function session.literal(_, text)
     return postgres.literal(text)
 end
 
@@ -335,18 +336,13 @@ function postgres.array(list)
     return "{" .. table.concat(items, ",") .. "}"
 end
 
-local function is_network(keywords)
-    local host = keywords.hostaddr or keywords.host
-    return host ~= nil and not tostring(host):find "^[/@]" and host ~= ""
+--- TLS unless somebody says otherwise: with a CA the server must prove who it is, without one the line is at least
+--- encrypted. Said in every case, so that no environment variable lowers it; libpq ignores it on a Unix socket.
+local function default_sslmode(keywords, has_ca)
+    return (has_ca or keywords.sslrootcert) and "verify-full" or "require"
 end
 
---- TLS unless somebody says otherwise: with a CA the server must prove who it is, without one the line is at least encrypted.
-local function choose_sslmode(keywords, has_ca)
-    if keywords.sslmode == nil and is_network(keywords) then
-        keywords.sslmode = (has_ca or keywords.sslrootcert) and "verify-full" or "require"
-    end
-end
-
+--- The host comes from here or from $PGHOST, not from libpq's own look, which would resolve its name and block.
 local function add_options(keywords, options)
     for name, value in pairs(options) do
         local keyword = OPTIONS[name]
@@ -356,6 +352,8 @@ local function add_options(keywords, options)
             usage(("postgres.connect has no option '%s'"):format(tostring(name)))
         end
     end
+    keywords.host = keywords.host or not keywords.hostaddr and env "PGHOST" or nil
+    return keywords
 end
 
 --- "db.example.com:25060/app": how messages and the journal call the connection.
@@ -373,8 +371,8 @@ local function split_arguments(target, options)
     return target, options or {}
 end
 
---- Connects. In a dry run with an unknown among the settings the handle is real but has no connection: its writes appear in
---- the plan, its reads are unknown.
+--- Connects. In a dry run with an unknown among the settings the handle is real but has no connection: its writes
+--- appear in the plan, its reads are unknown.
 ---@param target string|table a connection string (it may be a secret), or the options
 ---@param options? table host, port, user, password (text or secret), dbname, sslmode ("verify-full" with a CA, else
 ---  "require"; nothing for a Unix socket), ca_file or ca (PEM text), cert_file, key_file, hostaddr, application_name,
@@ -384,19 +382,15 @@ end
 function postgres.connect(target, options)
     local uri
     uri, options = split_arguments(target, options)
-    local shown = uri ~= nil and not unknown(uri) and native.parse_shown(uri) or {}
-    add_options(shown, options)
-    local link = {
-        target = unknown(uri) and uri or uri ~= nil and next(shown) == nil and "a database" or target_of(shown),
-    }
+    local shown = uri == nil and {} or native.parse_shown(uri)
+    local link = { target = shown and target_of(add_options(shown, options)) or "a database" }
     local limits = { rows = options.limit_rows or LIMIT_ROWS, bytes = options.limit_bytes or LIMIT_BYTES }
     local handle = gate.perform({
         kind = "read", name = "postgres.connect", target = link.target, summary = "connect",
         inputs = { uri, options }, result = "connection to " .. tostring(link.target),
     }, function()
-        local keywords = uri ~= nil and native.parse(uri) or {}
-        add_options(keywords, options)
-        choose_sslmode(keywords, options.ca ~= nil)
+        local keywords = add_options(uri ~= nil and native.parse(uri) or {}, options)
+        keywords.sslmode = keywords.sslmode or default_sslmode(keywords, options.ca ~= nil)
         for keyword, value in pairs(KEYWORDS) do
             keywords[keyword] = keywords[keyword] or value
         end

@@ -1,4 +1,5 @@
-/* Connecting without a blocking call: the name is resolved by libuv's threads, the rest is PQconnectPoll on the loop. */
+/* Connecting without a blocking call: the name is resolved by libuv's threads, the rest is PQconnectPoll on
+ * the loop. */
 #define _GNU_SOURCE /* memfd_create */
 #include "postgres.h"
 
@@ -75,8 +76,8 @@ void pg_notices_free(pg_notices *notices) {
 
 /* ---- connection strings ---- */
 
-/* Pushes the keywords of a connection string; pushes nothing and returns false when it is not one. libpq's message is
- * not shown: it quotes the string, and so perhaps a password. */
+/* Pushes the keywords of a connection string; pushes nothing and returns false when it is not one. libpq's
+ * message is not shown: it quotes the string, and so perhaps a password. */
 static bool push_keywords(lua_State *L, const char *uri, bool is_secret) {
     char *problem = NULL;
     PQconninfoOption *options = PQconninfoParse(uri, &problem);
@@ -123,7 +124,8 @@ typedef struct {
     int ca_file;           /* a file in memory with the CA's certificates, or -1 */
     double seconds;
     int count;
-    const char *keywords[MOST_KEYWORDS + 4], *values[MOST_KEYWORDS + 4]; /* texts belong to the wait's environment */
+    const char *keywords[MOST_KEYWORDS + 4],
+        *values[MOST_KEYWORDS + 4]; /* texts belong to the wait's environment */
     char ca_path[32];
     char hosts[MOST_ADDRESSES * (LONGEST_HOST + 1)];
     char addresses[MOST_ADDRESSES * (INET6_ADDRSTRLEN + 1)];
@@ -226,7 +228,8 @@ static void start(connecting *k) {
         watch(k, UV_WRITABLE);
 }
 
-/* Gives libpq every address, with the name beside each, since the name is what the certificate is checked against. */
+/* Gives libpq every address, with the name beside each, since the name is what the certificate is checked
+ * against. */
 static void list_addresses(connecting *k, const struct addrinfo *answer) {
     const char *host = value_of(k, "host");
     size_t hosts = 0, addresses = 0;

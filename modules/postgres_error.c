@@ -14,26 +14,33 @@ typedef struct {
     const char *hint;
 } advice;
 
-/* The first that matches counts. The signs are PostgreSQL's own texts for a failed connection, which has no SQLSTATE. */
+/* The first that matches counts. The signs are PostgreSQL's own texts for a failed connection, which has no
+ * SQLSTATE. */
 static const advice on_connecting[] = {
     {"cannot be resolved", "check the host name, and whether this machine's DNS works"},
     {"Connection refused", "nothing listens there: check host and port, and whether the server is up"},
-    {"no pg_hba.conf entry", "the server does not take connections from this address: add it to the cluster's trusted "
-                             "sources (or pg_hba.conf); \"no encryption\" in the text means that it wants TLS"},
-    {"password authentication failed", "user or password is wrong: compare with the provider's connection details"},
+    {"no pg_hba.conf entry",
+     "the server does not take connections from this address: add it to the cluster's trusted "
+     "sources (or pg_hba.conf); \"no encryption\" in the text means that it wants TLS"},
+    {"password authentication failed",
+     "user or password is wrong: compare with the provider's connection details"},
     {"no password supplied", "give a password: { password = secret(\"...\") }"},
     {"does not match host name", "connect by a name that is in the server's certificate"},
-    {"certificate verify failed", "the server's certificate is not signed by the CA that was given: check ca_file or ca"},
+    {"certificate verify failed",
+     "the server's certificate is not signed by the CA that was given: check ca_file or ca"},
     {"root certificate file", "give the CA's certificate: ca_file = PATH or ca = PEM text"},
     {"no certificate or crl found", "ca or ca_file holds no PEM certificate"},
     {"could not read root certificate file", "ca or ca_file holds no PEM certificate"},
-    {"does not support SSL", "the server has no TLS: turn it on there, or say sslmode = \"disable\" if nobody can listen"},
+    {"does not support SSL",
+     "the server has no TLS: turn it on there, or say sslmode = \"disable\" if nobody can listen"},
     {"too many", "the server has no free connection: close others, or wait"},
     {"remaining connection slots", "the server has no free connection: close others, or wait"},
     {"starting up", "the server is starting: try again in a moment"},
     {"shutting down", "the server is stopping"},
-    {"no answer within", "host up and port open to this address? A firewall that drops packets looks like this"},
-    {"timeout expired", "host up and port open to this address? A firewall that drops packets looks like this"},
+    {"no answer within",
+     "host up and port open to this address? A firewall that drops packets looks like this"},
+    {"timeout expired",
+     "host up and port open to this address? A firewall that drops packets looks like this"},
     {"No route to host", "check the address and the network"},
     {"Network is unreachable", "check the address and the network"},
     {"No such file or directory", "no server listens on that socket: check the directory and the port"},
@@ -119,11 +126,11 @@ int pg_raise_refused(lua_State *L, const PGresult *failure, const char *sql) {
         const char *name;
         int code;
     } fields[] = {
-        {"sqlstate", PG_DIAG_SQLSTATE},       {"severity", PG_DIAG_SEVERITY_NONLOCALIZED},
-        {"detail", PG_DIAG_MESSAGE_DETAIL},   {"hint", PG_DIAG_MESSAGE_HINT},
-        {"context", PG_DIAG_CONTEXT},         {"schema", PG_DIAG_SCHEMA_NAME},
-        {"table", PG_DIAG_TABLE_NAME},        {"column", PG_DIAG_COLUMN_NAME},
-        {"datatype", PG_DIAG_DATATYPE_NAME},  {"constraint", PG_DIAG_CONSTRAINT_NAME},
+        {"sqlstate", PG_DIAG_SQLSTATE},      {"severity", PG_DIAG_SEVERITY_NONLOCALIZED},
+        {"detail", PG_DIAG_MESSAGE_DETAIL},  {"hint", PG_DIAG_MESSAGE_HINT},
+        {"context", PG_DIAG_CONTEXT},        {"schema", PG_DIAG_SCHEMA_NAME},
+        {"table", PG_DIAG_TABLE_NAME},       {"column", PG_DIAG_COLUMN_NAME},
+        {"datatype", PG_DIAG_DATATYPE_NAME}, {"constraint", PG_DIAG_CONSTRAINT_NAME},
     };
     const char *message = PQresultErrorField(failure, PG_DIAG_MESSAGE_PRIMARY);
     const char *sqlstate = PQresultErrorField(failure, PG_DIAG_SQLSTATE);
@@ -145,8 +152,8 @@ int pg_raise_refused(lua_State *L, const PGresult *failure, const char *sql) {
     return lua_error(L);
 }
 
-/* libpq ends each line with a newline and puts its "connection to server at ..." before the reason, once for each
- * address; the last address's reason is told, the whole text is kept in `said`. */
+/* libpq ends each line with a newline and puts its "connection to server at ..." before the reason, once for
+ * each address; the last address's reason is told, the whole text is kept in `said`. */
 static const char *reason_of(const char *said) {
     const char *reason = said;
     for (const char *at = said; (at = strstr(at, " failed: ")); reason = at)
@@ -156,8 +163,8 @@ static const char *reason_of(const char *said) {
 
 int pg_raise_unconnected(lua_State *L, const pg_connection *c, const char *said) {
     const char *reason = reason_of(said);
-    error_push(L, "postgres.connect", "cannot connect to the database %s: %.*s", c->name, (int)strcspn(reason, "\n"),
-               reason);
+    error_push(L, "postgres.connect", "cannot connect to the database %s: %.*s", c->name,
+               (int)strcspn(reason, "\n"), reason);
     error_set(L, "said", said);
     error_set(L, "hint", find(on_connecting, said));
     return lua_error(L);
@@ -170,8 +177,8 @@ int pg_raise_lost(lua_State *L, const pg_connection *c, bool during) {
                    (int)strcspn(reason, "\n"), reason);
         error_set(L, "hint", "whether the statement was carried out is not known; connect again and look");
     } else {
-        error_push(L, "pg.closed", "the connection to %s is closed: %.*s", c->name, (int)strcspn(reason, "\n"),
-                   reason);
+        error_push(L, "pg.closed", "the connection to %s is closed: %.*s", c->name,
+                   (int)strcspn(reason, "\n"), reason);
         error_set(L, "hint", "connect again");
     }
     error_set(L, "said", reason);

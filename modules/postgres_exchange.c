@@ -1,7 +1,7 @@
-/* One statement on the wire. Rows arrive one by one (libpq's single-row mode) and are kept in a compact form up to a
- * limit; they become Lua tables once the statement has ended. A cancelled task, or a result over its limit, asks the
- * server to stop; the exchange ends only when the server has said its last word and the request to stop is over, so
- * that neither can hit the next statement. */
+/* One statement on the wire. Rows arrive one by one (libpq's single-row mode) and are kept in a compact form
+ * up to a limit; they become Lua tables once the statement has ended. A cancelled task, or a result over its
+ * limit, asks the server to stop; the exchange ends only when the server has said its last word and the
+ * request to stop is over, so that neither can hit the next statement. */
 #include "postgres.h"
 
 #include "error.h"
@@ -179,8 +179,8 @@ static void receive(exchange *x) {
 
 static void on_socket_ready(uv_poll_t *poll, int status, int events);
 
-/* What did not fit into the socket yet is sent when it is writable; answers are read meanwhile, or both sides would
- * wait for each other. */
+/* What did not fit into the socket yet is sent when it is writable; answers are read meanwhile, or both sides
+ * would wait for each other. */
 static bool watch(exchange *x) {
     pg_connection *c = x->connection;
     int unsent = PQflush(c->link);
@@ -203,7 +203,8 @@ static void on_socket_ready(uv_poll_t *poll, int status, int events) {
 
 static int raise_too_large(lua_State *L, const exchange *x) {
     bool stopped = x->failure != NULL;
-    error_push(L, "pg.limit", "the result is larger than the limit of %zu rows and %zu bytes; the statement was %s",
+    error_push(L, "pg.limit",
+               "the result is larger than the limit of %zu rows and %zu bytes; the statement was %s",
                x->most_rows, x->most_bytes, stopped ? "stopped" : "carried out nevertheless");
     error_set(L, "hint", "select less, or raise it: db:limit{ rows =, bytes = }:query(...)");
     return lua_error(L);

@@ -85,7 +85,8 @@ static const char *push_json(lua_State *L, int index) {
 
 static const char *check_text(lua_State *L, int index, int number) {
     if (!lua_isstring(L, index) && !secret_is(L, index))
-        error_raise(L, "usage", "parameter $%d is a %s, which has no SQL form", number, luaL_typename(L, index));
+        error_raise(L, "usage", "parameter $%d is a %s, which has no SQL form", number,
+                    luaL_typename(L, index));
     size_t length;
     const char *text = secret_tolstring(L, index, &length);
     if (strlen(text) == length)
@@ -96,7 +97,8 @@ static const char *check_text(lua_State *L, int index, int number) {
     return NULL;
 }
 
-/* The text of parameter `number` at this index, NULL for SQL's NULL; leaves at most one value on the stack. */
+/* The text of parameter `number` at this index, NULL for SQL's NULL; leaves at most one value on the stack.
+ */
 static const char *text_of(lua_State *L, int index, int number) {
     switch (lua_type(L, index)) {
     case LUA_TNIL:
@@ -176,9 +178,9 @@ static void push_bytea(lua_State *L, const char *text) {
 
 /* An integer that a double cannot hold stays text, so that no digit is lost. */
 static void push_integer(lua_State *L, const char *text, size_t length) {
-    double number = strtod(text, NULL);
-    if (fabs(number) <= LARGEST_EXACT)
-        lua_pushnumber(L, number);
+    long long number = strtoll(text, NULL, 10);
+    if (number <= (long long)LARGEST_EXACT && number >= -(long long)LARGEST_EXACT)
+        lua_pushnumber(L, (double)number);
     else
         lua_pushlstring(L, text, length);
 }

@@ -25,7 +25,8 @@ local function check_options(options)
     for name, value in pairs(unknown(options.env) and {} or options.env or {}) do
         local kind = type(value)
         if type(name) ~= "string" or value == true or kind == "table" or kind == "function" then
-            misuse(("sh.run: env maps names to text, numbers, secrets or false, not %s to a %s"):format(tostring(name), kind))
+            misuse(("sh.run: env maps names to text, numbers, secrets or false, not %s to a %s"):format(
+                tostring(name), kind))
         end
     end
     local input = options.stdin
@@ -76,8 +77,8 @@ end
 --- It counts as a write unless `read = true`. It runs in a session of its own, without a terminal; when the playbook is
 --- cancelled, it and all it started get SIGTERM, and SIGKILL two seconds later. It inherits hostler's environment.
 ---@param argv (string|number)[] the program and its arguments; a secret among them raises, for `ps` would show it
----@param options? { read?: boolean, stdin?: string|secret, env?: table<string, string|number|secret|false>, cwd?: string,
----  timeout?: number, limit?: integer, check?: boolean } read: it changes nothing; stdin: what it reads (nothing);
+---@param options? { read?: boolean, stdin?: string|secret, env?: table<string, string|number|secret|false>,
+---  cwd?: string, timeout?: number, limit?: integer, check?: boolean } read: it changes nothing; stdin: what it reads;
 ---  env: variables to add, false leaves one out (a secret here can be read by the same user and root in /proc);
 ---  cwd: the directory to run in; timeout: seconds; limit: most bytes of either output (16 MiB);
 ---  check: raise unless its exit status is 0 (true)

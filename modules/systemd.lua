@@ -13,8 +13,8 @@ local JOURNAL_FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_PID,_SYSTEMD_INVOCAT
 local PROPERTIES = table.concat({
     "Id", "Description", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "FragmentPath",
     "MainPID", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "StateChangeTimestamp", "MemoryCurrent",
-    "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "AssertResult", "Type", "User",
-    "WorkingDirectory",
+    "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic", "AssertResult",
+    "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
 }, ",")
 
 -- ---- reading what it prints ----
@@ -68,6 +68,11 @@ end
 -- ExecMainCode is waitid's si_code.
 local EXIT_KINDS = { ["1"] = "exited", ["2"] = "killed", ["3"] = "dumped" }
 
+-- "no" is also what a unit says whose conditions were never looked at.
+local function refused(shown, kind)
+    return shown[kind .. "Result"] == "no" and (shown[kind .. "TimestampMonotonic"] or "0") ~= "0"
+end
+
 --- A unit's state from its block of `systemctl show`.
 ---@param shown table<string, string>
 ---@return systemd.Status
@@ -95,7 +100,7 @@ function systemd.status_of(shown)
         needs_daemon_reload = shown.NeedDaemonReload == "yes",
         job = (shown.Job or "0") ~= "0" and shown.Job ~= "" or false,
         invocation = text_of(shown.InvocationID),
-        condition_met = shown.ConditionResult ~= "no" and shown.AssertResult ~= "no",
+        condition_met = not (refused(shown, "Condition") or refused(shown, "Assert")),
     }
 end
 
@@ -174,7 +179,8 @@ end
 function systemd.journal_text(entries)
     local lines = {}
     for index, entry in ipairs(entries) do
-        lines[index] = ("%s %s: %s"):format(os.date("!%H:%M:%S", math.floor(entry.at)), entry.from or "?", entry.message)
+        local time = os.date("!%H:%M:%S", math.floor(entry.at))
+        lines[index] = ("%s %s: %s"):format(time, entry.from or "?", entry.message)
     end
     return table.concat(lines, "\n")
 end
@@ -184,7 +190,7 @@ end
 ---@return string
 function systemd.describe(status)
     if status.load == "not-found" then
-        return "not there: the host has no such unit"
+        return "not on this host"
     elseif status.active == "active" then
         return ("active (%s)"):format(status.sub)
     end

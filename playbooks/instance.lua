@@ -110,10 +110,7 @@ end
 
 --- Requests go to the droplet's own address: DNS has been checked on its own by then.
 function instance:https_options(address)
-    return {
-        ca_file = site.ca_file, resolve = { [self.name .. ":443"] = address }, timeout = 10, retries = 0,
-        inputs = address,
-    }
+    return { ca_file = site.ca_file, resolve = { [self.name .. ":443"] = address }, timeout = 10, retries = 0 }
 end
 
 --- The newest snapshot that instances are made of.
@@ -239,8 +236,11 @@ function instance:wait_until_it_serves(address)
     local last
     local ok, err = try(wait_until, self.url .. " to answer", { timeout = 300, interval = 1 }, function()
         local answer, problem = try(http.get, self.url, self:https_options(address))
+        if not answer and not (problem.code:find "^http%." or problem.code == "timeout") then
+            error(problem, 0)
+        end
         last = problem
-        return answer and (unknown(answer) and answer or answer.status == 200)
+        return answer
     end)
     if not ok and err.code == "timeout" then
         err.cause, err.hint = last, ("hostler run triage-500 %s looks for the reason"):format(self.tenant)

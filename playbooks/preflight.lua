@@ -75,27 +75,21 @@ end
 --- Runs every check at once, and raises all that fail as one error.
 function preflight.check_all(new)
     local checks = {
-        agent_has_a_key,
-        may_write(new.cloud, "droplets"),
-        droplets_have_room(new.cloud),
-        a_team_has_room(new),
-        function() new:image() end,
-        function() mail.check(site.mail_server()) end,
+        { what = "the ssh-agent has a key", holds = agent_has_a_key },
+        { what = "the token for droplets may write", holds = may_write(new.cloud, "droplets") },
+        { what = "there is room for a droplet", holds = droplets_have_room(new.cloud) },
+        { what = "a database team may have room", holds = a_team_has_room(new) },
+        { what = "there is an image", holds = function() new:image() end },
+        { what = "the mail server takes mail", holds = function() mail.check(site.outgoing()) end },
     }
-    local problems = {}
-    each(checks, { parallel = #checks, key = tostring, name = "checks" }, function(check)
-        local ok, err = try(function() check() return true end)
-        problems[#problems + 1] = not ok and err or nil
+    local ok, err = try(each, checks, { parallel = #checks, key = "what", name = "checks" }, function(check)
+        check.holds()
     end)
-    if #problems == 0 then
-        return
+    if not ok and err then
+        fail(tostring(err) .. "; nothing has been made", {
+            code = "preflight", failures = err.failures, hint = "mend these, then run it again",
+        })
     end
-    for _, err in ipairs(problems) do
-        warn("%s%s", tostring(err), err.hint and (" (%s)"):format(err.hint) or "")
-    end
-    fail(("%d of %d checks failed, nothing has been made"):format(#problems, #checks), {
-        code = "preflight", cause = problems[1], hint = problems[1].hint,
-    })
 end
 
 return preflight

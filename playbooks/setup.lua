@@ -94,8 +94,8 @@ return playbook {
             local letter = login_mail.write {
                 full_name = p.full_name, url = new.url, user = new.tenant, password = passwords.tenant,
             }
-            letter.from, letter.to = site.mail.from, { name = p.full_name, address = p.email }
-            mail.send(site.mail_server(letter))
+            letter.to = ("%s <%s>"):format(p.full_name, p.email)
+            mail.send(site.outgoing(letter))
         end)
         say("%s is ready; the login went to %s.", new.url, p.email)
     end,

@@ -84,12 +84,20 @@ function site.passwords()
     return onepassword.connect(server, secret "OP_CONNECT_TOKEN", { ca_file = site.ca_file }):vault(site.vault)
 end
 
---- How to reach the mail server; the password only where there is a user.
-function site.mail_server()
-    return {
+--- A letter with what mail.send needs to send it from here; without a letter, what mail.check needs.
+---@param letter? { to: table, subject: string, text: string|secret, html?: string|secret }
+function site.outgoing(letter)
+    local options = {
         server = site.mail.server, user = site.mail.user, ca_file = site.ca_file,
         password = site.mail.user and secret "HOSTLER_SMTP_PASSWORD",
     }
+    if letter then
+        options.from = site.mail.from
+        for field, value in pairs(letter) do
+            options[field] = value
+        end
+    end
+    return options
 end
 
 return site

@@ -12,8 +12,8 @@
 #include <stdio.h>
 
 typedef enum {
-    EVENT_RUN_BEGIN,    /* name: the playbook; text: its arguments */
-    EVENT_RUN_END,      /* status, seconds */
+    EVENT_RUN_BEGIN,    /* name: the playbook; text: the command as typed; kind: the gate's mode */
+    EVENT_RUN_END,      /* name, kind, status, seconds; count: how many writes; text: the error's message */
     EVENT_GROUP_BEGIN,  /* name: what is iterated; count: how many items */
     EVENT_GROUP_END,    /* status, seconds */
     EVENT_ITEM_BEGIN,   /* name: the item's key */
@@ -57,7 +57,8 @@ struct report {
     void (*close)(report *);
 };
 
-/* One plain line an event: report_plain.c. Verbosity 0 leaves effects out, 1 shows them, 2 shows reads too. */
+/* One plain line an event: report_plain.c. Verbosity 0 leaves effects out, 1 shows writes, 2 shows reads too; -1 is for
+ * scripts: only what say and warn say, as it is. */
 report *report_plain_new(FILE *out, int verbosity);
 /* One JSON object a line: report_json.c. */
 report *report_json_new(FILE *out);

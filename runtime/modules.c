@@ -4,12 +4,20 @@
 #include <stddef.h>
 
 int dns_open(lua_State *L);
+int http_open(lua_State *L);
+int http_server_open(lua_State *L);
+int mail_open(lua_State *L);
 int postgres_open(lua_State *L);
 int sh_open(lua_State *L);
+int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
     {"dns", dns_open},
+    {"http", http_open},
+    {"http_server", http_server_open},
+    {"mail", mail_open},
     {"postgres", postgres_open},
     {"sh", sh_open},
+    {"ssh", ssh_open},
     {NULL, NULL},
 };

@@ -355,9 +355,8 @@ static void say(tree *t, const event *e) {
         text_puts(&text, item->name);
     text_puts(&text, item ? ": " : "");
     text_puts(&text, e->text ? e->text : "");
-    size_t indent = item ? indent_of(item) : above ? indent_of(above) + (in_step ? 2 : 0) : 2;
-    add_block(out, above && above->kind == NODE_RUN ? 2 : indent, warns ? STYLE_YELLOW : STYLE_NONE,
-              text.text);
+    size_t indent = item ? indent_of(item) : above && above->depth > 0 ? indent_of(above) + 2 : 2;
+    add_block(out, indent, warns ? STYLE_YELLOW : STYLE_NONE, text.text);
     if (in_step) {
         free(above->said);
         above->said = copy_of(text.text);
@@ -418,6 +417,8 @@ static void begin(tree *t, const event *e) {
     switch (e->type) {
     case EVENT_GROUP_BEGIN:
         n = add_node(t, NODE_GROUP, e);
+        if (n->count <= 1 && n->depth > 0) /* no line of its own, so no indent */
+            n->depth--;
         print_group_head(t, n);
         break;
     case EVENT_ITEM_BEGIN:

@@ -163,8 +163,9 @@ static void on_deadline(uv_timer_t *timer) {
     lua_pop(L, 1);
 }
 
+/* A shielded task outlives its parent's deadline, and so has only its own. */
 static void set_deadline(task *t, double seconds) {
-    uint64_t inherited = t->parent ? t->parent->deadline : 0;
+    uint64_t inherited = t->parent && !t->shielded ? t->parent->deadline : 0;
     t->deadline = inherited;
     if (seconds < 0)
         return;

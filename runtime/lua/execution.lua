@@ -83,7 +83,8 @@ local function go_through(run)
         name = run.name, text = command_line(run), kind = gate.mode, target = run.id,
     })
     local started = system.monotonic()
-    local ok, err = xpcall(function() run.book.run(run.values) end, native.error.complete)
+    -- A task of its own: what the playbook left running ends with it when it fails.
+    local ok, err = xpcall(native.task.join, native.error.complete, native.task.spawn(nil, run.book.run, run.values))
     event.emit("run.end", {
         scope = context.scope, name = run.name, status = ok and "done" or status_of(err), kind = gate.mode, target = run.id,
         seconds = system.monotonic() - started, text = not ok and tostring(err) or nil, count = gate.performed.write,

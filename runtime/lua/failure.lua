@@ -69,6 +69,8 @@ function failure.describe(err, verbose)
     add(lines, "effect", err.effect)
     local words, source = said(err, 10)
     add(lines, source, words)
+    add(lines, "sql", err.excerpt)
+    add(lines, "detail", err.detail)
     add(lines, "where", err.file and ("%s:%d"):format(err.file, err.line or 0))
     local cause = err.cause
     while cause do

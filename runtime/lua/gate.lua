@@ -120,7 +120,12 @@ function gate.perform(effect, run, ...)
         refuse(effect, "unknown", "an unknown value reached a real effect")
     end
     task.checkpoint()
+<<<<<<< HEAD
     local number = journal.begin_effect(effect, context)
+=======
+    local number = journal.effect_begin(context.step or nil, effect.name, effect.kind,
+        native.secret.scrub(tostring(effect.target)), native.secret.scrub(tostring(effect.summary)))
+>>>>>>> main
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })

@@ -1,4 +1,5 @@
--- Runs a plain Lua file in the world, as one step in which writes are allowed.
+-- Runs a plain Lua file in the world, as one step in which writes are allowed. It is a task of its own, so that what it
+-- started and left running ends with it when it fails.
 local native, import = ...
 local script = {}
 
@@ -10,7 +11,8 @@ function script.main(argv)
     local context = native.task.context()
     context.path, context.step = argv[1], argv[1]
     native.event.report("plain", -1)
-    local ok, err = xpcall(function() return library.run_file(argv[1], unpack(argv, 2)) end, native.error.complete)
+    local body = native.task.spawn(nil, library.run_file, argv[1], unpack(argv, 2))
+    local ok, err = xpcall(native.task.join, native.error.complete, body)
     if not ok then
         native.system.write_error(failure.describe(err, true) .. "\n")
     end

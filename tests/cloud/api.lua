@@ -52,7 +52,7 @@ end
 local function digitalocean_router()
     local api = router.new {
         name = "digitalocean", server = "hostler-stand-in (not DigitalOcean)",
-        authenticate = teams.authenticates.count,
+        authenticate = teams.authenticate, limit = limits.count,
         problem = function(err, request_id)
             return { id = err.id, message = err.message, request_id = request_id }
         end,

@@ -8,7 +8,9 @@ local function alive(pid)
 end
 
 local function wait_gone(pid)
-    return pcall(wait_until, "the end of " .. pid, { timeout = 10, interval = 0.05 }, function() return not alive(pid) end)
+    return try(wait_until, "the end of " .. pid, { timeout = 10, interval = 0.05 }, function()
+        return not alive(pid)
+    end)
 end
 
 -- results
@@ -74,8 +76,9 @@ tap.raises("usage", function() sh.run { "echo", "a\0b" } end, "and a NUL in an a
 
 -- stopping
 local started = now()
-local slow = tap.raises("timeout", function() sh.run({ "sh", "-c", "echo $$; sleep 100 & wait" }, { timeout = 0.3 }) end,
-    "a time limit")
+local slow = tap.raises("timeout", function()
+    sh.run({ "sh", "-c", "echo $$; sleep 100 & wait" }, { timeout = 0.3 })
+end, "a time limit")
 tap.ok(now() - started < 1.8, "SIGTERM is enough for most")
 tap.ok(wait_gone(slow.stdout:match "%d+"), "what it started is gone too")
 started = now()

@@ -60,11 +60,15 @@ tap.is(running.job, true, "a job is under way")
 tap.is(running.exit, nil, "a process that runs has not ended")
 tap.is(systemd.describe(running), "active (running)", "an active unit in one line")
 tap.is(systemd.describe(systemd.status_of { Id = "x.service", LoadState = "not-found", ActiveState = "inactive" }),
-    "not there: the host has no such unit", "a unit that does not exist")
+    "not on this host", "a unit that does not exist")
 tap.is(systemd.describe(systemd.status_of {
     Id = "x.service", LoadState = "loaded", ActiveState = "inactive", SubState = "dead", Result = "success",
-    AssertResult = "no",
+    AssertResult = "no", AssertTimestampMonotonic = "2496328617",
 }), "inactive (dead, a condition of the unit was not met)", "an assertion that failed")
+tap.is(systemd.describe(systemd.status_of {
+    Id = "x.service", LoadState = "loaded", ActiveState = "inactive", SubState = "dead", Result = "success",
+    ConditionResult = "no", ConditionTimestampMonotonic = "0",
+}), "inactive (dead)", "a unit that was never started has no unmet condition")
 tap.is(systemd.describe(systemd.status_of {
     Id = "x.service", LoadState = "loaded", ActiveState = "failed", SubState = "failed", Result = "oom-kill",
     ExecMainCode = "2", ExecMainStatus = "9",

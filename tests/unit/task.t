@@ -32,6 +32,15 @@ tap.raises("timeout", function()
 end, "a shielded scope runs after the deadline")
 tap.ok(cleaned, "and to its end")
 
+started = now()
+tap.raises("timeout", function()
+    timeout(0.05, function()
+        pcall(sleep, 10)
+        shield(0.1, sleep, 10)
+    end)
+end, "a shielded scope has a deadline of its own")
+tap.ok(now() - started < 5, "and ends at it")
+
 local log = {}
 local boom = tap.raises("boom", function()
     parallel {

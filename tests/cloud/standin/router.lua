@@ -103,12 +103,13 @@ local function answer_for(self, call, request_id)
     return { status = status, headers = headers, json = not NO_BODY[status] and body or nil }
 end
 
+--- A spoilt answer is logged as what it would have been, where there was one.
 local function record(self, call, response, fault)
     local shown = (call.headers["content-type"] or ""):find("json", 1, true) and try(json.decode, call.original or "")
     log.add {
         api = self.api.name, team = call.team and call.team.name, method = call.method, path = call.path,
         query = call.query, request = shown or nil, status = response.status,
-        response = response.json or response.body, fault = fault and fault.mode,
+        response = response.json, fault = fault and fault.mode,
     }
 end
 
@@ -128,14 +129,15 @@ function router:answer(request)
     end
     if fault then
         say("fault: %s %s meets %s", call.method, call.path, fault.mode)
-        response = faults.spoil(fault, response)
+        local spoilt = faults.spoil(fault, response)
+        record(self, call, response or spoilt, fault)
+        faults.hold_back(fault)
+        response = spoilt
+    else
+        record(self, call, response)
     end
     response.headers["Server"] = self.api.server
     response.headers["X-Request-Id"] = request_id
-    record(self, call, response, fault)
-    if fault then
-        faults.hold_back(fault)
-    end
     return response
 end
 

@@ -1,0 +1,494 @@
+-- Meltano on an instance: its service, its project, its settings and its users.
+-- Whatever runs Meltano runs it as the service user, in its virtualenv, in the project: nothing else may own files
+-- there.
+local _, gate = ...
+local environment_file = require "environment_file"
+local systemd = require "systemd"
+local traceback = require "traceback"
+
+local meltano = {
+    UNIT = "meltano.service",
+    USER = "meltano",
+    FTP_USER = "meltano_ftp",
+    HOME = "/var/meltano",
+    VIRTUALENV = "/var/meltano/.venv",
+    PROJECT = "/var/meltano/project",
+    FLAGS = "/var/meltano/project/.env",
+    LOGS = "/var/meltano/project/.meltano/run",
+    UI_LOG = "meltano-ui.log",
+    ENVIRONMENT = "/etc/meltano/environment.d",
+    PORT = 5000,
+}
+
+local Meltano = {}
+Meltano.__index = Meltano
+
+local PROGRAM = meltano.VIRTUALENV .. "/bin/meltano"
+local UPGRADE_SECONDS, INSTALL_SECONDS, COMMAND_SECONDS = 900, 1800, 120
+local LOG_BYTES = 256 * 1024
+local WRONG_OWNERS_SHOWN = 100
+
+-- ---- what is a secret, what is a flag (pure) ----
+
+local SECRET_WORDS = {
+    "PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "PRIVATE", "SALT", "DSN", "_KEY$", "APIKEY",
+}
+
+--- True for a variable that must not be seen: by its name, or because its value is a URL with a password in it.
+---@param name string
+---@param value? string
+---@return boolean
+function meltano.is_secret(name, value)
+    for _, word in ipairs(SECRET_WORDS) do
+        if name:upper():find(word) then
+            return true
+        end
+    end
+    return (value or ""):find "^%a[%w+.-]*://[^/%s@]*:[^/%s@]+@" ~= nil
+end
+
+-- The assignments of a .env file: as an environment file, but `export NAME=` and a comment after a bare value are
+-- known.
+local function read_flags(text)
+    local items = environment_file.parse(text)
+    for _, item in ipairs(items) do
+        item.written = item.name
+        item.name = item.name:gsub("^export%s+", "")
+        if not item.quoted then
+            item.value = item.value:gsub("%s+#.*$", "")
+        end
+    end
+    return items
+end
+
+--- Splits the text of .env into what belongs there, the feature flags, and what does not: secrets and database
+--- settings.
+---@param text string
+---@return string kept the text without them; comments, blanks and line ends as they were
+---@return table<string, userdata>? moved the settings that do not belong there, as secrets; nil when there are none
+function meltano.split_flags(text)
+    local moved, names = nil, {}
+    for _, item in ipairs(read_flags(text)) do
+        if item.value ~= "" and (meltano.is_secret(item.name, item.value) or item.name:find "^PG_") then
+            moved = moved or {}
+            moved[item.name] = secret.wrap(item.value)
+            names[#names + 1] = item.written
+        end
+    end
+    return environment_file.remove(text, names), moved
+end
+
+--- The version from what `meltano --version` prints.
+---@param text string "meltano, version 1.105.0"
+---@return string?
+function meltano.parse_version(text)
+    return text:match "[Mm]eltano[^%d\n]*(%d+%.%d+[%w.+-]*)"
+end
+
+-- ---- running it ----
+
+-- As `source .venv/bin/activate` leaves the environment. Click wants a UTF-8 locale.
+local ACTIVATED = {
+    HOME = meltano.HOME,
+    VIRTUAL_ENV = meltano.VIRTUALENV,
+    PATH = meltano.VIRTUALENV .. "/bin:/usr/local/bin:/usr/bin:/bin",
+    LC_ALL = "C.UTF-8",
+}
+
+local function command(words, options)
+    local argv = { PROGRAM }
+    for _, word in ipairs(words) do
+        argv[#argv + 1] = word
+    end
+    options.cwd, options.env = meltano.PROJECT, ACTIVATED
+    options.timeout = options.timeout or COMMAND_SECONDS
+    return argv, options
+end
+
+--- The version that is installed, "1.105.0".
+---@return string
+function Meltano:version()
+    local result = self.service:run(command({ "--version" }, { read = true }))
+    if unknown(result) then
+        return result
+    end
+    return meltano.parse_version(result.stdout .. result.stderr)
+        or fail("'meltano --version' says no version: " .. result.stdout:sub(1, 200), {
+            code = "meltano.version", target = self.host.name,
+        })
+end
+
+--- Upgrades Meltano, its project and its database; the UI goes on serving. Refuses while the project has files of other
+--- users, which an upgrade would trip over.
+---@param options? { plugins?: boolean } plugins: install the plugins anew too (true)
+---@raise "meltano.owner" with `files`; "ssh.exit"
+function Meltano:upgrade(options)
+    self:check_owners()
+    self.service:run(command({ "upgrade" }, { timeout = UPGRADE_SECONDS }))
+    if not (options and options.plugins == false) then
+        self:install()
+    end
+end
+
+--- Installs the project's plugins and what they need.
+---@raise "ssh.exit"
+function Meltano:install()
+    self.service:run(command({ "install", "--include-related" }, { timeout = INSTALL_SECONDS }))
+end
+
+--- Adds a user of the UI. Meltano takes the password as an argument: other users of the host could see it while the
+--- command runs, which is as short as Meltano allows; sudo, the shell and ssh do not have it in theirs.
+---@param name string
+---@param password userdata a secret
+---@param options? { role?: string, overwrite?: boolean } role: "admin" (the default) or "regular"; overwrite: give an
+---  existing user this password
+---@return "added"|"exists" outcome "exists": there is such a user, and nothing was changed
+---@raise "usage", "ssh.exit"
+function Meltano:add_user(name, password, options)
+    options = options or {}
+    if not unknown(name) and not (type(name) == "string" and name:find "^[%w@._+-]+$") then
+        fail(("'%s' cannot name a user: letters, digits and @ . _ + -"):format(tostring(name)), { code = "usage" })
+    elseif not secret.is(password) and not unknown(password) then
+        fail("a password has to be a secret", { code = "usage", hint = "secret.random(20), or secret.wrap(text)" })
+    end
+    local words = { "user", "add", "--role", options.role or "admin", "--", name, password }
+    if options.overwrite then
+        table.insert(words, 3, "--overwrite")
+    end
+    local result, err = self.service:try(command(words, { allow_secret_argv = true }))
+    if err and err.code == "ssh.exit" and ((err.stderr or "") .. (err.stdout or "")):find "already exists" then
+        return "exists"
+    elseif err then
+        error(err, 0)
+    end
+    return unknown(result) and result or "added"
+end
+
+-- ---- its files ----
+
+-- What customers upload by FTP belongs to the FTP user, in the service's group: that is as it should be.
+local FIND_WRONG_OWNERS = [[
+root=$1 owner=$2 ftp=$3; shift 3
+id "$owner" >/dev/null && cd "$root" || exit 1
+if id "$ftp" >/dev/null 2>&1; then
+    find "$root" -xdev ! -user "$owner" ! '(' -user "$ftp" -group "$owner" ')' "$@"
+else
+    find "$root" -xdev ! -user "$owner" "$@"
+fi]]
+
+local function find_wrong_owners(self, script, action, options)
+    local argv = { "sh", "-c", script, "sh", meltano.PROJECT, meltano.USER, meltano.FTP_USER }
+    for _, word in ipairs(action) do
+        argv[#argv + 1] = word
+    end
+    return self.host:run(argv, options)
+end
+
+--- The files under the project that do not belong to the service user, at most 100: an upgrade run as root leaves such.
+---@return { path: string, owner: string }[]
+function Meltano:wrong_owners()
+    local result = find_wrong_owners(self, FIND_WRONG_OWNERS .. (" | head -z -n %d"):format(WRONG_OWNERS_SHOWN),
+        { "-printf", "%u\\t%p\\0" }, { read = true, timeout = COMMAND_SECONDS })
+    if unknown(result) then
+        return result
+    end
+    local files = {}
+    for owner, path in result.stdout:gmatch "([^\t%z]*)\t([^%z]*)%z" do
+        files[#files + 1] = { path = path, owner = owner }
+    end
+    return files
+end
+
+--- Raises when files under the project belong to someone else.
+---@raise "meltano.owner" with `files`
+function Meltano:check_owners()
+    local files = self:wrong_owners()
+    if unknown(files) or #files == 0 then
+        return
+    end
+    local count = #files == 1 and "a file" or ("%s%d files"):format(#files == WRONG_OWNERS_SHOWN and "at least " or "",
+        #files)
+    fail(("the project has %s that %s does not own: %s belongs to %s"):format(count, meltano.USER, files[1].path,
+        files[1].owner), {
+        code = "meltano.owner", target = self.host.name, files = files,
+        hint = "give them back to " .. meltano.USER .. ": app:mend_owners()",
+    })
+end
+
+--- Gives every file under the project that belongs to someone else to the service user.
+function Meltano:mend_owners()
+    local owner = meltano.USER .. ":" .. meltano.USER
+    find_wrong_owners(self, FIND_WRONG_OWNERS, { "-exec", "chown", "-h", owner, "{}", "+" },
+        { timeout = COMMAND_SECONDS })
+end
+
+--- The feature flags in .env.
+---@return table<string, string>
+function Meltano:flags()
+    local text = self.host:read(meltano.FLAGS)
+    if unknown(text) then
+        return text
+    end
+    local flags = {}
+    for _, item in ipairs(read_flags(text)) do
+        flags[item.name] = meltano.is_secret(item.name, item.value) and secret.wrap(item.value) or item.value
+    end
+    return flags
+end
+
+-- ---- its settings ----
+
+local function environment_path(name)
+    if type(name) ~= "string" or not name:find "^[%w_][%w_.-]*$" then
+        fail(("'%s' cannot name a file of settings"):format(tostring(name)), { code = "usage" })
+    end
+    return meltano.ENVIRONMENT .. "/" .. name
+end
+
+--- The settings in a file of the service's environment, secrets as secrets.
+---@param name string "postgres"
+---@return table<string, string|userdata>? settings nil when there is no such file
+function Meltano:environment(name)
+    local path = environment_path(name)
+    local stat = self.host:stat(path)
+    if unknown(stat) or not stat then
+        return stat
+    end
+    local values = environment_file.values(self.host:read(path))
+    for variable, value in pairs(values) do
+        values[variable] = meltano.is_secret(variable, value) and secret.wrap(value) or value
+    end
+    return values
+end
+
+-- Secrets compare with secrets only.
+local function same_settings(have, want)
+    for name, value in pairs(want) do
+        local current = have[name]
+        if secret.is(value) and type(current) == "string" then
+            current = secret.wrap(current)
+        elseif not secret.is(value) and secret.is(current) then
+            value = secret.wrap(tostring(value))
+        elseif not secret.is(value) then
+            value = tostring(value)
+        end
+        if current ~= value then
+            return false
+        end
+    end
+    for name in pairs(have) do
+        if want[name] == nil then
+            return false
+        end
+    end
+    return true
+end
+
+--- Writes a file of the service's environment, readable by the service user alone. Meltano reads it at a restart. A
+--- file that says the same already, with the right owner and mode, stays.
+---@param name string "postgres"
+---@param values table<string, string|number|userdata> the whole file: what is not among them goes
+---@return boolean changed
+---@raise "usage" for names and values that an environment file cannot hold
+function Meltano:set_environment(name, values)
+    local path, text = environment_path(name), nil
+    if not gate.has_unknown(values) then
+        text = environment_file.format(values)
+        local stat = self.host:stat(path)
+        local private = stat and not unknown(stat) and meltano.is_private(stat)
+        if private and same_settings(self:environment(name), values) then
+            return false
+        end
+    end
+    local written = self.host:write(path, text or gate.unknown("settings of " .. name), {
+        mode = tonumber("600", 8), owner = meltano.USER, group = meltano.USER,
+    })
+    return unknown(written) and written or true
+end
+
+--- True for a file that the service user alone may read.
+---@param stat { mode: integer, owner: string }
+---@return boolean
+function meltano.is_private(stat)
+    return stat.owner == meltano.USER and stat.mode % 512 == 384 -- 0600
+end
+
+--- The files of the service's environment.
+---@return { name: string, mode: string, owner: string, private: boolean }[] mode in octal; private: 0600 and the
+---  service user's
+function Meltano:environment_files()
+    local result = self.host:run({ "find", meltano.ENVIRONMENT, "-mindepth", "1", "-maxdepth", "1", "-type", "f",
+        "-printf", "%m\\t%u\\t%f\\0" }, { read = true })
+    if unknown(result) then
+        return result
+    end
+    local files = {}
+    for mode, owner, name in result.stdout:gmatch "(%d+)\t([^\t]*)\t([^%z]*)%z" do
+        files[#files + 1] = {
+            name = name, mode = mode, owner = owner, private = mode == "600" and owner == meltano.USER,
+        }
+    end
+    table.sort(files, function(a, b) return a.name < b.name end)
+    return files
+end
+
+-- Run as the service user with the virtualenv's Python, which has the database library that Meltano itself uses. The
+-- settings are read there: the password leaves neither the file nor the process.
+local DATABASE = [[
+import json, shlex, sys, time
+import psycopg2
+settings = {}
+for line in open(sys.argv[1]):
+    name, equals, value = line.strip().partition("=")
+    if equals and not name.startswith(("#", ";")):
+        settings[name.strip()] = "".join(shlex.split(value))
+started = time.monotonic()
+try:
+    psycopg2.connect(
+        host=settings["PG_ADDRESS"], port=settings["PG_PORT"], dbname=settings["PG_DATABASE"],
+        user=settings["PG_USERNAME"], password=settings["PG_PASSWORD"], sslmode="require", connect_timeout=10).close()
+    answer = {"reachable": True}
+except KeyError as error:
+    answer = {"reachable": False, "error": "%s is not set" % error.args[0]}
+except psycopg2.Error as error:
+    answer = {"reachable": False, "error": str(error).strip()}
+answer["seconds"] = round(time.monotonic() - started, 3)
+print(json.dumps(answer))
+]]
+
+--- Whether the instance reaches its database with the settings that it has.
+---@return { reachable: boolean, seconds: number, error?: string }
+function Meltano:database()
+    local python = meltano.VIRTUALENV .. "/bin/python"
+    local result = self.service:run({ python, "-I", "-c", DATABASE, environment_path "postgres" },
+        { read = true, timeout = 30, env = ACTIVATED })
+    return unknown(result) and result or json.decode(result.stdout)
+end
+
+-- ---- its words ----
+
+--- The end of a log, at most 256 KiB of it.
+---@param lines? integer how many lines (50)
+---@param name? string a file in the log directory ("meltano-ui.log")
+---@return string text empty when there is no such log
+function Meltano:logs(lines, name)
+    name = name or meltano.UI_LOG
+    if not name:find "^[%w_][%w_.-]*$" then
+        fail(("'%s' cannot name a log"):format(name), { code = "usage" })
+    end
+    local result = self.host:run({ "sh", "-c", 'if [ -e "$1" ]; then tail -n "$2" -- "$1" | tail -c "$3"; fi', "sh",
+        meltano.LOGS .. "/" .. name, tostring(lines or 50), tostring(LOG_BYTES) }, { read = true })
+    return result.stdout
+end
+
+--- The last traceback in the UI's log; see traceback.last.
+---@return table?
+function Meltano:last_traceback()
+    local text = self:logs(5000)
+    if unknown(text) then
+        return text
+    end
+    return traceback.last(text)
+end
+
+-- ---- its service ----
+
+-- Every Ubuntu server has a Python: cloud-init is written in it.
+local PROBE = [[
+import http.client, json, socket, sys, time
+port, path, limit = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+started, answer = time.monotonic(), {}
+try:
+    connection = http.client.HTTPConnection("localhost", port, timeout=limit)
+    connection.request("GET", path)
+    response = connection.getresponse()
+    body = response.read(4000).decode("utf-8", "replace")
+    answer = {"status": response.status, "location": response.getheader("Location"), "body": body}
+except socket.timeout:
+    answer = {"error": "timeout", "message": "no answer within %g s" % limit}
+except ConnectionRefusedError:
+    answer = {"error": "refused", "message": "nothing listens on port %d" % port}
+except (OSError, http.client.HTTPException) as error:
+    answer = {"error": "broken", "message": "%s: %s" % (type(error).__name__, error)}
+answer["seconds"] = round(time.monotonic() - started, 3)
+print(json.dumps(answer))
+]]
+
+--- Asks the UI for a page, from inside the host.
+---@param options? { path?: string, timeout?: number } path: "/" ; timeout: seconds (10)
+---@return { status?: integer, location?: string, body?: string, error?: "refused"|"timeout"|"broken", message?: string,
+---  seconds: number, serves: boolean } serves: it answered, and not with a 5xx
+function Meltano:probe(options)
+    local limit = options and options.timeout or 10
+    local result = self.host:run({ "/usr/bin/python3", "-I", "-c", PROBE, tostring(meltano.PORT),
+        options and options.path or "/", tostring(limit) }, { read = true, timeout = limit + 20 })
+    if unknown(result) then
+        return result
+    end
+    local answer = json.decode(result.stdout)
+    for name, value in pairs(answer) do
+        answer[name] = value ~= json.null and value or nil
+    end
+    answer.serves = answer.status ~= nil and answer.status < 500
+    return answer
+end
+
+local function fail_to_serve(self, answer, cause)
+    local last = try(self.last_traceback, self)
+    fail(("Meltano does not serve: %s"):format(answer and (answer.message or ("it answers %d"):format(answer.status))
+        or "it has not been asked"), {
+        code = "meltano.serves", target = self.host.name, answer = answer, cause = cause,
+        log = answer and answer.status and last and last.text or nil,
+        hint = "triage-500 finds out why",
+    })
+end
+
+--- Waits until the UI answers without a 5xx. A service that failed ends the wait at once.
+---@param options? { timeout?: number } seconds (180): a start upgrades the database first
+---@return table answer see probe
+---@raise "systemd.unit" with the service's last journal lines; "meltano.serves" with the last answer and traceback
+function Meltano:wait_until_it_serves(options)
+    if gate.mode == "dry-run" then
+        return gate.unknown "answer of Meltano"
+    end
+    local limit = options and options.timeout or 180
+    local deadline, answer = now() + limit, nil
+    self.systemd:wait_active(meltano.UNIT, { timeout = limit, settle = 0 })
+    local served, err = try(wait_until, "Meltano to serve", { timeout = math.max(deadline - now(), 1), interval = 0.5 },
+        function()
+            answer = self:probe { timeout = 10 }
+            if answer.serves then
+                return answer
+            end
+            -- Raises as soon as the service has died.
+            self.systemd:wait_active(meltano.UNIT, { timeout = math.max(deadline - now(), 1), settle = 0 })
+            return nil
+        end)
+    if err and err.code == "timeout" then
+        fail_to_serve(self, answer, err)
+    elseif err then
+        error(err, 0)
+    end
+    return served
+end
+
+--- Restarts the service, which reads its environment files and upgrades the database first.
+---@raise "systemd.unit"
+function Meltano:restart()
+    self.systemd:restart(meltano.UNIT)
+end
+
+--- Has the service read its feature flags (.env) again, without a restart.
+---@raise "systemd.unit"
+function Meltano:reload()
+    self.systemd:reload(meltano.UNIT)
+end
+
+--- The Meltano of a host.
+---@param host table from ssh.connect
+---@return table
+function meltano.on(host)
+    return setmetatable({ host = host, service = host:as(meltano.USER), systemd = systemd.on(host) }, Meltano)
+end
+
+return meltano

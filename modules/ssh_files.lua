@@ -1,0 +1,348 @@
+-- Files of a host: reading, writing them whole and at once, looking at them, moving them to and fro.
+--
+-- All of it is done by the host's own coreutils as the user at hand, in one round trip each. SFTP, which libssh2 has too,
+-- cannot act as another user, knows owners as numbers only, cannot replace a file at once (libssh2 1.10 lacks
+-- posix-rename), and says "failure" for a full disk.
+local _, gate = ...
+local files = {}
+
+local diff = require "ssh_diff"
+
+local WRITE_OPTIONS = { mode = "number or string", owner = "string", group = "string" }
+local LARGEST_DIFFED = 256 * 1024
+local LARGEST_DOWNLOAD = 256 * 1024 * 1024
+
+local function misuse(message, hint)
+    fail(message, { code = "usage", hint = hint })
+end
+
+local function check_path(what, path)
+    if unknown(path) then
+        return path
+    elseif type(path) ~= "string" or path == "" or path:find "%z" then
+        misuse(what .. " takes a path")
+    end
+    return path:find "^/" and path or "./" .. path
+end
+
+--- "Permission denied" of "cat: /x: Permission denied".
+local function reason_of(err)
+    local last = (err.stderr or ""):match "([^\n]+)%s*$"
+    return last and (last:match ".*: (.-)$" or last)
+end
+
+--- Raises a command's failure as a file's.
+local function raise_file_error(err, doing, path)
+    if type(err) ~= "table" or err.code ~= "ssh.exit" then
+        error(err, 0)
+    end
+    local reason = reason_of(err) or tostring(err)
+    local hint
+    if reason:find "No space left" or reason:find "quota exceeded" then
+        hint = ("nothing was changed; on the host: df -h %s; df -i %s"):format(path, path)
+    elseif reason:find "Permission denied" or reason:find "not permitted" then
+        hint = "another user may: host:as(\"root\")"
+    end
+    fail(("cannot %s %s: %s"):format(doing, path, reason), { code = "ssh.file", path = path, reason = reason, hint = hint,
+        stderr = err.stderr, status = err.status })
+end
+
+-- Makes the new file beside the old one, and only when it is whole and has its owner and mode puts it in its place.
+-- A link stays one: what it points to is replaced. Without a mode or owner of its own it gets the old file's.
+local WRITE = [[
+path=$1 mode=$2 owner=$3 size=$4 new_mode=$5
+if [ -L "$path" ]; then path=$(readlink -f -- "$path") || exit 1; fi
+if [ -d "$path" ]; then echo "$path: Is a directory" >&2; exit 1; fi
+umask 077
+temporary=$(mktemp -- "${path%/*}/.${path##*/}.XXXXXXXX") || exit 1
+trap 'rm -f -- "$temporary"' EXIT
+trap 'exit 1' HUP INT TERM PIPE
+cat >"$temporary" || exit 1
+if [ "$(stat -c %s -- "$temporary")" != "$size" ]; then echo "$path: not all of it arrived" >&2; exit 1; fi
+if [ -e "$path" ]; then
+    chown --reference="$path" -- "$temporary" 2>/dev/null
+    new_mode=$(stat -c %a -- "$path") || exit 1
+fi
+if [ -n "$owner" ]; then chown -- "$owner" "$temporary" || exit 1; fi
+chmod -- "${mode:-$new_mode}" "$temporary" || exit 1
+sync -- "$temporary" 2>/dev/null
+mv -fT -- "$temporary" "$path" || exit 1
+trap - EXIT]]
+
+local function octal(mode)
+    if mode == nil then
+        return ""
+    elseif type(mode) == "number" then
+        return ("%o"):format(mode)
+    elseif type(mode) == "string" and mode:find "^[0-7]+$" then
+        return mode
+    end
+    misuse(("'%s' is not a mode: \"0644\""):format(tostring(mode)))
+end
+
+local function owner_of(options)
+    for _, name in ipairs { "owner", "group" } do
+        local value = options[name]
+        if value ~= nil and not unknown(value) and (type(value) ~= "string" or not value:find "^[%w_][%w_.-]*$") then
+            misuse(("'%s' cannot be a file's %s"):format(tostring(value), name))
+        end
+    end
+    return (options.owner or "") .. (options.group and ":" .. options.group or "")
+end
+
+local function length_of(text)
+    local length
+    gate.derive(text, function(plain)
+        length = #plain
+        return plain
+    end)
+    return length
+end
+
+-- Size, type and mode in hexadecimal, owner, group, their numbers, time of the last change.
+local STAT_FORMAT = "%s %f %U %G %u %g %.Y"
+local KINDS = { [0x8] = "file", [0x4] = "directory", [0xa] = "link", [0xc] = "socket", [0x1] = "fifo", [0x2] = "device",
+    [0x6] = "device" }
+local FIND_KINDS = { f = "file", d = "directory", l = "link", s = "socket", p = "fifo", b = "device", c = "device" }
+
+--- A line that stat printed under STAT_FORMAT.
+function files.parse_stat(text)
+    local size, raw, owner, group, uid, gid, mtime = text:match "^(%d+) (%x+) (%S+) (%S+) (%d+) (%d+) (%S+)"
+    raw = tonumber(raw, 16)
+    return {
+        kind = KINDS[math.floor(raw / 4096)] or "unknown", size = tonumber(size), mode = raw % 4096, owner = owner,
+        group = group, uid = tonumber(uid), gid = tonumber(gid), mtime = tonumber(mtime),
+    }
+end
+
+--- What find printed for host:list.
+function files.parse_list(text)
+    local entries, fields = {}, {}
+    for field in text:gmatch "(%Z*)%z" do
+        fields[#fields + 1] = field
+        if #fields == 7 then
+            entries[#entries + 1] = {
+                name = fields[1], kind = FIND_KINDS[fields[2]] or "unknown", size = tonumber(fields[3]),
+                mode = tonumber(fields[4], 8), owner = fields[5], group = fields[6], mtime = tonumber(fields[7]),
+            }
+            fields = {}
+        end
+    end
+    table.sort(entries, function(a, b) return a.name < b.name end)
+    return entries
+end
+
+--- NAME=value with the value hidden, for texts that hold secrets the process has not seen.
+local function hide_values(text)
+    return (text:gsub("([^\n]+)", function(line)
+        local name = line:match "^(%s*[%w_.%-]+%s*[=:])"
+        return line:find "^%s*#" and line or name and name .. "[hidden]" or "[hidden]"
+    end))
+end
+
+---@param Host table the class that gets the methods
+---@param perform fun(host, effect, request, options) what every command of a host passes through
+---@param native table the ssh module's C half
+return function(Host, perform, native)
+    local function run(host, effect, argv, options)
+        return perform(host, effect, { argv = argv }, options)
+    end
+
+    --- The content of a file.
+    ---@param path string
+    ---@param options? { limit?: integer } limit: most bytes (16 MiB)
+    ---@return string
+    ---@raise "ssh.file" with path and reason; "ssh.output" past the limit
+    function Host:read(path, options)
+        path = check_path("host:read", path)
+        local result, err = try(run, self, { name = "ssh.read", summary = "read " .. path, result = path },
+            { "env", "LC_ALL=C", "cat", "--", path }, { read = true, limit = options and options.limit })
+        if err then
+            raise_file_error(err, "read", path)
+        end
+        return unknown(result) and result or result.stdout
+    end
+
+    --- What a file is, links followed.
+    ---@param path string
+    ---@param options? { follow?: boolean } follow: look at what a link points to (true)
+    ---@return { kind: string, size: integer, mode: integer, owner: string, group: string, uid: integer, gid: integer,
+    ---  mtime: number }? stat nil when there is none; kind: "file", "directory", "link", "socket", "fifo", "device"; mode:
+    ---  the permission bits; mtime: seconds since 1970
+    ---@raise "ssh.file"
+    function Host:stat(path, options)
+        path = check_path("host:stat", path)
+        local argv = { "env", "LC_ALL=C", "stat", "-L", "-c", STAT_FORMAT, "--", path }
+        if options and options.follow == false then
+            table.remove(argv, 4)
+        end
+        local result = run(self, { name = "ssh.stat", summary = "look at " .. path, result = path }, argv,
+            { read = true, check = false })
+        if unknown(result) then
+            return result
+        elseif result.status ~= 0 then
+            if result.stderr:find "No such file" or result.stderr:find "Not a directory" then
+                return nil
+            end
+            raise_file_error({ code = "ssh.exit", stderr = result.stderr, status = result.status }, "look at", path)
+        end
+        return files.parse_stat(result.stdout)
+    end
+
+    local function planned_diff(host, path, text)
+        return function()
+            if unknown(text) then
+                return nil
+            end
+            local stat = try(host.stat, host, path)
+            local private = secret.is(text) or (type(stat) == "table" and stat.mode % 64 == 0)
+            local old = type(stat) == "table" and stat.size <= LARGEST_DIFFED and try(host.read, host, path) or ""
+            local new = tostring(text)
+            if unknown(old) or #new > LARGEST_DIFFED then
+                return nil
+            elseif private then
+                old, new = hide_values(old), hide_values(new)
+            end
+            return diff.unified(old, new, path)
+        end
+    end
+
+    local function write(host, name, path, text, options, summary)
+        if type(text) ~= "string" and not secret.is(text) and not unknown(text) then
+            misuse(("%s takes text or a secret, not a %s"):format(name, type(text)))
+        end
+        for option in pairs(options) do
+            if not WRITE_OPTIONS[option] then
+                misuse(("%s has no option '%s'"):format(name, tostring(option)), "it takes mode, owner and group")
+            end
+        end
+        local owner = owner_of(options)
+        local argv = { "env", "LC_ALL=C", "/bin/sh", "-c", WRITE, "sh", path, octal(options.mode), owner,
+            unknown(text) and "0" or tostring(length_of(text)), secret.is(text) and "600" or "644" }
+        local result, err = try(run, host, { name = name, summary = summary, shown = summary, result = path,
+            detail = planned_diff(host, path, text) }, argv, { stdin = text })
+        if err then
+            raise_file_error(err, "write", path)
+        end
+        return result
+    end
+
+    --- Writes a file whole: others see the old one or the new one, never a part, and when it fails the old one stays.
+    --- A file that exists keeps its mode and owner unless others are given; a new one gets 0644, or 0600 when the text is a
+    --- secret.
+    ---@param path string
+    ---@param text string|secret
+    ---@param options? { mode?: integer|string, owner?: string, group?: string } mode: "0600", or a number
+    ---@return true
+    ---@raise "ssh.file" with path and reason, such as a full disk
+    function Host:write(path, text, options)
+        path = check_path("host:write", path)
+        local size = (type(text) == "string" or secret.is(text)) and (" (%d bytes)"):format(length_of(text)) or ""
+        local result = write(self, "ssh.write", path, text, options or {}, "write " .. path .. size)
+        return unknown(result) and result or true
+    end
+
+    --- Copies a file of this machine to the host, as host:write does.
+    ---@param from string the file here
+    ---@param to string the file there
+    ---@param options? table as for host:write
+    ---@return true
+    function Host:upload(from, to, options)
+        to = check_path("host:upload", to)
+        local text, reason = native.read_file(from)
+        if not text then
+            fail(("cannot read %s: %s"):format(tostring(from), reason), { code = "ssh.file", path = from, reason = reason })
+        end
+        local result = write(self, "ssh.upload", to, text, options or {},
+            ("upload %s to %s (%d bytes)"):format(from, to, #text))
+        return unknown(result) and result or true
+    end
+
+    --- Copies a file of the host to this machine, whole or not at all.
+    ---@param from string the file there
+    ---@param to string the file here
+    ---@param options? { limit?: integer, mode?: integer|string } limit: most bytes (256 MiB); mode: of a new file (0644)
+    ---@return true
+    function Host:download(from, to, options)
+        from, options = check_path("host:download", from), options or {}
+        local mode = tonumber(options.mode and octal(options.mode) or "644", 8)
+        local function keep(output)
+            local reason = native.write_file(to, output.stdout, mode)
+            if reason then
+                fail(("cannot write %s: %s"):format(to, reason), { code = "ssh.file", path = to, reason = reason })
+            end
+        end
+        local result, err = try(run, self, { name = "ssh.download", summary = ("download %s to %s"):format(from, to),
+            result = to, take = keep }, { "env", "LC_ALL=C", "cat", "--", from },
+            { limit = options.limit or LARGEST_DOWNLOAD })
+        if err then
+            raise_file_error(err, "read", from)
+        end
+        return unknown(result) and result or true
+    end
+
+    --- Removes a file; one that is not there is fine.
+    ---@param path string
+    ---@param options? { recursive?: boolean } recursive: a directory and all in it
+    ---@raise "ssh.file"
+    function Host:remove(path, options)
+        path = check_path("host:remove", path)
+        if not unknown(path) and not path:find "[^/.]" then
+            misuse(("host:remove will not remove '%s'"):format(path))
+        end
+        local result, err = try(run, self, { name = "ssh.remove", summary = "remove " .. path, result = path },
+            { "env", "LC_ALL=C", "rm", options and options.recursive and "-rf" or "-f", "--", path }, {})
+        if err then
+            raise_file_error(err, "remove", path)
+        end
+        return unknown(result) and result or true
+    end
+
+    --- Makes a directory and those above it. One that is there gets the mode and owner all the same.
+    ---@param path string
+    ---@param options? { mode?: integer|string, owner?: string, group?: string } mode: "0755"
+    function Host:mkdir(path, options)
+        path, options = check_path("host:mkdir", path), options or {}
+        local argv = { "env", "LC_ALL=C", "install", "-d", "-m", options.mode and octal(options.mode) or "755" }
+        for _, part in ipairs { { "-o", options.owner }, { "-g", options.group } } do
+            if part[2] then
+                argv[#argv + 1], argv[#argv + 2] = part[1], part[2]
+            end
+        end
+        argv[#argv + 1], argv[#argv + 2] = "--", path
+        local result, err = try(run, self, { name = "ssh.mkdir", summary = "make directory " .. path, result = path }, argv, {})
+        if err then
+            raise_file_error(err, "make", path)
+        end
+        return unknown(result) and result or true
+    end
+
+    --- What is in a directory, sorted by name.
+    ---@param path string
+    ---@return { name: string, kind: string, size: integer, mode: integer, owner: string, group: string, mtime: number }[]
+    ---@raise "ssh.file"
+    function Host:list(path)
+        path = check_path("host:list", path)
+        local result, err = try(run, self, { name = "ssh.list", summary = "list " .. path, result = path },
+            { "env", "LC_ALL=C", "find", path .. "/", "-mindepth", "1", "-maxdepth", "1", "-printf",
+                "%f\\0%y\\0%s\\0%m\\0%u\\0%g\\0%T@\\0" }, { read = true })
+        if err then
+            raise_file_error(err, "list", path)
+        end
+        return unknown(result) and result or files.parse_list(result.stdout)
+    end
+
+    --- The last lines of a file.
+    ---@param path string
+    ---@param lines? integer how many (100)
+    ---@return string
+    function Host:tail(path, lines)
+        path = check_path("host:tail", path)
+        local result, err = try(run, self, { name = "ssh.tail", summary = "read the end of " .. path, result = path },
+            { "env", "LC_ALL=C", "tail", "-n", tostring(lines or 100), "--", path }, { read = true })
+        if err then
+            raise_file_error(err, "read", path)
+        end
+        return unknown(result) and result or result.stdout
+    end
+end

@@ -1,0 +1,13 @@
+-- For abort.t: a local command that ignores SIGTERM, and writes its process id into FILE.
+local sh = require "sh"
+return playbook {
+    summary = "a command that does not want to end",
+    params = { arg("file", "string", "where its process id goes") },
+    run = function(p)
+        step("stay", function()
+            sh.run {
+                "sh", "-c", 'trap "" TERM INT; echo $$ >"$0.new"; mv "$0.new" "$0"; while :; do sleep 1; done', p.file,
+            }
+        end)
+    end,
+}
