@@ -1,16 +1,24 @@
 /* The error table, made from C and from Lua; see error.h for its shape. */
 #include "error.h"
 
+#include "secret.h"
+
 #include <lauxlib.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ERROR_TYPE "hostler.error"
 
 static int error_tostring(lua_State *L) {
     lua_getfield(L, 1, "message");
-    if (!lua_isstring(L, -1))
+    size_t length;
+    const char *shown = secret_shown(L, -1, &length);
+    if (shown)
+        lua_pushlstring(L, shown, length);
+    else
         lua_pushliteral(L, "unknown error");
     return 1;
 }
@@ -25,13 +33,28 @@ static void push_metatable(lua_State *L) {
     }
 }
 
+/* The whole text, never a part of it: the half of a secret would not be recognized as one. */
+static void push_text(lua_State *L, const char *format, va_list arguments) {
+    va_list again;
+    va_copy(again, arguments);
+    char small[256];
+    int length = vsnprintf(small, sizeof small, format, arguments);
+    if (length < (int)sizeof small) {
+        lua_pushstring(L, length < 0 ? format : small);
+    } else {
+        char *large = lua_newuserdata(L, (size_t)length + 1);
+        vsnprintf(large, (size_t)length + 1, format, again);
+        lua_pushlstring(L, large, (size_t)length);
+        lua_remove(L, -2);
+    }
+    va_end(again);
+}
+
 static void push_formatted(lua_State *L, const char *code, const char *format, va_list arguments) {
-    char text[2048];
-    vsnprintf(text, sizeof text, format, arguments);
     lua_createtable(L, 0, 6);
     lua_pushstring(L, code);
     lua_setfield(L, -2, "code");
-    lua_pushstring(L, text);
+    push_text(L, format, arguments);
     lua_setfield(L, -2, "message");
     push_metatable(L);
     lua_setmetatable(L, -2);
@@ -97,24 +120,40 @@ static void set_place(lua_State *thread) {
     }
 }
 
-/* "file.lua:12: text" as Lua writes it keeps its text; the place goes to fields of its own. */
-static const char *without_place(const char *text) {
-    const char *colon = strstr(text, ".lua:");
-    if (!colon)
-        return text;
-    const char *cursor = colon + strlen(".lua:");
+/* "file.lua:12: text", as Lua writes it, is taken apart: pushes the error with its place in fields of their own. */
+static void push_from_text(lua_State *thread, const char *text) {
+    const char *extension = strstr(text, ".lua:");
+    const char *cursor = extension ? extension + strlen(".lua:") : text;
     size_t digits = strspn(cursor, "0123456789");
-    if (digits == 0 || strncmp(cursor + digits, ": ", 2) != 0)
-        return text;
-    return cursor + digits + 2;
+    if (!extension || digits == 0 || strncmp(cursor + digits, ": ", 2) != 0) {
+        error_push(thread, "lua", "%s", text);
+        return;
+    }
+    error_push(thread, "lua", "%s", cursor + digits + 2);
+    if (strncmp(text, "hostler:", strlen("hostler:")) != 0) {
+        error_set_text(thread, "file", text, (size_t)(cursor - 1 - text));
+        error_set_integer(thread, "line", (lua_Integer)strtol(cursor, NULL, 10));
+    }
 }
 
+/* A table that was raised keeps its message, and anything else that is no text stays as `value`. */
 static void wrap_plain_value(lua_State *thread) {
-    const char *text = lua_isstring(thread, -1) ? lua_tostring(thread, -1) : NULL;
-    if (text)
-        error_push(thread, "lua", "%s", without_place(text));
-    else
-        error_push(thread, "lua", "a %s value was raised as an error", luaL_typename(thread, -1));
+    const char *shown = secret_shown(thread, -1, NULL);
+    if (shown) {
+        push_from_text(thread, shown);
+    } else {
+        bool table = lua_istable(thread, -1);
+        if (table)
+            lua_getfield(thread, -1, "message");
+        if (table && lua_type(thread, -1) == LUA_TSTRING)
+            error_push(thread, "lua", "%s", lua_tostring(thread, -1));
+        else
+            error_push(thread, "lua", "a %s value was raised as an error", luaL_typename(thread, table ? -2 : -1));
+        if (table)
+            lua_remove(thread, -2);
+        lua_pushvalue(thread, -2);
+        lua_setfield(thread, -2, "value");
+    }
     lua_remove(thread, -2);
 }
 

@@ -3,6 +3,8 @@
 
 #include "task.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/time.h>
@@ -11,9 +13,12 @@
 
 #define TICK_MICROSECONDS 50000
 #define SECOND_SIGNAL_WITHIN 2 /* seconds */
+#define GRACE_INSTRUCTIONS 1000000 /* some 10 ms */
 #define ABORT_FUNCTIONS 4
+#define OWN_CODE "=hostler:" /* how the chunks that are embedded in the binary are named */
 
 static uv_async_t wakeup;
+static pthread_t loop_thread;
 static lua_State *volatile watched;
 static volatile sig_atomic_t signal_pending;
 static volatile time_t first_signal_at;
@@ -32,6 +37,7 @@ static time_t monotonic_seconds(void) {
 }
 
 static void on_signal(int number) {
+    int saved_errno = errno;
     time_t now = monotonic_seconds();
     if (first_signal_at && now - first_signal_at <= SECOND_SIGNAL_WITHIN) {
         for (int i = 0; i < abort_count; i++)
@@ -41,9 +47,10 @@ static void on_signal(int number) {
     first_signal_at = now;
     signal_pending = number;
     uv_async_send(&wakeup);
+    errno = saved_errno;
 }
 
-static void deliver(void) {
+void interrupt_deliver(void) {
     if (!signal_pending)
         return;
     const char *reason = signal_pending == SIGINT    ? "interrupted (Ctrl-C)"
@@ -55,18 +62,26 @@ static void deliver(void) {
 
 static void on_wakeup(uv_async_t *handle) {
     (void)handle;
-    deliver();
+    interrupt_deliver();
 }
 
-static void hook(lua_State *L, lua_Debug *unused) {
-    (void)unused;
+static void hook(lua_State *L, lua_Debug *frame) {
     lua_sethook(L, NULL, 0, 0);
-    deliver();
-    task_poll(L);
+    interrupt_deliver();
+    bool own_code = lua_getinfo(L, "S", frame) && strncmp(frame->source, OWN_CODE, sizeof OWN_CODE - 1) == 0;
+    if (task_poll(L, own_code))
+        lua_sethook(L, hook, LUA_MASKCOUNT, 1);
+}
+
+void interrupt_again(lua_State *L) {
+    lua_sethook(L, hook, LUA_MASKCOUNT, GRACE_INSTRUCTIONS);
 }
 
 static void on_tick(int number) {
-    (void)number;
+    if (!pthread_equal(pthread_self(), loop_thread)) { /* a library's thread: the hook is not its to set */
+        pthread_kill(loop_thread, number);
+        return;
+    }
     lua_State *thread = watched;
     if (thread)
         lua_sethook(thread, hook, LUA_MASKCOUNT, 1);
@@ -85,6 +100,7 @@ static void handle(int number, void (*function)(int)) {
 }
 
 void interrupt_open(uv_loop_t *loop) {
+    loop_thread = pthread_self();
     uv_async_init(loop, &wakeup, on_wakeup);
     uv_unref((uv_handle_t *)&wakeup);
     first_signal_at = 0;

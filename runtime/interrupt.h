@@ -7,6 +7,7 @@
 #define HOSTLER_INTERRUPT_H
 
 #include <lua.h>
+#include <stdbool.h>
 #include <uv.h>
 
 void interrupt_open(uv_loop_t *loop);
@@ -15,8 +16,15 @@ void interrupt_close(void);
 /* Says which coroutine runs now; NULL when none does. */
 void interrupt_watch(lua_State *thread);
 
-/* Called from the hook, inside the running task; task.c. */
-void task_poll(lua_State *L);
+/* Hands a signal that has come on to the root task; otherwise this happens in the loop and in the hook. */
+void interrupt_deliver(void);
+
+/* Sets the hook for a little later, without waiting for a tick: the task may catch what it now raises. */
+void interrupt_again(lua_State *L);
+
+/* Called from the hook, inside the running task; task.c. True when there is something to raise once code that is not
+ * hostler's own runs. */
+bool task_poll(lua_State *L, bool own_code);
 
 /* What must happen when the process stops at once (a second Ctrl-C). Must be async-signal-safe; at most four. */
 void interrupt_on_abort(void (*function)(void));

@@ -60,47 +60,54 @@ static hidden *push_hidden(lua_State *L, const char *type, size_t plain_length, 
 
 /* ---- the scrubber ---- */
 
-typedef struct {
-    char *text;
+/* The patterns that begin with one byte, longest first: an encoded form often contains the plain one. */
+typedef struct pattern pattern;
+struct pattern {
+    pattern *next;
     size_t length;
-} pattern;
+    char text[];
+};
 
-static pattern *patterns;
-static size_t pattern_count, pattern_room;
+static pattern *patterns[256];
+
+static void *allocate(size_t size) {
+    void *memory = malloc(size);
+    if (!memory)
+        abort(); /* going on would show secrets */
+    return memory;
+}
 
 static void add_pattern(const char *text, size_t length) {
     if (length < SHORTEST_SCRUBBED)
         return;
-    for (size_t i = 0; i < pattern_count; i++)
-        if (patterns[i].length == length && memcmp(patterns[i].text, text, length) == 0)
+    pattern **link = &patterns[(unsigned char)text[0]];
+    for (; *link && (*link)->length >= length; link = &(*link)->next)
+        if ((*link)->length == length && memcmp((*link)->text, text, length) == 0)
             return;
-    if (pattern_count == pattern_room) {
-        size_t room = pattern_room ? pattern_room * 2 : 32;
-        pattern *larger = realloc(patterns, room * sizeof *larger);
-        if (!larger)
-            abort();
-        patterns = larger;
-        pattern_room = room;
-    }
-    char *copy = malloc(length);
-    if (!copy)
-        abort();
-    memcpy(copy, text, length);
-    /* Longest first: an encoded form often contains the plain one. */
-    size_t at = pattern_count++;
-    for (; at > 0 && patterns[at - 1].length < length; at--)
-        patterns[at] = patterns[at - 1];
-    patterns[at] = (pattern){copy, length};
+    pattern *added = allocate(sizeof *added + length);
+    added->length = length;
+    memcpy(added->text, text, length);
+    added->next = *link;
+    *link = added;
 }
 
+/* A text in base64 looks in three ways, depending on where in the encoded whole it begins ("user:password" of HTTP's
+ * basic authentication); the characters that it shares with its neighbours are left out. */
 static void add_base64(const char *text, size_t length, int variant) {
-    size_t room = sodium_base64_encoded_len(length, variant);
-    char *encoded = malloc(room);
-    if (!encoded)
-        abort();
-    sodium_bin2base64(encoded, room, (const unsigned char *)text, length, variant);
-    add_pattern(encoded, strlen(encoded));
+    unsigned char *shifted = allocate(length + 2);
+    size_t room = sodium_base64_encoded_len(length + 2, variant);
+    char *encoded = allocate(room);
+    for (size_t shift = 0; shift < 3; shift++) {
+        memset(shifted, 0, shift);
+        memcpy(shifted + shift, text, length);
+        sodium_bin2base64(encoded, room, shifted, shift + length, variant);
+        size_t skipped = (shift * 8 + 5) / 6, whole = (shift + length) * 8 / 6;
+        add_pattern(encoded + skipped, whole - skipped);
+        if (shift == 0)
+            add_pattern(encoded, strlen(encoded));
+    }
     free(encoded);
+    free(shifted);
 }
 
 /* Each escaper writes the form of one byte and returns its length; the longest form has six bytes. */
@@ -110,8 +117,21 @@ static size_t escape_url(char *out, unsigned char byte) {
     return (size_t)sprintf(out, "%%%02X", byte);
 }
 
+static size_t escape_url_lower(char *out, unsigned char byte) {
+    return isalnum(byte) || strchr("-._~", byte) ? escape_url(out, byte) : (size_t)sprintf(out, "%%%02x", byte);
+}
+
+static size_t escape_form(char *out, unsigned char byte) {
+    return byte == ' ' ? (size_t)sprintf(out, "+") : escape_url(out, byte);
+}
+
 static size_t escape_shell(char *out, unsigned char byte) {
     return (size_t)(byte == '\'' ? sprintf(out, "'\\''") : sprintf(out, "%c", byte));
+}
+
+/* Between double quotes. */
+static size_t escape_shell_double(char *out, unsigned char byte) {
+    return (size_t)sprintf(out, byte && strchr("\"$`\\", byte) ? "\\%c" : "%c", byte);
 }
 
 static size_t escape_json(char *out, unsigned char byte) {
@@ -124,10 +144,13 @@ static size_t escape_json(char *out, unsigned char byte) {
     return (size_t)sprintf(out, "%c", byte);
 }
 
+/* As PHP and others write it. */
+static size_t escape_json_slash(char *out, unsigned char byte) {
+    return byte == '/' ? (size_t)sprintf(out, "\\/") : escape_json(out, byte);
+}
+
 static void add_escaped(const char *text, size_t length, size_t (*escape)(char *, unsigned char)) {
-    char *escaped = malloc(length * 6 + 1);
-    if (!escaped)
-        abort();
+    char *escaped = allocate(length * 6 + 1);
     size_t used = 0;
     for (size_t i = 0; i < length; i++)
         used += text[i] ? escape(escaped + used, (unsigned char)text[i]) : 0;
@@ -135,41 +158,55 @@ static void add_escaped(const char *text, size_t length, size_t (*escape)(char *
     free(escaped);
 }
 
-static void remember(const char *text, size_t length) {
+static void remember_forms(const char *text, size_t length) {
+    static size_t (*const escapes[])(char *, unsigned char) = {
+        escape_url, escape_url_lower, escape_form, escape_shell, escape_shell_double, escape_json, escape_json_slash};
     if (length < SHORTEST_SCRUBBED)
         return;
     add_pattern(text, length);
     add_base64(text, length, sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
     add_base64(text, length, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    add_escaped(text, length, escape_url);
-    add_escaped(text, length, escape_shell);
-    add_escaped(text, length, escape_json);
+    for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++)
+        add_escaped(text, length, escapes[i]);
 }
 
-static const pattern *pattern_at(const char *text, size_t left) {
-    for (size_t i = 0; i < pattern_count; i++)
-        if (patterns[i].length <= left && patterns[i].text[0] == text[0] &&
-            memcmp(patterns[i].text, text, patterns[i].length) == 0)
-            return &patterns[i];
-    return NULL;
+/* The lines of a key or a certificate are secret one by one too: what prints them may cut or indent them. */
+static void remember(const char *text, size_t length) {
+    remember_forms(text, length);
+    const char *end = text + length;
+    for (const char *line = text, *newline; line < end; line = newline + 1) {
+        newline = memchr(line, '\n', (size_t)(end - line));
+        if (!newline && line == text)
+            return;
+        newline = newline ? newline : end;
+        size_t visible = (size_t)(newline - line);
+        remember_forms(line, visible > 0 && line[visible - 1] == '\r' ? visible - 1 : visible);
+    }
+}
+
+/* The length of the longest pattern that the text begins with, or 0. */
+static size_t secret_length(const char *text, size_t left) {
+    for (const pattern *p = patterns[(unsigned char)text[0]]; p; p = p->next)
+        if (p->length <= left && memcmp(p->text, text, p->length) == 0)
+            return p->length;
+    return 0;
 }
 
 char *scrub(const char *text, size_t length, size_t *scrubbed_length) {
-    /* A pattern is never shorter than SHORTEST_SCRUBBED, so a mask adds at most this much. */
+    /* A mask stands for at least SHORTEST_SCRUBBED bytes, so it adds at most this much. */
     size_t room = length + (length / SHORTEST_SCRUBBED + 1) * (sizeof MASK - 1 - SHORTEST_SCRUBBED) + 1;
-    char *out = malloc(room);
-    if (!out)
-        abort();
-    size_t used = 0;
-    for (size_t i = 0; i < length;) {
-        const pattern *found = pattern_at(text + i, length - i);
-        if (found) {
+    char *out = allocate(room);
+    size_t used = 0, hidden_to = 0; /* secrets may overlap: all of both is hidden */
+    for (size_t i = 0; i < length; i++) {
+        size_t found = secret_length(text + i, length - i);
+        if (found && i >= hidden_to) {
             memcpy(out + used, MASK, sizeof MASK - 1);
             used += sizeof MASK - 1;
-            i += found->length;
-        } else {
-            out[used++] = text[i++];
         }
+        if (i + found > hidden_to && found)
+            hidden_to = i + found;
+        if (i >= hidden_to)
+            out[used++] = text[i];
     }
     out[used] = '\0';
     if (scrubbed_length)

@@ -11,6 +11,9 @@
 #include <string.h>
 
 #define TASK_TYPE "hostler.task"
+#define DEEPEST 80      /* tasks within tasks: a context looks its values up through as many parents */
+#define MOST_RAISED 30  /* cancellations that a task may catch before it is abandoned */
+#define LONGEST 1e9     /* seconds */
 
 typedef enum { TASK_LIVE, TASK_CLOSING, TASK_DONE } task_state;
 
@@ -22,11 +25,13 @@ struct task {
     wait *joiner;
     uv_timer_t *timer;
     uint64_t deadline; /* in milliseconds of uv_hrtime; 0 is none */
+    double seconds;    /* what it was given, where the deadline is its own */
     int self_ref, thread_ref, context_ref, wait_ref;
     int cancel_ref; /* the error that every wait of a cancelled task raises */
     int effects;    /* how many effects it has open */
+    int depth, live_children, raised;
     task_state state;
-    bool queued, started, failed, joined, shielded;
+    bool queued, started, failed, joined, shielded, abandoned;
 };
 
 static struct {
@@ -71,7 +76,7 @@ static task *dequeue(void) {
 /* ---- the family tree ---- */
 
 static void adopt(task *parent, task *child) {
-    child->parent = parent;
+    parent->live_children++;
     child->next_sibling = parent->first_child;
     if (child->next_sibling)
         child->next_sibling->sibling_link = &child->next_sibling;
@@ -86,13 +91,6 @@ static void disown(task *child) {
     if (child->next_sibling)
         child->next_sibling->sibling_link = child->sibling_link;
     child->sibling_link = NULL;
-}
-
-static bool has_live_children(const task *t) {
-    for (const task *child = t->first_child; child; child = child->next_sibling)
-        if (child->state != TASK_DONE)
-            return true;
-    return false;
 }
 
 /* ---- cancelling ---- */
@@ -138,11 +136,26 @@ static void cancel_children(lua_State *L, task *t, const char *message) {
     lua_pop(L, 1);
 }
 
+static bool is_cancelled(const task *t) {
+    return t && t->cancel_ref != LUA_NOREF;
+}
+
 static void raise_if_cancelled(lua_State *L, const task *t) {
-    if (!t || t->cancel_ref == LUA_NOREF)
+    if (!is_cancelled(t))
         return;
     push_cancellation(L, t);
     lua_error(L);
+}
+
+/* The same where the caller can return what this returns. A task that catches its cancellation again and again would
+ * never end: it is abandoned, by a yield from which nothing resumes it. */
+static int stop_if_cancelled(lua_State *L, task *t) {
+    if (is_cancelled(t) && ++t->raised > MOST_RAISED && lua_isyieldable(L)) {
+        t->abandoned = true;
+        return lua_yield(L, 0);
+    }
+    raise_if_cancelled(L, t);
+    return 0;
 }
 
 void task_checkpoint(lua_State *L) {
@@ -155,31 +168,35 @@ static void free_timer(uv_handle_t *handle) {
     free(handle);
 }
 
-static void on_deadline(uv_timer_t *timer) {
-    task *t = timer->data;
-    lua_State *L = scheduler.lua;
-    error_push(L, "timeout", "timed out");
+static void expire(lua_State *L, task *t) {
+    error_push(L, "timeout", "timed out after %g s", t->seconds);
     cancel(L, t);
     lua_pop(L, 1);
 }
 
-/* A shielded task outlives its parent's deadline, and so has only its own. */
-static void set_deadline(task *t, double seconds) {
+static void on_deadline(uv_timer_t *timer) {
+    expire(scheduler.lua, timer->data);
+}
+
+/* The parent's deadline, or `seconds` from now where that is earlier. What shields a task from its parent's cancellation
+ * shields it from its parent's deadline too. */
+static void set_deadline(lua_State *L, task *t, double seconds) {
     uint64_t inherited = t->parent && !t->shielded ? t->parent->deadline : 0;
     t->deadline = inherited;
     if (seconds < 0)
         return;
-    uint64_t own = now_ms() + (uint64_t)(seconds * 1000);
+    uint64_t milliseconds = (uint64_t)(seconds * 1000), own = now_ms() + milliseconds;
     if (inherited && inherited <= own)
         return;
-    t->deadline = own;
     t->timer = malloc(sizeof *t->timer);
     if (!t->timer)
-        luaL_error(scheduler.lua, "out of memory");
+        luaL_error(L, "out of memory");
+    t->deadline = own;
+    t->seconds = seconds;
     uv_timer_init(&scheduler.loop, t->timer);
     t->timer->data = t;
     uv_update_time(&scheduler.loop);
-    uv_timer_start(t->timer, on_deadline, (uint64_t)(seconds * 1000), 0);
+    uv_timer_start(t->timer, on_deadline, milliseconds, 0);
 }
 
 static void clear_deadline(task *t) {
@@ -211,24 +228,29 @@ static void make_context(lua_State *L, task *t) {
 
 /* Starts a task for the function at `function` with the arguments above it; pushes its handle. */
 static task *spawn(lua_State *L, int function, double seconds, bool shielded) {
+    task *parent = scheduler.running;
+    if (parent && parent->depth >= DEEPEST)
+        error_raise(L, "usage", "tasks are nested more than %d deep: does a function start itself again?", DEEPEST);
     int arguments = lua_gettop(L) - function;
     task *t = lua_newuserdata(L, sizeof *t);
     memset(t, 0, sizeof *t);
     luaL_getmetatable(L, TASK_TYPE);
     lua_setmetatable(L, -2);
+    t->thread = lua_newthread(L);
+    luaL_checkstack(t->thread, arguments + 4, "too many arguments");
+    t->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pushvalue(L, -1);
     t->self_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    t->thread = lua_newthread(L);
-    t->thread_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     t->cancel_ref = t->wait_ref = LUA_NOREF;
     t->shielded = shielded;
-    if (scheduler.running)
-        adopt(scheduler.running, t);
+    t->parent = parent;
+    t->depth = parent ? parent->depth + 1 : 0;
     make_context(L, t);
-    set_deadline(t, seconds);
+    set_deadline(L, t, seconds);
     lua_insert(L, function);
-    luaL_checkstack(t->thread, arguments + 4, "too many arguments");
     lua_xmove(L, t->thread, arguments + 1);
+    if (parent)
+        adopt(parent, t);
     enqueue(t);
     return t;
 }
@@ -241,7 +263,7 @@ static void task_free_references(task *t) {
     t->cancel_ref = LUA_NOREF;
 }
 
-/* The first error among children that nobody joined becomes the parent's. */
+/* An error of a child that nobody joined becomes the parent's. */
 static void adopt_failure(task *t) {
     for (task *child = t->first_child; child && !t->failed; child = child->next_sibling) {
         if (!child->failed || child->joined)
@@ -257,13 +279,15 @@ static void release_children(task *t) {
     while (t->first_child) {
         task *child = t->first_child;
         disown(child);
+        child->parent = NULL;
+        child->joined = true; /* too late for that: its results go now */
         luaL_unref(scheduler.lua, LUA_REGISTRYINDEX, child->thread_ref);
         child->thread_ref = LUA_NOREF;
     }
 }
 
 static void end_if_childless(task *t) {
-    if (t->state != TASK_CLOSING || has_live_children(t))
+    if (t->state != TASK_CLOSING || t->live_children > 0)
         return;
     adopt_failure(t);
     release_children(t);
@@ -273,8 +297,10 @@ static void end_if_childless(task *t) {
         wait_done(t->joiner);
     task *parent = t->parent;
     task_free_references(t);
-    if (parent)
+    if (parent) {
+        parent->live_children--;
         end_if_childless(parent);
+    }
 }
 
 static void begin_closing(task *t, bool failed) {
@@ -310,8 +336,10 @@ static void resume(task *t) {
     int status = lua_resume(t->thread, arguments);
     interrupt_watch(NULL);
     scheduler.running = NULL;
-    if (status != LUA_YIELD)
-        begin_closing(t, status != 0);
+    if (t->abandoned)
+        push_cancellation(t->thread, t);
+    if (t->abandoned || status != LUA_YIELD)
+        begin_closing(t, t->abandoned || status != 0);
 }
 
 static void run_ready_tasks(void) {
@@ -323,6 +351,7 @@ bool task_run_root(lua_State *L, int arguments, int results) {
     task *root = spawn(L, lua_gettop(L) - arguments, -1, false);
     scheduler.root = root;
     scheduler.interrupted = false;
+    interrupt_deliver();
     while (root->state != TASK_DONE) {
         run_ready_tasks();
         if (root->state != TASK_DONE && !uv_run(&scheduler.loop, UV_RUN_ONCE) && !scheduler.ready_first)
@@ -354,17 +383,18 @@ bool task_interrupted(void) {
 }
 
 /* From the interpreter's hook: Lua has computed for long without a wait. Expired deadlines of the task and its ancestors
- * are applied, then the task's cancellation, if it has one, is raised. */
-void task_poll(lua_State *L) {
+ * are applied; then the task's cancellation, if it has one, is raised, but not in the middle of hostler's own code,
+ * which may be recording what has been done and never computes for long. */
+bool task_poll(lua_State *L, bool own_code) {
     uint64_t now = now_ms();
-    for (task *t = scheduler.running; t; t = t->parent) {
-        if (!t->timer || t->deadline > now)
-            continue;
-        error_push(L, "timeout", "timed out");
-        cancel(L, t);
-        lua_pop(L, 1);
-    }
-    task_checkpoint(L);
+    for (task *t = scheduler.running; t; t = t->parent)
+        if (t->timer && t->deadline <= now)
+            expire(L, t);
+    if (own_code || !is_cancelled(scheduler.running))
+        return is_cancelled(scheduler.running);
+    interrupt_again(L);
+    stop_if_cancelled(L, scheduler.running);
+    return false;
 }
 
 /* ---- waiting ---- */
@@ -398,6 +428,41 @@ void wait_done(wait *operation) {
         enqueue(operation->task);
 }
 
+typedef struct {
+    wait wait;
+    task *child;
+} join_wait;
+
+static int finish_join(lua_State *L, wait *w) {
+    task *child = ((join_wait *)w)->child;
+    child->joined = true;
+    disown(child);
+    int results = child->failed ? 1 : lua_gettop(child->thread);
+    luaL_checkstack(L, results + 2, "too many results");
+    lua_xmove(child->thread, L, results);
+    luaL_unref(L, LUA_REGISTRYINDEX, child->thread_ref);
+    child->thread_ref = LUA_NOREF;
+    return child->failed ? lua_error(L) : results;
+}
+
+/* The child's error tells more than the parent's when both were cancelled for one reason; otherwise it is the cause. */
+static int settle_cancelled_join(lua_State *L, task *t, task *child) {
+    if (!child->failed || t->raised > MOST_RAISED)
+        return stop_if_cancelled(L, t);
+    push_cancellation(L, t);
+    lua_pushvalue(child->thread, -1);
+    lua_xmove(child->thread, L, 1);
+    lua_getfield(L, -1, "code");
+    lua_getfield(L, -3, "code");
+    bool same = lua_equal(L, -1, -2);
+    lua_pop(L, 2);
+    t->raised++;
+    child->joined = true;
+    if (!same)
+        lua_setfield(L, -2, "cause");
+    return lua_error(L);
+}
+
 /* settle(...): what a waiting function's start returned. After a park that is the wait: finish it. */
 static int settle(lua_State *L) {
     task *t = scheduler.running;
@@ -406,22 +471,30 @@ static int settle(lua_State *L) {
         return lua_gettop(L);
     t->waiting = NULL;
     w->task = NULL;
+    if (w->cancelled && w->finish == finish_join)
+        return settle_cancelled_join(L, t, ((join_wait *)w)->child);
     if (w->cancelled)
-        raise_if_cancelled(L, t);
+        return stop_if_cancelled(L, t);
     return w->finish(L, w);
 }
 
 static int checkpoint(lua_State *L) {
-    raise_if_cancelled(L, scheduler.running);
-    return 0;
+    return stop_if_cancelled(L, scheduler.running);
+}
+
+/* before_wait(shielded): nothing has begun yet, so this is the place to refuse. */
+static int before_wait(lua_State *L) {
+    if (!lua_isyieldable(L))
+        error_raise(L, "usage", "this call waits, and that cannot be done in a function which table.sort, string.gsub "
+                                "or another function of Lua calls");
+    return lua_toboolean(L, 1) ? 0 : stop_if_cancelled(L, scheduler.running);
 }
 
 /* A C function cannot run again after it yielded, so a Lua closure around it does the rest. */
 static const char register_source[] =
-    "local checkpoint, settle = ...\n"
+    "local before_wait, settle = ...\n"
     "return function(start, shielded)\n"
-    "  if shielded then return function(...) return settle(start(...)) end end\n"
-    "  return function(...) checkpoint() return settle(start(...)) end\n"
+    "  return function(...) before_wait(shielded) return settle(start(...)) end\n"
     "end\n";
 
 static void register_waiting(lua_State *L, const char *name, lua_CFunction start, bool shielded) {
@@ -447,9 +520,16 @@ static task *check_task(lua_State *L, int index) {
     return luaL_checkudata(L, index, TASK_TYPE);
 }
 
+static double check_seconds(lua_State *L, int index) {
+    double seconds = luaL_checknumber(L, index);
+    if (!(seconds >= 0 && seconds < LONGEST))
+        error_raise(L, "usage", "seconds must be a number from 0 up, not %g", seconds);
+    return seconds;
+}
+
 /* spawn(seconds or nil, fn, ...) -> task */
 static int lua_spawn(lua_State *L) {
-    double seconds = luaL_optnumber(L, 1, -1);
+    double seconds = lua_isnil(L, 1) ? -1 : check_seconds(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     raise_if_cancelled(L, scheduler.running);
     spawn(L, 2, seconds, false);
@@ -458,27 +538,10 @@ static int lua_spawn(lua_State *L) {
 
 /* shield(seconds, fn, ...) -> task that its parent's cancellation does not reach */
 static int lua_spawn_shielded(lua_State *L) {
-    double seconds = luaL_checknumber(L, 1);
+    double seconds = check_seconds(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     spawn(L, 2, seconds, true);
     return 1;
-}
-
-typedef struct {
-    wait wait;
-    task *child;
-} join_wait;
-
-static int finish_join(lua_State *L, wait *w) {
-    task *child = ((join_wait *)w)->child;
-    child->joined = true;
-    disown(child);
-    int results = child->failed ? 1 : lua_gettop(child->thread);
-    luaL_checkstack(L, results + 2, "too many results");
-    lua_xmove(child->thread, L, results);
-    luaL_unref(L, LUA_REGISTRYINDEX, child->thread_ref);
-    child->thread_ref = LUA_NOREF;
-    return child->failed ? lua_error(L) : results;
 }
 
 static void cancel_join(wait *w) {
@@ -544,8 +607,7 @@ static int finish_nothing(lua_State *L, wait *w) {
 
 /* sleep(seconds) */
 static int lua_sleep(lua_State *L) {
-    double seconds = luaL_checknumber(L, 1);
-    luaL_argcheck(L, seconds >= 0 && seconds < 1e9, 1, "seconds from 0 up");
+    double seconds = check_seconds(L, 1);
     sleep_wait *s = wait_new(L, sizeof *s, cancel_sleep, finish_nothing);
     s->wait.what = "sleep";
     uv_timer_init(&scheduler.loop, &s->timer);
@@ -608,7 +670,7 @@ int task_open(lua_State *L) {
     lua_pop(L, 1);
     if (luaL_loadbuffer(L, register_source, sizeof register_source - 1, "=hostler:task"))
         lua_error(L);
-    lua_pushcfunction(L, checkpoint);
+    lua_pushcfunction(L, before_wait);
     lua_pushcfunction(L, settle);
     lua_call(L, 2, 1);
     scheduler.settle_ref = luaL_ref(L, LUA_REGISTRYINDEX);

@@ -62,7 +62,7 @@ function commandline.call(name, specs, argv, fn)
         return result or 0
     end
     system.write_error(failure.describe(result, result.code == "lua" or result.code == "internal") .. "\n")
-    return failure.exit_status(result)
+    return failure.exit_status_before(result)
 end
 
 return commandline

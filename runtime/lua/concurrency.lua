@@ -35,6 +35,11 @@ end
 ---@param functions function[]
 ---@return any[]
 local function parallel(functions)
+    for index, fn in ipairs(functions) do
+        if type(fn) ~= "function" then
+            usage(("parallel takes a list of functions; number %d is a %s"):format(index, type(fn)))
+        end
+    end
     local tasks, first_error = {}, nil
     for index, fn in ipairs(functions) do
         tasks[index] = task.spawn(nil, function()
@@ -58,12 +63,26 @@ local function parallel(functions)
     for index, one in ipairs(tasks) do
         local ok, result = pcall(task.join, one)
         task.checkpoint()
-        results[index] = ok and result or nil
+        if ok then
+            results[index] = result
+        end
     end
     if first_error then
         error(first_error, 0)
     end
     return results
+end
+
+local function check_count(what, name, value, least)
+    if value ~= nil and not (type(value) == "number" and value >= least and value % 1 == 0) then
+        usage(("%s: %s must be a whole number from %d up, not %s"):format(what, name, least, tostring(value)), 2)
+    end
+end
+
+local function check_seconds(what, name, value)
+    if not (type(value) == "number" and value >= 0 and value < math.huge) then
+        usage(("%s: %s must be seconds from 0 up, not %s"):format(what, name, tostring(value)), 2)
+    end
 end
 
 local function key_of(item, key)
@@ -153,17 +172,23 @@ local function each(items, options, fn)
     if type(options) == "function" then
         options, fn = {}, options
     end
-    if type(items) ~= "table" or type(fn) ~= "function" then
+    if native.secret.is_unknown(items) then -- a dry run: show once what is done for every item
+        items = { items["*"] }
+    end
+    if type(items) ~= "table" or type(options) ~= "table" or type(fn) ~= "function" then
         usage "each(items, [options,] function(item) ... end)"
     end
+    check_count("each", "parallel", options.parallel, 1)
+    check_count("each", "batch", options.batch, 1)
+    check_count("each", "max_failures", options.max_failures, 0)
     local context = task.context()
     local keys = keys_of(items, options.key)
     local limit = not journal.collecting and options.max_failures or nil
     local group = { path = context.path, failures = {}, limit = limit, begun = 0 }
     group.scope = event.emit("group.begin", { parent = context.scope, name = options.name or "each", count = #items })
     local started = native.system.monotonic()
-    local width, batch = options.parallel or DEFAULT_PARALLEL, options.batch or #items
-    for from = 1, #items, math.max(batch, 1) do
+    local width, batch = options.parallel or DEFAULT_PARALLEL, options.batch or math.max(#items, 1)
+    for from = 1, #items, batch do
         run_batch(group, items, keys, from, math.min(from + batch - 1, #items), width, fn)
     end
     event.emit("group.end", {
@@ -175,19 +200,30 @@ local function each(items, options, fn)
     end
 end
 
---- Calls fn again when it fails. The last error is raised.
+-- Trying again cannot help: the playbook is wrong, or a person has decided.
+local FINAL = {
+    lua = true, usage = true, readonly = true, step = true, unknown = true, load = true, syntax = true,
+    declined = true, parked = true,
+}
+
+--- Calls fn again when it fails. The last error is raised, and at once an error in the playbook itself.
 ---@param options { times: integer, backoff?: number } backoff: seconds before the second try, doubled before each
 ---  further one (1)
 ---@param fn function
 local function retry(options, fn, ...)
+    if type(options) ~= "table" or type(fn) ~= "function" then
+        usage "retry({ times = 3 }, function() ... end)"
+    end
+    check_count("retry", "times", options.times or 0, 1)
     local pause = options.backoff or 1
+    check_seconds("retry", "backoff", pause)
     for attempt = 1, options.times do
         local results = { xpcall(fn, native.error.complete, ...) }
         if results[1] then
             return unpack(results, 2, table.maxn(results))
         end
         task.checkpoint()
-        if attempt == options.times then
+        if attempt == options.times or FINAL[results[2].code] then
             error(results[2], 0)
         end
         sleep(pause)
@@ -201,6 +237,12 @@ end
 ---@param condition fun(): any errors it raises end the wait
 ---@raise "timeout"
 local function wait_until(what, options, condition)
+    what = tostring(what) -- it may name something unknown
+    if type(options) ~= "table" or type(condition) ~= "function" then
+        usage "wait_until(\"what is waited for\", { timeout = seconds }, function() ... end)"
+    end
+    check_seconds("wait_until", "timeout", options.timeout)
+    check_seconds("wait_until", "interval", options.interval or 1)
     local started = native.system.monotonic()
     local context = task.context()
     local interval, looks = options.interval or 1, 0
@@ -214,7 +256,7 @@ local function wait_until(what, options, condition)
             error(native.error.new { code = "unfinished", message = "this is not so (any more): " .. what }, 2)
         end
         local waited = native.system.monotonic() - started
-        if waited + interval > options.timeout then
+        if waited >= options.timeout then
             error(native.error.new {
                 code = "timeout",
                 message = ("gave up after %s waiting for %s"):format(import "text".duration(waited), what),
@@ -223,7 +265,7 @@ local function wait_until(what, options, condition)
         end
         looks = looks + 1
         event.emit("wait", { parent = context.scope, text = what, count = looks })
-        sleep(interval)
+        sleep(math.min(interval, options.timeout - waited))
         interval = math.min(interval * 1.5, longest)
     end
 end

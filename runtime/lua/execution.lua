@@ -71,6 +71,16 @@ local function record_end(ok, err, options)
     return false, problem
 end
 
+--- Runs the playbook as a task of its own, so that this one lives to record how it ended.
+local function perform(run)
+    local task = native.task
+    local ok, err = pcall(task.join_shielded, task.spawn(nil, run.book.run, run.values))
+    if ok and task.interrupted() then -- it has caught its cancellation
+        ok, err = pcall(task.checkpoint)
+    end
+    return ok, not ok and native.error.complete(err) or nil
+end
+
 --- Goes through the playbook once, with the events of a run around it.
 ---@param run { book: table, name: string, given: string, arguments: string[], values: table, options: table, id?: string }
 ---  options: json, verbose, yes, dry_run, undo_on_failure
@@ -83,8 +93,7 @@ local function go_through(run)
         name = run.name, text = command_line(run), kind = gate.mode, target = run.id,
     })
     local started = system.monotonic()
-    -- A task of its own: what the playbook left running ends with it when it fails.
-    local ok, err = xpcall(native.task.join, native.error.complete, native.task.spawn(nil, run.book.run, run.values))
+    local ok, err = perform(run)
     event.emit("run.end", {
         scope = context.scope, name = run.name, status = ok and "done" or status_of(err), kind = gate.mode, target = run.id,
         seconds = system.monotonic() - started, text = not ok and tostring(err) or nil, count = gate.performed.write,

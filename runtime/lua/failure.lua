@@ -2,6 +2,8 @@
 local native = ...
 local failure = {}
 
+local MOST_CAUSES = 10
+
 --- Raises an error. `fields` may add code (default "failed"), hint, target and details of its own.
 ---@param message string what failed, one sentence
 ---@param fields? table
@@ -19,20 +21,25 @@ end
 ---@param fn function
 ---@return any, table?
 local function try(fn, ...)
-    local results = { pcall(fn, ...) }
+    local results = { xpcall(fn, native.error.complete, ...) }
     if results[1] then
         return unpack(results, 2, table.maxn(results))
     end
     native.task.checkpoint()
-    return nil, native.error.complete(results[2])
+    return nil, results[2]
+end
+
+--- Scrubbed as a whole, before it is cut into lines: a part of a secret would not be known as one.
+local function clean(text)
+    return native.secret.scrub(tostring(text))
 end
 
 local function add(lines, label, text)
-    if text == nil or text == "" then
+    if text == nil or text == "" or text == false then
         return
     end
     local first = true
-    for line in (tostring(text) .. "\n"):gmatch "([^\n]*)\n" do
+    for line in (clean(text) .. "\n"):gmatch "([^\n]*)\n" do
         lines[#lines + 1] = ("  %-9s %s"):format(first and label or "", line)
         first = false
     end
@@ -52,7 +59,7 @@ local function said(err, count)
     for _, field in ipairs { "stderr", "stdout", "body", "log" } do
         local words = err[field]
         if type(words) == "string" and words:find "%S" then
-            return tail(words:sub(-4000), count), field
+            return tail(clean(words):sub(-4000), count), field
         end
     end
     return "", "said"
@@ -71,13 +78,13 @@ function failure.describe(err, verbose)
     add(lines, source, words)
     add(lines, "sql", err.excerpt)
     add(lines, "detail", err.detail)
-    add(lines, "where", err.file and ("%s:%d"):format(err.file, err.line or 0))
+    add(lines, "where", err.file and ("%s:%s"):format(tostring(err.file), tostring(err.line or "?")))
     local cause = err.cause
-    while cause do
-        add(lines, "because", tostring(cause))
+    for _ = 1, MOST_CAUSES do
+        add(lines, "because", cause)
         cause = type(cause) == "table" and cause.cause or nil
     end
-    for _, item in ipairs(err.failures or {}) do
+    for _, item in ipairs(err.code == "each" and err.failures or {}) do
         add(lines, "failed", item.key .. ": " .. tostring(item.error))
         add(lines, "", item.error.step and "  step " .. item.error.step)
         add(lines, "", said(item.error, 3):gsub("[^\n]+", "  %0"))
@@ -90,7 +97,9 @@ function failure.describe(err, verbose)
     return table.concat(lines, "\n")
 end
 
-local EXIT = { usage = 2, manifest = 2, syntax = 2, load = 2, parked = 3, locked = 4 }
+-- Exit statuses before a run has begun, and after.
+local EXIT_BEFORE = { usage = 2, manifest = 2, syntax = 2, load = 2, locked = 4 }
+local EXIT_AFTER = { parked = 3, locked = 4 }
 local EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 --- The error's code; of an each all of whose items failed alike, theirs.
@@ -108,15 +117,18 @@ function failure.code_of(err)
     return code
 end
 
---- The exit status that tells of this error.
+--- The exit status that tells of this error of a run.
 ---@param err table
 ---@return integer
 function failure.exit_status(err)
-    local code = failure.code_of(err)
-    if code == "cancelled" and native.task.interrupted() then
-        return EXIT_INTERRUPTED
-    end
-    return EXIT[code] or EXIT_FAILED
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_AFTER[failure.code_of(err)] or EXIT_FAILED
+end
+
+--- The exit status that tells of this error of a command, before any run has begun.
+---@param err table
+---@return integer
+function failure.exit_status_before(err)
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_BEFORE[err.code] or EXIT_FAILED
 end
 
 failure.globals = { fail = fail, try = try }

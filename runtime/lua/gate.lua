@@ -72,9 +72,9 @@ local function is_unclear(err)
     return err.unclear or err.code == "cancelled" or tostring(err.code):find "timeout" ~= nil
 end
 
-local function finish(effect, context, scope, number, started, ok, ...)
+local function finish(effect, context, outer_kind, scope, number, started, ok, ...)
     task.effect_end()
-    context.effect_kind = nil
+    context.effect_kind = outer_kind
     local err = not ok and native.error.complete((...)) or nil
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     journal.end_effect(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err)
@@ -99,6 +99,9 @@ end
 ---@raise "readonly" for a write in read-only mode, "step" for a write outside a step, and whatever `run` raises
 function gate.perform(effect, run, ...)
     local context = task.context()
+    if context.loading then
+        refuse(effect, "load", "a playbook that is being loaded touches nothing", "do it in run = function(p) ... end")
+    end
     if effect.kind == "write" then
         if gate.mode == "read-only" then
             refuse(effect, "readonly", "this run only reads, and this writes", "remove `effects = \"read\"`, or mark a "
@@ -120,19 +123,15 @@ function gate.perform(effect, run, ...)
         refuse(effect, "unknown", "an unknown value reached a real effect")
     end
     task.checkpoint()
-<<<<<<< HEAD
     local number = journal.begin_effect(effect, context)
-=======
-    local number = journal.effect_begin(context.step or nil, effect.name, effect.kind,
-        native.secret.scrub(tostring(effect.target)), native.secret.scrub(tostring(effect.summary)))
->>>>>>> main
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })
     gate.performed[effect.kind] = gate.performed[effect.kind] + 1
+    local outer_kind = context.effect_kind
     context.effect_kind = effect.kind
     task.effect_begin()
-    return finish(effect, context, scope, number, native.system.monotonic(), pcall(run, ...))
+    return finish(effect, context, outer_kind, scope, number, native.system.monotonic(), pcall(run, ...))
 end
 
 --- True for a value that only the real run will know. In a dry run such values stand for what writes would return.

@@ -204,7 +204,7 @@ function journal.begin_effect(effect, context)
     local record = effect.kind == "write" and store.write or store.later
     record([[INSERT INTO effects (run, number, attempt, parent, step, name, kind, target, summary, started)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)]], journal.run, number, attempt, in_attempt(context.scope),
-        context.step, effect.name, effect.kind, shown(effect.target), shown(effect.summary), now())
+        context.step or nil, effect.name, effect.kind, shown(effect.target), shown(effect.summary), now())
     return number
 end
 

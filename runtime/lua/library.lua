@@ -14,8 +14,10 @@ local texts, loaded = {}, {}
 -- The files that a resumed run keeps, by name; they count instead of those on disk.
 local kept = {}
 
-local function home()
-    return system.env "HOME" or "/root"
+--- A folder from the environment. XDG's specification: empty is as good as unset.
+local function folder_of(variable)
+    local folder = system.env(variable)
+    return folder ~= "" and folder or nil
 end
 
 --- The installed playbooks: beside the binary in a checkout, else under its prefix.
@@ -36,7 +38,8 @@ function library.folders()
     for folder in (system.env "HOSTLER_PATH" or ""):gmatch "[^:]+" do
         candidates[#candidates + 1] = folder
     end
-    candidates[#candidates + 1] = (system.env "XDG_CONFIG_HOME" or home() .. "/.config") .. "/hostler/playbooks"
+    candidates[#candidates + 1] = (folder_of "XDG_CONFIG_HOME" or (folder_of "HOME" or "/root") .. "/.config")
+        .. "/hostler/playbooks"
     candidates[#candidates + 1] = "/etc/hostler/playbooks"
     candidates[#candidates + 1] = installed()
     local folders, seen = {}, {}
@@ -64,7 +67,7 @@ local function load_file(path, name)
         loaded[#loaded + 1] = { name = name, path = path }
         journal.keep_source(name, path, source)
     end
-    local chunk, message = system.load_text(source:gsub("^#[^\n]*", ""), "@" .. path)
+    local chunk, message = native.compile(source:gsub("^#[^\n]*", ""), "@" .. path)
     if not chunk then
         local line, text = message:match ":(%d+): (.*)$"
         error(native.error.new {
@@ -174,7 +177,13 @@ end
 ---@raise "syntax", "manifest", "load"
 function library.load(path)
     library.beside = path:match "^(.*)/[^/]+$" or "."
-    local ok, value = xpcall(load_file(path, "playbook"), native.error.complete)
+    local context = native.task.context()
+    context.loading = true -- the gate is closed: `hostler list` loads them all
+    local ok, value = xpcall(load_file, native.error.complete, path, "playbook")
+    if ok then
+        ok, value = xpcall(value, native.error.complete)
+    end
+    context.loading = nil
     if not ok then
         error(value, 0)
     end

@@ -8,7 +8,7 @@ local system = native.system
 --- A file that is no playbook (site.lua and other modules beside them) is not listed; a broken one is, with its error.
 local function describe(entry)
     local path = entry.paths[1]
-    if not (system.read_file(path) or ""):find "playbook%s*{" then
+    if not (system.read_file(path) or ""):find "playbook%s*[({]" then
         return nil
     end
     local ok, book = pcall(library.load, path)

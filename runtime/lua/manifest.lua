@@ -72,7 +72,7 @@ local function check_params(specs, place)
         taken[option.name] = "an option of `hostler run`"
     end
     for index, spec in ipairs(specs) do
-        if type(spec) ~= "table" or not spec.kind then
+        if not import "params".is(spec) then
             wrong(place, "params", ("parameter %d is not made by arg, list, opt or flag"):format(index))
         elseif taken[spec.name] then
             wrong(place, "params", ("the parameter '%s' has the name of %s"):format(spec.name, taken[spec.name]))

@@ -21,7 +21,7 @@ local types = {
         return value:match "^%-?%d+$" and #value < 16 and tonumber(value) or nil, "a whole number"
     end,
     number = function(value)
-        return value:match "^%-?%d*%.?%d+$" and tonumber(value) or nil, "a number"
+        return #value <= 30 and value:match "^%-?%d*%.?%d+$" and tonumber(value) or nil, "a number"
     end,
     -- A DNS label, RFC 1035 2.3.1 and RFC 1123 2.1, in lower case.
     subdomain = function(value)
@@ -42,9 +42,28 @@ local types = {
         return number and #number < 10 and tonumber(number) * seconds[unit] or nil, "a time such as 45s, 30m, 12h or 7d"
     end,
     path = function(value)
-        return value ~= "" and not value:find "%z" and value or nil, "a path"
+        return value ~= "" and printable(value) and value or nil, "a path without control characters"
     end,
 }
+
+local function convert(type_name, text)
+    if type(type_name) == "table" then
+        for _, choice in ipairs(type_name) do
+            if choice == text then
+                return text
+            end
+        end
+        return nil, "one of " .. table.concat(type_name, ", ")
+    end
+    return types[type_name](text)
+end
+
+local declared = setmetatable({}, { __mode = "k" })
+
+local function fits(value, type_name)
+    return (type_name == "int" or type_name == "number") == (type(value) == "number")
+        and convert(type_name, tostring(value)) ~= nil
+end
 
 local function declare(kind, name, type_name, help, default)
     local function wrong(message)
@@ -66,7 +85,18 @@ local function declare(kind, name, type_name, help, default)
     if type(help) ~= "string" then
         wrong(("%s \"%s\" needs a text that explains it"):format(kind, name))
     end
-    return { kind = kind, name = name, type = type_name, help = help, default = default, field = name:gsub("-", "_") }
+    if default ~= nil and kind == "opt" and not fits(default, type_name) then
+        wrong(("opt \"%s\": its default, %s, is not of its type"):format(name, tostring(default)))
+    end
+    local spec = { kind = kind, name = name, type = type_name, help = help, default = default,
+        field = name:gsub("-", "_") }
+    declared[spec] = true
+    return spec
+end
+
+--- True for what arg, list, opt or flag returned.
+function params.is(value)
+    return declared[value] ~= nil
 end
 
 --- A required positional parameter.
@@ -93,18 +123,6 @@ local function flag(name, help)
     return declare("flag", name, nil, help, false)
 end
 
-local function convert(spec, text)
-    if type(spec.type) == "table" then
-        for _, choice in ipairs(spec.type) do
-            if choice == text then
-                return text
-            end
-        end
-        return nil, "one of " .. table.concat(spec.type, ", ")
-    end
-    return types[spec.type](text)
-end
-
 local function usage_error(message, hint)
     error(native.error.new { code = "usage", message = message, hint = hint }, 0)
 end
@@ -114,7 +132,7 @@ local function shown(text)
 end
 
 local function set(values, spec, text)
-    local value, wanted = convert(spec, text)
+    local value, wanted = convert(spec.type, text)
     if value == nil then
         local label = spec.kind == "opt" and "--" .. spec.name or spec.name:upper():gsub("-", "_")
         usage_error(("%s must be %s, not %s"):format(label, wanted, shown(text)))

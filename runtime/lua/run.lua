@@ -51,7 +51,7 @@ function run.print_usage(err, book, name)
         end
     end
     system.write_error(table.concat(lines, "\n") .. "\n")
-    return failure.exit_status(err)
+    return failure.exit_status_before(err)
 end
 
 --- Begins to record the run. A dry run leaves no trace; one that only reads has nothing to resume, so it goes on, with a
@@ -96,7 +96,9 @@ function run.main(argv)
         return run.print_usage(native.error.complete(not found and path or book))
     end
     for _, word in ipairs(rest) do
-        if word == "--help" or word == "-h" then
+        if word == "--" then
+            break
+        elseif word == "--help" or word == "-h" then
             return import "show".main { name }
         end
     end
@@ -108,7 +110,7 @@ function run.main(argv)
     local recorded, err = pcall(record, new, path)
     if not recorded then
         system.write_error(failure.describe(native.error.complete(err)) .. "\n")
-        return failure.exit_status(err)
+        return failure.exit_status_before(err)
     end
     return execution.run(new)
 end

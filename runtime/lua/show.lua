@@ -33,10 +33,13 @@ function show.main(argv)
         system.write_error "usage: hostler show NAME\n"
         return 2
     end
-    local ok, path = pcall(library.find, argv[1])
-    local loaded, book, name = pcall(library.load, ok and path or "")
-    if not ok or not loaded then
-        local err = native.error.complete(not ok and path or book)
+    local path, book, name
+    local ok, problem = pcall(function()
+        path = library.find(argv[1])
+        book, name = library.load(path)
+    end)
+    if not ok then
+        local err = native.error.complete(problem)
         local place = err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
         system.write_error(("hostler: %s%s\n%s"):format(place, tostring(err), err.hint and err.hint .. "\n" or ""))
         return 2

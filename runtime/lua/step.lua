@@ -139,6 +139,7 @@ local function perform(context, name, path, options, fn, code, settle)
     end
     emit_end(context, scope, name, status == "parked" and "cancelled" or status, started, result)
     if not ok then
+        begun[path] = nil -- it may be tried again: retry() around a step
         result.step = result.step or path
         error(result, 0)
     end
@@ -190,6 +191,7 @@ local function run_step(name, options, fn)
     if type(options) == "function" then
         options, fn = {}, options
     end
+    name = native.secret.is_unknown(name) and tostring(name) or name
     if type(name) ~= "string" or name == "" or type(fn) ~= "function" then
         error(native.error.new { code = "usage", message = "step(\"name\", [options,] function() ... end)" }, 2)
     end

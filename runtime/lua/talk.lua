@@ -1,28 +1,49 @@
 -- Talking with the person: say, warn, ask, confirm, manual; and small values: secret, env, now, uuid.
 local native, import = ...
-local event, task, json = native.event, native.task, native.json.face
 local answers, gate, journal = import "answers", import "gate", import "journal"
+local event, task, json = native.event, native.task, native.json.face
 local talk = {
     --- Set by --yes: confirm answers yes by itself.
     assume_yes = false,
 }
 
+local function shown(format, ...)
+    if select("#", ...) > 0 then
+        return format:format(...)
+    end
+    return type(format) == "userdata" and format or tostring(format)
+end
+
 --- Shows a line.
+---@param format any shown as it is when nothing follows it, else a format of string.format
 local function say(format, ...)
-    event.emit("say", { parent = task.context().scope, text = select("#", ...) > 0 and format:format(...) or format })
+    event.emit("say", { parent = task.context().scope, text = shown(format, ...) })
 end
 
 --- Shows a line that asks for attention.
+---@param format any as for say
 local function warn(format, ...)
-    event.emit("warn", { parent = task.context().scope, text = select("#", ...) > 0 and format:format(...) or format })
+    event.emit("warn", { parent = task.context().scope, text = shown(format, ...) })
+end
+
+local asking = false
+
+--- Waits for its turn: of the items of an `each`, one may ask at a time.
+local function take_turn()
+    while asking do
+        task.sleep(0.05)
+    end
+    asking = true
 end
 
 --- One line from the person at the terminal.
 local function prompt(question)
+    take_turn()
     event.suspend()
     native.system.write_error(question .. " ")
     local ok, answer = pcall(native.system.read_line)
     event.resume()
+    asking = false
     if not ok then
         error(answer, 0)
     end
@@ -56,21 +77,19 @@ local function answer_to(question)
     return prompt(question.prompt), path
 end
 
-local function would_ask(question)
-    say("would ask: %s", question)
-    return native.secret.unknown("<answer to: " .. question .. ">")
-end
-
 --- Asks for a line of text.
 ---@param question string
 ---@param default? string what an empty answer means
 ---@return string
 local function ask(question, default)
-    if gate.mode == "dry-run" then
-        return would_ask(question)
+    if gate.mode == "dry-run" and default == nil then
+        say("would ask: %s", question)
+        return gate.unknown("the answer to: " .. question)
+    elseif gate.mode == "dry-run" then
+        return default
     end
-    local shown = default and ("%s [%s]"):format(question, default) or question
-    local answer, path = answer_to { kind = "ask", text = question, prompt = shown }
+    local words = default and ("%s [%s]"):format(question, default) or question
+    local answer, path = answer_to { kind = "ask", text = question, prompt = words }
     answers.keep(path, "ask", question, answer)
     return answer ~= "" and answer or default or ""
 end
@@ -80,9 +99,10 @@ end
 ---@param type_this? string
 local function confirm(question, type_this)
     if gate.mode == "dry-run" then
-        would_ask(question)
+        say("would ask: %s", question)
         return
-    elseif talk.assume_yes then
+    end
+    if talk.assume_yes then
         say("%s yes (--yes)", question)
         return
     end
@@ -101,12 +121,12 @@ end
 ---@param instruction string
 local function manual(instruction)
     if gate.mode == "dry-run" then
-        would_ask("by hand: " .. instruction)
+        say("would ask a person to: %s", instruction)
         return
     end
     local _, path = answer_to {
         kind = "manual", text = instruction,
-        prompt = "By hand: " .. instruction .. " â press Enter when it is done.",
+        prompt = "By hand: " .. instruction .. " — press Enter when it is done.",
     }
     answers.keep(path, "manual", instruction, "done")
 end

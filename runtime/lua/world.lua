@@ -3,6 +3,7 @@
 local native = ...
 
 local loaded = {}
+local setfenv = setfenv
 
 --- Loads a file of runtime/lua once; each receives the natives and this function.
 local function import(name)
@@ -33,29 +34,60 @@ for _, part in ipairs { "failure", "gate", "lock", "concurrency", "step", "talk"
     end
 end
 
+import "hidden"
+
 local suggest = import "suggest"
 
-setmetatable(_G, {
-    __index = function(_, name)
-        local names = {}
-        for known in pairs(_G) do
-            names[#names + 1] = known
-        end
-        local near = suggest.nearest(tostring(name), names)
-        error(native.error.new {
-            code = "lua",
-            message = ("there is no global '%s'"):format(tostring(name)),
-            hint = near and ("did you mean '%s'?"):format(near) or "declare it with `local`",
-        }, 2)
-    end,
-    __newindex = function(_, name)
-        error(native.error.new {
-            code = "lua",
-            message = ("'%s' would become a global"):format(tostring(name)),
-            hint = "declare it with `local`",
-        }, 2)
-    end,
-    __metatable = "strict",
-})
+--- What a name that is not there was perhaps meant to be.
+local function missing(_, name)
+    local names = {}
+    for known in pairs(_G) do
+        names[#names + 1] = known
+    end
+    local near = suggest.nearest(tostring(name), names)
+    error(native.error.new {
+        code = "lua",
+        message = ("there is no global '%s'"):format(tostring(name)),
+        hint = near and ("did you mean '%s'?"):format(near) or "declare it with `local`",
+    }, 2)
+end
+
+local function refuse(_, name)
+    local known = rawget(_G, name) ~= nil
+    error(native.error.new {
+        code = "lua",
+        message = (known and "'%s' is hostler's own name" or "'%s' would become a global"):format(tostring(name)),
+        hint = known and "give yours another name, and declare it with `local`" or "declare it with `local`",
+    }, 2)
+end
+
+--- A copy, so that what a playbook does to it changes nothing for hostler's own code.
+local function copy(source)
+    local target = {}
+    for key, value in pairs(source) do
+        target[key] = value
+    end
+    return target
+end
+
+local globals = copy(_G)
+for _, name in ipairs { "string", "table", "math", "bit", "os", "debug" } do
+    globals[name] = copy(globals[name])
+end
+-- The table that people's code takes for its globals stays empty: every assignment meets __newindex.
+local face = setmetatable({}, { __index = globals, __newindex = refuse, __metatable = "strict" })
+globals._G = face
+setmetatable(globals, { __index = missing })
+setmetatable(_G, { __index = missing, __newindex = refuse, __metatable = "strict" })
+getmetatable("").__metatable = "string"
+
+--- Compiles people's code: playbooks, their modules, prompts.
+---@param source string
+---@param name string the chunk's name: "@" and the file
+---@return function? chunk, string? message
+function native.compile(source, name)
+    local chunk, message = native.system.load_text(source, name)
+    return chunk and setfenv(chunk, face), message
+end
 
 return import
