@@ -91,6 +91,12 @@ static void push_problem(lua_State *L, const char *path, int code, const char *d
 }
 
 static int raise_problem(lua_State *L, store *s, int code) {
+    /* Where SQLite only knows that a system call failed, the system knows why. */
+    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->database) : 0;
+    if (reason == ENOSPC || reason == EDQUOT)
+        code = SQLITE_FULL;
+    else if (reason == EROFS || reason == EACCES)
+        code = SQLITE_READONLY;
     push_problem(L, s->path, code, *s->detail ? s->detail : sqlite3_errmsg(s->database));
     *s->detail = '\0';
     return lua_error(L);

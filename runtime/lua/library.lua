@@ -11,6 +11,7 @@ local cache, loading = {}, {}
 
 -- The texts of this run's files: by path, and by name in the order they were loaded ("playbook", or the module's).
 local texts, loaded = {}, {}
+local keeping = false
 -- The files that a resumed run keeps, by name; they count instead of those on disk.
 local kept = {}
 
@@ -65,7 +66,9 @@ local function load_file(path, name)
     texts[path] = source
     if name then
         loaded[#loaded + 1] = { name = name, path = path }
-        journal.keep_source(name, path, source)
+        if keeping then
+            journal.keep_source(name, path, source)
+        end
     end
     local chunk, message = native.compile(source:gsub("^#[^\n]*", ""), "@" .. path)
     if not chunk then
@@ -202,8 +205,9 @@ function library.run_file(path, ...)
     return load_file(path)(...)
 end
 
---- Keeps the texts of all files loaded so far with the run that has just begun; later ones are kept as they are loaded.
+--- Keeps the texts of all files loaded so far with the run; later ones are kept as they are loaded.
 function library.keep()
+    keeping = true
     for _, file in ipairs(loaded) do
         journal.keep_source(file.name, file.path, texts[file.path])
     end

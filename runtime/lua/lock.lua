@@ -90,7 +90,7 @@ function lock.leave(context)
     for _, name in ipairs(context.locks) do
         held[name] = nil
         if journal.run and not journal.collecting then
-            journal.store().later("DELETE FROM locks WHERE name = $1 AND run = $2", name, journal.run)
+            journal.store().write("DELETE FROM locks WHERE name = $1 AND run = $2", name, journal.run)
         end
     end
     context.locks = context.locks.above

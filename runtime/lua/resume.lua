@@ -70,9 +70,6 @@ function resume.take(row, options)
         journal.finish(row.status == "running" and "failed" or row.status, tostring(run))
         error(run, 0)
     end
-    if options.code == "latest" then
-        library.keep()
-    end
     for _, name in ipairs(run.changed) do
         system.write_error(("hostler: %s was edited since this run began; steps that have finished keep their results\n")
             :format(name == "playbook" and "the playbook" or "the module " .. name))
@@ -86,7 +83,9 @@ function resume.go_on(row, options)
     if import "undo".has_begun(row.id) then
         refuse(("run %s was undone in part"):format(row.id), "usage", ("go on with that: hostler undo %s"):format(row.id))
     end
-    return execution.run(resume.take(row, options))
+    local run = resume.take(row, options)
+    library.keep()
+    return execution.run(run)
 end
 
 ---@param argv string[]

@@ -208,7 +208,9 @@ local function run_step(name, options, fn)
         return pass_over(context, name, path, row, code)
     end
     return perform(context, name, path, options, fn, code, function()
-        return row and settle(path, options, row)
+        if row then
+            return settle(path, options, row)
+        end
     end)
 end
 
