@@ -2,6 +2,7 @@
 local _, gate = ...
 local caddyfile = require "caddyfile"
 local caddy_journal = require "caddy_journal"
+local dns = require "dns"
 local environment_file = require "environment_file"
 local systemd = require "systemd"
 
@@ -46,7 +47,7 @@ function caddy.parse_certificate(text)
         local month, day, clock, year = text:match(name .. "=(%a+)%s+(%d+) ([%d:]+) (%d+) GMT")
         return month and systemd.parse_time(("%s-%02d-%s %s UTC"):format(year, MONTHS[month] or 0, day, clock))
     end
-    local issuer, subject = text:match "issuer=%s*([^\r\n]*)", text:match "subject=%s*([^\r\n]*)"
+    local issuer, subject = text:match "issuer=[ \t]*([^\r\n]*)", text:match "subject=[ \t]*([^\r\n]*)"
     local not_before, not_after = time "notBefore", time "notAfter"
     if not issuer or not not_after then
         return nil
@@ -75,7 +76,7 @@ local function program(self)
         self.path = caddy.parse_program(result.stdout)
         if not self.path then
             fail("the host has no Caddy: caddy.service says nothing of what it runs", {
-                code = "caddy.missing", target = self.host.name,
+                code = "caddy.missing", target = tostring(self.host.target),
             })
         end
     end
@@ -93,7 +94,8 @@ function Caddy:version()
     if unknown(path) then
         return path
     end
-    local options = { read = true, timeout = 20 }
+    -- Caddy 2 makes a directory .step in its home, also when it is only asked for its version.
+    local options = { read = true, timeout = 20, env = { HOME = "/dev/null" } }
     local result = self.host:try({ path, "-version" }, options)
     if not result or not caddy.parse_version(result.stdout) then
         result = self.host:run({ path, "version" }, options)
@@ -101,7 +103,7 @@ function Caddy:version()
     self.major = caddy.parse_version(result.stdout)
     if not self.major then
         fail(("'%s' says no version of Caddy that is known: %s"):format(path, result.stdout:sub(1, 200)), {
-            code = "caddy.version", target = self.host.name,
+            code = "caddy.version", target = tostring(self.host.target),
         })
     end
     return self.major
@@ -199,7 +201,8 @@ local VALIDATE = [[
 scratch=$(mktemp -d) || exit 1
 trap 'rm -rf "$scratch"' EXIT
 export HOME="$scratch" XDG_DATA_HOME="$scratch" XDG_CONFIG_HOME="$scratch" CADDYPATH="$scratch"
-"$@" 2>&1]]
+exec 2>&1
+"$@"]]
 
 -- The line that says what is wrong, without the log lines around it.
 local function complaint(text)
@@ -219,31 +222,31 @@ function Caddy:validate()
     if unknown(version) or unknown(environment) then
         return version
     end
-    local argv = version == 1 and { path, "-validate", "-conf", caddy.CADDYFILE }
-        or { path, "validate", "--adapter", "caddyfile", "--config", caddy.CADDYFILE }
-    local _, err = self.host:try({ "sh", "-c", VALIDATE, "sh", unpack(argv) }, {
-        read = true, timeout = 30, env = environment_file.values(environment),
+    local _, err = try(self.host.sh, self.host, VALIDATE, {
+        args = version == 1 and { path, "-validate", "-conf", caddy.CADDYFILE }
+            or { path, "validate", "--adapter", "caddyfile", "--config", caddy.CADDYFILE },
+        read = true, timeout = 30, env = environment_file.values(environment), summary = "check the Caddyfile",
     })
-    if err and err.code == "ssh.exit" then
-        fail("the Caddyfile is not valid: " .. complaint(err.stdout or ""), {
-            code = "caddy.invalid", target = self.host.name, cause = err, log = err.stdout,
+    if err and err.code == "ssh.exit" and (err.stdout or "") ~= "" then
+        fail("the Caddyfile is not valid: " .. complaint(err.stdout), {
+            code = "caddy.invalid", target = tostring(self.host.target), cause = err, log = err.stdout,
         })
     elseif err then
         error(err, 0)
     end
 end
 
---- Has Caddy read its Caddyfile again, without dropping a connection. Caddy 2 refuses a file that is wrong; Caddy 1
---- says so in the journal only, so the file is checked first.
+--- Has Caddy read its Caddyfile again, without dropping a connection. The file is checked first: of a wrong one Caddy 1
+--- says so in the journal only.
 ---@raise "caddy.invalid", "systemd.unit"
 function Caddy:reload()
     local version = self:version()
-    if unknown(version) or version == 2 then
-        self.systemd:reload(caddy.UNIT)
-        return
-    end
     self:validate()
-    self.systemd:signal(caddy.UNIT, "USR1")
+    if version == 1 then
+        self.systemd:signal(caddy.UNIT, "USR1")
+    else
+        self.systemd:reload(caddy.UNIT)
+    end
 end
 
 --- Stops Caddy, has systemd read its unit files again, and starts it: then it knows a new host name.
@@ -259,7 +262,7 @@ end
 -- ---- its certificate ----
 
 local CERTIFICATE = [[
-openssl s_client -connect "$1" -servername "$2" </dev/null 2>/dev/null |
+timeout 10 openssl s_client -connect localhost:443 -servername "$1" </dev/null 2>/dev/null |
     openssl x509 -noout -issuer -subject -dates]]
 
 --- The certificate that the host's own port 443 shows for a name.
@@ -271,8 +274,9 @@ function Caddy:certificate(name)
     if unknown(name) then
         return name
     end
-    local argv = { "timeout", "10", "sh", "-c", CERTIFICATE, "sh", "localhost:443", name or "localhost" }
-    local result, err = self.host:try(argv, { read = true, timeout = 20 })
+    local result, err = try(self.host.sh, self.host, CERTIFICATE, {
+        args = { name or "localhost" }, read = true, timeout = 20, summary = "see the certificate of port 443",
+    })
     if err and err.code ~= "ssh.exit" then
         error(err, 0)
     end
@@ -281,6 +285,25 @@ function Caddy:certificate(name)
         certificate.self_signed = caddy.is_self_signed(certificate)
     end
     return certificate
+end
+
+-- Whose address the name has, for a challenge that failed without a reason in the journal.
+local function explain_challenge(found, name, addresses, nameservers)
+    local answers, err = try(dns.resolve, name, { nameservers = nameservers })
+    local foreign
+    for _, address in ipairs(answers or {}) do
+        foreign = not addresses[address] and address or foreign
+    end
+    if err then
+        found.evidence[#found.evidence + 1] = err.message
+    elseif #answers == 0 or foreign then
+        found.verdict = "dns"
+        found.evidence[#found.evidence + 1] = not foreign and name .. " has no address"
+            or ("%s has the address %s, which is not this host's"):format(name, foreign)
+    else
+        found.verdict = "port-closed"
+        found.evidence[#found.evidence + 1] = name .. " has this host's address, but the authority did not get through"
+    end
 end
 
 local function own_addresses(self)
@@ -304,29 +327,45 @@ local function certificate_verdict(certificate, mode, at)
 end
 
 --- Why the instance has no certificate, or that it has one. Reads only.
+---@param options? { nameservers?: string[] } whom to ask for the name's address, where that matters (the system's)
 ---@return { verdict: string, evidence: string[], retry_after?: integer, limit?: string, mode: string, certificate?:
 ---  table, status: systemd.Status, renewal?: string } verdict: "ok", "self-signed" (as the Caddyfile asks), "expired",
 ---  "not-running", or one of caddy_journal.verdict's: "rate-limited", "dns", "port-closed", "port-taken",
 ---  "bad-caddyfile", "authority-unreachable", "pending", "unknown"; evidence: lines for a person; renewal: the verdict
 ---  on a renewal that fails while the old certificate is still good
-function Caddy:diagnose()
+function Caddy:diagnose(options)
     local status = self.systemd:status(caddy.UNIT)
     if unknown(status) then
         return status
     end
     local entries = self.systemd:journal(caddy.UNIT, { lines = 400, since = status.started })
-    local found = caddy_journal.verdict(entries, own_addresses(self))
+    local addresses = own_addresses(self)
+    local found = caddy_journal.verdict(entries, addresses)
+    local name = self:hostname()
+    if found.verdict == "challenge-failed" and name then
+        explain_challenge(found, name, addresses, options and options.nameservers)
+    end
     local mode = try(self.tls_mode, self) or "none"
     local _, invalid = try(self.validate, self)
-    local certificate = status.active == "active" and self:certificate() or nil
+    local certificate = status.active == "active" and self:certificate(name) or nil
     local shown = certificate_verdict(certificate, mode, now())
     found.status, found.mode, found.certificate = status, mode, certificate
-    if invalid and invalid.code == "caddy.invalid" and found.verdict ~= "bad-caddyfile" then
+    if found.verdict == "bad-caddyfile" then
+        -- What counts is the file as it is now: Caddy may not have been told that it was mended.
+        found.verdict, found.evidence = nil, {}
+    end
+    if invalid and invalid.code == "caddy.invalid" then
         found.verdict, found.evidence = "bad-caddyfile", { invalid.message }
     elseif shown == "ok" and found.verdict ~= "ok" then
         found.renewal, found.verdict = found.verdict, "ok"
-    elseif shown and found.verdict ~= "bad-caddyfile" then
-        found.verdict = (shown == "expired" and found.verdict and found.verdict ~= "ok") and found.verdict or shown
+    elseif shown == "expired" then
+        found.verdict = found.verdict ~= "ok" and found.verdict or shown
+    elseif shown then
+        found.verdict = shown
+    elseif found.verdict == "ok" and status.active == "active" then
+        found.verdict = "unknown"
+        found.evidence = { certificate and "port 443 shows a certificate that the host made for itself"
+            or "port 443 shows no certificate, though Caddy says that it has one" }
     end
     if status.active ~= "active" and (not found.verdict or found.verdict == "ok" or found.verdict == "pending") then
         found.verdict = "not-running"

@@ -47,7 +47,7 @@ local is_unreached = any_of("acme:error:connection", "connection refused", "no r
     "Failed to connect to", "i/o timeout")
 local is_answered_wrongly = any_of("acme:error:unauthorized", "Invalid response from")
 local is_authority = any_of("provisioning client", "registering account", "performing request", "x509:",
-    "acme:error:serverInternal", "HTTP 5%d%d", "/directory")
+    "acme:error:serverInternal", "HTTP 5%d%d")
 
 -- The address that the authority tried, where its answer tells.
 local function tried_address(text)
@@ -68,6 +68,7 @@ local rules = {
     { "port-closed", function(text) return is_challenge(text) and is_unreached(text) end },
     { "dns", function(text) return is_challenge(text) and is_answered_wrongly(text) end },
     { "authority-unreachable", is_authority },
+    { "challenge-failed", is_challenge },
 }
 
 -- What is left of the journal's story: the last success, and what went wrong since, attempt by attempt.
@@ -133,9 +134,10 @@ end
 ---  fault
 ---@return { verdict?: string, evidence: string[], limit?: string, retry_after?: integer, at?: number } verdict: "ok"
 ---  (obtained, nothing wrong since), "rate-limited", "dns", "port-closed" (the authority could not reach port 80 or
----  443), "port-taken", "bad-caddyfile", "authority-unreachable", "unknown" (wrong, but not known why), "pending"
----  (being obtained), or nil when the journal does not say; limit: which: "registered domain", "set of names", "failed
----  authorizations", "new orders"; retry_after: when it ends, seconds since 1970
+---  443), "port-taken", "bad-caddyfile", "authority-unreachable", "challenge-failed" (the authority could
+---  not see that the name is this host's; the journal does not say why), "unknown" (wrong, but not known why),
+---  "pending" (being obtained), or nil when the journal does not say; limit: which: "registered domain", "set of
+---  names", "failed authorizations", "new orders"; retry_after: when it ends, seconds since 1970
 function caddy_journal.verdict(entries, addresses)
     local story = follow(entries)
     local verdict, evidence = classify(story.problems, addresses)

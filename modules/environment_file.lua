@@ -177,8 +177,8 @@ function environment_file.quote(value)
     if value:find "^[%w_.,:/@%%+-]+$" then
         return value
     end
-    -- Single quotes keep everything but themselves, and a backslash, which systemd before 240 took as an escape in them.
-    -- Parts in double quotes hold these two: so written, systemd, a shell and Python's shlex read the same.
+    -- Single quotes keep everything but themselves, and a backslash, which systemd before 240 took as an escape in
+    -- them. Parts in double quotes hold these two: so written, systemd, a shell and Python's shlex read the same.
     return "'" .. value:gsub("['\\]", { ["'"] = "'\"'\"'", ["\\"] = "'\"\\\\\"'" }) .. "'"
 end
 

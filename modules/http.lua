@@ -327,10 +327,11 @@ end
 ---  summary   what the effect is called for people, e.g. "create droplet ada s-2vcpu-2gb nyc3"
 ---  read      true marks a request of another method that changes nothing as a read
 ---  result    labels the unknown that a dry run returns
----@return { status: integer, headers: table<string, string>, body: string, json: any, url: string } # header names in lower case; `json` is
----  the parsed body, nil without one
+---@return { status: integer, headers: table<string, string>, body: string, json: any, url: string } # header names in
+---  lower case; `json` is the parsed body, nil without one; url is where the answer came from, without the query given
 ---@raise "http.status" (fields status, body, reason, headers), "http.dns", "http.connect", "http.tls", "timeout",
----  "http.body" (broken off), "http.json" when `json` is read and the body is none, "http.limit", "http.redirect", "usage"
+---  "http.body" (broken off), "http.json" when `json` is read and the body is none, "http.limit", "http.redirect",
+---  "http" for what is none of these, "usage"
 function http.request(options)
     local method = check(options)
     local target, path = split(options.url)
@@ -346,8 +347,11 @@ function http.request(options)
     local response = gate.perform({
         kind = reading and "read" or "write", name = "http." .. method:lower(), target = target,
         summary = options.summary or method .. " " .. path, result = options.result,
-        inputs = { options.url, options.query, options.headers, options.json, options.form, options.body, options.resolve },
-        detail = not options.summary and options.json ~= nil and function() return native.shown(options.json) end or nil,
+        inputs = { options.url, options.query, options.headers, options.json, options.form, options.body,
+            options.resolve },
+        detail = not options.summary and options.json ~= nil and function()
+            return native.shown(options.json)
+        end or nil,
     }, function()
         request.query, request.headers = pairs_of(options.query, "query"), headers_of(options)
         request.json, request.body = options.json, options.body
@@ -377,8 +381,8 @@ http.put, http.patch, http.delete = with_method "PUT", with_method "PATCH", with
 
 --- Looks at the certificate that a host shows. A certificate that does not verify is an answer here.
 ---@param host string
----@param options? { port?: integer, address?: string, ca_file?: string, timeout?: number } port 443; address: connect there
----  instead of where the name leads; ca_file as in http.request; timeout in seconds (10)
+---@param options? { port?: integer, address?: string, ca_file?: string, timeout?: number } port 443; address: connect
+---  there instead of where the name leads; ca_file as in http.request; timeout in seconds (10)
 ---@return { subject: string, issuer: string, names: string[], not_before: number, not_after: number, verified: boolean,
 ---  problem?: string } # times in seconds since 1970; problem says why it is not verified
 ---@raise "http.dns", "http.connect", "http.tls" when there is no TLS at all, "timeout"

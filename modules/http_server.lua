@@ -24,7 +24,8 @@ local function answer_of(result)
     elseif type(result) == "string" or secret.is(result) then
         return { body = result }
     elseif type(result) ~= "table" then
-        fail(("a handler returned a %s"):format(type(result)), { code = "usage", hint = "return a table, text or nothing" })
+        fail(("a handler returned a %s"):format(type(result)),
+            { code = "usage", hint = "return a table, text or nothing" })
     elseif is_answer(result) then
         return result
     end
@@ -98,7 +99,8 @@ local function accept(server, handler)
             if not event then
                 return
             elseif type(event) == "table" then
-                handlers:start(event.id, ("http-%d/request-%d"):format(server.port, event.id), handle, server, event, handler)
+                local path = ("http-%d/request-%d"):format(server.port, event.id)
+                handlers:start(event.id, path, handle, server, event, handler)
             elseif event ~= true then
                 handlers:cancel(event, "the client closed the connection")
             end
@@ -112,18 +114,18 @@ local function accept(server, handler)
     end
 end
 
---- Starts an HTTP/1.1 server. It belongs to the running task, which ends only after the server has been closed; when that
---- task fails or is cancelled the server ends with it.
+--- Starts an HTTP/1.1 server. It belongs to the running task, which ends only after the server has been closed; when
+--- that task fails or is cancelled the server ends with it.
 ---
---- handler(request) runs as a task of its own for each request; request = { id, method, path, query, headers, body, json(),
---- remote }: header names in lower case, json() parses the body, remote is the client's IP address. It returns
+--- handler(request) runs as a task of its own for each request; request = { id, method, path, query, headers, body,
+--- json(), remote }: header names in lower case, json() parses the body, remote is the client's IP address. It returns
 ---   { status =, headers =, json = or body = }   (200), or a table that is sent as JSON, text, or nothing (204);
 ---   cut = BYTES breaks the body off after so many, for tests of clients.
---- An error in it is answered with 500 and a warning. It is cancelled when the client closes the connection. Steps in it
---- have paths that begin with http-PORT/request-ID.
+--- An error in it is answered with 500 and a warning. It is cancelled when the client closes the connection, or its
+--- sending half. Steps in it have paths that begin with http-PORT/request-ID.
 ---@param options? { address?: string, port?: integer, tls?: { certificate: string, key: string }, limit?: integer,
----  timeout?: number } address: an IP address (127.0.0.1); port: 0 takes a free one (0); tls: PEM files; limit: bytes of
----  a request's body (1 MiB), more is answered with 413; timeout: seconds a client may be silent (30)
+---  timeout?: number } address: an IP address (127.0.0.1); port: 0 takes a free one (0); tls: PEM files; limit: bytes
+---  of a request's body (1 MiB), more is answered with 413; timeout: seconds a client may be silent (30)
 ---@param handler fun(request: table): any
 ---@return { port: integer, url: string } # with methods close() and wait()
 ---@raise "http.listen" when the port cannot be had, "usage"
@@ -137,7 +139,8 @@ function http_server.serve(options, handler)
     local address, tls = options.address or "127.0.0.1", options.tls or {}
     local server = setmetatable({}, Server)
     gate.perform({
-        kind = "read", name = "http.serve", target = address, summary = ("serve HTTP on port %d"):format(options.port or 0),
+        kind = "read", name = "http.serve", target = address,
+        summary = ("serve HTTP on port %d"):format(options.port or 0),
     }, function()
         server.handle, server.port = native.serve {
             address = address, port = options.port or 0, certificate = tls.certificate, key = tls.key,

@@ -3,6 +3,7 @@
 -- there.
 local _, gate = ...
 local environment_file = require "environment_file"
+local probes = require "meltano_probes"
 local systemd = require "systemd"
 local traceback = require "traceback"
 
@@ -102,6 +103,7 @@ local function command(words, options)
     end
     options.cwd, options.env = meltano.PROJECT, ACTIVATED
     options.timeout = options.timeout or COMMAND_SECONDS
+    options.summary = ("meltano %s, as %s"):format(options.summary or table.concat(words, " "), meltano.USER)
     return argv, options
 end
 
@@ -114,7 +116,7 @@ function Meltano:version()
     end
     return meltano.parse_version(result.stdout .. result.stderr)
         or fail("'meltano --version' says no version: " .. result.stdout:sub(1, 200), {
-            code = "meltano.version", target = self.host.name,
+            code = "meltano.version", target = tostring(self.host.target),
         })
 end
 
@@ -146,8 +148,10 @@ end
 ---@raise "usage", "ssh.exit"
 function Meltano:add_user(name, password, options)
     options = options or {}
-    if not unknown(name) and not (type(name) == "string" and name:find "^[%w@._+-]+$") then
-        fail(("'%s' cannot name a user: letters, digits and @ . _ + -"):format(tostring(name)), { code = "usage" })
+    if not unknown(name) and not (type(name) == "string" and name:find "^%w[%w@._+-]*$") then
+        fail(("'%s' cannot name a user"):format(tostring(name)), {
+            code = "usage", hint = "letters, digits and @ . _ + -; the first a letter or digit",
+        })
     elseif not secret.is(password) and not unknown(password) then
         fail("a password has to be a secret", { code = "usage", hint = "secret.random(20), or secret.wrap(text)" })
     end
@@ -155,7 +159,9 @@ function Meltano:add_user(name, password, options)
     if options.overwrite then
         table.insert(words, 3, "--overwrite")
     end
-    local result, err = self.service:try(command(words, { allow_secret_argv = true }))
+    local result, err = self.service:try(command(words, {
+        allow_secret_argv = true, summary = "user add " .. tostring(name),
+    }))
     if err and err.code == "ssh.exit" and ((err.stderr or "") .. (err.stdout or "")):find "already exists" then
         return "exists"
     elseif err then
@@ -177,18 +183,18 @@ else
 fi]]
 
 local function find_wrong_owners(self, script, action, options)
-    local argv = { "sh", "-c", script, "sh", meltano.PROJECT, meltano.USER, meltano.FTP_USER }
+    options.args, options.timeout = { meltano.PROJECT, meltano.USER, meltano.FTP_USER }, COMMAND_SECONDS
     for _, word in ipairs(action) do
-        argv[#argv + 1] = word
+        options.args[#options.args + 1] = word
     end
-    return self.host:run(argv, options)
+    return self.host:sh(script, options)
 end
 
 --- The files under the project that do not belong to the service user, at most 100: an upgrade run as root leaves such.
 ---@return { path: string, owner: string }[]
 function Meltano:wrong_owners()
     local result = find_wrong_owners(self, FIND_WRONG_OWNERS .. (" | head -z -n %d"):format(WRONG_OWNERS_SHOWN),
-        { "-printf", "%u\\t%p\\0" }, { read = true, timeout = COMMAND_SECONDS })
+        { "-printf", "%u\\t%p\\0" }, { read = true, summary = "look for files of other users" })
     if unknown(result) then
         return result
     end
@@ -210,16 +216,22 @@ function Meltano:check_owners()
         #files)
     fail(("the project has %s that %s does not own: %s belongs to %s"):format(count, meltano.USER, files[1].path,
         files[1].owner), {
-        code = "meltano.owner", target = self.host.name, files = files,
+        code = "meltano.owner", target = tostring(self.host.target), files = files,
         hint = "give them back to " .. meltano.USER .. ": app:mend_owners()",
     })
 end
 
 --- Gives every file under the project that belongs to someone else to the service user.
+---@return boolean changed false when there was none
 function Meltano:mend_owners()
+    local files = self:wrong_owners()
+    if not unknown(files) and #files == 0 then
+        return false
+    end
     local owner = meltano.USER .. ":" .. meltano.USER
     find_wrong_owners(self, FIND_WRONG_OWNERS, { "-exec", "chown", "-h", owner, "{}", "+" },
-        { timeout = COMMAND_SECONDS })
+        { summary = ("give all files of the project to %s"):format(meltano.USER) })
+    return true
 end
 
 --- The feature flags in .env.
@@ -332,36 +344,12 @@ function Meltano:environment_files()
     return files
 end
 
--- Run as the service user with the virtualenv's Python, which has the database library that Meltano itself uses. The
--- settings are read there: the password leaves neither the file nor the process.
-local DATABASE = [[
-import json, shlex, sys, time
-import psycopg2
-settings = {}
-for line in open(sys.argv[1]):
-    name, equals, value = line.strip().partition("=")
-    if equals and not name.startswith(("#", ";")):
-        settings[name.strip()] = "".join(shlex.split(value))
-started = time.monotonic()
-try:
-    psycopg2.connect(
-        host=settings["PG_ADDRESS"], port=settings["PG_PORT"], dbname=settings["PG_DATABASE"],
-        user=settings["PG_USERNAME"], password=settings["PG_PASSWORD"], sslmode="require", connect_timeout=10).close()
-    answer = {"reachable": True}
-except KeyError as error:
-    answer = {"reachable": False, "error": "%s is not set" % error.args[0]}
-except psycopg2.Error as error:
-    answer = {"reachable": False, "error": str(error).strip()}
-answer["seconds"] = round(time.monotonic() - started, 3)
-print(json.dumps(answer))
-]]
-
 --- Whether the instance reaches its database with the settings that it has.
 ---@return { reachable: boolean, seconds: number, error?: string }
 function Meltano:database()
     local python = meltano.VIRTUALENV .. "/bin/python"
-    local result = self.service:run({ python, "-I", "-c", DATABASE, environment_path "postgres" },
-        { read = true, timeout = 30, env = ACTIVATED })
+    local result = self.service:run({ python, "-I", "-c", probes.database, environment_path "postgres" },
+        { read = true, timeout = 30, env = ACTIVATED, summary = "connect to the database" })
     return unknown(result) and result or json.decode(result.stdout)
 end
 
@@ -376,8 +364,10 @@ function Meltano:logs(lines, name)
     if not name:find "^[%w_][%w_.-]*$" then
         fail(("'%s' cannot name a log"):format(name), { code = "usage" })
     end
-    local result = self.host:run({ "sh", "-c", 'if [ -e "$1" ]; then tail -n "$2" -- "$1" | tail -c "$3"; fi', "sh",
-        meltano.LOGS .. "/" .. name, tostring(lines or 50), tostring(LOG_BYTES) }, { read = true })
+    local result = self.host:sh('if [ -e "$1" ]; then tail -n "$2" -- "$1" | tail -c "$3"; fi', {
+        args = { meltano.LOGS .. "/" .. name, lines or 50, LOG_BYTES },
+        read = true, summary = "read the end of " .. name,
+    })
     return result.stdout
 end
 
@@ -393,35 +383,16 @@ end
 
 -- ---- its service ----
 
--- Every Ubuntu server has a Python: cloud-init is written in it.
-local PROBE = [[
-import http.client, json, socket, sys, time
-port, path, limit = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-started, answer = time.monotonic(), {}
-try:
-    connection = http.client.HTTPConnection("localhost", port, timeout=limit)
-    connection.request("GET", path)
-    response = connection.getresponse()
-    body = response.read(4000).decode("utf-8", "replace")
-    answer = {"status": response.status, "location": response.getheader("Location"), "body": body}
-except socket.timeout:
-    answer = {"error": "timeout", "message": "no answer within %g s" % limit}
-except ConnectionRefusedError:
-    answer = {"error": "refused", "message": "nothing listens on port %d" % port}
-except (OSError, http.client.HTTPException) as error:
-    answer = {"error": "broken", "message": "%s: %s" % (type(error).__name__, error)}
-answer["seconds"] = round(time.monotonic() - started, 3)
-print(json.dumps(answer))
-]]
-
 --- Asks the UI for a page, from inside the host.
 ---@param options? { path?: string, timeout?: number } path: "/" ; timeout: seconds (10)
 ---@return { status?: integer, location?: string, body?: string, error?: "refused"|"timeout"|"broken", message?: string,
 ---  seconds: number, serves: boolean } serves: it answered, and not with a 5xx
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
-    local result = self.host:run({ "/usr/bin/python3", "-I", "-c", PROBE, tostring(meltano.PORT),
-        options and options.path or "/", tostring(limit) }, { read = true, timeout = limit + 20 })
+    local path = options and options.path or "/"
+    local result = self.host:run({ "/usr/bin/python3", "-I", "-c", probes.ui, meltano.PORT, path, limit }, {
+        read = true, timeout = limit + 20, summary = "ask the UI for " .. path,
+    })
     if unknown(result) then
         return result
     end
@@ -437,7 +408,7 @@ local function fail_to_serve(self, answer, cause)
     local last = try(self.last_traceback, self)
     fail(("Meltano does not serve: %s"):format(answer and (answer.message or ("it answers %d"):format(answer.status))
         or "it has not been asked"), {
-        code = "meltano.serves", target = self.host.name, answer = answer, cause = cause,
+        code = "meltano.serves", target = tostring(self.host.target), answer = answer, cause = cause,
         log = answer and answer.status and last and last.text or nil,
         hint = "triage-500 finds out why",
     })

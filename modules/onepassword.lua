@@ -55,20 +55,22 @@ end
 --- A handle on a Connect server. Nothing is asked yet.
 ---@param url string https://...
 ---@param token secret a Connect access token
----@param options? { ca_file?: string, timeout?: number } ca_file: certificate authorities of the server ($HOSTLER_CA_FILE);
----  timeout: seconds for each request (30)
+---@param options? { ca_file?: string, timeout?: number } ca_file: certificate authorities of the server
+---  ($HOSTLER_CA_FILE); timeout: seconds for each request (30)
 ---@return table op
 ---@raise "usage"
 function onepassword.connect(url, token, options)
     options = options or {}
     local origin = tostring(url):gsub("/+$", "")
     if not secret.is(token) then
-        fail("onepassword.connect takes a secret", { code = "usage", hint = "onepassword.connect(url, secret \"OP_CONNECT_TOKEN\")" })
+        fail("onepassword.connect takes a secret",
+            { code = "usage", hint = "onepassword.connect(url, secret \"OP_CONNECT_TOKEN\")" })
     elseif not origin:match "^https://[^/]+$" then
         fail(("the Connect server must be asked over https: %s"):format(origin), { code = "usage" })
     end
     return setmetatable({
-        url = origin, token = token, ca_file = options.ca_file or env "HOSTLER_CA_FILE", timeout = options.timeout or 30,
+        url = origin, token = token, ca_file = options.ca_file or env "HOSTLER_CA_FILE",
+        timeout = options.timeout or 30,
     }, connection)
 end
 
@@ -88,17 +90,21 @@ function connection:vault(title)
         { query = { filter = equals("name", title) }, result = "vaults" })
     if unknown(found) then
         return found
-    elseif #found ~= 1 then
-        fail(#found == 0 and ("there is no vault '%s'"):format(title) or ("%d vaults are called '%s'"):format(#found, title), {
-            code = #found == 0 and "onepassword.not_found" or "onepassword.ambiguous", target = self.url,
+    elseif #found == 0 then
+        fail(("there is no vault '%s'"):format(title), {
+            code = "onepassword.not_found", target = self.url,
             hint = "a Connect token sees only the vaults that it was given",
+        })
+    elseif #found > 1 then
+        fail(("%d vaults are called '%s'"):format(#found, title), {
+            code = "onepassword.ambiguous", target = self.url, hint = "give the Connect token one of them only",
         })
     end
     return setmetatable({ connection = self, id = found[1].id, title = title }, vault)
 end
 
 local function path_of(self, id)
-    return ("/v1/vaults/%s/items%s"):format(self.id, id and "/" .. id or "")
+    return "/v1/vaults/" .. self.id .. "/items" .. (id and "/" .. id or "")
 end
 
 --- Concealed fields become secrets; the usual two are also found as item.username and item.password.
@@ -125,11 +131,13 @@ end
 ---@return { id: string, title: string, category: string, urls?: { href: string }[], tags?: string[] }[]
 function vault:items(filter)
     local title = filter and filter.title
-    return (ask(self.connection, "GET", path_of(self), title and "find item " .. title or "list items of " .. self.title,
-        { query = title and { filter = equals("title", title) } or nil, result = "items" }))
+    local summary = title and "find item " .. title or "list items of " .. self.title
+    local query = title and { filter = equals("title", title) } or nil
+    return (ask(self.connection, "GET", path_of(self), summary, { query = query, result = "items" }))
 end
 
---- The item of this title with its fields, or nil. Titles need not be unique: more than one is an error that lists them.
+--- The item of this title with its fields, or nil. Titles need not be unique: more than one is an error that lists
+--- them.
 ---@param title string
 ---@return { id: string, title: string, username?: string, password?: secret, fields: table[] }?
 ---@raise "onepassword.ambiguous"
@@ -143,7 +151,8 @@ function vault:find(title)
             words[index] = ("%s of %s"):format(item.id, tostring(item.createdAt))
         end
         fail(("%d items in %s are called '%s': %s"):format(#found, self.title, title, table.concat(words, ", ")), {
-            code = "onepassword.ambiguous", target = title, hint = "keep the right one and rename or archive the others",
+            code = "onepassword.ambiguous", target = title,
+            hint = "keep the right one and rename or archive the others",
         })
     end
     return found[1] and self:get(found[1].id)
@@ -189,14 +198,16 @@ local function check(item)
     elseif has_password == (item.generate ~= nil and item.generate ~= false) then
         fail("an item needs a password, or generate = true", { code = "usage", target = item.title })
     elseif has_password and not secret.is(item.password) and not unknown(item.password) then
-        fail("an item's password must be a secret", { code = "usage", target = item.title, hint = "password = secret.random()" })
+        fail("an item's password must be a secret",
+            { code = "usage", target = item.title, hint = "password = secret.random()" })
     end
 end
 
 --- Creates an item. Items may have the same title: look with find first.
 ---@param item { title: string, username?: string, password?: secret, generate?: boolean|table, urls?: string[],
----  fields?: { label: string, value: string|secret }[], tags?: string[], category?: string } generate: let 1Password make the
----  password, by its default or this recipe { length, characterSets }; urls: the first is the primary one; category: "LOGIN"
+---  fields?: { label: string, value: string|secret }[], tags?: string[], category?: string } generate: let 1Password
+--- make the  password, by its default or this recipe { length, characterSets }; urls: the first is the primary one;
+--- category: "LOGIN"
 ---@return table item as get() returns it
 ---@raise "usage", "onepassword.forbidden"
 function vault:create(item)
@@ -205,7 +216,8 @@ function vault:create(item)
         title = item.title, vault = { id = self.id }, category = item.category or "LOGIN", urls = urls_of(item),
         tags = item.tags, fields = fields_of(item),
     }
-    return with_secrets((ask(self.connection, "POST", path_of(self), ("create item %s in %s"):format(item.title, self.title),
+    local summary = ("create item %s in %s"):format(item.title, self.title)
+    return with_secrets((ask(self.connection, "POST", path_of(self), summary,
         { json = order, result = "create item" })))
 end
 

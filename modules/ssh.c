@@ -227,9 +227,9 @@ static void add_text(lua_State *L, int index, ssh_buffer *buffer) {
     buffer_add(buffer, text, length);
 }
 
-/* exec(connection, command, input, limit, timeout) -> { status, signal, stdout, stderr }. `input` is a list of strings and
- * secrets; limit in bytes for each stream; timeout in seconds, 0 for none. Raises "ssh.closed", "ssh.output", "timeout" with
- * what was said so far. */
+/* exec(connection, command, input, limit, timeout) -> { status, signal, stdout, stderr }. `input` is a list
+ * of strings and secrets; limit in bytes for each stream; timeout in seconds, 0 for none. Raises
+ * "ssh.closed", "ssh.output", "timeout" with what was said so far. */
 static int exec_lua(lua_State *L) {
     check_effect(L);
     ssh_session *s = check_connection(L, 1);
@@ -353,7 +353,8 @@ static void make_type(lua_State *L, const char *type, lua_CFunction gc) {
 
 int ssh_open(lua_State *L) {
     static const luaL_Reg plain[] = {{"is_open", is_open_lua}, {"close", close_lua}, {NULL, NULL}};
-    static const luaL_Reg waiting[] = {{"connect", connect_lua}, {"exec", exec_lua}, {"agent_keys", agent_keys_lua}, {NULL, NULL}};
+    static const luaL_Reg waiting[] = {
+        {"connect", connect_lua}, {"exec", exec_lua}, {"agent_keys", agent_keys_lua}, {NULL, NULL}};
     make_type(L, CONNECTION_TYPE, connection_gc);
     make_type(L, OPERATION_TYPE, operation_gc);
     make_type(L, AGENT_TYPE, agent_gc);

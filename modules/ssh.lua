@@ -1,7 +1,8 @@
 -- Hosts over SSH: connecting, running commands, handling files.
 --
--- A connection is made once and shared by everyone in the run who names the same user, host and port. Commands are lists of
--- arguments: no shell splits them. What a command is fed and what it says are bytes, kept in memory up to a limit.
+-- A connection is made once and shared by everyone in the run who names the same user, host and port. Commands are
+-- lists of arguments: no shell splits them. What a command is fed and what it says are bytes, kept in memory up to a
+-- limit.
 local native, gate = ...
 local ssh = {}
 
@@ -22,8 +23,8 @@ local KEEPALIVE = 15
 local TAIL = 4096
 
 local CONNECT_OPTIONS = {
-    user = "string", port = "number", identity = "string or table", known_hosts = "string or table", host_key = "string",
-    jump = "string or table", timeout = "number", address = "string", keepalive = "number",
+    user = "string", port = "number", identity = "string or table", known_hosts = "string or table",
+    host_key = "string", jump = "string or table", timeout = "number", address = "string", keepalive = "number",
 }
 local RUN_OPTIONS = {
     read = "boolean", stdin = "any", env = "table", cwd = "string", timeout = "number", limit = "number",
@@ -127,21 +128,21 @@ end
 
 --- Connects to a host, or shares the connection that this run has already.
 ---
---- User, port, address, keys, jump hosts and known_hosts come from the options, else from OpenSSH's configuration, else
---- are OpenSSH's defaults. Keys are the agent's and those in files. In a dry run on a host that does not exist yet the
---- result has not connected: reads give unknowns and writes are planned.
+--- User, port, address, keys, jump hosts and known_hosts come from the options, else from OpenSSH's configuration,
+--- else are OpenSSH's defaults. Keys are the agent's and those in files. In a dry run on a host that does not exist
+--- yet the result has not connected: reads give unknowns and writes are planned.
 ---@param target string "host", "user@host" or "user@host:port"; may be unknown in a dry run
 ---@param options? { user?: string, port?: integer, identity?: string|string[], known_hosts?: string|string[],
 ---  host_key?: "strict"|"accept-new", jump?: string|string[]|ssh.Host, timeout?: number, address?: string,
----  keepalive?: number } identity: private key files, and then only these keys are tried; host_key: whether the key of a
----  host that known_hosts does not know is refused or written down (a changed one is always refused); jump: the hosts to
----  go through, nearest first; timeout: seconds for each of resolving, dialling, shaking hands and logging in (15);
----  address: connect to this one, but check the host key under the target's name; keepalive: seconds between signs of
----  life (15), three without an answer close the connection
+---  keepalive?: number } identity: private key files, and then only these keys are tried; host_key: whether the key
+---  of a host that known_hosts does not know is refused or written down (a changed one is always refused); jump: the
+---  hosts to go through, nearest first; timeout: seconds for each of resolving, dialling, shaking hands and logging
+---  in (15); address: connect to this one, but check the host key under the target's name; keepalive: seconds between
+---  signs of life (15), three without an answer close the connection
 ---@return ssh.Host
----@raise "ssh.resolve", "ssh.unreachable", "ssh.refused", "ssh.timeout", "ssh.closed", "ssh.protocol" (not an SSH server),
----  "ssh.auth" with user, tried and agent; "ssh.host_key_unknown", "ssh.host_key_changed", "ssh.host_key_revoked" with
----  fingerprint, known_hosts_file, known_hosts_line; "ssh.config"
+---@raise "ssh.resolve", "ssh.unreachable", "ssh.refused", "ssh.timeout", "ssh.closed", "ssh.protocol" (not an SSH
+---  server), "ssh.auth" with user, tried and agent; "ssh.host_key_unknown", "ssh.host_key_changed",
+---  "ssh.host_key_revoked" with fingerprint, known_hosts_file, known_hosts_line; "ssh.config"
 function ssh.connect(target, options)
     options = options or {}
     if type(target) ~= "string" and not unknown(target) then
@@ -208,8 +209,10 @@ local function check_argv(what, argv, options)
     for index, word in ipairs(argv) do
         if secret.is(word) and not options.allow_secret_argv then
             fail(("argument %d of %s is a secret, and everyone on the host can read arguments"):format(index - 1,
-                tostring(argv[1])), { code = "ssh.secret", hint = "give it on stdin or in env; where the tool takes it only so, "
-                .. "allow_secret_argv = true" })
+                tostring(argv[1])), {
+                code = "ssh.secret",
+                hint = "give it on stdin or in env; where the tool takes it only so, allow_secret_argv = true",
+            })
         elseif type(word) == "number" then
             word = ("%.14g"):format(word)
         elseif type(word) ~= "string" and not secret.is(word) and not unknown(word) then
@@ -281,7 +284,8 @@ local function perform(self, effect, request, options)
         kind = options.read and "read" or "write",
         name = effect.name,
         target = self.target,
-        summary = options.summary or effect.summary or (self.acting and ("%s (as %s)"):format(shown, self.acting) or shown),
+        summary = options.summary or effect.summary
+            or (self.acting and ("%s (as %s)"):format(shown, self.acting) or shown),
         inputs = { self.target, self.shared.options.address, request.argv, options.env, options.stdin, request.script },
         result = effect.result or tostring(request.argv[1]),
         detail = effect.detail,
@@ -290,16 +294,17 @@ end
 
 --- Runs a program on the host and waits until it has ended.
 ---
---- It counts as a write unless `read = true`. Environment and standard input never appear among its arguments, which all
---- users of the host can read. Without `stdin` its input is empty.
+--- It counts as a write unless `read = true`. Environment and standard input never appear among its arguments, which
+--- all users of the host can read. Without `stdin` its input is empty.
 ---@param argv (string|number)[] the program and its arguments
 ---@param options? { read?: boolean, stdin?: string|secret, env?: table<string, string|number|secret>, cwd?: string,
----  timeout?: number, limit?: integer, summary?: string, check?: boolean, allow_secret_argv?: boolean } read: it changes
----  nothing; timeout: seconds; limit: most bytes of either output (16 MiB); summary: how the effect is shown; check: raise
----  unless its status is 0 (true); allow_secret_argv: for tools that take a secret only as an argument
+---  timeout?: number, limit?: integer, summary?: string, check?: boolean, allow_secret_argv?: boolean } read: it
+---  changes nothing; timeout: seconds; limit: most bytes of either output (16 MiB); summary: how the effect is shown;
+---  check: raise unless its status is 0 (true); allow_secret_argv: for tools that take a secret only as an argument
 ---@return { status: integer, stdout: string, stderr: string, signal?: string }
----@raise "ssh.exit" with status, stdout, stderr (their last 4 KiB); "ssh.signal" with signal; "ssh.output" past the limit;
----  "ssh.closed" when the connection drops; "ssh.secret" for a secret argument; "timeout"; what ssh.connect raises
+---@raise "ssh.exit" with status, stdout, stderr (their last 4 KiB); "ssh.signal" with signal; "ssh.output" past the
+---  limit; "ssh.closed" when the connection drops; "ssh.secret" for a secret argument; "timeout"; what ssh.connect
+---  raises
 function Host:run(argv, options)
     options = options or {}
     check_run("host:run", options)
@@ -313,8 +318,8 @@ function Host:try(argv, options)
     return try(self.run, self, argv, options)
 end
 
---- Runs a shell script on the host. The script is sent on standard input, so it does not appear among arguments; values
---- go in as positional arguments: host:sh("mkdir -p \"$1\"", { args = { path } }).
+--- Runs a shell script on the host. The script is sent on standard input, so it does not appear among arguments;
+--- values go in as positional arguments: host:sh("mkdir -p \"$1\"", { args = { path } }).
 ---@param script string|secret for /bin/sh
 ---@param options? table as for host:run, and args: list of arguments, "$1" and so on
 ---@return { status: integer, stdout: string, stderr: string }
@@ -332,19 +337,22 @@ end
 -- ---- the agent ----
 
 --- The keys that the ssh-agent has, in its order.
----@return { type: string, comment: string, fingerprint: string }[] type: "ED25519", "RSA" ...; fingerprint: "SHA256:..."
+---@return { type: string, comment: string, fingerprint: string }[] type: "ED25519", "RSA" ...; fingerprint:
+---  "SHA256:..."
 ---@raise "ssh.agent" when there is no agent, or it does not answer
 function ssh.agent_keys()
-    return gate.perform({ kind = "read", name = "ssh.agent_keys", target = "ssh-agent", summary = "list the agent's keys" },
-        function()
-            local path = native.environment "SSH_AUTH_SOCK"
-            if not path then
-                fail("there is no ssh-agent: SSH_AUTH_SOCK is not set", {
-                    code = "ssh.agent", hint = "start one (eval $(ssh-agent); ssh-add), or come in with yours forwarded (ssh -A)",
-                })
-            end
-            return native.agent_keys(path)
-        end)
+    return gate.perform({
+        kind = "read", name = "ssh.agent_keys", target = "ssh-agent", summary = "list the agent's keys",
+    }, function()
+        local path = native.environment "SSH_AUTH_SOCK"
+        if not path then
+            fail("there is no ssh-agent: SSH_AUTH_SOCK is not set", {
+                code = "ssh.agent",
+                hint = "start one (eval $(ssh-agent); ssh-add), or come in with yours forwarded (ssh -A)",
+            })
+        end
+        return native.agent_keys(path)
+    end)
 end
 
 -- ---- files ----

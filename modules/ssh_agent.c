@@ -69,7 +69,8 @@ static void give_up(ssh_agent *agent, const char *problem) {
     }
 }
 
-/* Takes a whole reply from what has been read. Returns false when there is none, or the agent was given up. */
+/* Takes a whole reply from what has been read. Returns false when there is none, or the agent was given up.
+ */
 static bool take_reply(ssh_agent *agent) {
     wire_reader reader = {(unsigned char *)agent->reply.data, agent->reply.length, false};
     uint32_t length = wire_u32(&reader);
@@ -113,7 +114,8 @@ static void advance(ssh_agent *agent) {
         }
         buffer_drop(message, sent > 0 ? (size_t)sent : 0);
     }
-    uv_poll_start(agent->poll, message && message->length ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_ready);
+    uv_poll_start(agent->poll, message && message->length ? UV_READABLE | UV_WRITABLE : UV_READABLE,
+                  on_ready);
     if (agent->queue)
         uv_ref((uv_handle_t *)agent->poll);
     else

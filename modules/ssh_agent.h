@@ -1,6 +1,7 @@
 /* The SSH agent protocol (draft-miller-ssh-agent) over the agent's socket, on the loop.
  *
- * One connection to each agent serves all sessions; requests wait for each other, since a person may have to confirm. */
+ * One connection to each agent serves all sessions; requests wait for each other, since a person may have to
+ * confirm. */
 #ifndef HOSTLER_SSH_AGENT_H
 #define HOSTLER_SSH_AGENT_H
 

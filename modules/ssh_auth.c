@@ -1,7 +1,7 @@
 /* Logging in with public keys: the agent's and those in files; see ssh_session.h.
  *
- * All signatures are made here or by the agent and handed to libssh2 through its callback: libssh2 1.10 by itself signs
- * RSA with SHA-1 only, which today's servers refuse. */
+ * All signatures are made here or by the agent and handed to libssh2 through its callback: libssh2 1.10 by
+ * itself signs RSA with SHA-1 only, which today's servers refuse. */
 #include "ssh_agent.h"
 #include "ssh_key.h"
 #include "ssh_session.h"
@@ -19,16 +19,16 @@ typedef enum { SIGN_IDLE, SIGN_ASKED, SIGN_DONE, SIGN_FAILED } sign_state;
 struct ssh_login {
     ssh_session *session;
     ssh_agent *agent;
-    bool asked, listed;         /* the agent for its keys; and it has answered */
+    bool asked, listed; /* the agent for its keys; and it has answered */
     ssh_key from_agent[MOST_KEYS];
     size_t agent_count;
     const ssh_key *candidates[MOST_KEYS]; /* in the order of trying */
     size_t candidate_count, current;
-    ssh_buffer blob;            /* the current key's, as libssh2 is to send it */
+    ssh_buffer blob; /* the current key's, as libssh2 is to send it */
     sign_state signing;
-    unsigned char *signature;   /* malloc'ed; libssh2 frees it */
+    unsigned char *signature; /* malloc'ed; libssh2 frees it */
     size_t signature_size;
-    ssh_buffer tried, notes;    /* for the message */
+    ssh_buffer tried, notes; /* for the message */
 };
 
 /* ---- key files, read once and again when they change ---- */
@@ -215,14 +215,13 @@ static int sign(LIBSSH2_SESSION *ssh2, unsigned char **signature, size_t *size, 
 /* The blob as it is sent: an RSA key is offered under the name of the signature it will make. */
 static void prepare_blob(ssh_login *login, const ssh_key *key) {
     login->blob.length = 0;
-    wire_reader reader = {(unsigned char *)key->blob.data, key->blob.length, false};
+    const unsigned char *blob = (unsigned char *)key->blob.data;
+    wire_reader reader = {blob, key->blob.length, false};
     size_t length;
-    wire_string(&reader, &length);
-    if (!wire_is_type(key->blob.data ? (unsigned char *)key->blob.data : NULL, key->blob.length, "ssh-rsa")) {
-        buffer_add(&login->blob, key->blob.data, key->blob.length);
-        return;
+    if (wire_is_type(blob, key->blob.length, "ssh-rsa")) {
+        wire_string(&reader, &length);
+        buffer_add_string(&login->blob, "rsa-sha2-256", 12);
     }
-    buffer_add_string(&login->blob, "rsa-sha2-256", 12);
     buffer_add(&login->blob, reader.at, reader.left);
 }
 
@@ -231,13 +230,15 @@ static void prepare_blob(ssh_login *login, const ssh_key *key) {
 static void note_attempt(ssh_login *login, const ssh_key *key, const char *outcome) {
     char print[FINGERPRINT_SIZE];
     key_fingerprint(key->blob.data, key->blob.length, print);
-    note(&login->tried, "%s '%s' %s%s", key_type_shown(key->blob.data, key->blob.length), key->comment, print, outcome);
+    note(&login->tried, "%s '%s' %s%s", key_type_shown(key->blob.data, key->blob.length), key->comment, print,
+         outcome);
 }
 
 static const char *hint_for(const ssh_login *login) {
     const ssh_session *s = login->session;
     if (login->candidate_count > 0)
-        return "put one of these keys into the user's authorized_keys, add the right one with ssh-add, or name another user";
+        return "put one of these keys into the user's authorized_keys, add the right one with ssh-add, or "
+               "name another user";
     if (!s->target.agent)
         return "start an agent (eval $(ssh-agent); ssh-add), or come in with it forwarded (ssh -A)";
     if (*agent_problem(login->agent))
@@ -256,17 +257,19 @@ static void fail_login(ssh_login *login, bool too_many) {
     text_of(&login->tried, tried, sizeof tried);
     text_of(&login->notes, notes, sizeof notes);
     if (login->candidate_count == 0)
-        failure_set(&s->failure, "ssh.auth", "%s: there is no key to log in with: %s", s->target.label, notes);
+        failure_set(&s->failure, "ssh.auth", "%s: there is no key to log in with: %s", s->target.label,
+                    notes);
     else
-        failure_set(&s->failure, "ssh.auth", "%s: the server let '%s' in with none of these keys: %s%s%s%s%s", s->target.label,
-                    s->target.user, tried, *notes ? " (" : "", notes, *notes ? ")" : "",
+        failure_set(&s->failure, "ssh.auth", "%s: the server refused every key for '%s': %s%s%s%s%s",
+                    s->target.label, s->target.user, tried, *notes ? " (" : "", notes, *notes ? ")" : "",
                     too_many ? "; then it closed the connection" : "");
     failure_add(&s->failure, "user", "%s", s->target.user);
     failure_add(&s->failure, "tried", "%s", tried);
     failure_add(&s->failure, "agent", "%s", notes);
     if (too_many)
-        failure_add(&s->failure, "hint", "too many keys: the server stops after a few (MaxAuthTries). Name the right one with "
-                                         "identity = \"...\", or IdentityFile and IdentitiesOnly in ~/.ssh/config");
+        failure_add(&s->failure, "hint",
+                    "too many keys: the server stops after a few (MaxAuthTries). Name the right one with "
+                    "identity = \"...\", or IdentityFile and IdentitiesOnly in ~/.ssh/config");
     failure_add(&s->failure, "hint", "%s", hint_for(login));
 }
 
@@ -286,6 +289,10 @@ static int try_current(ssh_login *login) {
     login->signing = SIGN_IDLE;
     login->current++;
     return 1;
+}
+
+static bool server_left(const ssh_session *s) {
+    return s->hung_up || *s->goodbye;
 }
 
 static ssh_login *login_for(ssh_session *s) {
@@ -313,12 +320,12 @@ int login_step(ssh_session *s) {
         return LIBSSH2_ERROR_EAGAIN;
     if (login->current == 0 && login->candidate_count == 0)
         choose_candidates(login);
-    while (login->current < login->candidate_count && !s->hung_up) {
+    while (login->current < login->candidate_count && !server_left(s)) {
         int rc = try_current(login);
         if (rc <= 0)
             return rc;
     }
-    fail_login(login, s->hung_up);
+    fail_login(login, server_left(s));
     return LIBSSH2_ERROR_AUTHENTICATION_FAILED;
 }
 

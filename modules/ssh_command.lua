@@ -1,10 +1,13 @@
 -- How a list of arguments becomes the one line that SSH carries, and what is fed to it.
 --
--- The host's shell sees only quoted words. Environment, secrets and scripts are not among them, since everyone on the host
--- can read arguments: they come on standard input, as one line that a small constant script evaluates before it hands the
--- rest of the input on.
+-- The host's shell sees only quoted words. Environment, secrets and scripts are not among them, since everyone on the
+-- host can read arguments: they come on standard input, as one line that a small constant script evaluates before it
+-- hands the rest of the input on.
 local _, gate = ...
 local command = {}
+
+-- What only the host's shell itself can run. Anything else takes the shell's place, so that its end is seen as it was.
+local BUILTINS = { command = true, type = true, hash = true, ulimit = true, umask = true, cd = true, wait = true }
 
 local SAFE = "^[%w%%+,./:@_-]+$"
 
@@ -86,7 +89,8 @@ function command.build(request)
     end
     input[#input + 1] = request.stdin
     if script ~= "" then
-        for _, word in ipairs { "/bin/sh", "-c", script .. (request.script and 'eval "$script"' or 'exec "$@"'), "sh" } do
+        script = script .. (request.script and 'eval "$script"' or 'exec "$@"')
+        for _, word in ipairs { "/bin/sh", "-c", script, "sh" } do
             words[#words + 1] = word
         end
     end
@@ -96,7 +100,8 @@ function command.build(request)
     for index, word in ipairs(words) do
         words[index] = command.quote(tostring(word))
     end
-    return table.concat(words, " "), input
+    local line = table.concat(words, " ")
+    return BUILTINS[words[1]] and line or "exec " .. line, input
 end
 
 return command

@@ -1,7 +1,7 @@
 -- What OpenSSH's configuration says about a host.
 --
--- `ssh -G` knows all of ssh_config(5), but costs a process. So the files are looked at first, and ssh is asked only about
--- hosts that a block with a keyword that matters here may concern: a fan-out over plain hosts starts no process.
+-- `ssh -G` knows all of ssh_config(5), but costs a process. So the files are looked at first, and ssh is asked only
+-- about hosts that a block with a keyword that matters here may concern: a fan-out over plain hosts starts no process.
 local _, gate = ...
 local config = {}
 
@@ -26,8 +26,8 @@ local function words_of(line)
     return words
 end
 
---- Adds the file's blocks to `blocks`: { patterns = words after Host, or nil when any host may be concerned }, for each
---- block in which a keyword matters.
+--- Adds the file's blocks to `blocks`: { patterns = words after Host, or nil when any host may be concerned }, for
+--- each block in which a keyword matters.
 local function read_file(native, pattern, base, outer, blocks, depth)
     for _, text in ipairs(native.config_files(pattern)) do
         local patterns, counted = outer, false
@@ -199,8 +199,8 @@ end
 ---@param native table the ssh module's C half
 ---@param host string as the playbook names it
 ---@param wanted { user?: string, port?: integer } what is decided already
----@return table settings address, user, port, agent, identities, only_identities, known_hosts, host_key, host_key_alias,
----  jump, timeout
+---@return table settings address, user, port, agent, identities, only_identities, known_hosts, host_key,
+---  host_key_alias, jump, timeout
 function config.resolve(native, host, wanted)
     assert(gate)
     if config.concerns(native, host) then

@@ -1,5 +1,5 @@
-/* How a connection comes up: resolve the name, dial its addresses in turn, shake hands, check the host key, log in;
- * see ssh_session.h. Each phase has the same time limit. */
+/* How a connection comes up: resolve the name, dial its addresses in turn, shake hands, check the host key,
+ * log in; see ssh_session.h. Each phase has the same time limit. */
 #include "ssh_key.h"
 #include "ssh_known_hosts.h"
 #include "ssh_session.h"
@@ -38,7 +38,8 @@ static void on_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo 
         char problem[512];
         snprintf(problem, sizeof problem, "cannot find the address of '%s': %s", s->target.address,
                  uv_strerror(status));
-        fail(s, "ssh.resolve", problem, "check the name's spelling and its DNS record, or this machine's resolver");
+        fail(s, "ssh.resolve", problem,
+             "check the name's spelling and its DNS record, or this machine's resolver");
     } else {
         s->addresses = s->next_address = addresses;
         dial_next(s);
@@ -90,14 +91,17 @@ static void fail_to_dial(ssh_session *s) {
     snprintf(problem, sizeof problem, "cannot connect to %s port %d: %s", s->dialled, s->target.port,
              strerror(s->dial_error));
     if (s->dial_error == ECONNREFUSED)
-        fail(s, "ssh.refused", problem, "the host is up, but no SSH server listens there: check the port, or sshd on the host");
+        fail(s, "ssh.refused", problem,
+             "the host is up, but no SSH server listens there: check the port, or sshd on the host");
     else
-        fail(s, "ssh.unreachable", problem, "check that the host is up and that the network and firewalls let you through");
+        fail(s, "ssh.unreachable", problem,
+             "check that the host is up and that the network and firewalls let you through");
 }
 
 static bool dial(ssh_session *s, const struct addrinfo *address) {
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    getnameinfo(address->ai_addr, address->ai_addrlen, s->dialled, sizeof s->dialled, NULL, 0, NI_NUMERICHOST);
+    getnameinfo(address->ai_addr, address->ai_addrlen, s->dialled, sizeof s->dialled, NULL, 0,
+                NI_NUMERICHOST);
     if (fd < 0) {
         s->dial_error = errno;
         return false;
@@ -159,8 +163,8 @@ static void add_algorithm(char *list, const char *name) {
     strcat(list, name);
 }
 
-/* Asks for the types of key that known_hosts has, first, so that a known key is not missed for an unknown one.
- * SHA-1 signatures are asked for only where an RSA key is known and libssh2 may know no better. */
+/* Asks for the types of key that known_hosts has, first, so that a known key is not missed for an unknown
+ * one. SHA-1 signatures are asked for only where an RSA key is known and libssh2 may know no better. */
 static void prefer_known_types(ssh_session *s, const known_key *keys, size_t count) {
     static const struct {
         const char *algorithm, *type;
@@ -198,37 +202,44 @@ static void describe_known(const known_key *keys, size_t count, char *text, size
                                  keys[i].type, keys[i].file, keys[i].line);
 }
 
-static void fail_unknown(ssh_session *s, const known_key *keys, size_t count, const char *type, const char *print) {
+static void fail_unknown(ssh_session *s, const known_key *keys, size_t count, const char *type,
+                         const char *print) {
     char known[512];
     describe_known(keys, count, known, sizeof known);
-    failure_set(&s->failure, "ssh.host_key_unknown", "%s: the host is not in known_hosts; it shows the %s key %s",
-                s->target.label, type, print);
+    failure_set(&s->failure, "ssh.host_key_unknown",
+                "%s: the host is not in known_hosts; it shows the %s key %s", s->target.label, type, print);
     failure_add(&s->failure, "fingerprint", "%s", print);
     failure_add(&s->failure, "file", "%s", s->target.known_hosts[0] ? s->target.known_hosts[0] : "");
     if (count)
         failure_add(&s->failure, "hint",
-                    "known_hosts has other keys of it, which it does not show: %s. If the key above is right, add it with "
-                    "ssh-keyscan, or log in once with ssh", known);
+                    "known_hosts has other keys of it, which it does not show: %s. If the key above is "
+                    "right, add it with "
+                    "ssh-keyscan, or log in once with ssh",
+                    known);
     else
-        failure_add(&s->failure, "hint",
-                    "compare this fingerprint with one you trust, then log in once with ssh to accept it; for a host "
-                    "that was just made, connect with host_key = \"accept-new\"");
+        failure_add(
+            &s->failure, "hint",
+            "compare this fingerprint with one you trust, then log in once with ssh to accept it; for a host "
+            "that was just made, connect with host_key = \"accept-new\"");
 }
 
-static void fail_changed(ssh_session *s, const known_key *line, const char *type, const char *print, bool revoked) {
+static void fail_changed(ssh_session *s, const known_key *line, const char *type, const char *print,
+                         bool revoked) {
     char known[FINGERPRINT_SIZE];
     known_key_fingerprint(line, known);
     failure_set(&s->failure, revoked ? "ssh.host_key_revoked" : "ssh.host_key_changed",
-                revoked ? "%s: the host shows the %s key %s, which %s:%d revokes (%s)"
-                        : "%s: the host shows the %s key %s, but %s:%d has %s: someone may be in between, or the "
-                          "host was made anew",
+                revoked
+                    ? "%s: the host shows the %s key %s, which %s:%d revokes (%s)"
+                    : "%s: the host shows the %s key %s, but %s:%d has %s: someone may be in between, or the "
+                      "host was made anew",
                 s->target.label, type, print, line->file, line->line, known);
     failure_add(&s->failure, "fingerprint", "%s", print);
     failure_add(&s->failure, "known_hosts_file", "%s", line->file);
     failure_add(&s->failure, "known_hosts_line", "%d", line->line);
     failure_add(&s->failure, "known_fingerprint", "%s", known);
-    failure_add(&s->failure, "hint", "do not log in before you know why; `hostler run trust-host` explains the line, and "
-                                     "replaces it when the host was made anew");
+    failure_add(&s->failure, "hint",
+                "do not log in before you know why; `hostler run trust-host` explains the line, and "
+                "replaces it when the host was made anew");
 }
 
 static void accept_new(ssh_session *s, const char *blob, size_t length) {
@@ -237,8 +248,8 @@ static void accept_new(ssh_session *s, const char *blob, size_t length) {
     const char *file = s->target.known_hosts[0];
     int problem = file ? known_hosts_append(file, s->target.host_key_name, blob, length) : ENOENT;
     if (problem) {
-        failure_set(&s->failure, "ssh.known_hosts", "cannot write the host's key to %s: %s", file ? file : "known_hosts",
-                    strerror(problem));
+        failure_set(&s->failure, "ssh.known_hosts", "cannot write the host's key to %s: %s",
+                    file ? file : "known_hosts", strerror(problem));
     }
 }
 
@@ -287,16 +298,17 @@ static void fail_handshake(ssh_session *s, int rc) {
     char problem[512], said[GREETING_SIZE];
     shown_greeting(s, said, sizeof said);
     if (s->greeting_length > 0 && !is_ssh_greeting(s)) {
-        snprintf(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"", s->target.port, s->dialled,
-                 said);
+        snprintf(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"",
+                 s->target.port, s->dialled, said);
         fail(s, "ssh.protocol", problem, "check the port");
     } else if (s->greeting_length == 0) {
-        snprintf(problem, sizeof problem, "%s port %d closed the connection without a word", s->dialled, s->target.port);
+        snprintf(problem, sizeof problem, "%s port %d closed the connection without a word", s->dialled,
+                 s->target.port);
         fail(s, "ssh.closed", problem, "the server may be overloaded (MaxStartups) or refuse your address");
     } else if (*s->goodbye) {
         snprintf(problem, sizeof problem, "the server ended the handshake: %s", s->goodbye);
         fail(s, "ssh.closed", problem, NULL);
-    } else if (rc == LIBSSH2_ERROR_SOCKET_RECV || rc == LIBSSH2_ERROR_SOCKET_DISCONNECT) {
+    } else if (s->hung_up) {
         fail(s, "ssh.closed", "the server closed the connection during the handshake", NULL);
     } else {
         snprintf(problem, sizeof problem, "the handshake failed: %s", session_last_error(s));
@@ -361,24 +373,27 @@ void connect_timed_out(ssh_session *s) {
             dial_next(s);
             return;
         }
-        snprintf(problem, sizeof problem, "no answer from %s port %d within %g s", s->via ? s->target.address : s->dialled,
-                 s->target.port, seconds);
-        fail(s, "ssh.unreachable", problem, "check that the host is up and that the network and firewalls let you through");
+        snprintf(problem, sizeof problem, "no answer from %s port %d within %g s",
+                 s->via ? s->target.address : s->dialled, s->target.port, seconds);
+        fail(s, "ssh.unreachable", problem,
+             "check that the host is up and that the network and firewalls let you through");
         break;
     case SESSION_HANDSHAKE:
         shown_greeting(s, said, sizeof said);
         if (s->greeting_length > 0 && !is_ssh_greeting(s))
-            snprintf(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"", s->target.port,
-                     s->dialled, said);
+            snprintf(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"",
+                     s->target.port, s->dialled, said);
         else
-            snprintf(problem, sizeof problem, "%s port %d accepted the connection, but %s within %g s", s->dialled,
-                     s->target.port, s->greeting_length ? "did not finish the handshake" : "sent no SSH banner", seconds);
+            snprintf(problem, sizeof problem, "%s port %d accepted the connection, but %s within %g s",
+                     s->dialled, s->target.port,
+                     s->greeting_length ? "did not finish the handshake" : "sent no SSH banner", seconds);
         fail(s, s->greeting_length && !is_ssh_greeting(s) ? "ssh.protocol" : "ssh.timeout", problem,
              "the server is overloaded or stuck, or something else listens on this port");
         break;
     default:
         snprintf(problem, sizeof problem, "logging in did not end within %g s", seconds);
-        fail(s, "ssh.timeout", problem, "an agent may wait for a confirmation, or the server for its user directory");
+        fail(s, "ssh.timeout", problem,
+             "an agent may wait for a confirmation, or the server for its user directory");
     }
 }
 

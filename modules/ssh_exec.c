@@ -11,8 +11,8 @@ enum { EXEC_OPEN, EXEC_REQUEST, EXEC_TALK, EXEC_STATUS, EXEC_CLOSE };
 
 static void fail(ssh_exec *e, int rc, const char *doing) {
     if (!session_note_error(e->operation.session, rc, doing))
-        failure_set(&e->operation.failure, "ssh.channel", "%s %s: %s", e->operation.session->target.label, doing,
-                    session_last_error(e->operation.session));
+        failure_set(&e->operation.failure, "ssh.channel", "%s %s: %s", e->operation.session->target.label,
+                    doing, session_last_error(e->operation.session));
     e->phase = EXEC_CLOSE;
 }
 
@@ -29,7 +29,8 @@ static bool open_channel(ssh_exec *e) {
 }
 
 static bool request(ssh_exec *e) {
-    int rc = libssh2_channel_process_startup(e->channel, "exec", 4, e->command.data, (unsigned)e->command.length);
+    int rc =
+        libssh2_channel_process_startup(e->channel, "exec", 4, e->command.data, (unsigned)e->command.length);
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return false;
     e->phase = EXEC_TALK;
@@ -43,7 +44,8 @@ static void write_input(ssh_exec *e) {
     const size_t all = e->input.length;
     while (e->sent < all && e->operation.session->out.length < HIGH_WATER) {
         size_t left = all - e->sent;
-        ssize_t count = libssh2_channel_write(e->channel, e->input.data + e->sent, left < CHUNK ? left : CHUNK);
+        ssize_t count =
+            libssh2_channel_write(e->channel, e->input.data + e->sent, left < CHUNK ? left : CHUNK);
         if (count == LIBSSH2_ERROR_EAGAIN || count == 0)
             return;
         e->sent = count < 0 ? all : e->sent + (size_t)count;
@@ -68,10 +70,12 @@ static bool read_stream(ssh_exec *e, int number) {
         buffer_add(stream, chunk, (size_t)count < room ? (size_t)count : room);
         if ((size_t)count <= room)
             continue;
-        failure_set(&e->operation.failure, "ssh.output", "the command wrote more than %zu bytes to its standard %s",
-                    e->limit, number ? "error" : "output");
-        failure_add(&e->operation.failure, "hint", "let it write to a file on the host and download that, or pass a "
-                                                   "higher limit (in bytes)");
+        failure_set(&e->operation.failure, "ssh.output",
+                    "the command wrote more than %zu bytes to its standard %s", e->limit,
+                    number ? "error" : "output");
+        failure_add(&e->operation.failure, "hint",
+                    "let it write to a file on the host and download that, or pass a "
+                    "higher limit (in bytes)");
         e->phase = EXEC_CLOSE;
         return false;
     }
@@ -152,7 +156,8 @@ static void on_timeout(uv_timer_t *timer) {
     ssh_exec *e = timer->data;
     if (e->operation.settled)
         return;
-    failure_set(&e->operation.failure, "timeout", "the command did not end within %g s", (double)e->timeout / 1000);
+    failure_set(&e->operation.failure, "timeout", "the command did not end within %g s",
+                (double)e->timeout / 1000);
     operation_settle(&e->operation);
     e->operation.abandoned = true;
     session_wake(e->operation.session);

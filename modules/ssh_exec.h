@@ -1,4 +1,5 @@
-/* Running one command on a session: what it is fed, what it says, how it ended. Internal to the ssh module. */
+/* Running one command on a session: what it is fed, what it says, how it ended. Internal to the ssh module.
+ */
 #ifndef HOSTLER_SSH_EXEC_H
 #define HOSTLER_SSH_EXEC_H
 
@@ -10,10 +11,10 @@ typedef struct {
     size_t limit;              /* bytes kept of each stream; more is an error */
     uint64_t timeout;          /* milliseconds, 0 is none */
     /* the outcome */
-    ssh_buffer streams[2];     /* output, errors */
+    ssh_buffer streams[2]; /* output, errors */
     int status;
-    char *signal;              /* its name without "SIG"; NULL when it exited */
-    bool ended;                /* status and signal are known */
+    char *signal; /* its name without "SIG"; NULL when it exited */
+    bool ended;   /* status and signal are known */
     /* on the way */
     int phase;
     LIBSSH2_CHANNEL *channel;

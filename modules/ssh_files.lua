@@ -1,7 +1,7 @@
 -- Files of a host: reading, writing them whole and at once, looking at them, moving them to and fro.
 --
--- All of it is done by the host's own coreutils as the user at hand, in one round trip each. SFTP, which libssh2 has too,
--- cannot act as another user, knows owners as numbers only, cannot replace a file at once (libssh2 1.10 lacks
+-- All of it is done by the host's own coreutils as the user at hand, in one round trip each. SFTP, which libssh2 has
+-- too, cannot act as another user, knows owners as numbers only, cannot replace a file at once (libssh2 1.10 lacks
 -- posix-rename), and says "failure" for a full disk.
 local _, gate = ...
 local files = {}
@@ -43,8 +43,9 @@ local function raise_file_error(err, doing, path)
     elseif reason:find "Permission denied" or reason:find "not permitted" then
         hint = "another user may: host:as(\"root\")"
     end
-    fail(("cannot %s %s: %s"):format(doing, path, reason), { code = "ssh.file", path = path, reason = reason, hint = hint,
-        stderr = err.stderr, status = err.status })
+    fail(("cannot %s %s: %s"):format(doing, path, reason), {
+        code = "ssh.file", path = path, reason = reason, hint = hint, stderr = err.stderr, status = err.status,
+    })
 end
 
 -- Makes the new file beside the old one, and only when it is whole and has its owner and mode puts it in its place.
@@ -132,12 +133,31 @@ function files.parse_list(text)
     return entries
 end
 
---- NAME=value with the value hidden, for texts that hold secrets the process has not seen.
-local function hide_values(text)
-    return (text:gsub("([^\n]+)", function(line)
-        local name = line:match "^(%s*[%w_.%-]+%s*[=:])"
-        return line:find "^%s*#" and line or name and name .. "[hidden]" or "[hidden]"
+local function line_set(text)
+    local lines = {}
+    for line in text:gmatch "[^\n]+" do
+        lines[line] = true
+    end
+    return lines
+end
+
+--- The text with the value of each NAME=value hidden; `mark` is added to lines that are not among `others`.
+local function hide_values(text, others, mark)
+    return (text:gsub("[^\n]+", function(line)
+        local name = line:match "^(%s*[%w_.%-]+%s*[=:])" or ""
+        return name .. (others[line] and "[hidden]" or "[hidden, " .. mark .. "]")
     end))
+end
+
+--- Two texts that may hold secrets the process has not seen, as they may be shown in a diff.
+local function hide_both(old, new)
+    local hidden_new, new_lines
+    gate.derive(new, function(plain)
+        new_lines = line_set(plain)
+        hidden_new = hide_values(plain, line_set(old), "new")
+        return plain
+    end)
+    return hide_values(old, new_lines, "old"), hidden_new
 end
 
 ---@param Host table the class that gets the methods
@@ -167,8 +187,8 @@ return function(Host, perform, native)
     ---@param path string
     ---@param options? { follow?: boolean } follow: look at what a link points to (true)
     ---@return { kind: string, size: integer, mode: integer, owner: string, group: string, uid: integer, gid: integer,
-    ---  mtime: number }? stat nil when there is none; kind: "file", "directory", "link", "socket", "fifo", "device"; mode:
-    ---  the permission bits; mtime: seconds since 1970
+    ---  mtime: number }? stat nil when there is none; kind: "file", "directory", "link", "socket", "fifo", "device";
+    ---  mode: the permission bits; mtime: seconds since 1970
     ---@raise "ssh.file"
     function Host:stat(path, options)
         path = check_path("host:stat", path)
@@ -201,7 +221,7 @@ return function(Host, perform, native)
             if unknown(old) or #new > LARGEST_DIFFED then
                 return nil
             elseif private then
-                old, new = hide_values(old), hide_values(new)
+                old, new = hide_both(old, text)
             end
             return diff.unified(old, new, path)
         end
@@ -228,8 +248,8 @@ return function(Host, perform, native)
     end
 
     --- Writes a file whole: others see the old one or the new one, never a part, and when it fails the old one stays.
-    --- A file that exists keeps its mode and owner unless others are given; a new one gets 0644, or 0600 when the text is a
-    --- secret.
+    --- A file that exists keeps its mode and owner unless others are given; a new one gets 0644, or 0600 when the
+    --- text is a secret.
     ---@param path string
     ---@param text string|secret
     ---@param options? { mode?: integer|string, owner?: string, group?: string } mode: "0600", or a number
@@ -251,7 +271,9 @@ return function(Host, perform, native)
         to = check_path("host:upload", to)
         local text, reason = native.read_file(from)
         if not text then
-            fail(("cannot read %s: %s"):format(tostring(from), reason), { code = "ssh.file", path = from, reason = reason })
+            fail(("cannot read %s: %s"):format(tostring(from), reason), {
+                code = "ssh.file", path = from, reason = reason,
+            })
         end
         local result = write(self, "ssh.upload", to, text, options or {},
             ("upload %s to %s (%d bytes)"):format(from, to, #text))
@@ -261,7 +283,8 @@ return function(Host, perform, native)
     --- Copies a file of the host to this machine, whole or not at all.
     ---@param from string the file there
     ---@param to string the file here
-    ---@param options? { limit?: integer, mode?: integer|string } limit: most bytes (256 MiB); mode: of a new file (0644)
+    ---@param options? { limit?: integer, mode?: integer|string } limit: most bytes (256 MiB); mode: of a new file
+    ---  (0644)
     ---@return true
     function Host:download(from, to, options)
         from, options = check_path("host:download", from), options or {}
@@ -310,7 +333,9 @@ return function(Host, perform, native)
             end
         end
         argv[#argv + 1], argv[#argv + 2] = "--", path
-        local result, err = try(run, self, { name = "ssh.mkdir", summary = "make directory " .. path, result = path }, argv, {})
+        local result, err = try(run, self, {
+            name = "ssh.mkdir", summary = "make directory " .. path, result = path,
+        }, argv, {})
         if err then
             raise_file_error(err, "make", path)
         end
@@ -319,7 +344,8 @@ return function(Host, perform, native)
 
     --- What is in a directory, sorted by name.
     ---@param path string
-    ---@return { name: string, kind: string, size: integer, mode: integer, owner: string, group: string, mtime: number }[]
+    ---@return { name: string, kind: string, size: integer, mode: integer, owner: string, group: string, mtime: number
+    ---  }[]
     ---@raise "ssh.file"
     function Host:list(path)
         path = check_path("host:list", path)

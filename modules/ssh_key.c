@@ -1,5 +1,5 @@
-/* Keys; see ssh_key.h. Reads OpenSSH's own private key format ("openssh-key-v1", PROTOCOL.key in its sources) and leaves
- * PEM to OpenSSL. */
+/* Keys; see ssh_key.h. Reads OpenSSH's own private key format ("openssh-key-v1", PROTOCOL.key in its sources)
+ * and leaves PEM to OpenSSL. */
 #include "ssh_key.h"
 
 #include <errno.h>
@@ -38,7 +38,8 @@ void key_fingerprint(const void *blob, size_t length, char text[FINGERPRINT_SIZE
     unsigned char hash[SHA256_DIGEST_LENGTH];
     SHA256(blob, length, hash);
     strcpy(text, "SHA256:");
-    sodium_bin2base64(text + 7, FINGERPRINT_SIZE - 7, hash, sizeof hash, sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+    sodium_bin2base64(text + 7, FINGERPRINT_SIZE - 7, hash, sizeof hash,
+                      sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
 }
 
 const char *key_type_shown(const void *blob, size_t length) {
@@ -70,10 +71,10 @@ static BIGNUM *read_number(wire_reader *reader) {
 
 /* n e d iqmp p q. OpenSSL recomputes what else it wants. */
 static EVP_PKEY *read_rsa(wire_reader *reader) {
-    static const char *const names[] = {OSSL_PKEY_PARAM_RSA_N,           OSSL_PKEY_PARAM_RSA_E,
-                                        OSSL_PKEY_PARAM_RSA_D,           OSSL_PKEY_PARAM_RSA_COEFFICIENT1,
-                                        OSSL_PKEY_PARAM_RSA_FACTOR1,     OSSL_PKEY_PARAM_RSA_FACTOR2,
-                                        OSSL_PKEY_PARAM_RSA_EXPONENT1,   OSSL_PKEY_PARAM_RSA_EXPONENT2};
+    static const char *const names[] = {OSSL_PKEY_PARAM_RSA_N,         OSSL_PKEY_PARAM_RSA_E,
+                                        OSSL_PKEY_PARAM_RSA_D,         OSSL_PKEY_PARAM_RSA_COEFFICIENT1,
+                                        OSSL_PKEY_PARAM_RSA_FACTOR1,   OSSL_PKEY_PARAM_RSA_FACTOR2,
+                                        OSSL_PKEY_PARAM_RSA_EXPONENT1, OSSL_PKEY_PARAM_RSA_EXPONENT2};
     BIGNUM *numbers[8] = {NULL};
     for (int i = 0; i < 6; i++)
         numbers[i] = read_number(reader);
@@ -168,7 +169,8 @@ static key_file_result parse_openssh(const unsigned char *bytes, size_t length, 
 }
 
 static key_file_result load_openssh(const char *text, ssh_key *key) {
-    const char *begin = strstr(text, OPENSSH_BEGIN) + strlen(OPENSSH_BEGIN), *end = strstr(begin, OPENSSH_END);
+    const char *begin = strstr(text, OPENSSH_BEGIN) + strlen(OPENSSH_BEGIN),
+               *end = strstr(begin, OPENSSH_END);
     if (!end)
         return KEY_MALFORMED;
     unsigned char bytes[LARGEST_KEY_FILE];
@@ -286,8 +288,8 @@ key_file_result key_file_load(const char *path, ssh_key *key) {
     char text[LARGEST_KEY_FILE];
     memset(key, 0, sizeof *key);
     int problem = read_text(path, text, sizeof text);
-    key_file_result result = problem == ENOENT ? KEY_MISSING
-                             : problem         ? KEY_UNREADABLE
+    key_file_result result = problem == ENOENT             ? KEY_MISSING
+                             : problem                     ? KEY_UNREADABLE
                              : strstr(text, OPENSSH_BEGIN) ? load_openssh(text, key)
                                                            : load_pem(text, key);
     sodium_memzero(text, sizeof text);
@@ -338,7 +340,8 @@ static const EVP_MD *digest_for(const ssh_key *key) {
     return EVP_sha256();
 }
 
-bool key_sign(const ssh_key *key, const unsigned char *data, size_t length, unsigned char **signature, size_t *size) {
+bool key_sign(const ssh_key *key, const unsigned char *data, size_t length, unsigned char **signature,
+              size_t *size) {
     unsigned char bytes[2048];
     size_t signed_length = sizeof bytes;
     EVP_MD_CTX *context = EVP_MD_CTX_new();

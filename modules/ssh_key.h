@@ -22,13 +22,15 @@ void key_fingerprint(const void *blob, size_t length, char text[FINGERPRINT_SIZE
 /* "ED25519", "RSA", ... of a blob, for people. */
 const char *key_type_shown(const void *blob, size_t length);
 
-/* Loads an unencrypted private key in OpenSSH's or a PEM format, or when `path` holds none, the public key of PATH.pub,
- * with which an agent's key can be found. The key is only set on KEY_LOADED, and by KEY_ENCRYPTED when there is a .pub. */
+/* Loads an unencrypted private key in OpenSSH's or a PEM format, or when `path` holds none, the public key of
+ * PATH.pub, with which an agent's key can be found. The key is only set on KEY_LOADED, and by KEY_ENCRYPTED
+ * when there is a .pub. */
 key_file_result key_file_load(const char *path, ssh_key *key);
 
-/* Signs as the client's part of public-key authentication, SHA-2 with RSA. The signature, without its type, is malloc'ed.
- * Returns false when it cannot. */
-bool key_sign(const ssh_key *key, const unsigned char *data, size_t length, unsigned char **signature, size_t *size);
+/* Signs as the client's part of public-key authentication, SHA-2 with RSA. The signature, without its type,
+ * is malloc'ed. Returns false when it cannot. */
+bool key_sign(const ssh_key *key, const unsigned char *data, size_t length, unsigned char **signature,
+              size_t *size);
 
 void key_free(ssh_key *key);
 

@@ -21,7 +21,8 @@
 #define LARGEST_KEY 16384
 #define SHA1_SIZE 20
 
-/* A file's text as it was at some time. Texts that became stale are kept to the end: known_key points into them. */
+/* A file's text as it was at some time. Texts that became stale are kept to the end: known_key points into
+ * them. */
 typedef struct snapshot snapshot;
 struct snapshot {
     snapshot *next;

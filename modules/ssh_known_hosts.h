@@ -1,7 +1,8 @@
-/* known_hosts files as sshd(8) describes them: hashed names, [host]:port, lists, wildcards, negations, @revoked.
+/* known_hosts files as sshd(8) describes them: hashed names, [host]:port, lists, wildcards, negations,
+ * @revoked.
  *
- * Files are read once and again when they change. Host certificates are not supported, so @cert-authority lines are only
- * reported. */
+ * Files are read once and again when they change. Host certificates are not supported, so @cert-authority
+ * lines are only reported. */
 #ifndef HOSTLER_SSH_KNOWN_HOSTS_H
 #define HOSTLER_SSH_KNOWN_HOSTS_H
 
@@ -12,7 +13,8 @@
 
 typedef enum { MARK_NONE, MARK_REVOKED, MARK_AUTHORITY } known_mark;
 
-/* One line that concerns a host. The texts point into the file's text, which lives until known_hosts_close. */
+/* One line that concerns a host. The texts point into the file's text, which lives until known_hosts_close.
+ */
 typedef struct {
     const char *file;
     int line;
@@ -27,10 +29,12 @@ typedef enum { HOST_MATCH, HOST_UNKNOWN, HOST_CHANGED, HOST_REVOKED } host_verdi
 char *known_hosts_name(const char *host, int port);
 
 /* Adds what the file says of this name to `keys`, which holds `count` already; returns the new count, at most
- * KNOWN_KEYS_MAX. A missing file says nothing; `*problem` is set to an errno when it exists and cannot be read. */
+ * KNOWN_KEYS_MAX. A missing file says nothing; `*problem` is set to an errno when it exists and cannot be
+ * read. */
 size_t known_hosts_find(const char *file, const char *name, known_key *keys, size_t count, int *problem);
 
-/* What these lines say of the key that the host showed. `*decisive` is the line that matched, clashes or revokes. */
+/* What these lines say of the key that the host showed. `*decisive` is the line that matched, clashes or
+ * revokes. */
 host_verdict known_hosts_judge(const known_key *keys, size_t count, const void *blob, size_t length,
                                const known_key **decisive);
 

@@ -7,6 +7,10 @@
 
 #define SILENT_TICKS 3 /* so many keepalive intervals without a byte mean that the peer is gone */
 
+#define SHORTEST_HOLD 10 /* ms */
+#define LONGEST_HOLD 250
+#define MOST_REFUSALS 20 /* in a row without a channel of ours */
+
 static ssh_session *open_sessions;
 
 /* ---- life ---- */
@@ -231,7 +235,8 @@ bool session_note_error(ssh_session *s, int rc, const char *doing) {
         break;
     }
     if (*s->goodbye)
-        failure_set(&s->failure, "ssh.closed", "%s ended the connection %s: %s", s->target.label, doing, s->goodbye);
+        failure_set(&s->failure, "ssh.closed", "%s ended the connection %s: %s", s->target.label, doing,
+                    s->goodbye);
     else if (rc == LIBSSH2_ERROR_SOCKET_RECV || rc == LIBSSH2_ERROR_SOCKET_DISCONNECT ||
              rc == LIBSSH2_ERROR_SOCKET_SEND)
         failure_set(&s->failure, "ssh.closed", "%s closed the connection %s", s->target.label, doing);
@@ -266,6 +271,9 @@ void session_close(ssh_session *s, const char *code, const char *reason) {
     fail_operations(s);
     transport_close(s);
     uv_close((uv_handle_t *)s->timer, free_handle);
+    if (s->hold_timer)
+        uv_close((uv_handle_t *)s->hold_timer, free_handle);
+    s->hold_timer = NULL;
     unlink_session(s);
     session_unref(s); /* the list's */
     if (s->via) {
@@ -286,24 +294,50 @@ void sessions_close_all(void) {
 
 /* ---- channels ---- */
 
-LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, const ssh_buffer *message, int *rc) {
+static void on_hold_over(uv_timer_t *timer) {
+    ssh_session *s = timer->data;
+    s->held = false;
+    session_wake(s);
+}
+
+/* The server has as many channels as it allows (sshd's MaxSessions), and counts those too that have just
+ * ended. True when it is worth trying again in a while. */
+static bool hold_channels(ssh_session *s) {
+    if (!s->has_opened || (s->channels == 0 && s->refusals >= MOST_REFUSALS))
+        return false;
+    if (!s->hold_timer) {
+        s->hold_timer = malloc(sizeof *s->hold_timer);
+        if (!s->hold_timer)
+            abort();
+        uv_timer_init(task_loop(), s->hold_timer);
+        s->hold_timer->data = s;
+        uv_unref((uv_handle_t *)s->hold_timer);
+    }
+    uint64_t pause = SHORTEST_HOLD * (uint64_t)++s->refusals;
+    s->held = true;
+    uv_timer_start(s->hold_timer, on_hold_over, pause < LONGEST_HOLD ? pause : LONGEST_HOLD, 0);
+    return true;
+}
+
+LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, const ssh_buffer *message,
+                                        int *rc) {
     ssh_session *s = op->session;
     *rc = LIBSSH2_ERROR_EAGAIN;
-    if ((s->opener && s->opener != op) || (s->channel_limit && s->channels >= s->channel_limit))
+    if (s->opener != op && (s->opener || s->held))
         return NULL;
     s->opener = op;
-    LIBSSH2_CHANNEL *channel =
-        libssh2_channel_open_ex(s->ssh2, type, (unsigned)strlen(type), LIBSSH2_CHANNEL_WINDOW_DEFAULT,
-                                LIBSSH2_CHANNEL_PACKET_DEFAULT, message ? message->data : NULL,
-                                message ? (unsigned)message->length : 0);
+    LIBSSH2_CHANNEL *channel = libssh2_channel_open_ex(
+        s->ssh2, type, (unsigned)strlen(type), LIBSSH2_CHANNEL_WINDOW_DEFAULT, LIBSSH2_CHANNEL_PACKET_DEFAULT,
+        message ? message->data : NULL, message ? (unsigned)message->length : 0);
     if (!channel && (*rc = libssh2_session_last_errno(s->ssh2)) == LIBSSH2_ERROR_EAGAIN)
         return NULL;
     s->opener = NULL;
     s->again = true; /* the next one may open */
     if (channel) {
         s->channels++;
-    } else if (*rc == LIBSSH2_ERROR_CHANNEL_FAILURE && s->channels > 0 && !message) {
-        s->channel_limit = s->channels; /* sshd's MaxSessions: wait until one of ours ends */
+        s->refusals = 0;
+        s->has_opened = true;
+    } else if (*rc == LIBSSH2_ERROR_CHANNEL_FAILURE && !message && hold_channels(s)) {
         *rc = LIBSSH2_ERROR_EAGAIN;
     }
     return channel;

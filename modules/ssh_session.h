@@ -1,9 +1,10 @@
-/* An SSH connection on the loop: how it comes up, carries many operations at once, and ends. Internal to the ssh module.
+/* An SSH connection on the loop: how it comes up, carries many operations at once, and ends. Internal to the
+ * ssh module.
  *
- * libssh2 is used non-blocking. Whatever happens (the socket is ready, a task begins something, the agent answers) calls
- * session_wake, which lets the connection and then each of its operations go as far as they can, until no more bytes
- * arrive. What libssh2 sends goes to a buffer of ours and is flushed at the end, so libssh2 never stops in the middle of
- * sending and operations need not wait for each other's packets.
+ * libssh2 is used non-blocking. Whatever happens (the socket is ready, a task begins something, the agent
+ * answers) calls session_wake, which lets the connection and then each of its operations go as far as they
+ * can, until no more bytes arrive. What libssh2 sends goes to a buffer of ours and is flushed at the end, so
+ * libssh2 never stops in the middle of sending and operations need not wait for each other's packets.
  *
  *   ssh_session.c    the list of sessions, operations, waking, failing, closing
  *   ssh_transport.c  the socket (or the jump host's channel) below libssh2
@@ -31,23 +32,30 @@ typedef struct ssh_login ssh_login; /* the state of ssh_auth.c */
 
 /* What the connection is to be. Texts are owned; lists end with NULL. */
 typedef struct {
-    char *key;          /* sessions with equal keys are the same connection */
-    char *label;        /* "root@web1", for messages */
+    char *key;   /* sessions with equal keys are the same connection */
+    char *label; /* "root@web1", for messages */
     char *user;
-    char *address;      /* what is dialled: a name or a number */
+    char *address;       /* what is dialled: a name or a number */
     char *host_key_name; /* the name in known_hosts, with its port */
-    char **known_hosts; /* files */
-    char **identities;  /* private key files */
-    char *agent;        /* its socket; NULL for none */
+    char **known_hosts;  /* files */
+    char **identities;   /* private key files */
+    char *agent;         /* its socket; NULL for none */
     int port;
-    bool accept_new;    /* the key of a host that known_hosts does not know may be taken */
-    bool remember;      /* and is then written down */
-    bool only_identities; /* an agent's other keys are not offered */
-    bool identities_given; /* by the caller, so that a missing file is an error */
+    bool accept_new;                   /* the key of a host that known_hosts does not know may be taken */
+    bool remember;                     /* and is then written down */
+    bool only_identities;              /* an agent's other keys are not offered */
+    bool identities_given;             /* by the caller, so that a missing file is an error */
     uint64_t phase_timeout, keepalive; /* milliseconds */
 } ssh_target;
 
-typedef enum { SESSION_RESOLVING, SESSION_DIALING, SESSION_HANDSHAKE, SESSION_LOGIN, SESSION_READY, SESSION_CLOSED } session_state;
+typedef enum {
+    SESSION_RESOLVING,
+    SESSION_DIALING,
+    SESSION_HANDSHAKE,
+    SESSION_LOGIN,
+    SESSION_READY,
+    SESSION_CLOSED
+} session_state;
 
 struct ssh_session {
     ssh_session *next; /* in the list of open sessions */
@@ -61,7 +69,7 @@ struct ssh_session {
     uv_timer_t *timer;
     uv_getaddrinfo_t *resolver;
     struct addrinfo *addresses, *next_address;
-    int dial_error; /* errno of the last address tried */
+    int dial_error;   /* errno of the last address tried */
     char dialled[64]; /* the numeric address in use */
 
     ssh_session *via;             /* the jump host */
@@ -73,7 +81,7 @@ struct ssh_session {
     bool drained;      /* somebody reads, and there was no more when last asked */
     int unread;        /* bytes that lay unread in the socket at the last tick */
     bool pumping, again;
-    bool hung_up;      /* nothing more can be read */
+    bool hung_up; /* nothing more can be read */
     int silent_ticks;
     char greeting[GREETING_SIZE]; /* the first bytes the peer sent */
     size_t greeting_length;
@@ -82,12 +90,15 @@ struct ssh_session {
     ssh_login *login;
     ssh_operation *operations;
     ssh_operation *opener;  /* whose channel is being opened: libssh2 opens one at a time */
-    int channels, channel_limit; /* open ones; how many the server allows, 0 while unknown */
+    int channels;           /* open ones */
+    int refusals;           /* of the server to open one more, in a row */
+    bool has_opened, held;  /* a channel before; channels wait for the timer below */
+    uv_timer_t *hold_timer; /* made when first needed */
     ssh_failure failure;    /* why it is broken or closed */
 };
 
-/* Something that takes several turns: connecting, a command, a tunnel. Referenced by its session until it has ended, and by the
- * task's wait. */
+/* Something that takes several turns: connecting, a command, a tunnel. Referenced by its session until it has
+ * ended, and by the task's wait. */
 struct ssh_operation {
     ssh_session *session;
     ssh_operation *next;
@@ -98,14 +109,15 @@ struct ssh_operation {
     ssh_failure failure; /* why it failed */
     /* Goes as far as it can; true when it has ended. Called again whenever something arrived. */
     bool (*step)(ssh_operation *);
-    /* Frees what the operation holds, after its end or the session's. libssh2's channels are freed with the session. */
+    /* Frees what the operation holds, after its end or the session's. libssh2's channels are freed with the
+     * session. */
     void (*free)(ssh_operation *);
 };
 
 /* ---- ssh_session.c ---- */
 
-/* The session for this target: an open one with the same key, or a new one that begins to connect. Takes over the
- * target's memory. The caller owns a reference. `via` may be NULL. */
+/* The session for this target: an open one with the same key, or a new one that begins to connect. Takes over
+ * the target's memory. The caller owns a reference. `via` may be NULL. */
 ssh_session *session_for(ssh_target *target, ssh_session *via);
 ssh_session *session_ref(ssh_session *s);
 void session_unref(ssh_session *s);
@@ -116,11 +128,12 @@ void session_wake(ssh_session *s);
 /* The same for one session, without its jump hosts: only from a tunnel's step. */
 void session_pump(ssh_session *s);
 
-/* Makes the session fail: at the end of the turn every operation fails with s->failure, which the caller sets up
- * with failure_set(&s->failure, ...) before. */
+/* Makes the session fail: at the end of the turn every operation fails with s->failure, which the caller sets
+ * up with failure_set(&s->failure, ...) before. */
 bool session_is_broken(const ssh_session *s);
 
-/* Takes note of a libssh2 error that concerns the whole connection, while `doing` this. False for other errors. */
+/* Takes note of a libssh2 error that concerns the whole connection, while `doing` this. False for other
+ * errors. */
 bool session_note_error(ssh_session *s, int rc, const char *doing);
 
 /* The text of libssh2's last error. */
@@ -138,17 +151,20 @@ void operation_settle(ssh_operation *op); /* tells the waiter; the operation may
 void operation_abandon(ssh_operation *op);
 void operation_unref(ssh_operation *op);
 
-/* Opens a channel: returns it, or NULL with *rc EAGAIN or what went wrong. One operation at a time is let through. */
-LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, const ssh_buffer *message, int *rc);
+/* Opens a channel: returns it, or NULL with *rc EAGAIN or what went wrong. One operation at a time is let
+ * through. */
+LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, const ssh_buffer *message,
+                                        int *rc);
 /* Closes and frees it; false means: call again. */
 bool operation_close_channel(ssh_operation *op, LIBSSH2_CHANNEL **channel);
 
 /* ---- ssh_transport.c ---- */
-bool transport_attach(ssh_session *s);           /* makes s->ssh2 */
-bool transport_watch(ssh_session *s, int fd);    /* replaces the socket */
+bool transport_attach(ssh_session *s);        /* makes s->ssh2 */
+bool transport_watch(ssh_session *s, int fd); /* replaces the socket */
 void transport_flush(ssh_session *s);
-void transport_update(ssh_session *s);           /* what the poll handle watches for */
-bool transport_has_news(ssh_session *s);         /* the peer sent something that nobody has read since the last call */
+void transport_update(ssh_session *s); /* what the poll handle watches for */
+bool transport_has_news(
+    ssh_session *s); /* the peer sent something that nobody has read since the last call */
 void transport_close(ssh_session *s);
 
 /* ---- ssh_connect.c ---- */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +55,8 @@ static void push_text(lua_State *L, FILE *file, size_t most) {
     luaL_pushresult(&text);
 }
 
-/* config_files(pattern) -> the texts of the files that match, in order. Files that cannot be read are left out. */
+/* config_files(pattern) -> the texts of the files that match, in order. Files that cannot be read are left
+ * out. */
 static int config_files_lua(lua_State *L) {
     glob_t found;
     const char *pattern = luaL_checkstring(L, 1);
@@ -116,8 +118,9 @@ static int write_whole(int fd, const char *text, size_t length, mode_t mode) {
 static int write_file_lua(lua_State *L) {
     size_t length;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-    char *temporary = lua_newuserdata(L, strlen(path) + sizeof ".XXXXXX");
-    sprintf(temporary, "%s.XXXXXX", path);
+    char temporary[PATH_MAX];
+    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
+        return push_problem(L, ENAMETOOLONG);
     struct stat old;
     mode_t mode = stat(path, &old) == 0 ? old.st_mode & 07777 : (mode_t)luaL_checkinteger(L, 3);
     int fd = mkostemp(temporary, O_CLOEXEC);
@@ -222,8 +225,8 @@ static int start_ssh(resolver *r, char **arguments) {
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->pipe},
         {.flags = UV_IGNORE},
     };
-    uv_process_options_t options = {.file = "ssh", .args = arguments, .stdio = stdio, .stdio_count = 3,
-                                    .exit_cb = on_exit_of_ssh};
+    uv_process_options_t options = {
+        .file = "ssh", .args = arguments, .stdio = stdio, .stdio_count = 3, .exit_cb = on_exit_of_ssh};
     uv_pipe_init(task_loop(), &r->pipe, 0);
     r->process.data = r->pipe.data = r;
     r->open = 2;
@@ -256,15 +259,20 @@ static int resolve_lua(lua_State *L) {
     waiting->resolver->waiter = &waiting->wait;
     int problem = start_ssh(waiting->resolver, arguments);
     if (problem)
-        return error_raise(L, "ssh.config", "cannot run ssh -G, which the OpenSSH configuration calls for: %s",
+        return error_raise(L, "ssh.config",
+                           "cannot run ssh -G, which the OpenSSH configuration calls for: %s",
                            uv_strerror(problem));
     return wait_park(L, &waiting->wait);
 }
 
 void settings_register(lua_State *L) {
-    static const luaL_Reg plain[] = {{"environment", environment_lua}, {"user", user_lua}, {"home", home_lua},
-                                     {"config_files", config_files_lua}, {"read_file", read_file_lua},
-                                     {"write_file", write_file_lua}, {NULL, NULL}};
+    static const luaL_Reg plain[] = {{"environment", environment_lua},
+                                     {"user", user_lua},
+                                     {"home", home_lua},
+                                     {"config_files", config_files_lua},
+                                     {"read_file", read_file_lua},
+                                     {"write_file", write_file_lua},
+                                     {NULL, NULL}};
     static const luaL_Reg waiting[] = {{"resolve", resolve_lua}, {NULL, NULL}};
     luaL_newmetatable(L, "hostler.ssh.resolve");
     lua_pushcfunction(L, resolve_gc);

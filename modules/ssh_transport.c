@@ -103,7 +103,8 @@ void transport_flush(ssh_session *s) {
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0 && errno != EAGAIN)
-            failure_set(&s->failure, "ssh.closed", "the connection to %s broke: %s", s->target.label, strerror(errno));
+            failure_set(&s->failure, "ssh.closed", "the connection to %s broke: %s", s->target.label,
+                        strerror(errno));
         if (count <= 0)
             return;
         buffer_drop(&s->out, (size_t)count);
@@ -156,8 +157,8 @@ bool transport_watch(ssh_session *s, int fd) {
     return true;
 }
 
-/* Arrivals are watched for only while somebody reads them, else the loop would turn without end. A session that does
- * nothing keeps no loop alive, but notices that its peer went whenever the loop runs. */
+/* Arrivals are watched for only while somebody reads them, else the loop would turn without end. A session
+ * that does nothing keeps no loop alive, but notices that its peer went whenever the loop runs. */
 void transport_update(ssh_session *s) {
     if (!s->poll)
         return;

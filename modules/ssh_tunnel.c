@@ -1,7 +1,7 @@
 /* A jump host's channel as the transport of another session; see ssh_session.h.
  *
- * The operation belongs to the jump host's session. Each time that session wakes, the operation lets the inner one go on,
- * which reads from and writes to the channel. */
+ * The operation belongs to the jump host's session. Each time that session wakes, the operation lets the
+ * inner one go on, which reads from and writes to the channel. */
 #include "ssh_session.h"
 
 #include <stdlib.h>
@@ -31,8 +31,9 @@ static bool open_channel(tunnel *t) {
     if (rc != LIBSSH2_ERROR_EAGAIN && !session_note_error(outer, rc, "while opening a tunnel")) {
         failure_set(&inner->failure, "ssh.unreachable", "%s cannot reach %s port %d", outer->target.label,
                     inner->target.address, inner->target.port);
-        failure_add(&inner->failure, "hint", "the jump host refused or could not connect; check the name, the port and "
-                                             "AllowTcpForwarding there");
+        failure_add(&inner->failure, "hint",
+                    "the jump host refused or could not connect; check the name, the port and "
+                    "AllowTcpForwarding there");
     }
     return false;
 }
@@ -55,9 +56,10 @@ static bool step(ssh_operation *op) {
 /* The jump host is gone, or the tunnel has ended. */
 static void free_tunnel(ssh_operation *op) {
     tunnel *t = (tunnel *)op;
-    session_close(t->inner, "ssh.closed", *failure_text(&op->session->failure, "message")
-                                              ? failure_text(&op->session->failure, "message")
-                                              : "the jump host's connection ended");
+    session_close(t->inner, "ssh.closed",
+                  *failure_text(&op->session->failure, "message")
+                      ? failure_text(&op->session->failure, "message")
+                      : "the jump host's connection ended");
     buffer_free(&t->request);
     session_unref(t->inner);
 }

@@ -1,4 +1,5 @@
-/* SSH's wire format (RFC 4251, section 5), and a growable buffer. Shared by the agent, the keys and the sessions. */
+/* SSH's wire format (RFC 4251, section 5), and a growable buffer. Shared by the agent, the keys and the
+ * sessions. */
 #ifndef HOSTLER_SSH_WIRE_H
 #define HOSTLER_SSH_WIRE_H
 

@@ -13,8 +13,8 @@ local JOURNAL_FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_PID,_SYSTEMD_INVOCAT
 local PROPERTIES = table.concat({
     "Id", "Description", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "FragmentPath",
     "MainPID", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "StateChangeTimestamp", "MemoryCurrent",
-    "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic", "AssertResult",
-    "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
+    "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic",
+    "AssertResult", "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
 }, ",")
 
 -- ---- reading what it prints ----
@@ -198,7 +198,8 @@ function systemd.describe(status)
     if status.result and status.result ~= "success" then
         reasons[#reasons + 1] = status.result
     end
-    if status.exit and status.active ~= "activating" and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
+    local over = status.active ~= "activating" or status.sub == "auto-restart"
+    if status.exit and over and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
         reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "signal",
             tostring(status.exit.status))
     end
@@ -307,9 +308,9 @@ end
 local function fail_unit(self, unit, message, cause)
     local status = try(self.status, self, unit)
     local entries = try(self.journal, self, unit, { lines = LOG_LINES })
-    fail(("%s%s"):format(message, status and ": it is " .. systemd.describe(status) or ""), {
+    fail(("%s%s"):format(message, status and "; it is now " .. systemd.describe(status) or ""), {
         code = "systemd.unit",
-        target = self.host.name,
+        target = tostring(self.host.target),
         unit = unit,
         status = status,
         log = entries and systemd.journal_text(entries) or nil,
@@ -325,7 +326,7 @@ local function tell(self, verb, unit, extra)
     argv[#argv + 1] = extra
     argv[#argv + 1] = "--"
     argv[#argv + 1] = unit
-    local result, err = self.host:try(argv)
+    local result, err = self.host:try(argv, { summary = ("systemctl %s %s"):format(verb, unit) })
     if err and err.code == "ssh.exit" then
         fail_unit(self, unit, ("'systemctl %s %s' failed"):format(verb, unit), err)
     elseif err then
@@ -378,7 +379,9 @@ end
 ---@param signal string "USR1"
 function Systemd:signal(unit, signal)
     unit = unit_name(unit)
-    self.host:run { "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }
+    self.host:run({ "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }, {
+        summary = ("send SIG%s to %s"):format(signal, unit),
+    })
 end
 
 --- Forgets that a unit has failed, and how often it was started.

@@ -31,7 +31,7 @@ static const char *const names[EVENT_TYPES + 1] = {
 static report *current;
 static uint64_t last_scope;
 static uv_timer_t ticker;
-static bool ticking;
+static bool ticker_made;
 
 const char *event_name(event_type type) {
     return names[type];
@@ -45,16 +45,16 @@ static void on_tick(uv_timer_t *timer) {
 
 /* The clock of live reports runs only between the begin and the end of a run, and keeps no loop alive. */
 static void set_ticking(bool on) {
-    if (on == ticking || !current || !current->tick)
+    if (!ticker_made && (!on || !current || !current->tick))
         return;
-    ticking = on;
-    if (on) {
+    if (!ticker_made)
         uv_timer_init(task_loop(), &ticker);
+    ticker_made = true;
+    uv_unref((uv_handle_t *)&ticker);
+    if (on)
         uv_timer_start(&ticker, on_tick, TICK_MS, TICK_MS);
-        uv_unref((uv_handle_t *)&ticker);
-    } else {
-        uv_close((uv_handle_t *)&ticker, NULL);
-    }
+    else
+        uv_timer_stop(&ticker);
 }
 
 void event_set_report(report *r) {

@@ -3,9 +3,13 @@
 #include "host.h"
 
 #include <lauxlib.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#define EXIT_FAILED 1
 #define EXIT_USAGE 2
 
 const command commands[] = {
@@ -36,6 +40,14 @@ int command_run_lua(const char *file, int argc, char **argv) {
     return status;
 }
 
+int command_unknown(const char *word) {
+    char *arguments[sizeof commands / sizeof *commands + 1] = {"unknown", (char *)word};
+    int count = 2;
+    for (const command *c = commands; c->name; c++)
+        arguments[count++] = (char *)c->name;
+    return command_run_lua("unknown", count, arguments);
+}
+
 static const command *find(const char *name) {
     for (const command *c = commands; c->name; c++)
         if (strcmp(c->name, name) == 0)
@@ -52,21 +64,37 @@ static const char *spelled(const char *word) {
     return word;
 }
 
-static int unknown_command(const char *name) {
-    char *arguments[] = {"unknown", (char *)name};
-    return command_run_lua("unknown", 2, arguments);
+/* Descriptors 0 to 2 that are closed would be given to the first socket or file that is opened. */
+static void open_standard_files(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != fd)
+            _exit(EXIT_FAILED);
 }
 
-int main(int argc, char **argv) {
+/* Output that was lost must not look like success. A reader that has gone away is told nothing. */
+static int check_output(int status) {
+    if (!ferror(stdout) && fflush(stdout) == 0)
+        return status;
+    if (errno != EPIPE)
+        fprintf(stderr, "hostler: cannot write to standard output: %s\n", strerror(errno));
+    return status ? status : EXIT_FAILED;
+}
+
+static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         command_help(1, argv);
         return EXIT_USAGE;
     }
     const command *c = find(spelled(argv[1]));
     if (!c)
-        return unknown_command(argv[1]);
+        return command_unknown(argv[1]);
     for (int i = 2; c->run != command_run && i < argc; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             return command_help(2, (char *[]){"help", argv[1]});
     return c->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+    open_standard_files();
+    return check_output(dispatch(argc, argv));
 }

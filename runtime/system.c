@@ -6,6 +6,7 @@
 #include "host.h"
 #include "secret.h"
 #include "task.h"
+#include "text.h"
 #include "version.h"
 
 #include <dirent.h>
@@ -352,28 +353,11 @@ static int width_lua(lua_State *L) {
     return 1;
 }
 
-/* The length of the well-formed UTF-8 sequence at the start of the text, or 0. RFC 3629, section 4. */
-static size_t utf8_sequence(const unsigned char *text, size_t left) {
-    unsigned char first = text[0];
-    size_t length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : (first & 0xf0) == 0xe0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
-    if (length == 0 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) || (first == 0xf0 && text[1] < 0x90) ||
-        (first == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 /* is_utf8(text) */
 static int is_utf8_lua(lua_State *L) {
-    size_t length, step = 1;
-    const unsigned char *text = (const unsigned char *)luaL_checklstring(L, 1, &length);
-    for (size_t i = 0; i < length && step; i += step)
-        step = utf8_sequence(text + i, length - i);
-    lua_pushboolean(L, step != 0);
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    lua_pushboolean(L, text_is_utf8(text, length));
     return 1;
 }
 

@@ -216,3 +216,29 @@ void text_duration(text_buffer *b, double seconds, bool live) {
     else
         text_printf(b, "%ldh %02ldm", whole / 3600, whole % 3600 / 60);
 }
+
+/* The length of the well-formed UTF-8 sequence at the start of the text, or 0. RFC 3629, section 4. */
+static size_t utf8_sequence(const unsigned char *text, size_t left) {
+    unsigned char first = text[0];
+    size_t length = first < 0x80                    ? 1
+                    : first >= 0xc2 && first < 0xe0 ? 2
+                    : (first & 0xf0) == 0xe0        ? 3
+                    : first >= 0xf0 && first < 0xf5 ? 4
+                                                    : 0;
+    if (length == 0 || length > left)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) || (first == 0xf0 && text[1] < 0x90) ||
+        (first == 0xf4 && text[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+bool text_is_utf8(const char *text, size_t length) {
+    size_t step = 1;
+    for (size_t i = 0; i < length && step; i += step)
+        step = utf8_sequence((const unsigned char *)text + i, length - i);
+    return step != 0;
+}

@@ -48,6 +48,9 @@ size_t text_columns(const char *text);
 /* Adds the text with U+FFFD for bytes that are no UTF-8, and nothing else changed. */
 void text_utf8(text_buffer *b, const char *text);
 
+/* Whether all of it is well-formed UTF-8. */
+bool text_is_utf8(const char *text, size_t length);
+
 /* "3.2s", "34s", "1m 15s", "2h 01m". `live` leaves out tenths: a running clock is calm. */
 void text_duration(text_buffer *b, double seconds, bool live);
 

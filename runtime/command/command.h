@@ -15,6 +15,9 @@ extern const command commands[];
 /* Runs runtime/lua/FILE.lua's main(arguments) in a fresh world. */
 int command_run_lua(const char *file, int argc, char **argv);
 
+/* Says that there is no such command and what may have been meant. */
+int command_unknown(const char *word);
+
 int command_answer(int argc, char **argv);
 int command_cancel(int argc, char **argv);
 int command_help(int argc, char **argv);

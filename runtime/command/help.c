@@ -22,5 +22,5 @@ int command_help(int argc, char **argv) {
         printf("usage: hostler %s %s\n\n%s\n", c->name, c->usage, c->summary);
         return strcmp(argv[1], "run") == 0 ? command_run_lua("help", 1, argv) : 0;
     }
-    return command_run_lua("unknown", argc, argv);
+    return command_unknown(argv[1]);
 }

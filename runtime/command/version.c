@@ -13,6 +13,7 @@
 #include <openssl/crypto.h>
 #include <sodium.h>
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <uv.h>
@@ -33,8 +34,13 @@ static void print_libraries(void) {
 }
 
 int command_version(int argc, char **argv) {
+    bool libraries = argc == 2 && strcmp(argv[1], "--libraries") == 0;
+    if (argc > 1 && !libraries) {
+        fputs("usage: hostler version [--libraries]\n", stderr);
+        return 2;
+    }
     printf("hostler %s\n", HOSTLER_VERSION);
-    if (argc > 1 && strcmp(argv[1], "--libraries") == 0)
+    if (libraries)
         print_libraries();
     return 0;
 }

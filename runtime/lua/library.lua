@@ -181,7 +181,7 @@ end
 function library.load(path)
     library.beside = path:match "^(.*)/[^/]+$" or "."
     local context = native.task.context()
-    context.loading = true -- the gate is closed: `hostler list` loads them all
+    context.loading = path -- the gate is closed meanwhile: `hostler list` loads them all
     local ok, value = xpcall(load_file, native.error.complete, path, "playbook")
     if ok then
         ok, value = xpcall(value, native.error.complete)

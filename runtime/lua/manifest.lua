@@ -24,25 +24,26 @@ manifest.run_options = {
 local PlaybookMeta = {}
 
 --- The line of the source that a field stands on, or that of the playbook{} call.
-local function line_of(place, field)
-    local source = native.system.read_file(place.file) or ""
-    local number = 0
-    for line in (source .. "\n"):gmatch "([^\n]*)\n" do
+local function line_of(file, field)
+    local number, call = 0, nil
+    local pattern = field and "^%s*" .. field:gsub("%W", "%%%0") .. "%s*="
+    for line in ((native.system.read_file(file) or "") .. "\n"):gmatch "([^\n]*)\n" do
         number = number + 1
-        if field and line:match("^%s*" .. field:gsub("%W", "%%%0") .. "%s*=") then
+        if pattern and line:match(pattern) then
             return number
         end
+        call = call or (line:match "^[^-]*playbook%s*[({]" and number)
     end
-    return place.line
+    return call or 1
 end
 
-local function wrong(place, field, message, hint)
+local function wrong(file, field, message, hint)
     error(native.error.new {
-        code = "manifest", message = message, hint = hint, file = place.file, line = line_of(place, field),
+        code = "manifest", message = message, hint = hint, file = file, line = line_of(file, field),
     }, 0)
 end
 
-local function check_fields(fields, place)
+local function check_fields(fields, file)
     local names = {}
     for name in pairs(FIELDS) do
         names[#names + 1] = name
@@ -50,34 +51,34 @@ local function check_fields(fields, place)
     for name, value in pairs(fields) do
         if not FIELDS[name] then
             local near = suggest.nearest(tostring(name), names)
-            wrong(place, tostring(name), ("a playbook has no field '%s'"):format(tostring(name)),
+            wrong(file, tostring(name), ("a playbook has no field '%s'"):format(tostring(name)),
                 near and ("did you mean '%s'?"):format(near))
         elseif type(value) ~= FIELDS[name] then
-            wrong(place, name, ("the field '%s' must be a %s, not a %s"):format(name, FIELDS[name], type(value)))
+            wrong(file, name, ("the field '%s' must be a %s, not a %s"):format(name, FIELDS[name], type(value)))
         end
     end
     for _, name in ipairs { "summary", "run" } do
         if fields[name] == nil then
-            wrong(place, nil, ("the playbook lacks '%s'"):format(name))
+            wrong(file, nil, ("the playbook lacks '%s'"):format(name))
         end
     end
     if fields.effects and fields.effects ~= "read" and fields.effects ~= "write" then
-        wrong(place, "effects", "the field 'effects' is \"read\" or \"write\"")
+        wrong(file, "effects", "the field 'effects' is \"read\" or \"write\"")
     end
 end
 
-local function check_params(specs, place)
+local function check_params(specs, file)
     local taken, list_seen = {}, nil
     for _, option in ipairs(manifest.run_options) do
         taken[option.name] = "an option of `hostler run`"
     end
     for index, spec in ipairs(specs) do
         if not import "params".is(spec) then
-            wrong(place, "params", ("parameter %d is not made by arg, list, opt or flag"):format(index))
+            wrong(file, "params", ("parameter %d is not made by arg, list, opt or flag"):format(index))
         elseif taken[spec.name] then
-            wrong(place, "params", ("the parameter '%s' has the name of %s"):format(spec.name, taken[spec.name]))
+            wrong(file, "params", ("the parameter '%s' has the name of %s"):format(spec.name, taken[spec.name]))
         elseif list_seen and (spec.kind == "arg" or spec.kind == "list") then
-            wrong(place, "params", ("'%s' comes after the list '%s', which takes every argument left"):format(spec.name,
+            wrong(file, "params", ("'%s' comes after the list '%s', which takes every argument left"):format(spec.name,
                 list_seen))
         end
         taken[spec.name] = "another parameter"
@@ -89,14 +90,13 @@ end
 ---@param fields { summary: string, handbook?: string, description?: string, params?: table[], effects?: "read"|"write",
 ---  run: fun(p: table) }
 local function playbook(fields)
-    local source, line = native.system.caller(2)
-    local place = { file = (source or "?"):gsub("^[@=]", ""), line = line or 0 }
+    local file = native.task.context().loading or "?"
     if type(fields) ~= "table" then
-        wrong(place, nil, "playbook takes a table: playbook { summary = ..., run = function(p) ... end }")
+        wrong(file, nil, "playbook takes a table: playbook { summary = ..., run = function(p) ... end }")
     end
-    check_fields(fields, place)
+    check_fields(fields, file)
     fields.params = fields.params or {}
-    check_params(fields.params, place)
+    check_params(fields.params, file)
     return setmetatable(fields, PlaybookMeta)
 end
 

@@ -6,7 +6,7 @@ local library, manifest, params = import "library", import "manifest", import "p
 local execution, failure, journal = import "execution", import "failure", import "journal"
 local system = native.system
 
-local EXIT_USAGE = 2
+local EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 --- The playbook's name is the first word that is not an option; what is left is its command line.
 local function split(argv)
@@ -51,7 +51,7 @@ function run.print_usage(err, book, name)
         end
     end
     system.write_error(table.concat(lines, "\n") .. "\n")
-    return failure.exit_status_before(err)
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
 end
 
 --- Begins to record the run. A dry run leaves no trace; one that only reads has nothing to resume, so it goes on, with a
@@ -62,10 +62,7 @@ local function record(new, path)
         return
     end
     local ok, err = xpcall(function()
-        new.id = journal.begin {
-            playbook = new.name, file = path, arguments = new.arguments,
-            mode = mode,
-        }
+        new.id = journal.begin { playbook = new.name, file = path, arguments = new.arguments, mode = mode }
         library.keep()
     end, native.error.complete)
     if ok then

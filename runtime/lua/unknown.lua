@@ -2,15 +2,13 @@
 local native, import = ...
 local unknown = {}
 
-local COMMANDS = { "run", "runs", "log", "resume", "undo", "cancel", "answer", "list", "show", "version", "help" }
-
----@param argv string[]
+---@param argv string[] the word, then the names of the commands
 ---@return integer exit status
 function unknown.main(argv)
     local word = argv[1] or ""
     local suggest, library = import "suggest", import "library"
     local lines = { ("hostler: there is no command '%s'"):format(word) }
-    local near = suggest.nearest(word, COMMANDS)
+    local near = suggest.nearest(word, { unpack(argv, 2) })
     local playbooks = {}
     for _, entry in ipairs(library.playbooks()) do
         playbooks[#playbooks + 1] = entry.name

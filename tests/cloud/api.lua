@@ -3,8 +3,8 @@
 -- behave; behind its droplets, clusters and records are real machines, databases and names (standin/machines.lua).
 --
 -- Started by `tests/cloud/api` with these in the environment:
---   CLOUD_STATE            the cloud's directory: tokens.json, tls/, ca.pem, agent/*.pub; requests.jsonl is written there
---   CLOUD_GATEWAY          the address that it serves on
+--   CLOUD_STATE            the cloud's directory: tokens.json, tls/, ca.pem, agent/*.pub; requests.jsonl is written
+-- there   CLOUD_GATEWAY          the address that it serves on
 --   CLOUD_PRIVATE_GATEWAY  the database server's address in the private network
 --   CLOUD_MACHINES=none    nothing real stands behind anything: for tests of the API alone
 --   CLOUD_CLUSTER_DELAY    seconds that a cluster takes at least to come online (2)
@@ -12,8 +12,10 @@ local http, sh = require "http", require "sh"
 local account, actions, catalogue = require "standin.account", require "standin.actions", require "standin.catalogue"
 local control, databases, domains = require "standin.control", require "standin.databases", require "standin.domains"
 local droplets, limits, log = require "standin.droplets", require "standin.limits", require "standin.log"
-local machines, onepassword, projects = require "standin.machines", require "standin.onepassword", require "standin.projects"
-local router, seed, tags, teams = require "standin.router", require "standin.seed", require "standin.tags", require "standin.teams"
+local machines, onepassword, projects = require "standin.machines", require "standin.onepassword",
+    require "standin.projects"
+local router, seed, tags, teams = require "standin.router", require "standin.seed", require "standin.tags",
+    require "standin.teams"
 
 local DIGITALOCEAN_PORT, ONEPASSWORD_PORT = 8443, 8444
 local LOG_INTERVAL = 0.2 -- seconds between writes of requests.jsonl

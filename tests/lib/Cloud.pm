@@ -1,35 +1,129 @@
-# The local cloud as tests of playbooks see it: its environment, its control API, its droplets, its mail.
+# The local cloud as tests of playbooks see it: runs of hostler in its environment, its control API, its droplets, its
+# mail. What a test has made is removed when it ends, and what it changed of the cloud is put back.
 package Cloud;
 
 use strict;
 use warnings;
+use Encode qw(decode);
+use File::Basename qw(dirname);
+use File::Path qw(make_path);
+use File::Temp qw(tempdir tempfile);
+use Hostler ();
 use JSON::PP ();
+use MIME::QuotedPrint qw(decode_qp);
+use Time::HiRes qw(sleep time);
 
 my $json = JSON::PP->new->utf8->canonical;
 
-# Sets the cloud's environment for everything the test runs. Dies when no cloud is up.
+# Connects to the cloud of $HOSTLER_CLOUD; dies when it is not up.
 sub connect {
     my ($class) = @_;
     my $text = `tests/cloud/cloud env`;
     die "the local cloud is not up: HOSTLER_CLOUD=$ENV{HOSTLER_CLOUD} tests/cloud/cloud up\n" if $?;
     my %environment = $text =~ /^export (\w+)='([^']*)'$/mg;
-    @ENV{keys %environment} = values %environment;
-    return bless {%environment}, $class;
+    $ENV{HOSTLER_CLOUD} = $environment{HOSTLER_CLOUD}; # for the cloud's own scripts
+    my $self = bless { env => \%environment, tenants => [], owner => $$ }, $class;
+    $self->{teams} = [ map { { team => $_->{name}, limit => $_->{cluster_limit} } } @{ $self->state->{teams} } ];
+    $self->clear_faults;
+    $self->roomy;
+    return $self;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    local ($?, $@);
+    return if $$ != $self->{owner};
+    $self->script('acme', 'limit', 'off');
+    $self->script('mail', 'accept');
+    $self->clear_faults;
+    $self->forget($_) for @{ $self->{tenants} };
+    $self->control(POST => 'team', $_) for grep { $_->{team} =~ /DBs/ } @{ $self->{teams} };
+}
+
+# ---- hostler ----
+
+# Starts hostler in the background, in the cloud's environment; `env` in the options comes on top, undef there unsets.
+sub start {
+    my ($self, $options, @arguments) = @_;
+    my %environment = (%{ $self->{env} }, NO_COLOR => 1, %{ $options->{env} || {} });
+    delete $environment{$_} for grep { !defined $environment{$_} } keys %environment;
+    return Hostler::start({ %$options, env => \%environment }, @arguments);
+}
+
+sub run {
+    my ($self, $options, @arguments) = @_;
+    local $Hostler::timeout = $options->{timeout} || 60;
+    return Hostler::finish($self->start($options, @arguments));
+}
+
+# Starts `hostler run setup` for a tenant, which is removed at the end. Options: also name, email, flags, playbook.
+sub start_setup {
+    my ($self, $tenant, %options) = @_;
+    push @{ $self->{tenants} }, $tenant;
+    return $self->start(\%options, 'run', $options{playbook} || 'setup', @{ $options{flags} || [] }, '--',
+        $options{name} // 'Ada Lovelace', $options{email} // "$tenant\@example.com", $tenant);
+}
+
+sub setup {
+    my ($self, $tenant, %options) = @_;
+    local $Hostler::timeout = $options{timeout} || 60;
+    return Hostler::finish($self->start_setup($tenant, %options));
+}
+
+# A folder with a copy of the playbooks in which a text of site.lua is another: a site with less patience, say.
+sub site_with {
+    my ($self, %changes) = @_;
+    my $folder = tempdir(CLEANUP => 1);
+    make_path("$folder/home");
+    system('cp', '-r', 'playbooks', $folder) == 0 or die 'cp failed';
+    my $site = read_file("$folder/playbooks/site.lua");
+    for my $old (keys %changes) {
+        $site =~ s/\Q$old\E/$changes{$old}/ or die "site.lua has no '$old'";
+    }
+    open my $file, '>', "$folder/playbooks/site.lua" or die $!;
+    print $file $site;
+    close $file or die $!;
+    return $folder;
+}
+
+# ---- the APIs ----
+
+# One request; nothing of it is in curl's arguments, where other users could read it. Returns status and body.
+sub request {
+    my ($self, %request) = @_;
+    my ($config, $path) = tempfile(UNLINK => 1);
+    my $quoted = sub { my $text = shift; $text =~ s/(["\\])/\\$1/g; return qq("$text") };
+    my @settings = (
+        'silent', 'show-error', 'max-time = 30', 'write-out = "\n%{http_code}"',
+        'cacert = ' . $quoted->($self->{env}{HOSTLER_CA_FILE}), 'request = ' . ($request{method} || 'GET'),
+        'url = ' . $quoted->($request{url}),
+        (map { 'header = ' . $quoted->($_) } @{ $request{headers} || [] }),
+        (map { 'resolve = ' . $quoted->($_) } $request{resolve} || ()),
+        (map { 'data-urlencode = ' . $quoted->($_) } @{ $request{form} || [] }),
+    );
+    push @settings, 'header = "Content-Type: application/json"', 'data-raw = ' . $quoted->($json->encode($request{json}))
+        if $request{json};
+    push @settings, 'dump-header = ' . $quoted->("$path.headers") if $request{headers_too};
+    print $config "$_\n" for @settings;
+    close $config;
+    my $answer = qx(curl --config $path);
+    unlink $path;
+    my ($body, $status) = $answer =~ /^(.*)\n(\d+)\z/s or die "$request{url}: curl failed\n";
+    my $headers = $request{headers_too} ? read_file("$path.headers") : undef;
+    unlink "$path.headers";
+    return ($status, $body, $headers);
 }
 
 # One call of the control API, https://G:8443/_cloud/PATH; returns the decoded answer.
 sub control {
     my ($self, $method, $path, $body) = @_;
-    my @command = ('curl', '-fsS', '--cacert', $self->{HOSTLER_CA_FILE}, '-X', $method);
-    push @command, '-H', 'Content-Type: application/json', '--data-binary', $json->encode($body) if defined $body;
-    open my $pipe, '-|', @command, "$self->{DIGITALOCEAN_API_URL}/_cloud/$path" or die "curl: $!";
-    local $/;
-    my $answer = <$pipe>;
-    close $pipe or die "the control API refused $method $path\n";
-    return $path eq 'log' ? [map { $json->decode($_) } split /\n/, $answer] : $json->decode($answer || '{}');
+    my ($status, $text) = $self->request(method => $method, json => $body,
+        url => "$self->{env}{DIGITALOCEAN_API_URL}/_cloud/$path");
+    die "the control API refused $method $path: $text\n" if $status != 200;
+    return $path eq 'log' ? $text : $json->decode($text);
 }
 
-sub state { return $_[0]->control(GET => 'state') }
+sub state        { return $_[0]->control(GET    => 'state') }
 sub clear_faults { return $_[0]->control(DELETE => 'faults') }
 
 # fault(method => 'POST', path => '/v2/droplets', mode => 'fail', status => 500, count => 1)
@@ -38,45 +132,190 @@ sub fault {
     return $self->control(POST => 'faults', \%fault);
 }
 
-# What was asked of the APIs since the number of requests given: [{ method, path, status, ... }].
-sub requests {
-    my ($self, $since) = @_;
-    my $log = $self->control(GET => 'log');
-    return @$log[($since || 0) .. $#$log];
+# Changes a team: team(team => 'MeltanoData DBs 2', limit => 0).
+sub team {
+    my ($self, %change) = @_;
+    return $self->control(POST => 'team', \%change);
 }
 
+# Room for every test in the database teams that are not marked as full.
+sub roomy {
+    my ($self) = @_;
+    $self->team(team => $_->{name}, limit => 200) for grep { $_->{name} =~ /DBs (?!.*\(full\))/ } @{ $self->state->{teams} };
+}
+
+# The DigitalOcean API with a token of this environment variable; what it tells.
+sub digitalocean {
+    my ($self, $path, $token, $method) = @_;
+    my ($status, $body) = $self->request(url => $self->{env}{DIGITALOCEAN_API_URL} . $path, method => $method,
+        headers => [ 'Authorization: Bearer ' . ($token || $self->{env}{DO_API_TOKEN}) ]);
+    return $body ne '' ? $json->decode($body) : undef;
+}
+
+sub database_tokens { return split /,/, $_[0]{env}{DO_DATABASE_API_TOKENS} }
+
+sub onepassword {
+    my ($self, $path, $method) = @_;
+    my ($status, $body) = $self->request(url => $self->{env}{OP_CONNECT_HOST} . $path, method => $method,
+        headers => ["Authorization: Bearer $self->{env}{OP_CONNECT_TOKEN}"]);
+    return $body ne '' ? $json->decode($body) : undef;
+}
+
+# The 1Password item of this title, with its fields: { title, urls, username, password }.
+sub item {
+    my ($self, $title) = @_;
+    my $vault = $self->onepassword('/v1/vaults')->[0]{id};
+    my @found = grep { $_->{title} eq $title } @{ $self->onepassword("/v1/vaults/$vault/items") };
+    return undef if @found != 1;
+    my $item = $self->onepassword("/v1/vaults/$vault/items/$found[0]{id}");
+    $item->{ lc $_->{purpose} } = $_->{value} for grep { $_->{purpose} } @{ $item->{fields} };
+    return $item;
+}
+
+# A droplet as DigitalOcean's API tells it, with its addresses: { public, private }.
+sub droplet {
+    my ($self, $tenant) = @_;
+    my $droplet = $self->digitalocean("/v2/droplets?name=$tenant.meltanodata.com")->{droplets}[0] or return undef;
+    $droplet->{ $_->{type} } = $_->{ip_address} for @{ $droplet->{networks}{v4} };
+    return $droplet;
+}
+
+# The cluster whose name ends in -TENANT, with the name and token of its team.
+sub cluster {
+    my ($self, $tenant) = @_;
+    for my $token ($self->database_tokens) {
+        for my $cluster (@{ $self->digitalocean('/v2/databases', $token)->{databases} }) {
+            next if $cluster->{name} !~ /-\Q$tenant\E\z/;
+            return { %$cluster, token => $token, team => $self->digitalocean('/v2/account', $token)->{account}{team}{name} };
+        }
+    }
+    return undef;
+}
+
+sub record {
+    my ($self, $tenant) = @_;
+    my $records = $self->digitalocean('/v2/domains/meltanodata.com/records?per_page=200')->{domain_records};
+    my ($record) = grep { $_->{name} eq $tenant } @$records;
+    return $record;
+}
+
+# What there is of a tenant, in words.
+sub parts {
+    my ($self, $tenant) = @_;
+    my $state = $self->state;
+    my $name  = "$tenant.meltanodata.com";
+    return join ' ', (grep { $_->{name} eq $name } @{ $state->{droplets} }) ? 'droplet' : (),
+        (grep { $_->{name} eq $tenant } @{ $state->{records} })              ? 'record'  : (),
+        (grep { $_->{name} =~ /-\Q$tenant\E\z/ } @{ $state->{clusters} })    ? 'cluster' : (),
+        (grep { $_->{title} =~ /^(meltano@)?\Q$name\E\z/ } @{ $state->{items} }) ? 'items' : ();
+}
+
+# Removes what there is of a tenant.
+sub forget {
+    my ($self, $tenant) = @_;
+    my $droplet = $self->droplet($tenant);
+    if ($droplet) {
+        for (1 .. 300) { # one that is still being made cannot be deleted
+            last if $droplet->{status} ne 'new';
+            sleep 0.1;
+            $droplet = $self->droplet($tenant);
+        }
+        $self->digitalocean("/v2/droplets/$droplet->{id}", undef, 'DELETE');
+    }
+    my $record = $self->record($tenant);
+    $self->digitalocean("/v2/domains/meltanodata.com/records/$record->{id}", undef, 'DELETE') if $record;
+    my $cluster = $self->cluster($tenant);
+    $self->digitalocean("/v2/databases/$cluster->{id}", $cluster->{token}, 'DELETE') if $cluster;
+    for my $title ("$tenant.meltanodata.com", "meltano\@$tenant.meltanodata.com") {
+        my $item = $self->item($title) or next;
+        $self->onepassword("/v1/vaults/$item->{vault}{id}/items/$item->{id}", 'DELETE');
+    }
+}
+
+# ---- what was asked of the APIs ----
+
+# How many requests there have been: what the two below count from.
+sub mark { return scalar split /\n/, $_[0]->control(GET => 'log') }
+
+# [{ method, path, status, request, ... }] since a mark.
+sub requests {
+    my ($self, $since) = @_;
+    my @lines = split /\n/, $self->control(GET => 'log');
+    return map { $json->decode($_) } @lines[($since || 0) .. $#lines];
+}
+
+# The requests that changed something.
 sub writes {
     my ($self, $since) = @_;
     return grep { $_->{method} ne 'GET' && $_->{status} < 400 } $self->requests($since);
 }
 
-sub droplet {
-    my ($self, $name) = @_;
-    my ($droplet) = grep { $_->{name} eq $name } @{ $self->state->{droplets} };
-    return $droplet;
-}
+# ---- machines ----
 
-# Runs a command inside a droplet, as its root, without any network. Returns its output.
-sub inside {
-    my ($self, $droplet, @command) = @_;
-    open my $pipe, '-|', 'tests/cloud/droplet', 'exec', $droplet->{id}, @command or die "droplet exec: $!";
+# Runs a script of the cloud; returns its output.
+sub script {
+    my ($self, $name, @arguments) = @_;
+    open my $pipe, '-|', "tests/cloud/$name", @arguments or die "$name: $!";
     local $/;
     my $output = <$pipe>;
     close $pipe;
     return $output;
 }
 
-# The messages in the Maildir to this address, as text.
-sub mail_to {
+# Runs a command inside a droplet, as its root, without any network. Returns its output; its status is in $?.
+sub inside {
+    my ($self, $droplet, @command) = @_;
+    return $self->script('droplet', 'exec', $droplet->{id}, @command);
+}
+
+# Waits until the tenant's droplet is active, and returns it.
+sub wait_for_droplet {
+    my ($self, $tenant) = @_;
+    my $end = time + 60;
+    while (time < $end) {
+        my ($droplet) = grep { $_->{name} eq "$tenant.meltanodata.com" } @{ $self->state->{droplets} };
+        return $droplet if $droplet && $droplet->{status} eq 'active';
+        sleep 0.05;
+    }
+    die "the droplet of $tenant did not become active\n";
+}
+
+# ---- mail ----
+
+# The letters to this address: { from, to, subject, text, html, raw }, decoded.
+sub letters_to {
     my ($self, $address) = @_;
     my @found;
-    for my $file (glob "$self->{CLOUD_MAIL}/new/* $self->{CLOUD_MAIL}/cur/*") {
-        open my $handle, '<', $file or die "$file: $!";
-        local $/;
-        my $message = <$handle>;
-        push @found, $message if $message =~ /^(?:To|X-RcptTo):.*\Q$address\E/mi;
+    for my $path (glob "$self->{env}{CLOUD_MAIL}/new/* $self->{env}{CLOUD_MAIL}/cur/*") {
+        my $raw = read_file($path);
+        push @found, letter($raw) if $raw =~ /^X-RcptTo:\s*\Q$address\E\s*$/mi;
     }
     return @found;
+}
+
+sub letter {
+    my ($raw) = @_;
+    my ($head, $body) = split /\r?\n\r?\n/, $raw, 2;
+    $head =~ s/\r?\n[ \t]+/ /g;
+    my %letter = (raw => $raw);
+    while ($head =~ /^([\w-]+):\s*(.*?)\s*$/mg) {
+        $letter{ lc $1 } = decode('MIME-Header', $2);
+    }
+    my ($boundary) = $head =~ /boundary="([^"]+)"/ or return \%letter;
+    for my $part (split /^--\Q$boundary\E(?:--)?\r?\n?/m, $body) {
+        my ($type) = $part =~ m{^Content-Type: text/(plain|html); charset=utf-8}mi or next;
+        my ($fields, $content) = split /\r?\n\r?\n/, $part, 2;
+        $content = decode_qp($content) if $fields =~ /quoted-printable/i;
+        $letter{ $type eq 'plain' ? 'text' : 'html' } = decode('UTF-8', $content);
+    }
+    return \%letter;
+}
+
+sub read_file {
+    my ($path) = @_;
+    open my $file, '<:raw', $path or die "$path: $!";
+    local $/;
+    return scalar <$file>;
 }
 
 1;

@@ -18,13 +18,16 @@ tap.is(caddyfile.tls_mode(OLD), "self-signed", "so is that of Caddy 1")
 tap.is(caddyfile.tls_mode "{$HOSTNAME} {\n\treverse_proxy localhost:5000\n}\n", "none", "no tls line")
 tap.is(caddyfile.tls_mode "{$HOSTNAME} {\n\ttls off\n}\n", "none", "tls off")
 tap.is(caddyfile.tls_mode "{$HOSTNAME} {\n\ttls /a.pem /b.pem\n}\n", "files", "a certificate of its own")
-tap.is(caddyfile.tls_mode "{$HOSTNAME}\ntls a@b.c\nproxy / localhost:5000\n", "acme", "a file that is one site, no braces")
+tap.is(caddyfile.tls_mode "{$HOSTNAME}\ntls a@b.c\nproxy / localhost:5000\n", "acme",
+    "a file that is one site, no braces")
 tap.is(caddyfile.tls_mode "{$HOSTNAME} {\n\ttls {\n\t\tissuer internal\n\t}\n}\n", "self-signed", "issuer internal")
 tap.is(caddyfile.tls_mode "x {\n\ttls internal\n}\nhttps://{$HOSTNAME} {\n\ttls a@b.c\n}\n", "acme",
     "of several sites the one for $HOSTNAME")
-tap.is(caddyfile.tls_mode "# tls internal\n{$HOSTNAME} {\n\theader X \"tls internal {\"\n\tlog {\n\t\ttls internal\n\t}\n}\n",
+tap.is(caddyfile.tls_mode("# tls internal\n{$HOSTNAME} {\n\theader X \"tls internal {\"\n"
+    .. "\tlog {\n\t\ttls internal\n\t}\n}\n"),
     "none", "quotes, comments and other blocks are no tls lines")
-tap.raises("caddy.site", function() caddyfile.tls_mode "a.example {\n}\nb.example {\n}\n" end, "several sites, none is ours")
+tap.raises("caddy.site", function() caddyfile.tls_mode "a.example {\n}\nb.example {\n}\n" end,
+    "several sites, none is ours")
 tap.is(caddyfile.parse(NEW), {
     { addresses = { "{$HOSTNAME}" }, line = 5, tls = { mode = "self-signed", line = 6 } },
 }, "the shape of the file")
@@ -34,7 +37,8 @@ tap.is(caddyfile.parse(NEW), {
 local EMAIL = { version = 2, email = "admin@meltano.com" }
 local EMAIL_1 = { version = 1, email = "admin@meltano.com" }
 local ACME_2 = NEW:gsub("\ttls internal\n\t# tls admin@meltano.com", "\t# tls internal\n\ttls admin@meltano.com")
-local ACME_1 = OLD:gsub("    tls self_signed\n    # tls admin@meltano.com", "    # tls self_signed\n    tls admin@meltano.com")
+local ACME_1 = OLD:gsub("    tls self_signed\n    # tls admin@meltano.com",
+    "    # tls self_signed\n    tls admin@meltano.com")
 
 tap.is(caddyfile.set_tls(NEW, "acme", EMAIL), ACME_2, "Caddy 2: the comment moves")
 tap.is(caddyfile.set_tls(ACME_2, "self-signed", { version = 2 }), NEW, "and back, to the same file")
@@ -47,7 +51,8 @@ local function crlf(text)
     return (text:gsub("\n", "\r\n"))
 end
 tap.is(caddyfile.set_tls(crlf(NEW), "acme", EMAIL), crlf(ACME_2), "CRLF stays")
-local edited = "# Ada's own notes: tls is hard\n\n" .. NEW:gsub("\ttls internal", "\t# tls is set below, see the wiki\n\n\ttls internal")
+local edited = "# Ada's own notes: tls is hard\n\n" .. NEW:gsub("\ttls internal",
+    "\t# tls is set below, see the wiki\n\n\ttls internal")
     :gsub("}\n$", "\n\tlog { # much\n\t\toutput file /var/log/caddy.log\n\t}\n\theader /x \"a # b\"   \n}")
 tap.is(caddyfile.set_tls(caddyfile.set_tls(edited, "acme", EMAIL), "self-signed", { version = 2 }), edited,
     "an edited file comes back as it was, remarks, blanks and a missing last newline too")
@@ -66,12 +71,14 @@ tap.is(caddyfile.set_tls(AUTHORITY, "acme", EMAIL), ACME_2, "back to the usual a
 tap.is(caddyfile.set_tls(asleep, "acme", EMAIL), ACME_2, "also from the comment")
 tap.is(caddyfile.set_tls("{$HOSTNAME} {\n  tls a@b.c {\n    protocols tls1.2\n  }\n}\n", "acme",
     { version = 2, email = "d@e.f", ca = "https://x/dir" }),
-    "{$HOSTNAME} {\n  tls d@e.f {\n    ca https://x/dir\n    protocols tls1.2\n  }\n}\n", "other settings of the block stay")
+    "{$HOSTNAME} {\n  tls d@e.f {\n    ca https://x/dir\n    protocols tls1.2\n  }\n}\n",
+        "other settings of the block stay")
 tap.is(caddyfile.set_tls("{$HOSTNAME} {\n\treverse_proxy localhost:5000\n}\n", "self-signed", { version = 2 }),
     "{$HOSTNAME} {\n\ttls internal\n\treverse_proxy localhost:5000\n}\n", "a file without a tls line gets one")
 tap.is(caddyfile.set_tls("{$HOSTNAME} {\n}", "acme", EMAIL), "{$HOSTNAME} {\n\ttls admin@meltano.com\n}",
     "so does an empty site")
-tap.is(caddyfile.set_tls("{$HOSTNAME}\ntls a@b.c", "self-signed", { version = 1 }), "{$HOSTNAME}\n# tls a@b.c\ntls self_signed",
+tap.is(caddyfile.set_tls("{$HOSTNAME}\ntls a@b.c", "self-signed", { version = 1 }),
+    "{$HOSTNAME}\n# tls a@b.c\ntls self_signed",
     "after a last line without an end")
 tap.is(caddyfile.set_tls("{$HOSTNAME} {\n\ttls self_signed\n}\n", "self-signed", { version = 2 }),
     "{$HOSTNAME} {\n\ttls internal\n}\n", "Caddy 1's word becomes Caddy 2's")
@@ -92,8 +99,10 @@ tap.raises("usage", function() caddyfile.set_tls(NEW, "internal", { version = 2 
 -- ---- versions, programs, certificates ----
 
 for text, want in pairs {
-    ["Caddy v1.0.3 (h1:i9gRhBgvc5ifchwWtSe7pDpsdS9+Q0Rw9oYQmYUTw1w=)"] = 1, ["Caddy 0.11.5 (non-commercial use only)"] = 1,
-    ["Caddy (untracked dev build)"] = 1, ["v2.6.2 h1:wKoFIxpmOJLGl3QXoo6PNbYvGW4xLEgo32GPBEjWL8o="] = 2, ["2.6.2\n"] = 2,
+    ["Caddy v1.0.3 (h1:i9gRhBgvc5ifchwWtSe7pDpsdS9+Q0Rw9oYQmYUTw1w=)"] = 1,
+        ["Caddy 0.11.5 (non-commercial use only)"] = 1,
+    ["Caddy (untracked dev build)"] = 1, ["v2.6.2 h1:wKoFIxpmOJLGl3QXoo6PNbYvGW4xLEgo32GPBEjWL8o="] = 2,
+        ["2.6.2\n"] = 2,
 } do
     tap.is(caddy.parse_version(text), want, "version: " .. text:gsub("\n", ""))
 end
@@ -101,14 +110,15 @@ tap.is(caddy.parse_version "", nil, "no version")
 tap.is(caddy.parse_program("ExecStart={ path=/usr/local/bin/caddy ; argv[]=/usr/local/bin/caddy -log stdout ; "
     .. "ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }\n"),
     "/usr/local/bin/caddy", "the program of the unit")
-local certificate = caddy.parse_certificate("issuer=CN = Pebble Intermediate CA 426370\nsubject=CN = ada.meltanodata.com\n"
-    .. "notBefore=Nov 22 01:00:07 2026 GMT\nnotAfter=Nov  2 01:00:06 2031 GMT\n")
+local certificate = caddy.parse_certificate("issuer=CN = Pebble Intermediate CA 426370\n"
+    .. "subject=CN = ada.meltanodata.com\nnotBefore=Nov 22 01:00:07 2026 GMT\nnotAfter=Nov  2 01:00:06 2031 GMT\n")
 tap.is(certificate, {
     issuer = "CN = Pebble Intermediate CA 426370", subject = "CN = ada.meltanodata.com", not_before = 1795309207,
     not_after = 1951347606,
 }, "a certificate")
 tap.ok(not caddy.is_self_signed(certificate), "from an authority")
-tap.ok(caddy.is_self_signed { issuer = "CN = Caddy Local Authority - ECC Intermediate", subject = "" }, "from Caddy itself")
+tap.ok(caddy.is_self_signed { issuer = "CN = Caddy Local Authority - ECC Intermediate", subject = "" },
+    "from Caddy itself")
 tap.is(caddy.parse_certificate "unable to load certificate\n", nil, "none")
 
 -- ---- the journal ----
@@ -150,26 +160,29 @@ tap.is(verdict("old-good", "198.18.112.11").verdict, "ok", "Caddy 1: a certifica
 
 -- The text of the operations handbook.
 local handbook = caddy_journal.verdict(entries_of {
-    "Activating privacy features... 2019/12/10 12:03:47 [INFO] [ada.meltanodata.com] acme: Obtaining bundled SAN certificate",
+    "Activating privacy features... 2019/12/10 12:03:47 [INFO] [ada.meltanodata.com] acme: Obtaining bundled SAN "
+        .. "certificate",
     "2019/12/10 12:03:48 [INFO] [ada.meltanodata.com] acme: Obtaining bundled SAN certificate",
     "2019/12/10 12:03:53 failed to obtain certificate: acme: error: 429 :: POST :: "
-        .. "https://acme-v02.api.letsencrypt.org/acme/new-order :: urn:ietf:params:acme:error:rateLimited :: Error creating new "
-        .. "order :: too many certificates already issued for: meltanodata.com: see https://letsencrypt.org/docs/rate-limits/, url:",
+        .. "https://acme-v02.api.letsencrypt.org/acme/new-order :: urn:ietf:params:acme:error:rateLimited :: Error "
+        .. "creating new order :: too many certificates already issued for: meltanodata.com: see "
+        .. "https://letsencrypt.org/docs/rate-limits/, url:",
 })
 tap.is({ handbook.verdict, handbook.limit }, { "rate-limited", "registered domain" }, "the handbook's own text")
 tap.is(caddy_journal.verdict(entries_of {
-    '{"level":"error","ts":1.5,"logger":"tls.issuance.acme.acme_client","msg":"challenge failed","identifier":"x.example",'
-        .. '"challenge_type":"http-01","problem":{"type":"urn:ietf:params:acme:error:connection","title":"","detail":'
-        .. '"203.0.113.7: Fetching http://x.example/.well-known/acme-challenge/abc: Timeout during connect (likely firewall '
-        .. 'problem)","instance":"","subproblems":[]}}',
+    '{"level":"error","ts":1.5,"logger":"tls.issuance.acme.acme_client","msg":"challenge failed",'
+        .. '"identifier":"x.example","challenge_type":"http-01","problem":{"type":'
+        .. '"urn:ietf:params:acme:error:connection","title":"","detail":'
+        .. '"203.0.113.7: Fetching http://x.example/.well-known/acme-challenge/abc: Timeout during connect '
+        .. '(likely firewall problem)","instance":"","subproblems":[]}}',
 }, { ["203.0.113.7"] = true }).verdict, "port-closed", "Let's Encrypt's words, as newer versions of Caddy log them")
 tap.is(caddy_journal.verdict(entries_of {
-    '{"level":"error","ts":1.5,"msg":"challenge failed","problem":{"type":"urn:ietf:params:acme:error:unauthorized","detail":'
-        .. '"198.51.100.4: Invalid response from http://x.example/.well-known/acme-challenge/abc: 404"}}',
+    '{"level":"error","ts":1.5,"msg":"challenge failed","problem":{"type":"urn:ietf:params:acme:error:unauthorized",'
+        .. '"detail":"198.51.100.4: Invalid response from http://x.example/.well-known/acme-challenge/abc: 404"}}',
 }, { ["203.0.113.7"] = true }).verdict, "dns", "another host answered the challenge")
 tap.is(caddy_journal.verdict(entries_of {
-    "Error: loading initial config: loading new config: http app module: start: listening on :443: listen tcp :443: bind: "
-        .. "address already in use",
+    "Error: loading initial config: loading new config: http app module: start: listening on :443: listen tcp :443: "
+        .. "bind: address already in use",
 }).verdict, "port-taken", "another program has the port")
 
 -- A story has an order: what was mended is past.

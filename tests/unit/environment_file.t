@@ -24,11 +24,13 @@ tap.is(environment_file.values "; c\n# NAME=x\n\n NAME = y\nOTHER=z", { NAME = "
 tap.is(environment_file.values("NAME=1\nNAME=2\n").NAME, "2", "the last assignment counts")
 tap.is(environment_file.values "no assignment\nNAME=1\n", { NAME = "1" }, "a line without = is left out")
 
-for _, text in ipairs { "simple", "", " ", "two words", "it's", "\"", "$HOME", "`id`", "\\", "a\\b'c\"d$e`f", "x\ny", "tab\t",
+for _, text in ipairs { "simple", "", " ", "two words", "it's", "\"", "$HOME", "`id`", "\\", "a\\b'c\"d$e`f", "x\ny",
+    "tab\t",
     "#no", "ünïcødé", "trailing ", "!bang", "%percent", "a;b", "'", "\\n", "-p", "p@ss:w/rd" } do
     tap.is(value(environment_file.quote(text)), text, ("what is quoted is read again: %q"):format(text))
 end
-tap.raises("usage", function() environment_file.quote "bell\7" end, "control characters are refused: systemd drops them")
+tap.raises("usage", function() environment_file.quote "bell\7" end,
+    "control characters are refused: systemd drops them")
 tap.raises("usage", function() environment_file.quote "\255\254" end, "so is what is not UTF-8")
 
 local file = "# made by hand\r\nHOSTNAME=old.example.com   \r\n\r\n; end\r\nOTHER='x y'"
@@ -36,7 +38,8 @@ tap.is(environment_file.set(file, "HOSTNAME", "new.example.com:443"),
     "# made by hand\r\nHOSTNAME=new.example.com:443\r\n\r\n; end\r\nOTHER='x y'", "set changes the one assignment")
 tap.is(environment_file.set(file, "HOSTNAME", "old.example.com"), file, "an equal value changes nothing")
 tap.is(environment_file.set(file, "OTHER", "x y"), file, "however it is quoted")
-tap.is(environment_file.set(file, "NEW", 1), file .. "\r\nNEW=1\r\n", "a new name comes last, with the file's line ends")
+tap.is(environment_file.set(file, "NEW", 1), file .. "\r\nNEW=1\r\n",
+    "a new name comes last, with the file's line ends")
 tap.is(environment_file.set("", "A", "b c"), "A='b c'\n", "an empty file")
 tap.is(environment_file.set("A=1\nA=2\n", "A", "3"), "A=1\nA=3\n", "the assignment that counts is changed")
 tap.raises("usage", function() environment_file.set("", "A B", "1") end, "a name is checked")

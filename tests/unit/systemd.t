@@ -90,7 +90,8 @@ local JOURNAL = [[
 
 local entries = systemd.parse_journal(JOURNAL)
 tap.is(#entries, 3, "lines that are no entries are left out")
-tap.is({ entries[1].message, entries[1].priority, entries[1].pid, entries[1].from }, { "plain", 3, 37, "caddy" }, "an entry")
+tap.is({ entries[1].message, entries[1].priority, entries[1].pid, entries[1].from }, { "plain", 3, 37, "caddy" },
+    "an entry")
 tap.ok(math.abs(entries[1].at - 1795309121.781353) < 1e-4, "its time in seconds")
 tap.is(entries[2].message, "\240\159\145\139\27", "a message that came as bytes")
 tap.is(entries[3].message, "", "a message without text")

@@ -9,7 +9,9 @@ local DROPLET_SIZES = {
     { slug = "s-2vcpu-2gb", memory = 2048, vcpus = 2, disk = 60, transfer = 3, monthly = 18 },
     { slug = "s-2vcpu-4gb", memory = 4096, vcpus = 2, disk = 80, transfer = 4, monthly = 24 },
 }
-local REGIONS = { { "nyc1", "New York 1" }, { "nyc3", "New York 3" }, { "sfo3", "San Francisco 3" }, { "fra1", "Frankfurt 1" } }
+local REGIONS = {
+    { "nyc1", "New York 1" }, { "nyc3", "New York 3" }, { "sfo3", "San Francisco 3" }, { "fra1", "Frankfurt 1" },
+}
 local FEATURES = { "backups", "ipv6", "metadata", "install_agent", "storage", "image_transfer" }
 
 --- Sizes of a database cluster's nodes.
@@ -73,7 +75,8 @@ end
 
 local function show_snapshot(snapshot)
     return {
-        id = tostring(snapshot.id), name = snapshot.name, created_at = answer.time(snapshot.created), regions = { "nyc3" },
+        id = tostring(snapshot.id), name = snapshot.name, created_at = answer.time(snapshot.created),
+        regions = { "nyc3" },
         resource_id = tostring(snapshot.resource), resource_type = snapshot.kind or "droplet", min_disk_size = 60,
         size_gigabytes = 3.5, tags = json.array {},
     }

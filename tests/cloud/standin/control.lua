@@ -1,5 +1,5 @@
--- The control API of the local cloud, under /_cloud/: it is no part of what is imitated. Tests look at what was asked and
--- made, order faults, and change a team.
+-- The control API of the local cloud, under /_cloud/: it is no part of what is imitated. Tests look at what was asked
+-- and made, order faults, and change a team.
 local answer, teams = require "standin.answer", require "standin.teams"
 local account, domains = require "standin.account", require "standin.domains"
 local faults, log, onepassword = require "standin.faults", require "standin.log", require "standin.onepassword"
@@ -7,7 +7,10 @@ local faults, log, onepassword = require "standin.faults", require "standin.log"
 local control = {}
 
 local function state()
-    local told = { teams = {}, droplets = json.array {}, clusters = json.array {}, records = json.array {}, items = json.array {} }
+    local told = { teams = {} }
+    for _, kind in ipairs { "droplets", "clusters", "records", "items" } do
+        told[kind] = json.array {}
+    end
     for index, team in ipairs(teams.list) do
         told.teams[index] = {
             name = team.name, droplet_limit = team.droplet_limit, cluster_limit = team.cluster_limit,
@@ -95,7 +98,8 @@ function control.answer(request)
         return route((request.body or "") ~= "" and json.decode(request.body) or {})
     end)
     if err then
-        return { status = err.status or 400, headers = {}, json = { id = err.id or "bad_request", message = tostring(err) } }
+        local problem = { id = err.id or "bad_request", message = tostring(err) }
+        return { status = err.status or 400, headers = {}, json = problem }
     end
     return { status = 200, headers = {}, json = result }
 end

@@ -18,8 +18,10 @@ local TRUST_TIMEOUT = 20 -- seconds
 
 local function connection_of(cluster, host)
     return {
-        uri = ("postgresql://%s:%s@%s:%d/%s?sslmode=require"):format(cluster.role, cluster.password, host, PORT, cluster.database),
-        database = cluster.database, host = host, port = PORT, user = cluster.role, password = cluster.password, ssl = true,
+        uri = ("postgresql://%s:%s@%s:%d/%s?sslmode=require"):format(
+            cluster.role, cluster.password, host, PORT, cluster.database),
+        database = cluster.database, host = host, port = PORT, user = cluster.role, password = cluster.password,
+        ssl = true,
     }
 end
 
@@ -42,9 +44,11 @@ end
 
 local function show(cluster)
     local shown = {
-        id = cluster.id, name = cluster.name, engine = cluster.engine, version = VERSION, semantic_version = WHOLE_VERSION,
+        id = cluster.id, name = cluster.name, engine = cluster.engine, version = VERSION,
+        semantic_version = WHOLE_VERSION,
         num_nodes = cluster.num_nodes, size = cluster.size, region = cluster.region, status = cluster.status,
-        created_at = answer.time(cluster.created), private_network_uuid = cluster.network, tags = json.array(cluster.tags),
+        created_at = answer.time(cluster.created), private_network_uuid = cluster.network,
+        tags = json.array(cluster.tags),
         db_names = json.null, users = json.null,
         maintenance_window = { day = "saturday", hour = "08:45:12", pending = false },
         project_id = cluster.project, storage_size_mib = 10240,
@@ -66,7 +70,7 @@ local function check_order(team, body)
     local name, nodes = body.name, body.num_nodes
     local sizes = table.concat(catalogue.database_sizes, " ")
     if type(name) ~= "string" or not name:match "^[a-z][a-z0-9-]+$" or name:match "%-$" or #name < 3 or #name > 63 then
-        answer.unprocessable "invalid cluster name: must be 3 to 63 lower-case letters, digits and dashes, beginning with a letter"
+        answer.unprocessable "invalid cluster name: 3 to 63 lower-case letters, digits and dashes, a letter first"
     elseif not ENGINES[body.engine] then
         answer.unprocessable "invalid database engine"
     elseif not answer.absent(body.version) and body.version ~= VERSION then

@@ -23,17 +23,26 @@ local function show_record(record)
 end
 
 local function show_domain(domain)
-    return { name = domain.name, ttl = USUAL_TTL, zone_file = ("$ORIGIN %s.\n$TTL %d\n"):format(domain.name, USUAL_TTL) }
+    local zone_file = ("$ORIGIN %s.\n$TTL %d\n"):format(domain.name, USUAL_TTL)
+    return { name = domain.name, ttl = USUAL_TTL, zone_file = zone_file }
 end
 
 local function full_name(domain, name)
     return name == "@" and domain.name or name .. "." .. domain.name
 end
 
-local function publish(domain, record, address)
-    if domain.name == domains.published and record.type == "A" then
-        machines.publish(full_name(domain, record.name), address)
+--- Makes the DNS server answer this name as the records have it. It knows one address a name: the newest record's.
+local function publish(domain, name)
+    if domain.name ~= domains.published then
+        return
     end
+    local address
+    for _, record in ipairs(domain.records) do
+        if record.type == "A" and record.name == name then
+            address = record.data
+        end
+    end
+    machines.publish(full_name(domain, name), address)
 end
 
 local function new_record(fields)
@@ -50,7 +59,9 @@ function domains.add(team, name, records)
     team.domains[#team.domains + 1] = domain
     for index, fields in ipairs(records) do
         domain.records[index] = new_record(fields)
-        publish(domain, domain.records[index], fields.data)
+        if fields.type == "A" then
+            publish(domain, fields.name)
+        end
     end
     return domain
 end
@@ -66,11 +77,11 @@ local function is_address(text)
 end
 
 local function check_name(name)
-    local label = "[%w_]" -- an underscore begins service names
-    local fits = name == "@" or name == "*" or (#name <= 253 and not name:find "%.%." and name:match("^" .. label .. "[%w_.-]*$")
-        and not name:match "[.-]$") or name:match "^%*%.[%w_.-]+$"
-    if not fits then
-        answer.unprocessable "Name Only valid hostname characters are allowed. (a-z, A-Z, 0-9, ., _ and -) Or a single record of '@' or '*'."
+    local rest = name:gsub("^%*%.", "") -- an underscore begins the names of services
+    local is_host = rest:match "^[%w_][%w_.-]*$" and not rest:match "[.-]$" and not rest:find "%.%."
+    if name ~= "@" and name ~= "*" and (not is_host or #name > 253) then
+        answer.unprocessable("Name Only valid hostname characters are allowed. (a-z, A-Z, 0-9, ., _ and -) "
+            .. "Or a single record of '@' or '*'.")
     end
 end
 
@@ -143,7 +154,7 @@ local function create_record(call)
     local domain = domain_of(call)
     local record = new_record(check_record(domain, call.body or {}))
     domain.records[#domain.records + 1] = record
-    publish(domain, record, record.data)
+    publish(domain, record.name)
     return 201, { domain_record = show_record(record) }
 end
 
@@ -154,18 +165,19 @@ local function change_record(call)
         wanted[key] = value
     end
     local fields = check_record(domain, wanted, record.id)
-    publish(domain, record, nil)
+    local old_name = record.name
     for _, key in ipairs { "name", "data", "ttl", "priority", "port", "weight", "flags", "tag" } do
         record[key] = fields[key]
     end
-    publish(domain, record, record.data)
+    publish(domain, old_name)
+    publish(domain, record.name)
     return 200, { domain_record = show_record(record) }
 end
 
 local function delete_record(call)
     local record, domain, index = record_of(call)
     table.remove(domain.records, index)
-    publish(domain, record, nil)
+    publish(domain, record.name)
     return 204
 end
 

@@ -10,7 +10,7 @@ local droplets = {
 }
 
 -- A /20 of addresses; the first ones are the gateway's and kept free.
-local FIRST_HOST, LAST_HOST = 10, 4094
+local FIRST_HOST, LAST_HOST, NETMASK = 10, 4094, "255.255.240.0"
 local next_host = FIRST_HOST - 1
 
 local function new_addresses()
@@ -21,14 +21,16 @@ local function new_addresses()
     local function host_in(first_octets, third)
         return ("%s.%d.%d"):format(first_octets, third + math.floor(next_host / 256), next_host % 256)
     end
-    return host_in(droplets.network.public, droplets.network.third), host_in(droplets.network.private, droplets.network.third)
+    local network = droplets.network
+    return host_in(network.public, network.third), host_in(network.private, network.third)
 end
 
 local function networks_of(droplet)
     local v4 = json.array {}
     if droplet.status ~= "new" then
-        v4[1] = { ip_address = droplet.private, netmask = "255.255.240.0", gateway = droplets.network.private_gateway, type = "private" }
-        v4[2] = { ip_address = droplet.public, netmask = "255.255.240.0", gateway = droplets.network.gateway, type = "public" }
+        local private_gateway, gateway = droplets.network.private_gateway, droplets.network.gateway
+        v4[1] = { ip_address = droplet.private, netmask = NETMASK, gateway = private_gateway, type = "private" }
+        v4[2] = { ip_address = droplet.public, netmask = NETMASK, gateway = gateway, type = "public" }
     end
     return { v4 = v4, v6 = json.array {} }
 end
@@ -157,7 +159,8 @@ local function begin_power(call, droplet, kind)
     end
     droplet.locked = true
     if not power[1] then -- off and on again
-        machines.power(droplet.id, kind == "reboot" and { "stop", id } or { "stop", "--now", id }, false, function() end)
+        local off = kind == "reboot" and { "stop", id } or { "stop", "--now", id }
+        machines.power(droplet.id, off, false, function() end)
         machines.power(droplet.id, { "start", id }, true, done)
     else
         local words = { unpack(power) }

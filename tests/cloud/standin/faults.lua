@@ -14,13 +14,14 @@ end
 ---@param order { method?: string, path: string, mode: string, count?: integer|"always", effect?: boolean,
 ---  status?: integer, body?: table, retry_after?: integer, seconds?: number } path is a glob, "*" matches anything;
 ---  mode: "fail" answers status and body, "stall" says nothing for `seconds`, "429" answers with Retry-After, "html"
----  answers 502 with a page, "half" sends half of the real answer and "drop" nothing of its body before the connection is closed;
----  count: how many requests (1); effect: the request takes effect all the same (true for half and drop)
+---  answers 502 with a page, "half" sends half of the real answer and "drop" nothing of its body before the
+--- connection is closed;  count: how many requests (1); effect: the request takes effect all the same (true for half
+--- and drop)
 ---@return table fault
 function faults.add(order)
     if MODES[order.mode] == nil or type(order.path) ~= "string" then
-        fail("a fault needs a path and one of the modes fail, stall, 429, html, half, drop", { code = "answer", status = 400,
-            id = "bad_request" })
+        fail("a fault needs a path and one of the modes fail, stall, 429, html, half, drop",
+            { code = "answer", status = 400, id = "bad_request" })
     end
     local fault = {
         method = order.method, pattern = as_pattern(order.path), path = order.path, mode = order.mode,

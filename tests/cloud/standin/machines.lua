@@ -86,16 +86,18 @@ local function wait_for_sshd(id)
 end
 
 --- Boots a droplet; `ready` is called when its sshd answers.
----@param droplet { id: integer, name: string, public: string, private: string, authorized_keys: string, variant?: string }
+---@param droplet { id: integer, name: string, public: string, private: string, authorized_keys: string, variant?:
+---  string }
 ---@param ready fun()
 function machines.start_droplet(droplet, ready)
     enqueue("droplet " .. droplet.id, function()
         if machines.real then
             local keys = ("%s/droplet-%d.keys"):format(machines.state, droplet.id)
             machines.append(keys, droplet.authorized_keys)
-            local argv = { "droplet", "start", tostring(droplet.id), droplet.name, droplet.public, droplet.private, keys }
-            argv[#argv + 1] = droplet.variant
-            script(argv)
+            script {
+                "droplet", "start", tostring(droplet.id), droplet.name, droplet.public, droplet.private, keys,
+                droplet.variant,
+            }
             wait_for_sshd(droplet.id)
         else
             sleep(0.1)

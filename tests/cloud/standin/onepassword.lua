@@ -9,14 +9,16 @@ local onepassword = {
 
 local CATEGORIES = {}
 for word in ([[LOGIN PASSWORD API_CREDENTIAL SERVER DATABASE CREDIT_CARD MEMBERSHIP PASSPORT SOFTWARE_LICENSE
-    OUTDOOR_LICENSE SECURE_NOTE WIRELESS_ROUTER BANK_ACCOUNT DRIVER_LICENSE IDENTITY REWARD_PROGRAM DOCUMENT EMAIL_ACCOUNT
-    SOCIAL_SECURITY_NUMBER MEDICAL_RECORD SSH_KEY CUSTOM]]):gmatch "%S+" do
+    OUTDOOR_LICENSE SECURE_NOTE WIRELESS_ROUTER BANK_ACCOUNT DRIVER_LICENSE IDENTITY REWARD_PROGRAM DOCUMENT
+    EMAIL_ACCOUNT SOCIAL_SECURITY_NUMBER MEDICAL_RECORD SSH_KEY CUSTOM]]):gmatch "%S+" do
     CATEGORIES[word] = true
 end
 
-local ALPHABETS = { LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", DIGITS = "0123456789", SYMBOLS = "!@.-_*" }
+local ALPHABETS = {
+    LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", DIGITS = "0123456789", SYMBOLS = "!@.-_*",
+}
 
---- Bytes that nobody can foretell, as numbers: a UUID's without its fixed ones would do for this API's passwords.
+--- Numbers that nobody can foretell: the digits of random UUIDs.
 local function random_numbers(count)
     local numbers = {}
     while #numbers < count do
@@ -157,8 +159,9 @@ local function check_item(call)
         refuse(400, "Invalid item title")
     end
     return {
-        title = body.title, category = body.category, urls = body.urls or json.array {}, tags = body.tags or json.array {},
-        favorite = body.favorite == true, sections = body.sections or json.array {}, fields = check_fields(body.fields or {}),
+        title = body.title, category = body.category, urls = body.urls or json.array {},
+        tags = body.tags or json.array {}, favorite = body.favorite == true,
+        sections = body.sections or json.array {}, fields = check_fields(body.fields or {}),
         editor = "NZNBZFHEJJAHJOGJ6BTFDE3MX4",
     }
 end

@@ -87,7 +87,8 @@ function projects.routes(router)
     router:on("DELETE", "/v2/projects/:id", function(call)
         local project = project_of(call)
         if project.default or #project.resources > 0 then
-            answer.refuse(412, "precondition_failed", "cannot delete a project with resources. move or remove the resources first")
+            answer.refuse(412, "precondition_failed",
+                "cannot delete a project with resources. move or remove the resources first")
         end
         table.remove(call.team.projects, select(2, teams.find(call.team.projects, "id", project.id)))
         return 204

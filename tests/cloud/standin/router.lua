@@ -19,7 +19,7 @@ end
 --- Adds a route.
 ---@param method string
 ---@param path string segments that begin with a colon are parameters: "/v2/droplets/:id"
----@param handler fun(call: table): integer, table?, table? status, JSON body, more headers. `call` has method, path,
+---@param handler fun(call: table): integer, table? status and JSON body. `call` has method, path,
 ---  params, query, body, team, token and origin
 function router:on(method, path, handler)
     local names = {}
@@ -76,7 +76,8 @@ local function handle(self, call, headers)
             end
         end
         if CHANGES[call.method] and call.token.access == "read" then
-            fail("You are not authorized to perform this operation", { code = "answer", status = 403, id = "Forbidden" })
+            fail("You are not authorized to perform this operation",
+                { code = "answer", status = 403, id = "Forbidden" })
         end
     end
     local handler, params = match(self, call.method, call.path)
@@ -91,15 +92,8 @@ local function answer_for(self, call, request_id)
         warn("%s %s: %s\n%s", call.method, call.path, tostring(err), err.traceback or "")
         err = { status = 500, id = "server_error", message = "Server was unable to give you a response." }
     end
-    local status, body, more = err and err.status or result[1], nil, nil
-    if err then
-        body = self.api.problem(err, request_id)
-    else
-        body, more = result[2], result[3]
-    end
-    for name, value in pairs(more or {}) do
-        headers[name] = value
-    end
+    local status = err and err.status or result[1]
+    local body = err and self.api.problem(err, request_id) or not err and result[2]
     return { status = status, headers = headers, json = not NO_BODY[status] and body or nil }
 end
 
@@ -114,7 +108,8 @@ local function record(self, call, response, fault)
 end
 
 --- Answers one request.
----@param request { method: string, path: string, query: table, headers: table, body: string } header names in lower case
+---@param request { method: string, path: string, query: table, headers: table, body: string } header names in lower
+---  case
 ---@return table response { status, headers, json | body, cut? }
 function router:answer(request)
     local request_id = uuid()

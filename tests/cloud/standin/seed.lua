@@ -6,7 +6,7 @@ local domains, projects, teams = require "standin.domains", require "standin.pro
 local seed = {}
 
 local DAY = 86400
-local DROPLET_LIMIT, CLUSTER_LIMIT, NO_DATABASES = 500, 50, 10
+local DROPLET_LIMIT, CLUSTER_LIMIT, FEW = 500, 50, 10
 
 -- Set-up takes the newest droplet snapshot whose name begins `meltano-`; the others are there to be mistaken for it.
 local SNAPSHOTS = {
@@ -32,7 +32,8 @@ end
 local function add_snapshots(team)
     for _, snapshot in ipairs(SNAPSHOTS) do
         catalogue.add_snapshot(team, {
-            name = snapshot.name, created = now() - snapshot.days_old * DAY, variant = snapshot.variant, kind = snapshot.kind,
+            name = snapshot.name, created = now() - snapshot.days_old * DAY, variant = snapshot.variant,
+            kind = snapshot.kind,
         })
     end
 end
@@ -41,7 +42,8 @@ end
 ---@param settings { tokens: table, keys: string[], gateway: string } tokens: as in tokens.json; keys: public key lines
 function seed.plant(settings)
     for _, entry in ipairs(settings.tokens.droplets) do
-        local team = teams.add(entry.team, entry.token, { droplets = entry.limit or DROPLET_LIMIT, clusters = NO_DATABASES })
+        local limits = { droplets = entry.limit or DROPLET_LIMIT, clusters = FEW }
+        local team = teams.add(entry.team, entry.token, limits)
         projects.add(team, { name = "first-project", default = true })
         projects.add(team, { name = "Meltano" })
         for index, line in ipairs(settings.keys) do
@@ -54,7 +56,7 @@ function seed.plant(settings)
         teams.add_reader(teams.list[1], settings.tokens.readonly)
     end
     for _, entry in ipairs(settings.tokens.databases) do
-        local team = teams.add(entry.team, entry.token, { droplets = 10, clusters = entry.limit or CLUSTER_LIMIT })
+        local team = teams.add(entry.team, entry.token, { droplets = FEW, clusters = entry.limit or CLUSTER_LIMIT })
         projects.add(team, { name = "first-project", default = true })
     end
 end

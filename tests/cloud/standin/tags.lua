@@ -46,7 +46,8 @@ local function show(team)
         return {
             name = tag.name,
             resources = {
-                count = in_droplets + in_clusters, droplets = { count = in_droplets }, databases = { count = in_clusters },
+                count = in_droplets + in_clusters, droplets = { count = in_droplets },
+                databases = { count = in_clusters },
                 images = { count = 0 }, volumes = { count = 0 }, volume_snapshots = { count = 0 },
             },
         }

@@ -1,5 +1,5 @@
--- The teams of the stand-in: who a token belongs to, what it may do, and what each team owns. The other files keep their
--- resources in these tables; nothing here is on disk.
+-- The teams of the stand-in: who a token belongs to, what it may do, and what each team owns. The other files keep
+-- their resources in these tables; nothing here is on disk.
 local answer = require "standin.answer"
 
 local teams = {
@@ -9,9 +9,6 @@ local teams = {
 
 local by_token = {}
 
-local NAME_OF_READER = "its read-only token"
-
---- A collection is a list with an `order` that never changes while things come and go.
 local function new_team(name, limits)
     return {
         name = name,
@@ -27,7 +24,7 @@ local function new_team(name, limits)
 end
 
 local function give_token(team, text, access)
-    by_token[text] = { team = team, access = access, calls = {}, first = 1, last = 0, shown = access == "read" and NAME_OF_READER }
+    by_token[text] = { team = team, access = access, always_reads = access == "read", calls = {}, first = 1, last = 0 }
 end
 
 --- Makes a team that its token can read and change.
@@ -87,7 +84,7 @@ end
 --- Makes every token of a team read-only, or able to write again.
 function teams.set_access(team, access)
     for _, token in pairs(by_token) do
-        if token.team == team and not token.shown then
+        if token.team == team and not token.always_reads then
             token.access = access
         end
     end

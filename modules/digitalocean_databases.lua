@@ -1,0 +1,145 @@
+-- DigitalOcean's database clusters and who may connect to them: methods of the cloud that digitalocean.account makes.
+-- Every password in an answer becomes a secret here.
+local api = require "digitalocean_api"
+local ask, list, item, map, select, order_once = api.ask, api.list, api.item, api.map, api.select, api.order_once
+
+local databases = {}
+
+local CONNECTIONS = { "connection", "private_connection", "standby_connection", "standby_private_connection",
+    "ui_connection", "schema_registry_connection" }
+
+local function conceal(holder, field)
+    if type(holder[field]) == "string" then
+        holder[field] = secret.wrap(holder[field])
+    end
+end
+
+--- No password leaves this file as plain text.
+local function with_secrets(cluster)
+    for _, name in ipairs(CONNECTIONS) do
+        if cluster[name] then
+            conceal(cluster[name], "password")
+            conceal(cluster[name], "uri")
+        end
+    end
+    for _, user in ipairs(cluster.users or {}) do
+        conceal(user, "password")
+        conceal(user, "access_key")
+    end
+    return cluster
+end
+
+--- The team's database clusters.
+--- https://docs.digitalocean.com/reference/api/digitalocean/#operation/databases_list_clusters
+---@param filter? { tag?: string }
+---@return { id: string, name: string, status: string, engine: string, region: string, connection: { host: string,
+---  port: integer, user: string, password: secret, database: string, uri: secret }, rules?: table[] }[]
+function databases:databases(filter)
+    return map(list(self, "/v2/databases", "databases", "list database clusters", { tag_name = filter and filter.tag }),
+        with_secrets)
+end
+
+---@param id string
+---@return table cluster
+---@raise "digitalocean.not_found"
+function databases:database(id)
+    local answer = ask(self, "GET", "/v2/databases/" .. id, "read database cluster " .. id, { result = "database" })
+    return item(answer, "database", with_secrets)
+end
+
+--- The cluster of this name, or nil. A name is unique in its team.
+---@param name string
+---@return table?
+function databases:find_database(name)
+    local found = select(self:databases(), function(cluster)
+        return cluster.name == name
+    end)
+    return unknown(found) and found or found[1]
+end
+
+--- Orders a database cluster; it is `creating` for some minutes, see wait_online. When the answer is lost, looks
+--- whether the cluster was made before ordering again.
+--- https://docs.digitalocean.com/reference/api/digitalocean/#operation/databases_create_cluster
+---@param order { name: string, engine: string, num_nodes: integer, size: string, region: string, version?: string,
+---  tags?: string[], rules?: table[] }
+---@return table cluster
+---@raise "digitalocean.team_full" when the team has no room for it; "digitalocean.unprocessable_entity" for all else
+---  that DigitalOcean does not accept
+function databases:create_database(order)
+    local function send()
+        local summary = ("create database cluster %s %s %s"):format(order.name, order.size, order.region)
+        return item(ask(self, "POST", "/v2/databases", summary, { json = order, result = "create database" }),
+            "database", with_secrets)
+    end
+    local cluster, err = try(order_once, "create database cluster " .. order.name, send, function()
+        return self:find_database(order.name)
+    end)
+    if err and api.is_full(err) then
+        fail(("there is no room for %s: %s"):format(order.name, err.said), {
+            code = "digitalocean.team_full", status = err.status, said = err.said, team = self.team_name, cause = err,
+            target = self.url, hint = "go on with the next team; this one's name is to be marked (full)",
+        })
+    elseif err then
+        error(err, 0)
+    end
+    return cluster
+end
+
+--- Deletes a cluster and all that is in it; one that is gone is fine.
+---@param id string
+---@param name? string for the plan and the log
+---@return boolean existed
+function databases:delete_database(id, name)
+    local summary = name and ("delete database cluster %s (%s)"):format(name, id) or "delete database cluster " .. id
+    local _, status = ask(self, "DELETE", "/v2/databases/" .. id, summary, { expect = { 404 }, result = "deleted" })
+    return status ~= 404
+end
+
+--- Waits until a cluster is online.
+---@param id string
+---@param options? { timeout?: number } seconds (1800)
+---@return table cluster
+---@raise "timeout", "digitalocean.not_found"
+function databases:wait_online(id, options)
+    local patience = { timeout = options and options.timeout or 1800, interval = 1 }
+    return wait_until(("database cluster %s to be online"):format(id), patience, function()
+        local cluster = self:database(id)
+        return unknown(cluster) and cluster or cluster.status == "online" and cluster
+    end)
+end
+
+--- The trusted sources of a cluster: who may connect. An empty list lets everybody in.
+---@param id string
+---@return { uuid: string, type: "ip_addr"|"droplet"|"tag"|"k8s"|"app", value: string }[]
+function databases:trusted_sources(id)
+    return item(ask(self, "GET", "/v2/databases/" .. id .. "/firewall", "read trusted sources of " .. id,
+        { result = "rules" }), "rules")
+end
+
+--- Replaces the trusted sources of a cluster. A droplet of another team can only be named by its address.
+---@param id string
+---@param rules { type: string, value: string, uuid?: string }[] not empty: that would let everybody in
+---@raise "usage" for an empty list
+function databases:set_trusted_sources(id, rules)
+    if not unknown(rules) and #rules == 0 then
+        fail("a cluster without trusted sources lets everybody in", { code = "usage", target = id })
+    end
+    local plain, names = {}, {}
+    for index, rule in ipairs(rules) do
+        plain[index] = { type = rule.type, value = rule.value, uuid = rule.uuid }
+        names[index] = ("%s %s"):format(rule.type, tostring(rule.value))
+    end
+    ask(self, "PUT", "/v2/databases/" .. id .. "/firewall", ("trust %s in %s"):format(table.concat(names, ", "), id),
+        { json = { rules = json.array(plain) }, result = "trusted" })
+end
+
+--- The certificate authority of a cluster.
+---@param id string
+---@return string PEM in base64
+function databases:database_ca(id)
+    local ca = item(ask(self, "GET", "/v2/databases/" .. id .. "/ca", "read the certificate authority of " .. id,
+        { result = "ca" }), "ca")
+    return unknown(ca) and ca or ca.certificate
+end
+
+return databases
