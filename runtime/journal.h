@@ -1,24 +1,28 @@
 /* Where runs are kept: a store, which is a database that executes SQL and knows nothing of runs. What is
  * kept, and the statements for it, are runtime/lua/journal.lua's.
  *
- * A store is a table of Lua functions; any of them may wait, so a store may live behind a network:
- *   write(sql, ...) -> rows   everything given to later() before, then this, as one transaction. It is on
- * disk when write returns; when it raises, nothing of this statement has happened later(sql, ...) written in
- * order, soon, and at the latest with the next write. Not worth a disk flush of its own, so a power cut may
- * lose it; a killed process loses what is younger than a moment read(sql, ...) -> rows    sees what was
- * written and what was given to later() writes() -> integer       how many transactions were flushed to disk
- *   version() -> integer      of its tables; 0 when it has none yet
- *   migrate(sql, version)     runs these statements and sets the version, in one transaction; does nothing
- * when another process has already brought the tables to that version close() Parameters are $1, $2 ...: nil,
- * text, numbers, booleans. rows is a list of tables by column name; NULL is absent. Statements are written in
- * what SQLite and PostgreSQL have in common. Failures raise code "journal" with a message that says what is
- * wrong with the store and a hint. */
+ * A store is a table of Lua functions. Any of them may wait, so a store may live behind a network:
+ *
+ * - write(sql, ...) -> rows: everything given to later() before, then this, as one transaction. It is on disk
+ *   when write returns; when it raises, nothing of this statement has happened.
+ * - later(sql, ...): written in order, soon, and at the latest with the next write. Not worth a flush of its
+ *   own: a power cut may lose it, a kill what is younger than a moment.
+ * - read(sql, ...) -> rows: sees what was written and what was given to later().
+ * - writes() -> integer: how many transactions were flushed to disk.
+ * - version() -> integer: of its tables; 0 when it has none yet.
+ * - migrate(sql, version): runs these statements and sets the version, in one transaction; does nothing when
+ *   another process has already brought the tables to that version.
+ * - close()
+ *
+ * Parameters are $1, $2 ...: nil, text, numbers, booleans. rows is a list of tables by column name; NULL is
+ * absent. Statements are written in what SQLite and PostgreSQL have in common. Failures raise code "journal"
+ * with a message that says what is wrong with the store, and a hint. */
 #ifndef HOSTLER_JOURNAL_H
 #define HOSTLER_JOURNAL_H
 
 #include <lua.h>
 
-/* Pushes the constructors: { sqlite = function(path) -> store }. The file's directory is made (0700) and the
+/* Pushes the constructors: { sqlite = function(path) -> store }. The file's directory is made (0700), and the
  * file, too (0600). */
 int journal_open(lua_State *L);
 

@@ -69,8 +69,8 @@ static int compare_keys(const void *left, const void *right) {
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* Pushes a userdata with the table's keys in order; NULL, with nothing pushed, when one is not text that JSON can hold.
- * Lua's own order differs from run to run, and what is compared or recorded must not. */
+/* Pushes a userdata with the table's keys in order; NULL, with nothing pushed, when one is not text that JSON
+ * can hold. Lua's own order differs from run to run, and what is compared or recorded must not. */
 static const char **push_sorted_keys(encoder *e, int index, size_t *count) {
     lua_State *L = e->L;
     *count = 0;
@@ -82,7 +82,8 @@ static const char **push_sorted_keys(encoder *e, int index, size_t *count) {
         size_t length = 0;
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &length) : NULL;
         if (!key || memchr(key, 0, length) || !text_is_utf8(key, length)) {
-            fail(e, NULL, key ? "a key has no JSON form" : "a table has keys that are not 1..n and not all text");
+            fail(e, NULL,
+                 key ? "a key has no JSON form" : "a table has keys that are not 1..n and not all text");
             lua_pop(L, 3);
             return NULL;
         }
@@ -99,7 +100,8 @@ static cJSON *encode_object(encoder *e, int index, int depth) {
         return NULL;
     cJSON *object = cJSON_CreateObject();
     for (size_t i = 0; object && i < count; i++) {
-        lua_getfield(e->L, index, keys[i]);
+        lua_pushstring(e->L, keys[i]);
+        lua_rawget(e->L, index);
         cJSON *item = encode(e, lua_gettop(e->L), depth + 1);
         lua_pop(e->L, 1);
         if (item)
@@ -130,7 +132,8 @@ static cJSON *encode_hidden(encoder *e, int index) {
         return encode_text(e, text, length);
     if (lua_touserdata(e->L, index) == NULL)
         return cJSON_CreateNull();
-    return fail(e, NULL, secret_is(e->L, index) ? "a secret cannot be written out" : "userdata has no JSON form");
+    return fail(e, NULL,
+                secret_is(e->L, index) ? "a secret cannot be written out" : "userdata has no JSON form");
 }
 
 /* cJSON writes 15 digits where they come near enough; two numbers that differ must stay different. */
@@ -226,7 +229,8 @@ static int delete_document(lua_State *L) {
 
 /* The escape of a NUL, which cJSON would take for the end of its text; NULL when there is none. */
 static const char *find_nul_escape(const char *text, size_t length) {
-    for (const char *at = text, *end = text + length; (at = memchr(at, '\\', (size_t)(end - at))) && end - at >= 2; at += 2)
+    for (const char *at = text, *end = text + length;
+         (at = memchr(at, '\\', (size_t)(end - at))) && end - at >= 2; at += 2)
         if (end - at >= 6 && memcmp(at, "\\u0000", 6) == 0)
             return at;
     return NULL;
@@ -279,7 +283,8 @@ static int decode_lua(lua_State *L) {
     size_t clean_length;
     free(scrub(text, length, &clean_length));
     int shown = clean_length != length ? 0 : length - offset < 30 ? (int)(length - offset) : 30;
-    error_push(L, "json", "not JSON from byte %zu on%s%.*s", offset + 1, shown ? ": " : "", shown, text + offset);
+    error_push(L, "json", "not JSON from byte %zu on%s%.*s", offset + 1, shown ? ": " : "", shown,
+               text + offset);
     return lua_error(L);
 }
 
@@ -296,6 +301,14 @@ static int array_lua(lua_State *L) {
     return 1;
 }
 
+/* json.is_array(value) -> true for a table that is written as a list: one with items, or marked by
+ * json.array. */
+static int is_array_lua(lua_State *L) {
+    bool list = lua_istable(L, 1) && (lua_objlen(L, 1) > 0 || marked_as_array(L, 1));
+    lua_pushboolean(L, list);
+    return 1;
+}
+
 /* show(value) -> JSON text in which secrets and unknowns are masked; for the journal. */
 static int show_lua(lua_State *L) {
     lua_settop(L, 1);
@@ -308,8 +321,11 @@ static int show_lua(lua_State *L) {
 }
 
 int json_open(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"encode", encode_lua}, {"decode", decode_lua}, {"array", array_lua}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"encode", encode_lua},
+                                         {"decode", decode_lua},
+                                         {"array", array_lua},
+                                         {"is_array", is_array_lua},
+                                         {NULL, NULL}};
     luaL_newmetatable(L, ARRAY_TYPE);
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");

@@ -6,9 +6,10 @@
 #include <lua.h>
 
 /* Pushes a table:
- *   key(path, create) -> fingerprint    reads the key, or makes one; nil, reason when there is none or it is
- * not safe close(value) -> text                seals a text or a secret with the key read last open(text,
- * as_secret) -> value      nil when it was sealed with another key or changed */
+ * - key(path, create) -> fingerprint: reads the key, or makes one; nil, reason when there is none, or when it
+ *   is not safe.
+ * - close(value) -> text: seals a text or a secret with the key read last.
+ * - open(text, as_secret) -> value: nil when it was sealed with another key, or changed. */
 int seal_open(lua_State *L);
 
 #endif

@@ -16,7 +16,7 @@ local function masked(value)
     if type(value) ~= "table" or value == json.null then
         return value
     end
-    local copy = setmetatable({}, getmetatable(value))
+    local copy = json.is_array(value) and json.array {} or {}
     for key, item in pairs(value) do
         local hidden = SECRET_FIELDS[key] or (key == "value" and is_concealed(value))
         copy[key] = hidden and type(item) == "string" and MASK or masked(item)
