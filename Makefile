@@ -25,7 +25,7 @@ PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libc
                  libedit-dev openssh-client ca-certificates
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
-PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux
+PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps
 PACKAGES_LINT  = clang-format cppcheck lua-check shellcheck
 PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
 
@@ -79,14 +79,16 @@ test: packages-test
 	$(MAKE) binaries
 	tests/run
 
+# The sanitizers make gcc see dangers that are none, so warnings are no errors here.
 sanitize: packages-test
-	$(MAKE) BUILD=build-sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined' binaries
+	$(MAKE) BUILD=build-sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined' \
+	    WARNINGS='-Wall -Wextra' binaries
 	HOSTLER_BUILD=build-sanitize tests/run
 
 # Twenty seconds of hostile input, under the sanitizers.
 fuzz: packages-build
 	$(MAKE) BUILD=build-sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined' \
-	    build-sanitize/fuzz
+	    WARNINGS='-Wall -Wextra' build-sanitize/fuzz
 	build-sanitize/fuzz 20
 
 $(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
@@ -97,7 +99,7 @@ lint: packages-lint
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES)
 	luacheck --quiet runtime modules playbooks tests
-	shellcheck $(shell grep -rlE '^#!.*(bash|/sh)$$' --include='*' runtime tests .ci 2>/dev/null)
+	shellcheck --external-sources --source-path=SCRIPTDIR $(shell grep -rlE '^#!.*(bash|/sh)$$' --include='*' runtime tests .ci 2>/dev/null)
 
 bench: packages-bench
 	$(MAKE) binaries

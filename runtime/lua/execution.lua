@@ -46,6 +46,8 @@ local function report_failure(err, run)
     local done = step.finished()
     if done then
         lines[#lines + 1] = "  done      " .. done
+    elseif gate.performed.write == 0 then
+        lines[#lines + 1] = "  done      nothing was changed"
     end
     lines[#lines + 1] = "  command   " .. command_line(run)
     for index, line in ipairs(next_commands(run, err)) do
