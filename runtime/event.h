@@ -25,7 +25,7 @@ typedef enum {
     EVENT_PLAN,         /* a write that a dry run leaves out: name, kind, target, text; detail: a diff */
     EVENT_SAY,          /* text for the person */
     EVENT_WARN,         /* likewise */
-    EVENT_WAIT,         /* text: what a wait_until waits for; count: how often it has looked; its last has a status */
+    EVENT_WAIT, /* text: what a wait_until waits for; count: how often it has looked; its last has a status */
     EVENT_TYPES
 } event_type;
 

@@ -263,7 +263,8 @@ static void task_free_references(task *t) {
     t->cancel_ref = LUA_NOREF;
 }
 
-/* The parent forgets a task that has ended. Until then its memory must stay: the parent's list leads there. */
+/* The parent forgets a task that has ended. Until then its memory must stay: the parent's list leads there.
+ */
 static void let_go(task *child) {
     lua_State *L = scheduler.lua;
     disown(child);

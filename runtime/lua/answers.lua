@@ -37,8 +37,8 @@ function answers.keep(path, kind, question, answer)
     if journal.run then
         journal.store().write([[INSERT INTO answers (run, path, kind, question, answer, asked, answered)
             VALUES ($1, $2, $3, $4, $5, $6, $6)
-            ON CONFLICT (run, path) DO UPDATE SET answer = excluded.answer, answered = excluded.answered]], journal.run, path,
-            kind, native.secret.scrub(question), sealing.encode(answer), now())
+            ON CONFLICT (run, path) DO UPDATE SET answer = excluded.answer, answered = excluded.answered]],
+            journal.run, path, kind, native.secret.scrub(question), sealing.encode(answer), now())
     end
 end
 

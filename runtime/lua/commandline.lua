@@ -5,7 +5,8 @@ local commandline = {}
 local failure, journal, params, process = import "failure", import "journal", import "params", import "process"
 local system = native.system
 
-local COLUMNS = "id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder, seal, started, updated, error"
+local COLUMNS = "id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder, seal, "
+    .. "started, updated, error"
 
 commandline.run_argument = params.globals.arg("run", "string", "the run: its id, the beginning of it, or `last`")
 

@@ -84,8 +84,8 @@ local function perform(run)
 end
 
 --- Goes through the playbook once, with the events of a run around it.
----@param run { book: table, name: string, given: string, arguments: string[], values: table, options: table, id?: string }
----  options: json, verbose, yes, dry_run, undo_on_failure
+---@param run { book: table, name: string, given: string, arguments: string[], values: table, options: table,
+---  id?: string } options: json, verbose, yes, dry_run, undo_on_failure
 ---@return boolean ok, table? err
 local function go_through(run)
     local context = native.task.context()
@@ -97,8 +97,9 @@ local function go_through(run)
     local started = system.monotonic()
     local ok, err = perform(run)
     event.emit("run.end", {
-        scope = context.scope, name = run.name, status = ok and "done" or status_of(err), kind = gate.mode, target = run.id,
-        seconds = system.monotonic() - started, text = not ok and tostring(err) or nil, count = gate.performed.write,
+        scope = context.scope, name = run.name, status = ok and "done" or status_of(err), kind = gate.mode,
+        target = run.id, seconds = system.monotonic() - started, text = not ok and tostring(err) or nil,
+        count = gate.performed.write,
     })
     lock.leave(context)
     return ok, err

@@ -1,9 +1,9 @@
 -- What is recorded of a run, so that it can be followed, resumed and undone.
 --
 -- The promise is an order on disk: a step's intent and each write's intent before the write leaves the process, a
--- step's result before the step counts as done. So the first write of a step takes the step's own intent along, and a step costs
--- one flush more than it has writes. Reads change nothing and are made again by a resumed run: they, and how a write
--- ended, and the events for `hostler log`, go to disk with the next flush or a moment later.
+-- step's result before the step counts as done. So the first write of a step takes the step's own intent along, and a
+-- step costs one flush more than it has writes. Reads change nothing and are made again by a resumed run: they, and
+-- how a write ended, and the events for `hostler log`, go to disk with the next flush or a moment later.
 --
 -- `attempt` counts the processes that worked on a run. Every claim raises it, and names the attempt it expects: of two
 -- that would resume a run at once, one finds no row.
@@ -74,8 +74,8 @@ function journal.begin(run)
     local rows
     repeat
         journal.run = new_id()
-        rows = journal.store().write([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode,
-                status, attempt, holder, seal, started, updated)
+        rows = journal.store().write([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version,
+                mode, status, attempt, holder, seal, started, updated)
             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', 1, $9, $10, $11, $11)
             ON CONFLICT (id) DO NOTHING RETURNING id]],
             journal.run, run.playbook, run.file, native.system.real_path "." or "/", arguments, login,
@@ -89,8 +89,8 @@ end
 ---@param run table a row of runs
 ---@return boolean false when another process was faster
 function journal.claim(run)
-    local rows = journal.store().write([[UPDATE runs SET status = 'running', holder = $1, attempt = attempt + 1, updated = $2,
-            error = NULL
+    local rows = journal.store().write([[UPDATE runs
+        SET status = 'running', holder = $1, attempt = attempt + 1, updated = $2, error = NULL
         WHERE id = $3 AND attempt = $4 RETURNING attempt]], process.me(), now(), run.id, run.attempt)
     if not rows[1] then
         return false
@@ -126,7 +126,8 @@ function journal.keep_source(name, path, text)
     local hash = native.system.hash(text)
     store.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", hash, text)
     store.later([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]], journal.run, name, path, hash)
+        ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]],
+        journal.run, name, path, hash)
 end
 
 --- The kept texts of a run: { [name] = { path, content } }.
@@ -141,8 +142,8 @@ end
 
 -- ---- steps ----
 
---- What earlier attempts left of a step; nil when it was not begun before. `writes` and `unclear` count the write effects of the last
---- attempt at it: all of them, and those of which it is not known whether they happened.
+--- What earlier attempts left of a step; nil when it was not begun before. `writes` and `unclear` count the write
+--- effects of the last attempt at it: all of them, and those of which it is not known whether they happened.
 ---@param path string
 ---@return { status: string, attempt: integer, code?: string, result?: string, error?: string, undone?: string,
 ---  position?: integer, writes?: integer, unclear?: integer }?
@@ -170,8 +171,9 @@ function journal.begin_step(path, code, undoable)
     end
     store.later([[INSERT INTO steps (run, path, status, attempt, code, undoable, started)
         VALUES ($1, $2, 'running', $3, $4, $5, $6)
-        ON CONFLICT (run, path) DO UPDATE SET status = excluded.status, attempt = excluded.attempt, code = excluded.code,
-            undoable = excluded.undoable, started = excluded.started, ended = NULL, result = NULL, error = NULL]],
+        ON CONFLICT (run, path) DO UPDATE SET status = excluded.status, attempt = excluded.attempt,
+            code = excluded.code, undoable = excluded.undoable, started = excluded.started, ended = NULL, result = NULL,
+            error = NULL]],
         journal.run, path, attempt, code, undoable, now())
 end
 
@@ -213,7 +215,8 @@ function journal.end_effect(number, status, err)
     if not number or not journal.run then
         return
     end
-    store.later([[UPDATE effects SET status = $1, error = $2, ended = $3, ended_number = $4 WHERE run = $5 AND number = $6]],
+    store.later([[UPDATE effects SET status = $1, error = $2, ended = $3, ended_number = $4
+        WHERE run = $5 AND number = $6]],
         status, shown(err), now(), next_number(), journal.run, number)
 end
 
@@ -225,11 +228,13 @@ local KEPT = {
 }
 
 local function keep_event(kind, scope, fields)
-    -- Steps passed over were recorded when they ran, effects have rows of their own, and of a wait the first look tells enough.
+    -- Steps passed over were recorded when they ran, effects have rows of their own, and of a wait the first look
+    -- tells enough.
     if not KEPT[kind] or fields.passed_over or (kind == "wait" and fields.count > 1) then
         return
     end
-    store.later([[INSERT INTO events (run, number, at, type, scope, parent, name, kind, target, text, status, seconds, count)
+    store.later([[INSERT INTO events (run, number, at, type, scope, parent, name, kind, target, text, status,
+            seconds, count)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)]], journal.run, next_number(), now(), kind,
         in_attempt(scope), in_attempt(fields.parent), shown(fields.name), fields.kind, shown(fields.target),
         shown(fields.text), fields.status, fields.seconds, fields.count)

@@ -59,7 +59,8 @@ local function take_or_raise(name)
     end
 end
 
---- Holds a named lock to the end of the enclosing `each` item or run. Another item of the same run that asks for it waits.
+--- Holds a named lock to the end of the enclosing `each` item or run. Another item of the same run that asks for it
+--- waits.
 ---@param name string such as "instance:ada"
 ---@raise "locked" when another run holds it, naming that run
 local function lock_name(name)
@@ -84,8 +85,8 @@ local function lock_name(name)
     scope[#scope + 1] = name
 end
 
---- Ends the scope begun last in this task, and gives back its locks. While an undo goes through the steps they stay: it works on what
---- they guard.
+--- Ends the scope begun last in this task, and gives back its locks. While an undo goes through the steps they stay:
+--- it works on what they guard.
 function lock.leave(context)
     for _, name in ipairs(context.locks) do
         held[name] = nil

@@ -11,8 +11,10 @@ local FIRST_EFFECT_SCOPE = 5e8
 local declare = params.globals
 local SPECS = {
     commandline.run_argument,
-    { kind = "flag", name = "follow", field = "follow", short = "f", default = false, help = "go on until the run has ended" },
-    { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false, help = "show every effect, reads too" },
+    { kind = "flag", name = "follow", field = "follow", short = "f", default = false,
+        help = "go on until the run has ended" },
+    { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false,
+        help = "show every effect, reads too" },
     declare.flag("json", "print events as JSON, one a line"),
 }
 
@@ -21,7 +23,8 @@ local function page(run, after)
     return journal.store().read([[SELECT * FROM (
             SELECT number, at, type, scope, parent, name, kind, target, text, status, seconds, count FROM events
                 WHERE run = $1 AND number > $2
-            UNION ALL SELECT number, started, 'effect.begin', number + $3, parent, name, kind, target, summary, NULL, NULL, NULL
+            UNION ALL SELECT number, started, 'effect.begin', number + $3, parent, name, kind, target, summary,
+                    NULL, NULL, NULL
                 FROM effects WHERE run = $1 AND number > $2
             UNION ALL SELECT ended_number, ended, 'effect.end', number + $3, parent, name, kind, target,
                     CASE WHEN error IS NULL THEN summary ELSE error END,

@@ -8,7 +8,8 @@ local function first_line(path)
     return ((system.read_file(path) or ""):match "^[^\n]*")
 end
 
---- When a process started, in clock ticks since the boot; nil when there is none of this number. proc(5), field 22 of stat.
+--- When a process started, in clock ticks since the boot; nil when there is none of this number. proc(5), field 22 of
+--- stat.
 local function start_of(pid)
     local text = system.read_file(("/proc/%s/stat"):format(pid))
     -- The name of the program, in parentheses, may hold anything, also parentheses.

@@ -54,7 +54,8 @@ function resume.load(row, options)
         values[option] = values[option] or options[option] or false
     end
     return {
-        id = row.id, book = book, name = name, given = row.playbook, arguments = arguments, values = values, options = values,
+        id = row.id, book = book, name = name, given = row.playbook, arguments = arguments, values = values,
+        options = values,
         changed = options.code == "latest" and library.changed(sources) or {},
     }
 end
@@ -71,8 +72,9 @@ function resume.take(row, options)
         error(run, 0)
     end
     for _, name in ipairs(run.changed) do
-        system.write_error(("hostler: %s was edited since this run began; steps that have finished keep their results\n")
-            :format(name == "playbook" and "the playbook" or "the module " .. name))
+        local what = name == "playbook" and "the playbook" or "the module " .. name
+        system.write_error(("hostler: %s was edited since this run began; finished steps keep their results\n")
+            :format(what))
     end
     return run
 end
@@ -81,7 +83,7 @@ end
 ---@return integer exit status
 function resume.go_on(row, options)
     if import "undo".has_begun(row.id) then
-        refuse(("run %s was undone in part"):format(row.id), "usage", ("go on with that: hostler undo %s"):format(row.id))
+        refuse(("run %s was undone in part"):format(row.id), "usage", "go on with that: hostler undo " .. row.id)
     end
     local run = resume.take(row, options)
     library.keep()

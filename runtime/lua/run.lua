@@ -54,8 +54,8 @@ function run.print_usage(err, book, name)
     return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
 end
 
---- Begins to record the run. A dry run leaves no trace; one that only reads has nothing to resume, so it goes on, with a
---- warning, where there is no journal: it may be about to find out why.
+--- Begins to record the run. A dry run leaves no trace; one that only reads has nothing to resume, so it goes on,
+--- with a warning, where there is no journal: it may be about to find out why.
 local function record(new, path)
     local mode = execution.mode(new.book, new.options)
     if mode == "dry-run" then

@@ -17,8 +17,8 @@ local SPECS = {
 }
 
 local function select_runs(values)
-    local rows = journal.store().read([[SELECT id, playbook, arguments, operator, mode, status, attempt, holder, started, updated,
-            error, (SELECT count(*) FROM steps WHERE run = runs.id AND status = 'done') AS steps
+    local rows = journal.store().read([[SELECT id, playbook, arguments, operator, mode, status, attempt, holder,
+            started, updated, error, (SELECT count(*) FROM steps WHERE run = runs.id AND status = 'done') AS steps
         FROM runs WHERE ($1 = '' OR playbook = $1) AND started >= $2 ORDER BY started DESC, id]], values.playbook or "",
         values.since and system.now() - values.since or 0)
     local chosen = {}
@@ -42,7 +42,8 @@ local function as_json(rows)
         list[index] = {
             id = row.id, playbook = row.playbook, arguments = json.array(arguments_of(row)), operator = row.operator,
             mode = row.mode, status = row.status, attempts = row.attempt, steps = row.steps,
-            started = os.date("!%Y-%m-%dT%H:%M:%SZ", row.started), updated = os.date("!%Y-%m-%dT%H:%M:%SZ", row.updated),
+            started = os.date("!%Y-%m-%dT%H:%M:%SZ", row.started),
+            updated = os.date("!%Y-%m-%dT%H:%M:%SZ", row.updated),
             error = row.error and row.error:match "^[^\n]*",
         }
     end
@@ -52,8 +53,9 @@ end
 local function as_table(rows)
     for _, row in ipairs(rows) do
         local took = row.status == "running" and system.now() - row.started or row.updated - row.started
-        system.write(("%s  %-9s  %s  %11s  %-8s  %s %s\n"):format(row.id, row.status, os.date("%Y-%m-%d %H:%M", row.started),
-            text.duration(math.max(took, 0)), row.operator, row.playbook, table.concat(arguments_of(row), " ")))
+        system.write(("%s  %-9s  %s  %11s  %-8s  %s %s\n"):format(row.id, row.status,
+            os.date("%Y-%m-%d %H:%M", row.started), text.duration(math.max(took, 0)), row.operator, row.playbook,
+            table.concat(arguments_of(row), " ")))
     end
     if #rows == 0 then
         system.write "no runs\n"

@@ -1,8 +1,8 @@
 -- Named steps: the unit of work that is recorded, and the only place where writes may happen.
 --
--- In a resumed run a step that has finished is passed over with its recorded result. One that was begun and not finished
--- is settled first: did it happen? Its probe says so; without one it is run again if it is idempotent or if nothing of it is in doubt;
--- else a person decides.
+-- In a resumed run a step that has finished is passed over with its recorded result. One that was begun and not
+-- finished is settled first: did it happen? Its probe says so; without one it is run again if it is idempotent or if
+-- nothing of it is in doubt; else a person decides.
 local native, import = ...
 local task, event, journal = native.task, native.event, import "journal"
 local sealing = import "sealing"
@@ -104,10 +104,15 @@ local function recordable(path, result)
 end
 
 local function emit_end(context, scope, name, status, started, result)
+    local text
+    if status == "done" then
+        text = short(result)
+    elseif status ~= "skipped" then
+        text = tostring(result)
+    end
     event.emit("step.end", {
-        scope = scope, parent = context.scope, name = name, status = status,
+        scope = scope, parent = context.scope, name = name, status = status, text = text,
         seconds = native.system.monotonic() - started, passed_over = status == "skipped",
-        text = status == "done" and short(result) or status ~= "skipped" and status ~= "done" and tostring(result) or nil,
     })
 end
 
@@ -167,7 +172,8 @@ end
 --- A step whose code was edited after it finished: its result may no longer be what the playbook means.
 local function confirm_changed(path, row, code)
     if row.code and row.code ~= code and not journal.collecting then
-        import "talk".globals.confirm(("Step '%s' was edited after it finished. Go on with its recorded result?"):format(path))
+        import "talk".globals.confirm(("Step '%s' was edited after it finished. Go on with its recorded result?")
+            :format(path))
     end
 end
 
@@ -214,7 +220,8 @@ local function run_step(name, options, fn)
     end)
 end
 
---- The steps that have finished, for the summary of a failed run: their names, or their number; nil when there are none.
+--- The steps that have finished, for the summary of a failed run: their names, or their number; nil when there are
+--- none.
 ---@return string?
 function step.finished()
     return finished.count > MOST_NAMED and finished.count .. " steps"

@@ -135,8 +135,8 @@ end
 ---@param step string its path
 ---@return boolean happened, any result
 function talk.settle(step)
-    local question = ("Step '%s' was interrupted, and may or may not have happened. Look, then say: again (run it), done, "
-        .. "or done RESULT (as JSON)"):format(step)
+    local question = ("Step '%s' was interrupted, and may or may not have happened. Look, then say: again (run it), "
+        .. "done, or done RESULT (as JSON)"):format(step)
     while true do
         local answer, path = answer_to { kind = "settle", text = question, prompt = question .. ":" }
         -- Forgotten at once: should the step be interrupted again, the old answer says nothing about that.

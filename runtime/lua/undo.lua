@@ -1,14 +1,15 @@
 -- hostler undo: takes back what the finished steps of a run did, newest first.
 --
--- What an undo function needs is in the variables around it, so the playbook is gone through again: finished steps give their
--- recorded results and leave their undo functions here, nothing is written, and it ends when the last finished step
--- has been passed. Only then the first thing is taken back. An undo that was interrupted is called again when `hostler undo` is.
+-- What an undo function needs is in the variables around it, so the playbook is gone through again: finished steps
+-- give their recorded results and leave their undo functions here, nothing is written, and it ends when the last
+-- finished step has been passed. Only then the first thing is taken back. An undo that was interrupted is called
+-- again when `hostler undo` is.
 local native, import = ...
 local undo = {}
 
-local answers, commandline, execution, failure = import "answers", import "commandline", import "execution", import "failure"
-local gate, journal, lock, params = import "gate", import "journal", import "lock", import "params"
-local sealing, step = import "sealing", import "step"
+local answers, commandline, execution = import "answers", import "commandline", import "execution"
+local failure, gate, journal, lock = import "failure", import "gate", import "journal", import "lock"
+local params, sealing, step = import "params", import "sealing", import "step"
 local event, json, system, task = native.event, native.json.face, native.system, native.task
 
 -- What the pass has found: the steps to take back, those in doubt, how many are still to be met, and its task.
@@ -24,14 +25,17 @@ end
 --- Whether an undo of this run has begun.
 ---@param run string
 function undo.has_begun(run)
-    return journal.store().read("SELECT count(*) AS steps FROM steps WHERE run = $1 AND undone IS NOT NULL", run)[1].steps > 0
+    local rows = journal.store().read("SELECT path FROM steps WHERE run = $1 AND undone IS NOT NULL LIMIT 1", run)
+    return rows[1] ~= nil
 end
 
 --- Steps that may have changed something and are not taken back.
 local function count_remaining()
-    return journal.store().read([[SELECT count(*) AS steps FROM steps WHERE run = $1 AND (undone IS NULL OR undone <> 'done')
-        AND (status = 'done' OR EXISTS (SELECT number FROM effects WHERE effects.run = steps.run AND step = steps.path
-            AND effects.attempt = steps.attempt AND kind = 'write'))]], journal.run)[1].steps
+    return journal.store().read([[SELECT count(*) AS steps FROM steps
+        WHERE run = $1 AND (undone IS NULL OR undone <> 'done')
+            AND (status = 'done' OR EXISTS (SELECT number FROM effects
+                WHERE effects.run = steps.run AND step = steps.path AND effects.attempt = steps.attempt
+                    AND kind = 'write'))]], journal.run)[1].steps
 end
 
 local function met()
@@ -44,7 +48,9 @@ end
 
 local function raise_again(path, row)
     local recorded = row and row.error and json.decode(row.error)
-    error(native.error.new(recorded or { code = "unfinished", message = ("step '%s' was not finished"):format(path) }), 0)
+    error(native.error.new(recorded or {
+        code = "unfinished", message = ("step '%s' was not finished"):format(path),
+    }), 0)
 end
 
 local function note(path, options, row, result)
@@ -103,8 +109,8 @@ local function check_complete(run, cause)
     for _, entry in ipairs(found) do
         known[entry.path] = true
     end
-    for _, row in ipairs(journal.store().read([[SELECT path FROM steps WHERE run = $1 AND undoable = 1 AND status = 'done'
-            AND (undone IS NULL OR undone <> 'done')]], run.id)) do
+    for _, row in ipairs(journal.store().read([[SELECT path FROM steps
+            WHERE run = $1 AND undoable = 1 AND status = 'done' AND (undone IS NULL OR undone <> 'done')]], run.id)) do
         if not known[row.path] then
             missing[#missing + 1] = row.path
         end
@@ -179,7 +185,9 @@ local function take_all_back(run)
     execution.choose_report(run.options)
     local context = task.context()
     context.path = run.name
-    context.scope = event.emit("run.begin", { name = run.name, text = "hostler undo " .. run.id, kind = "normal", target = run.id })
+    context.scope = event.emit("run.begin", {
+        name = run.name, text = "hostler undo " .. run.id, kind = "normal", target = run.id,
+    })
     local started = system.monotonic()
     local ok, err = xpcall(function()
         for _, entry in ipairs(entries) do
@@ -212,7 +220,8 @@ function undo.perform(run)
     if ok then
         return true
     end
-    system.write_error(("\n%s\n  next      hostler undo %s        go on taking it back\n"):format(failure.describe(err), run.id))
+    system.write_error(("\n%s\n  next      hostler undo %s        go on taking it back\n"):format(
+        failure.describe(err), run.id))
     return false, err
 end
 
@@ -222,7 +231,7 @@ function undo.main(argv)
     local declare = params.globals
     local specs = {
         commandline.run_argument,
-        declare.opt("code", { "kept", "latest" }, "the playbook as it was when the run began, or as it is today", "kept"),
+        declare.opt("code", { "kept", "latest" }, "the playbook as it was when the run began, or today's", "kept"),
         declare.flag("partial", "take back what can be, although the playbook no longer comes to some steps"),
         declare.flag("yes", "do not ask"),
         declare.flag("json", "print events as JSON, one a line"),
