@@ -51,7 +51,8 @@ local function raise_refusal(self, err, summary)
         or ("it answered HTTP status %d with something that is not DigitalOcean's JSON"):format(err.status)
     fail(("DigitalOcean refused to %s: %s"):format(summary, said), {
         code = "digitalocean." .. word, status = err.status, said = said, request_id = told.request_id,
-        token = self:who(), target = self.url, hint = hint and hint:gsub("%%s", (self:who():gsub("%%", "%%%%"))), cause = err.cause,
+        token = self:who(), target = self.url, cause = err.cause,
+        hint = hint and hint:gsub("%%s", (self:who():gsub("%%", "%%%%"))),
         body = next(told) == nil and err.body or nil,
     })
 end

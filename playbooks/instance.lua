@@ -209,7 +209,8 @@ end
 --- is pinned from then on.
 function instance:connect(address)
     local not_yet = { -- what a machine says whose sshd is still starting
-        ["ssh.refused"] = true, ["ssh.unreachable"] = true, ["ssh.timeout"] = true, ["ssh.closed"] = true, timeout = true,
+        ["ssh.refused"] = true, ["ssh.unreachable"] = true, ["ssh.timeout"] = true, ["ssh.closed"] = true,
+        timeout = true,
     }
     return wait_until("SSH on " .. self.name, { timeout = 600, interval = 2 }, function()
         local host, err = try(ssh.connect, self.name, {
