@@ -158,7 +158,7 @@ static void print_plan(plain_report *p, const event *e) {
 /* A log wants to know that a wait goes on, not about every look. */
 static void print_wait(plain_report *p, const event *e) {
     place *here = scope_find(&p->places, e->parent);
-    if (here && e->count > 1 && e->at - here->waited_at < SECONDS_BETWEEN_WAITS)
+    if (here && !e->status && e->count > 1 && e->at - here->waited_at < SECONDS_BETWEEN_WAITS)
         return;
     if (here)
         here->waited_at = e->at;
@@ -168,7 +168,12 @@ static void print_wait(plain_report *p, const event *e) {
     text_visible(&line, path);
     text_puts(&line, *path ? ": for " : "for ");
     text_visible(&line, e->text ? e->text : "");
-    text_printf(&line, "  %ld look%s", e->count, e->count == 1 ? "" : "s");
+    if (e->status) {
+        text_puts(&line, ": ");
+        add_status(&line, e);
+    } else {
+        text_printf(&line, "  %ld look%s", e->count, e->count == 1 ? "" : "s");
+    }
     print_line(p, &line);
 }
 

@@ -364,10 +364,29 @@ static void say(tree *t, const event *e) {
     text_free(&text);
 }
 
+/* A wait inside a step is part of its line; any other has one of its own, once it is over. */
+static void end_wait(tree *t, node *n, const event *e) {
+    free(n->waiting);
+    n->waiting = NULL;
+    if (n->kind == NODE_STEP)
+        return;
+    text_buffer *out = n->kind == NODE_ITEM && !n->open ? &n->notes : sink_of(t, n);
+    size_t indent = n->depth > 0 ? indent_of(n) + 2 : 2;
+    text_spaces(out, indent);
+    add_symbol(t, out, e->status);
+    text_puts(out, "wait for ");
+    size_t used = indent + 2 + strlen("wait for ") + text_visible(out, e->text ? e->text : "");
+    end_with_time(t, out, used, e->seconds);
+}
+
 static void note_wait(tree *t, const event *e) {
     node *n = find(t, e->parent);
     if (!n)
         return;
+    if (e->status) {
+        end_wait(t, n, e);
+        return;
+    }
     if (!n->waiting || !e->text || strcmp(n->waiting, e->text) != 0) {
         free(n->waiting);
         n->waiting = copy_of(e->text);

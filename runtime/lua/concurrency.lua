@@ -242,13 +242,23 @@ local function wait_until(what, options, condition)
     local context = task.context()
     local interval, looks = options.interval or 1, 0
     local longest = interval * 10
+    local function ended(status)
+        if looks > 0 then
+            event.emit("wait", {
+                parent = context.scope, text = what, count = looks, status = status,
+                seconds = native.system.monotonic() - started,
+            })
+        end
+    end
     while true do
         local result = condition()
         if result or native.secret.is_unknown(result) then
+            ended "done"
             return result
         end
         local waited = native.system.monotonic() - started
         if waited >= options.timeout then
+            ended "failed"
             error(native.error.new {
                 code = "timeout",
                 message = ("gave up after %s waiting for %s"):format(import "text".duration(waited), what),

@@ -1,5 +1,5 @@
--- string.format and table.concat with secrets and unknowns among their values: the result is one too, as with `..`, and not
--- a text that says "[secret]".
+-- string.format and table.concat with secrets and unknowns among their values: the result is one too, as with `..`,
+-- and not a text that says "[secret]".
 local native = ...
 
 local format, concat = string.format, table.concat

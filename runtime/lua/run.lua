@@ -66,7 +66,8 @@ local function status_of(err)
     return native.task.interrupted() and EXIT_INTERRUPTED or EXIT[err.code] or EXIT_FAILED
 end
 
---- Runs the playbook as a task of its own: what it left running ends with it, and this task lives to record how it ended.
+--- Runs the playbook as a task of its own: what it left running ends with it, and this task lives to record how it
+--- ended.
 local function perform(book, values)
     local task = native.task
     local ok, err = pcall(task.join_shielded, task.spawn(nil, book.run, values))
