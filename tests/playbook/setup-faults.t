@@ -14,7 +14,7 @@ my $folder = tempdir(CLEANUP => 1);
 
 # A site with little patience.
 my $hurried = $cloud->site_with(
-    'give_up_after = 10 * 60, -- seconds, for it to become active' => 'give_up_after = 3, -- seconds, for it to become active',
+    "give_up_after = 10 * 60, -- seconds, for a new droplet's SSH" => "give_up_after = 3, -- seconds, for a new droplet's SSH",
     'give_up_after = 30 * 60, -- seconds, for a cluster'           => 'give_up_after = 4, -- seconds, for a cluster',
     "give_up_after = 30 * 60, -- seconds\n"                        => "give_up_after = 5, -- seconds\n",
     'give_up_after = 5 * 60, -- seconds, for an instance'          => 'give_up_after = 30, -- seconds, for an instance',
