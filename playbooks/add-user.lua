@@ -19,11 +19,18 @@ return playbook {
     run = function(p)
         meltano.check_user_name(p.user)
         local one = instance.of(p.tenant)
+        lock("instance:" .. one.name)
         local app = meltano.on(one.host)
         local vault, title = site.passwords(), ("%s@%s"):format(p.user, one.name)
 
-        local item = vault:find(title)
-        local password = item and item.password or step("store the password in 1Password", {
+        local function stored()
+            local item = vault:find(title)
+            return item and item.password
+        end
+        -- A step, although it only reads: a resumed run would find the login that it has made itself.
+        local found = step("look for their login in 1Password", function() return { login = stored() ~= nil } end)
+        local password = found.login and stored() or step("store the password in 1Password", {
+            probe = stored,
             undo = function() one:forget_item(title) end,
         }, function()
             local made = secret.random(20)
@@ -36,7 +43,7 @@ return playbook {
         local outcome = step("add the user " .. p.user, { idempotent = true }, function()
             return app:add_user(p.user, password, { role = p.role, overwrite = p.overwrite })
         end)
-        if outcome == "exists" and not item then
+        if outcome == "exists" and not found.login then
             step("take the password back out of 1Password", { idempotent = true }, function()
                 one:forget_item(title)
             end)

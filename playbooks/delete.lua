@@ -84,6 +84,14 @@ return playbook {
     params = { list("subdomains", "subdomain", "the instances SUBDOMAIN." .. site.domain) },
     run = function(p)
         local found = remains.of(p.subdomains)
+        -- A step, although it only reads: once droplets and records are gone, nothing tells a resumed run of them.
+        remains.find_host_keys(found, step("note names and addresses", function()
+            local hosts = {}
+            for _, one in ipairs(found) do
+                hosts[one.tenant] = one.hosts
+            end
+            return hosts
+        end))
         local doomed, names = {}, {}
         for index, one in ipairs(found) do
             names[index] = one.tenant
@@ -101,6 +109,7 @@ return playbook {
         confirm(("Delete %s for good, with the data?"):format(table.concat(names, ", ")), table.concat(names, " "))
         local gone = {}
         local _, failed = try(each, doomed, { key = "tenant", name = "delete" }, function(one)
+            lock("instance:" .. one.name)
             if one.problem then
                 error(one.problem, 0)
             end

@@ -142,8 +142,8 @@ end
 --- Finds what there is of these tenants' instances. Reads only.
 ---@param tenants string[]
 ---@return table[] instances each with droplets, records, clusters ({ team, cluster }), items and host_keys, all of
----  which may be empty; hosts: its name and addresses; doubtful: clusters that may be its; problem: the error that
----  keeps it from being deleted
+---  which may be empty; hosts: the names and addresses by which known_hosts may have it; doubtful: clusters that may be
+---  its; problem: the error that keeps it from being deleted
 function remains.of(tenants)
     local there, found, seen = everything(), {}, {}
     for _, tenant in ipairs(tenants) do
@@ -154,13 +154,21 @@ function remains.of(tenants)
             one.records = select(there.records, function(record) return record.name == tenant end)
             one.clusters, one.doubtful = clusters_of(one, there)
             one.items = select(there.items, login_of(one.name))
-            one.hosts = hosts_of(one, there)
-            one.host_keys = host_keys.of(one.hosts)
+            one.hosts, one.host_keys = hosts_of(one, there), {}
             one.problem = problem_with(one, there.cloud)
             found[#found + 1] = one
         end
     end
     return found
+end
+
+--- Finds their lines in known_hosts.
+---@param hosts table<string, string[]> by tenant, as they were when all was still there
+function remains.find_host_keys(found, hosts)
+    for _, one in ipairs(found) do
+        one.hosts = hosts[one.tenant] or one.hosts
+        one.host_keys = host_keys.of(one.hosts)
+    end
 end
 
 --- True when there is nothing of the instance.

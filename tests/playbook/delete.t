@@ -148,6 +148,22 @@ subtest 'once more' => sub {
     is_deeply [ glob "$known_hosts.*Z" ], \@copies, 'no further copy';
 };
 
+subtest 'killed in the middle' => sub {
+    my $droplet = new_droplet($cloud, 'killed');
+    my $held = new_cluster($cloud, $tokens[0], 'meltano-killed', $droplet->{public});
+    write_file($known_hosts, "$droplet->{public} $key\nother.example.com $key\n");
+    $cloud->fault(method => 'DELETE', path => "/v2/databases/$held->{id}", mode => 'stall', seconds => 30, count => 1);
+    my ($since, $run) = ($cloud->mark, $cloud->start($options, 'run', 'delete', 'killed', '--yes'));
+    eventually('the stalled request', sub { $run && $cloud->parts('killed') eq 'cluster' });
+    kill KILL => $run->{pid};
+    Hostler::finish($run);
+    my ($id) = $cloud->run($options, 'runs')->{stdout} =~ /^(\S+) .*delete/m;
+    my $resumed = $cloud->run($options, 'resume', $id);
+    is $resumed->{status}, 0, 'the run is resumed' or diag $resumed->{stdout}, $resumed->{stderr};
+    is $cloud->parts('killed'), '', 'nothing is left';
+    is Cloud::read_file($known_hosts), "other.example.com $key\n", 'of its address in known_hosts neither';
+};
+
 subtest 'a token that may only read' => sub {
     $cloud->team(team => 'MeltanoData DBs 2', readonly => JSON::PP::true);
     my $since = $cloud->mark;

@@ -78,6 +78,15 @@ subtest 'it only reads' => sub {
         'no request but GET was sent';
 };
 
+subtest 'two of one name' => sub {
+    my $twin = api($cloud, POST => '/v2/droplets', { name => 'older.meltanodata.com', region => 'nyc3', size => 's-2vcpu-2gb',
+        image => $droplet{older}{image}{id}, ssh_keys => [] })->{droplet};
+    push @unrelated, $twin;
+    my $run = $cloud->run($options, 'run', 'instances', 'older');
+    is $run->{status}, 0, 'are no error' or diag $run->{stderr};
+    is scalar(() = $run->{stdout} =~ /say +older /g), 2, 'but two lines';
+};
+
 # ---- add-user ----
 
 sub add_user { return $cloud->run($options, 'run', 'add-user', @_) }
@@ -128,5 +137,8 @@ subtest 'what cannot be' => sub {
 my $left = $cloud->run($options, 'run', 'delete', 'whole', '--yes');
 is $left->{status}, 0, 'the instance is deleted' or diag $left->{stdout}, $left->{stderr};
 is scalar(grep { $_->{title} =~ /whole/ } @{ $cloud->state->{items} }), 0, 'with the logins that were added';
+
+# One that is switched off is not waited for.
+api($cloud, DELETE => "/v2/droplets/$droplet{stopped}{id}");
 
 done_testing;
