@@ -17,6 +17,7 @@ local systemd = require "systemd"
 return playbook {
     summary = "Set up a new Meltano instance and mail the login to the customer",
     handbook = "Creating a New Instance",
+    once = true,
     params = {
         arg("full-name", "name", "the customer's full name"),
         arg("email", "email", "where the login is sent"),
