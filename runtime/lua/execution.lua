@@ -43,12 +43,8 @@ end
 
 local function report_failure(err, run)
     local lines = { "", failure.describe(err, run.options.verbose or err.code == "lua" or err.code == "internal") }
-    local done = step.finished()
-    if done then
-        lines[#lines + 1] = "  done      " .. done
-    elseif gate.performed.write == 0 then
-        lines[#lines + 1] = "  done      nothing was changed"
-    end
+    lines[#lines + 1] = "  done      " .. (step.finished()
+        or gate.performed.write == 0 and "nothing was changed" or "no step")
     lines[#lines + 1] = "  command   " .. command_line(run)
     for index, line in ipairs(next_commands(run, err)) do
         lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "next" or "", line)
