@@ -25,8 +25,7 @@ static int finish_copy(lua_State *L, wait *w) {
     if (copy->temporary_is_there) {
         error_set(L, "temporary", copy->remote_temporary);
         lua_pushfstring(L, "a part of it may be left on the host: %s", copy->remote_temporary);
-        error_set(L, "hint", lua_tostring(L, -1));
-        lua_pop(L, 1);
+        lua_setfield(L, -2, "hint");
     }
     return lua_error(L);
 }
