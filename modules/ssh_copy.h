@@ -9,7 +9,9 @@
  * file's place when it is whole.
  *
  * Local files are regular ones, read and written plainly in chunks: between us and the page cache that is
- * quicker than handing each chunk to a thread, and a turn of the loop moves a few megabytes at most. */
+ * quicker than handing each chunk to a thread, and a turn of the loop moves a few megabytes at most. The
+ * price: a disk that cannot keep up with a download holds the loop up as well, for 0.2 s at worst where 5 GB
+ * were written at once. */
 #ifndef HOSTLER_SSH_COPY_H
 #define HOSTLER_SSH_COPY_H
 
