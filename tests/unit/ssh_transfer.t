@@ -31,6 +31,13 @@ local function until_moving(name)
         function() return shell("find \"$1\" -name \"*$2.*\" -size +1M", big, name) ~= "" end)
 end
 
+local function is_open(port)
+    return sh.run({ "bash", "-c", ": < /dev/tcp/127.0.0.1/" .. port }, { check = false }).status == 0
+end
+local function until_open(port)
+    wait_until("port " .. port, { timeout = 20, interval = 0.02 }, function() return is_open(port) end)
+end
+
 local host = ssh.connect("root@127.0.0.1", options())
 local tester = ssh.connect("tester@127.0.0.1", options())
 
@@ -198,8 +205,7 @@ one.recv(1)
 open(sys.argv[2], "w").close()
 print("more" if one.recv(1) else "ended")
 END]], file "waiter")
-    wait_until("the echo server", { timeout = 10, interval = 0.02 },
-        function() return sh.run({ "bash", "-c", ": < /dev/tcp/127.0.0.1/4000" }, { check = false }).status == 0 end)
+    until_open(4000)
     local function talk(forward, size)
         return sh.run({ "python3", file "client", forward.port, size }, { check = false, timeout = 60 }).stdout
     end
@@ -219,9 +225,6 @@ END]], file "waiter")
     tap.is(talk(nowhere, 0), "0 bytes of 0\n", "where nobody listens the connection is closed")
     tap.like(nowhere:problem(), "cannot reach 127.0.0.1 port 4001", "and the reason is known")
     tap.raises("ssh.forward", function() host:forward("127.0.0.1", 4000, { port = 4000 }) end, "a port that is taken")
-    local function is_open(port)
-        return sh.run({ "bash", "-c", ": < /dev/tcp/127.0.0.1/" .. port }, { check = false }).status == 0
-    end
     forward:close()
     forward:close()
     tap.ok(not is_open(forward.port), "a closed one is closed")
@@ -257,6 +260,7 @@ END]], file "waiter")
             echo "$5" >> "$1/$2_config"
             echo "[127.0.0.1]:$4 $(cut -d' ' -f1,2 "$1/host_ed25519.pub")" >> "$1/known_hosts"
             /usr/sbin/sshd -f "$1/$2_config" -E "$1/$2.log"]], home, name, edit, port, more)
+        until_open(port)
         return ssh.connect("root@127.0.0.1:" .. port, options())
     end
     local strict = server("strict", 2401, "", "ChannelTimeout session:*=1")
