@@ -83,12 +83,13 @@ static int push_problem(lua_State *L, int problem) {
     return 1;
 }
 
-/* read_file(path) -> text, or nil and why not */
+/* read_file(path, [most bytes]) -> text, or nil and why not */
 static int read_file_lua(lua_State *L) {
+    lua_Integer most = luaL_optinteger(L, 2, LARGEST_UPLOAD);
     FILE *file = fopen(luaL_checkstring(L, 1), "re");
     struct stat status;
     int problem = !file ? errno : fstat(fileno(file), &status) ? errno : S_ISDIR(status.st_mode) ? EISDIR : 0;
-    if (!problem && status.st_size > LARGEST_UPLOAD)
+    if (!problem && status.st_size > most)
         problem = EFBIG;
     if (!problem) {
         push_text(L, file, LARGEST_UPLOAD);
