@@ -47,10 +47,11 @@ static int push_text(lua_State *L, FILE *file) {
 
 int local_file_read(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
+    lua_Integer most = luaL_optinteger(L, 2, LARGEST_FILE);
     FILE *file = fopen(path, "re");
     struct stat status;
     int problem = !file ? errno : fstat(fileno(file), &status) ? errno : S_ISDIR(status.st_mode) ? EISDIR : 0;
-    if (!problem && status.st_size > LARGEST_FILE)
+    if (!problem && status.st_size > most)
         problem = EFBIG;
     if (!problem)
         problem = push_text(L, file);

@@ -1,297 +1,341 @@
-/* Local ports that lead, through a host, to a server that the host can reach.
+/* Connections carried to where the host can reach; see ssh_forward.h.
  *
- * A forward listens on the loopback interface. Each connection that it accepts becomes an operation of the
- * host's session: a channel, and the bytes between it and the socket. Whoever may use this machine's loopback
- * can connect too, as with `ssh -L`; the server behind it asks for its own credentials. */
+ * Each accepted connection is an operation of the session. Either end may say that it sends no more
+ * (half-close) while it still receives; the connection has ended when both have. What one end does not take
+ * holds the other up: no more than HIGH_WATER bytes wait on either side. */
+#define _GNU_SOURCE /* asprintf */
 #include "ssh_forward.h"
 
-#include "error.h"
-
-#include <lauxlib.h>
+#include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FORWARD_TYPE "hostler.ssh.forward"
 #define CHUNK (64 * 1024)
-#define BACKLOG 16
+#define BACKLOG 128
 
-typedef struct {
-    uv_tcp_t tcp;
+typedef struct carried carried;
+
+struct ssh_forward {
+    int references; /* the owner's, the listener's and the connections' */
     ssh_session *session;
-    char *address; /* what the host connects to */
+    uv_tcp_t *listener;     /* NULL when closed */
+    ssh_buffer destination; /* host and port as direct-tcpip has them */
+    char *shown;            /* the same for people */
     int port;
-    int references;      /* the handle's, the userdata's, one of each open connection */
-    ssh_failure failure; /* why the host could not connect, the last time */
-} forward;
+    char problem[256];
+    carried *connections;
+};
+
+struct carried {
+    ssh_operation operation;
+    carried *next;
+    ssh_forward *forward;
+    uv_tcp_t *socket;
+    LIBSSH2_CHANNEL *channel;
+    ssh_buffer request, to_host;
+    size_t to_client;             /* bytes given to the socket and not yet sent */
+    bool reading;                 /* the socket is */
+    bool client_ended, told_host; /* it sends no more; the host knows */
+    bool told_client;             /* the host sends no more, and the client knows */
+    bool closing;
+};
 
 typedef struct {
-    ssh_operation operation;
-    forward *forward;
-    ssh_buffer request; /* direct-tcpip's part of the open message, RFC 4254 section 7.2 */
-    LIBSSH2_CHANNEL *channel;
-    uv_tcp_t *socket; /* NULL once it is closed */
-    ssh_buffer out;   /* read from the socket, for the channel */
-    bool reading, socket_ended, channel_ended, told_end;
-} connection;
+    uv_write_t request;
+    carried *connection;
+    size_t length;
+    char bytes[];
+} outgoing;
 
-static void forward_unref(forward *f) {
+/* ---- life ---- */
+
+void forward_unref(ssh_forward *f) {
     if (--f->references > 0)
         return;
     session_unref(f->session);
-    failure_free(&f->failure);
-    free(f->address);
+    buffer_free(&f->destination);
+    free(f->shown);
     free(f);
 }
 
-/* ---- one connection ---- */
+const char *forward_problem(const ssh_forward *f) {
+    return f->problem;
+}
 
-static void free_handle(uv_handle_t *handle) {
+int forward_port(const ssh_forward *f) {
+    return f->port;
+}
+
+static void on_socket_closed(uv_handle_t *handle) {
     free(handle);
 }
 
-static void close_socket(connection *c) {
-    if (!c->socket)
-        return;
-    c->socket->data = NULL;
-    uv_close((uv_handle_t *)c->socket, free_handle);
-    c->socket = NULL;
-}
-
-static void on_room(uv_handle_t *handle, size_t size, uv_buf_t *room) {
-    static char chunk[CHUNK];
-    (void)handle, (void)size;
-    *room = uv_buf_init(chunk, sizeof chunk);
-}
-
-static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *bytes) {
-    connection *c = stream->data;
-    if (count == 0 || !c)
-        return;
-    if (count > 0)
-        buffer_add(&c->out, bytes->base, (size_t)count);
-    else
-        c->socket_ended = true;
-    if (count < 0 || c->out.length > HIGH_WATER) {
-        uv_read_stop(stream);
-        c->reading = false;
-    }
-    session_wake(c->operation.session);
-}
-
-static void on_written(uv_write_t *request, int status) {
-    connection *c = request->handle->data;
-    free(request->data);
-    free(request);
-    if (!c)
-        return;
-    c->socket_ended = c->socket_ended || status < 0;
-    session_wake(c->operation.session);
-}
-
-static bool write_to_socket(connection *c, const char *bytes, size_t length) {
-    uv_write_t *request = malloc(sizeof *request);
-    char *copy = malloc(length);
-    if (!request || !copy)
-        abort();
-    memcpy(copy, bytes, length);
-    request->data = copy;
-    uv_buf_t buffer = uv_buf_init(copy, (unsigned)length);
-    if (uv_write(request, (uv_stream_t *)c->socket, &buffer, 1, on_written) == 0)
-        return true;
-    free(copy);
-    free(request);
-    return false;
-}
-
-/* Returns false while the channel is not open yet. */
-static bool open_channel(connection *c) {
-    int rc;
-    ssh_session *s = c->operation.session;
-    c->channel = operation_open_channel(&c->operation, "direct-tcpip", &c->request, &rc);
-    if (c->channel)
-        return true;
-    if (rc != LIBSSH2_ERROR_EAGAIN && !session_note_error(s, rc, "while opening a forwarded connection")) {
-        failure_free(&c->forward->failure);
-        failure_set(&c->forward->failure, "ssh.unreachable", "%s cannot reach %s port %d", s->target.label,
-                    c->forward->address, c->forward->port);
-        close_socket(c);
-    }
-    return false;
-}
-
-static void send_to_channel(connection *c) {
-    while (c->out.length > 0 && c->operation.session->out.length < HIGH_WATER) {
-        ssize_t count = libssh2_channel_write(c->channel, c->out.data, c->out.length);
-        if (count == LIBSSH2_ERROR_EAGAIN || count == 0)
-            return;
-        if (count < 0) {
-            c->channel_ended = true;
-            return;
-        }
-        buffer_drop(&c->out, (size_t)count);
-    }
-    if (c->out.length > 0)
-        return;
-    if (c->socket_ended && !c->told_end)
-        c->told_end = libssh2_channel_send_eof(c->channel) != LIBSSH2_ERROR_EAGAIN;
-    if (!c->socket_ended && !c->reading)
-        c->reading = uv_read_start((uv_stream_t *)c->socket, on_room, on_read) == 0;
-}
-
-static void send_to_socket(connection *c) {
-    static char chunk[CHUNK];
-    while (uv_stream_get_write_queue_size((uv_stream_t *)c->socket) < HIGH_WATER) {
-        ssize_t count = libssh2_channel_read(c->channel, chunk, sizeof chunk);
-        if (count == LIBSSH2_ERROR_EAGAIN)
-            return;
-        if (count <= 0 || !write_to_socket(c, chunk, (size_t)count)) {
-            c->channel_ended = count < 0 || libssh2_channel_eof(c->channel) || count > 0;
-            return;
+static void free_carried(ssh_operation *op) {
+    carried *c = (carried *)op;
+    for (carried **link = &c->forward->connections; *link; link = &(*link)->next) {
+        if (*link == c) {
+            *link = c->next;
+            break;
         }
     }
-}
-
-/* Ended by either side, and all that the channel said has been handed on. */
-static bool is_over(connection *c) {
-    bool handed_on = uv_stream_get_write_queue_size((uv_stream_t *)c->socket) == 0;
-    return c->operation.abandoned || (c->channel_ended && handed_on) || (c->socket_ended && c->told_end);
-}
-
-static bool step(ssh_operation *op) {
-    connection *c = (connection *)op;
-    if (op->session->state != SESSION_READY)
-        return op->abandoned && op->session->opener != op;
-    if (c->socket && (c->channel || open_channel(c))) {
-        send_to_channel(c);
-        send_to_socket(c);
-        if (is_over(c))
-            close_socket(c);
-    }
-    return !c->socket && op->session->opener != op && operation_close_channel(op, &c->channel);
-}
-
-static void free_connection(ssh_operation *op) {
-    connection *c = (connection *)op;
-    close_socket(c);
     buffer_free(&c->request);
-    buffer_free(&c->out);
+    buffer_free(&c->to_host);
     forward_unref(c->forward);
 }
 
-static void begin_connection(forward *f, uv_tcp_t *socket) {
-    connection *c = calloc(1, sizeof *c);
+/* ---- the client's side ---- */
+
+static void drop_socket(carried *c) {
+    if (c->socket && !uv_is_closing((uv_handle_t *)c->socket))
+        uv_close((uv_handle_t *)c->socket, on_socket_closed);
+    c->socket = NULL;
+    c->closing = true;
+}
+
+static void provide_buffer(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+    static char bytes[CHUNK];
+    (void)handle, (void)suggested;
+    *buffer = uv_buf_init(bytes, sizeof bytes);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
+    carried *c = stream->data;
+    if (c->operation.session->state == SESSION_CLOSED)
+        drop_socket(c); /* which is still open for what had come from the host */
+    else if (count > 0)
+        buffer_add(&c->to_host, buffer->base, (size_t)count);
+    else if (count == UV_EOF)
+        c->client_ended = true;
+    else if (count < 0)
+        drop_socket(c);
+    session_wake(c->operation.session);
+}
+
+/* Reads while the host takes what is read. */
+static void read_or_pause(carried *c) {
+    bool wanted = !c->client_ended && c->to_host.length < HIGH_WATER;
+    if (wanted == c->reading || !c->socket)
+        return;
+    c->reading = wanted;
+    if (wanted)
+        uv_read_start((uv_stream_t *)c->socket, provide_buffer, on_read);
+    else
+        uv_read_stop((uv_stream_t *)c->socket);
+}
+
+/* The operation lives until all it wrote has been reported. */
+static void on_written(uv_write_t *request, int status) {
+    outgoing *out = (outgoing *)request;
+    carried *c = out->connection;
+    c->to_client -= out->length;
+    if (status)
+        drop_socket(c);
+    session_wake(c->operation.session);
+    operation_unref(&c->operation);
+    free(out);
+}
+
+static bool write_to_client(carried *c, const char *bytes, size_t length) {
+    outgoing *out = malloc(sizeof *out + length);
+    if (!out)
+        abort();
+    memcpy(out->bytes, bytes, length);
+    out->connection = c;
+    out->length = length;
+    uv_buf_t buffer = uv_buf_init(out->bytes, (unsigned)length);
+    if (uv_write(&out->request, (uv_stream_t *)c->socket, &buffer, 1, on_written)) {
+        free(out);
+        drop_socket(c);
+        return false;
+    }
+    c->to_client += length;
+    c->operation.references++;
+    return true;
+}
+
+static void on_shut_down(uv_shutdown_t *request, int status) {
+    (void)status;
+    free(request);
+}
+
+static void end_to_client(carried *c) {
+    uv_shutdown_t *request = malloc(sizeof *request);
+    if (!request)
+        abort();
+    c->told_client = true;
+    if (uv_shutdown(request, (uv_stream_t *)c->socket, on_shut_down)) {
+        free(request);
+        drop_socket(c);
+    }
+}
+
+/* ---- the host's side ---- */
+
+static void note_problem(carried *c, const char *reason) {
+    snprintf(c->forward->problem, sizeof c->forward->problem, "%s cannot reach %s: %s",
+             c->operation.session->target.label, c->forward->shown, reason);
+    drop_socket(c);
+}
+
+static bool open_channel(carried *c) {
+    int rc;
+    c->channel = operation_open_channel(&c->operation, "direct-tcpip", &c->request, &rc);
+    if (!c->channel && rc == LIBSSH2_ERROR_EAGAIN)
+        return false;
+    if (!c->channel && !session_note_error(c->operation.session, rc, "while opening a tunnel"))
+        note_problem(c, "refused, not there, or sshd's AllowTcpForwarding forbids it");
+    return c->channel != NULL;
+}
+
+static void send_to_host(carried *c) {
+    size_t sent = 0;
+    while (sent < c->to_host.length && c->operation.session->out.length < HIGH_WATER) {
+        ssize_t count = libssh2_channel_write(c->channel, c->to_host.data + sent, c->to_host.length - sent);
+        if (count == LIBSSH2_ERROR_EAGAIN || count == 0)
+            break;
+        if (count < 0) {
+            session_note_error(c->operation.session, (int)count, "while it carried a connection");
+            drop_socket(c);
+            return;
+        }
+        sent += (size_t)count;
+    }
+    if (sent > 0)
+        buffer_drop(&c->to_host, sent);
+    if (c->client_ended && c->to_host.length == 0 && !c->told_host)
+        c->told_host = libssh2_channel_send_eof(c->channel) != LIBSSH2_ERROR_EAGAIN;
+}
+
+static void receive_from_host(carried *c) {
+    static char chunk[CHUNK];
+    while (!c->closing && c->to_client < HIGH_WATER) {
+        ssize_t count = libssh2_channel_read(c->channel, chunk, sizeof chunk);
+        if (count < 0 && count != LIBSSH2_ERROR_EAGAIN) {
+            session_note_error(c->operation.session, (int)count, "while it carried a connection");
+            drop_socket(c);
+        }
+        if (count <= 0)
+            break;
+        if (!write_to_client(c, chunk, (size_t)count))
+            return;
+    }
+    if (!c->closing && !c->told_client && libssh2_channel_eof(c->channel))
+        end_to_client(c);
+}
+
+static bool step(ssh_operation *op) {
+    carried *c = (carried *)op;
+    if (!c->channel && (!c->closing || op->session->opener == op) && !open_channel(c) && !c->closing)
+        return false;
+    if (!c->closing && c->channel) {
+        send_to_host(c);
+        receive_from_host(c);
+        read_or_pause(c);
+        if (c->told_host && c->told_client && c->to_client == 0)
+            drop_socket(c);
+    }
+    return c->closing && op->session->opener != op && operation_close_channel(op, &c->channel);
+}
+
+/* The session's end is the connection's: its operations are let go without another step. */
+static void end_carried(ssh_operation *op) {
+    carried *c = (carried *)op;
+    drop_socket(c);
+    free_carried(op);
+}
+
+/* ---- the listener ---- */
+
+static void prepare_request(carried *c) {
+    struct sockaddr_storage peer;
+    int length = sizeof peer;
+    char from[INET6_ADDRSTRLEN] = "127.0.0.1";
+    uint16_t port = 0;
+    if (uv_tcp_getpeername(c->socket, (struct sockaddr *)&peer, &length) == 0) {
+        uv_ip_name((struct sockaddr *)&peer, from, sizeof from);
+        port = ntohs(((struct sockaddr_in *)&peer)->sin_port); /* IPv6 has it in the same place */
+    }
+    buffer_add(&c->request, c->forward->destination.data, c->forward->destination.length);
+    buffer_add_string(&c->request, from, strlen(from));
+    buffer_add_u32(&c->request, port);
+}
+
+static void on_connection(uv_stream_t *listener, int status) {
+    ssh_forward *f = listener->data;
+    uv_tcp_t *socket = malloc(sizeof *socket);
+    if (!socket)
+        abort();
+    uv_tcp_init(task_loop(), socket);
+    if (status || uv_accept(listener, (uv_stream_t *)socket) || f->session->state != SESSION_READY ||
+        session_is_broken(f->session)) {
+        snprintf(f->problem, sizeof f->problem, "%s: the connection is closed", f->session->target.label);
+        uv_close((uv_handle_t *)socket, on_socket_closed);
+        return;
+    }
+    carried *c = calloc(1, sizeof *c);
     if (!c)
         abort();
-    c->operation.step = step;
-    c->operation.free = free_connection;
+    uv_tcp_nodelay(socket, 1);
+    uv_unref((uv_handle_t *)socket);
+    socket->data = c;
+    c->socket = socket;
     c->forward = f;
     f->references++;
-    c->socket = socket;
-    socket->data = c;
-    buffer_add_string(&c->request, f->address, strlen(f->address));
-    buffer_add_u32(&c->request, (uint32_t)f->port);
-    buffer_add_string(&c->request, "127.0.0.1", 9);
-    buffer_add_u32(&c->request, 0);
+    c->next = f->connections;
+    f->connections = c;
+    c->operation.step = step;
+    c->operation.free = end_carried;
+    prepare_request(c);
     operation_begin(&c->operation, f->session);
     session_wake(f->session);
 }
 
-static void on_connection(uv_stream_t *stream, int status) {
-    forward *f = stream->data;
-    uv_tcp_t *socket = status == 0 ? malloc(sizeof *socket) : NULL;
-    if (!socket)
-        return;
-    uv_tcp_init(task_loop(), socket);
-    socket->data = NULL;
-    bool accepted = uv_accept(stream, (uv_stream_t *)socket) == 0;
-    if (!accepted || f->session->state != SESSION_READY || session_is_broken(f->session)) {
-        uv_close((uv_handle_t *)socket, free_handle);
-        return;
-    }
-    uv_tcp_nodelay(socket, 1);
-    begin_connection(f, socket);
-}
-
-/* ---- what Lua sees ---- */
-
-static forward **check_forward(lua_State *L) {
-    return luaL_checkudata(L, 1, FORWARD_TYPE);
-}
-
-static void on_closed(uv_handle_t *handle) {
+static void on_listener_closed(uv_handle_t *handle) {
     forward_unref(handle->data);
+    free(handle);
 }
 
-static int close_forward(lua_State *L) {
-    forward **holder = check_forward(L);
-    forward *f = *holder;
-    *holder = NULL;
-    if (f) {
-        uv_close((uv_handle_t *)&f->tcp, on_closed);
-        forward_unref(f);
-    }
-    return 0;
+static int listen_at(ssh_forward *f, const char *address, int port) {
+    struct sockaddr_storage place;
+    int length = sizeof place;
+    if (uv_ip4_addr(address, port, (struct sockaddr_in *)&place) &&
+        uv_ip6_addr(address, port, (struct sockaddr_in6 *)&place))
+        return EINVAL;
+    int problem = uv_tcp_bind(f->listener, (struct sockaddr *)&place, 0);
+    problem = problem ? problem : uv_listen((uv_stream_t *)f->listener, BACKLOG, on_connection);
+    problem = problem ? problem : uv_tcp_getsockname(f->listener, (struct sockaddr *)&place, &length);
+    f->port = ntohs(((struct sockaddr_in *)&place)->sin_port);
+    return -problem;
 }
 
-static forward *listen_on_loopback(ssh_session *s, int *rc) {
-    struct sockaddr_in any_port;
-    forward *f = calloc(1, sizeof *f);
-    if (!f)
+ssh_forward *forward_open(ssh_session *s, const char *host, int port, const char *address, int local_port,
+                          int *problem) {
+    ssh_forward *f = calloc(1, sizeof *f);
+    if (!f || !(f->listener = malloc(sizeof *f->listener)) ||
+        asprintf(&f->shown, "%s port %d", host, port) < 0)
         abort();
-    uv_ip4_addr("127.0.0.1", 0, &any_port);
-    uv_tcp_init(task_loop(), &f->tcp);
-    uv_unref((uv_handle_t *)&f->tcp);
-    f->tcp.data = f;
-    f->session = session_ref(s);
     f->references = 2;
-    *rc = uv_tcp_bind(&f->tcp, (struct sockaddr *)&any_port, 0);
-    if (*rc == 0)
-        *rc = uv_listen((uv_stream_t *)&f->tcp, BACKLOG, on_connection);
-    return f;
+    f->session = session_ref(s);
+    buffer_add_string(&f->destination, host, strlen(host));
+    buffer_add_u32(&f->destination, (uint32_t)port);
+    uv_tcp_init(task_loop(), f->listener);
+    uv_unref((uv_handle_t *)f->listener);
+    f->listener->data = f;
+    *problem = listen_at(f, address, local_port);
+    if (!*problem)
+        return f;
+    forward_close(f);
+    forward_unref(f);
+    return NULL;
 }
 
-/* forward(connection, address, port) -> forward, local port */
-static int forward_lua(lua_State *L) {
-    if (!task_in_effect())
-        error_raise(L, "internal", "the ssh module was reached past the gate");
-    ssh_session *s = session_check(L, 1);
-    const char *address = luaL_checkstring(L, 2);
-    int port = (int)luaL_checkinteger(L, 3), rc;
-    forward **holder = lua_newuserdata(L, sizeof *holder);
-    *holder = NULL;
-    luaL_getmetatable(L, FORWARD_TYPE);
-    lua_setmetatable(L, -2);
-    forward *f = *holder = listen_on_loopback(s, &rc);
-    f->address = strdup(address);
-    f->port = port;
-    if (rc)
-        return error_raise(L, "ssh.forward", "cannot listen on 127.0.0.1: %s", uv_strerror(rc));
-    struct sockaddr_in bound;
-    int length = sizeof bound;
-    uv_tcp_getsockname(&f->tcp, (struct sockaddr *)&bound, &length);
-    lua_pushinteger(L, ntohs(bound.sin_port));
-    return 2;
-}
-
-/* forward_problem(forward) -> why the host could not connect the last time, an error table; or nil */
-static int problem_lua(lua_State *L) {
-    forward *f = *check_forward(L);
-    if (!f || !f->failure.code)
-        return 0;
-    failure_push(L, &f->failure);
-    return 1;
-}
-
-void forward_register(lua_State *L) {
-    static const luaL_Reg functions[] = {{"forward", forward_lua},
-                                         {"forward_close", close_forward},
-                                         {"forward_problem", problem_lua},
-                                         {NULL, NULL}};
-    luaL_newmetatable(L, FORWARD_TYPE);
-    lua_pushcfunction(L, close_forward);
-    lua_setfield(L, -2, "__gc");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_pop(L, 1);
-    luaL_register(L, NULL, functions);
+void forward_close(ssh_forward *f) {
+    if (!f->listener)
+        return;
+    uv_close((uv_handle_t *)f->listener, on_listener_closed);
+    f->listener = NULL;
+    for (carried *c = f->connections; c; c = c->next)
+        drop_socket(c);
+    session_wake(f->session);
 }

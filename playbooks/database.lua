@@ -61,6 +61,9 @@ function database.of(one)
     return found[1]
 end
 
+-- The forwarded port that a connection goes through, which has to live as long as that.
+local ways = setmetatable({}, { __mode = "k" })
+
 --- Connects with the cluster's own credentials. It goes through the instance, the one machine that the cluster
 --- trusts; TLS reaches from here to the cluster, which must prove its name with the authority that DigitalOcean tells.
 ---@param one table the instance
@@ -73,11 +76,12 @@ function database.connect(one, held)
         host = settings.host, hostaddr = way.address, port = way.port, dbname = settings.database, user = settings.user,
         password = settings.password, ca = held.team.cloud:database_ca(held.cluster.id), timeout = 30,
     })
-    way:close()
     if err then
-        err.cause = err.cause or way:problem()
+        err.hint = way:problem() or err.hint
+        way:close()
         error(err, 0)
     end
+    ways[db] = way
     return db
 end
 

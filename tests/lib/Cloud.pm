@@ -223,7 +223,7 @@ sub team {
 sub roomy {
     my ($self) = @_;
     for my $team (@{ $self->state->{teams} }) {
-        $self->team(team => $team->{name}, burst => 1_000_000);
+        $self->team(team => $team->{name}, burst => 1_000_000, hourly => 1_000_000);
         $self->team(team => $team->{name}, limit => 200) if $team->{name} =~ /DBs (?!.*\(full\))/;
     }
 }
