@@ -387,6 +387,46 @@ function ssh.forget(target, options)
     end)
 end
 
+-- ---- what is behind a host ----
+
+---@class ssh.Forward
+---@field address string "127.0.0.1"
+---@field port integer on this machine; unknown in a dry run on a host that does not exist yet
+local Forward = {}
+Forward.__index = Forward
+
+--- A port on this machine's loopback that leads through the host to a server which the host can reach, as `ssh -L`
+--- makes it. Every user of this machine can connect to it while it is open. It ends with the run.
+---@param address string as the host knows the server
+---@param port integer
+---@return ssh.Forward
+---@raise "ssh.forward"; what ssh.connect raises
+function Host:forward(address, port)
+    local way = setmetatable({ address = "127.0.0.1" }, Forward)
+    way.port = gate.perform({
+        kind = "read", name = "ssh.forward", target = self.target, inputs = { self.target, address, port },
+        summary = ("forward to %s port %s"):format(tostring(address), tostring(port)), result = "local port",
+    }, function()
+        local local_port
+        way.native, local_port = native.forward(self.shared.connection(), address, port)
+        return local_port
+    end)
+    return way
+end
+
+--- Takes no more connections; those that are open go on.
+function Forward:close()
+    if self.native then
+        native.forward_close(self.native)
+    end
+end
+
+--- Why the host could not reach the server when somebody last connected, or nil.
+---@return table? error "ssh.unreachable"
+function Forward:problem()
+    return self.native and native.forward_problem(self.native) or nil
+end
+
 -- ---- the agent ----
 
 --- The keys that the ssh-agent has, in its order.
