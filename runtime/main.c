@@ -16,6 +16,7 @@ const command commands[] = {
     {"run", "NAME [ARGUMENTS] [--option VALUE]", "run a playbook", command_run},
     {"list", "[--json]", "list the playbooks", command_list},
     {"show", "NAME", "explain a playbook: what it does and takes", command_show},
+    {"doctor", "[--json]", "look whether everything is there that the playbooks need", command_doctor},
     {"version", "[--libraries]", "print the version", command_version},
     {"help", "[COMMAND]", "this page, or one command's", command_help},
     {NULL, NULL, NULL, NULL},

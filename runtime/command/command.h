@@ -18,6 +18,7 @@ int command_run_lua(const char *file, int argc, char **argv);
 /* Says that there is no such command and what may have been meant. */
 int command_unknown(const char *word);
 
+int command_doctor(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_list(int argc, char **argv);
 int command_run(int argc, char **argv);
