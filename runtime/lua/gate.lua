@@ -1,7 +1,7 @@
 -- The one gate: every effect of every module passes through gate.perform.
 -- Modes, the journal's effect rows, progress and the error's context are added here, once. The C halves of modules
 -- refuse to work while no effect is open (task_in_effect), so a module cannot forget it.
-local native = ...
+local native, import = ...
 local gate = {
     --- "normal", "dry-run" or "read-only"; set before the run begins.
     mode = "normal",
@@ -9,7 +9,8 @@ local gate = {
     performed = { read = 0, write = 0 },
 }
 
-local task, event, journal = native.task, native.event, native.journal
+local task, event = native.task, native.event
+local crash, journal = import "crash", import "journal"
 local is_unknown = native.secret.is_unknown
 
 --- True when the value is an unknown or a table that holds one, at any depth.
@@ -67,12 +68,17 @@ local function plan(effect, context)
     return gate.unknown(effect.result or tostring(effect.summary))
 end
 
+--- Whether a failed effect may have happened all the same: its end was not waited for, or the module says so.
+local function is_unclear(err)
+    return err.unclear or err.code == "cancelled" or tostring(err.code):find "timeout" ~= nil
+end
+
 local function finish(effect, context, outer_kind, scope, number, started, ok, ...)
     task.effect_end()
     context.effect_kind = outer_kind
     local err = not ok and native.error.complete((...)) or nil
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
-    journal.effect_end(number, status)
+    journal.end_effect(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err)
     event.emit("effect.end", {
         scope = scope, parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target,
         text = err and tostring(err) or effect.summary, status = status, seconds = native.system.monotonic() - started,
@@ -84,6 +90,12 @@ local function finish(effect, context, outer_kind, scope, number, started, ok, .
     err.effect = err.effect or effect.name .. " " .. tostring(effect.summary)
     err.step = err.step or context.step
     error(err, 0)
+end
+
+--- Passes on how the effect ended.
+local function after(write, ...)
+    crash.at("effect", write)
+    return ...
 end
 
 --- Performs one effect and returns what `run` returns.
@@ -118,16 +130,17 @@ function gate.perform(effect, run, ...)
         refuse(effect, "unknown", "an unknown value reached a real effect")
     end
     task.checkpoint()
-    local number = journal.effect_begin(context.step or nil, effect.name, effect.kind,
-        native.secret.scrub(tostring(effect.target)), native.secret.scrub(tostring(effect.summary)))
+    local number = journal.begin_effect(effect, context)
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })
     gate.performed[effect.kind] = gate.performed[effect.kind] + 1
     local outer_kind = context.effect_kind
     context.effect_kind = effect.kind
+    local write = effect.kind == "write" and gate.performed.write
+    crash.at("intent", write)
     task.effect_begin()
-    return finish(effect, context, outer_kind, scope, number, native.system.monotonic(), pcall(run, ...))
+    return finish(effect, context, outer_kind, scope, number, native.system.monotonic(), after(write, pcall(run, ...)))
 end
 
 --- True for a value that only the real run will know. In a dry run such values stand for what writes would return.
