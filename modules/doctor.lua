@@ -1,8 +1,6 @@
 -- Looking whether everything is there that playbooks need: checks that run side by side, each a line in words.
-local native, gate = ...
+local native, _, import = ...
 local doctor = {}
-
-local file = require "file"
 
 ---@class doctor.Check
 ---@field what string "ssh-agent"
@@ -54,48 +52,19 @@ local function libraries()
     return table.concat(words, ", ")
 end
 
--- Where hostler keeps its runs: XDG Base Directory Specification; root's under /var/lib.
-local function state_directory()
-    local base = env "XDG_STATE_HOME"
-    if base and base:find "^/" then
-        return base .. "/hostler"
-    elseif native.is_root() then
-        return "/var/lib/hostler"
-    end
-    return (env "HOME" or fail("neither HOME nor XDG_STATE_HOME is set", {
-        hint = "set XDG_STATE_HOME to a directory of your own",
-    })) .. "/.local/state/hostler"
-end
-
-local function is_writable(path)
-    return gate.perform({
-        kind = "read", name = "doctor.writable", target = "localhost",
-        summary = ("whether %s can be written"):format(path),
-    }, native.writable, path)
-end
-
+-- Opens it, as every run does; it is made where there is none yet, and closed to others where it was open.
 local function store()
-    local path = state_directory()
-    local stat, place = file.stat(path), path
-    while not stat and place ~= "/" do
-        place = place:match "^(.*)/[^/]+$"
-        place = place == "" and "/" or place
-        stat = file.stat(place)
-    end
-    if stat.kind ~= "directory" or not is_writable(place) then
-        fail(("%s cannot be written"):format(place), {
-            hint = "give it to the user who runs hostler, or set XDG_STATE_HOME to another directory",
-        })
-    elseif place == path and stat.mode % 64 ~= 0 then
-        fail(("%s can be read by others"):format(path), { hint = "chmod 700 " .. path })
-    end
-    return place == path and path or path .. ", which the first run makes"
+    import "journal".store()
+    return import "state".directory()
 end
 
 --- The checks of hostler itself: the libraries it runs on, the directory where it keeps its runs.
 ---@return doctor.Check[]
 function doctor.own()
-    return { { what = "libraries", look = libraries }, { what = "store", look = store } }
+    return { { what = "libraries", look = libraries }, {
+        what = "store", look = store,
+        advice = "give the directory to the user who runs hostler, or set XDG_STATE_HOME to another one",
+    } }
 end
 
 return doctor

@@ -67,6 +67,7 @@ return playbook {
         flag("acme", "go back from self-signed to the certificate authority"),
     },
     run = function(p)
+        lock("instance:" .. p.tenant)
         local one = instance.of(p.tenant)
         local server = certificate.on(one.host)
         local found = certificate.diagnose(server)

@@ -10,6 +10,7 @@ local file = require "file"
 local site = require "site"
 
 local function configure(one, version, text)
+    lock("instance:" .. one.tenant)
     local server = caddy.on(one.host)
     if text and server:version() ~= version then
         fail(("%s runs Caddy %d, and the file is for Caddy %d"):format(one.name, server:version(), version), {

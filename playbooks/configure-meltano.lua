@@ -36,6 +36,7 @@ local function configure_database(one, app)
 end
 
 local function configure(one)
+    lock("instance:" .. one.tenant)
     local app = meltano.on(one.host)
     local written = configure_database(one, app)
     step("close the settings to others", { idempotent = true }, function() return app:close_environment() end)
@@ -46,6 +47,7 @@ local function configure(one)
 end
 
 local function set_flag(one, name, value)
+    lock("instance:" .. one.tenant)
     local app = meltano.on(one.host)
     local changed = step("set " .. name, { idempotent = true }, function() return app:set_flag(name, value) end)
     if unknown(changed) or changed then

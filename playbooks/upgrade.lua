@@ -23,6 +23,7 @@ local function settle_owners(app, one, mend)
 end
 
 local function upgrade(one, p)
+    lock("instance:" .. one.tenant)
     local app = meltano.on(one.host)
     local before = app:version()
     settle_owners(app, one, p.mend)

@@ -88,9 +88,9 @@ breaks('a mail server that is down', { HOSTLER_SMTP_URL => 'smtp://127.0.0.1:1' 
 breaks('name servers that do not answer', { HOSTLER_NAMESERVERS => '127.0.0.1:1' }, ['name servers'], qr/127\.0\.0\.1/, qr/HOSTLER_NAMESERVERS|name server/);
 
 write_file("$folder/file", '');
-breaks('a store that cannot be', { XDG_STATE_HOME => "$folder/file" }, ['store'], qr/cannot be written/, qr/XDG_STATE_HOME/);
-mkdir "$folder/open" or die $!;
-mkdir "$folder/open/hostler" or die $!;
-chmod 0755, "$folder/open/hostler" or die $!;
-breaks('a store that others can read', { XDG_STATE_HOME => "$folder/open" }, ['store'], qr/read by others/, qr/chmod 700/);
+breaks('a store that cannot be', { XDG_STATE_HOME => "$folder/file" }, ['store'], qr/cannot be used/, qr/XDG_STATE_HOME/);
+mkdir "$folder/broken" or die $!;
+mkdir "$folder/broken/hostler" or die $!;
+write_file("$folder/broken/hostler/journal.db", 'nonsense ' x 1000);
+breaks('a store that is broken', { XDG_STATE_HOME => "$folder/broken" }, ['store'], qr/cannot be used/, qr/./);
 done_testing;
