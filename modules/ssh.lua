@@ -7,8 +7,7 @@ local native, gate = ...
 local ssh = {}
 
 local config, command = require "ssh_config", require "ssh_command"
-local sh = require "sh"
-local known_lines = require "ssh_known_hosts"
+local known_hosts_file, sh = require "known_hosts_file", require "sh"
 
 ---@class ssh.Host
 ---@field target string the host as the playbook named it
@@ -438,20 +437,19 @@ function ssh.forget(target, options)
         summary = "forget the host keys of " .. tostring(target),
     }, function()
         local keys, name = known_keys(target, options or {})
-        local numbers, total = {}, 0
+        local files, total = {}, 0
         for _, key in ipairs(keys) do
-            numbers[key.file] = numbers[key.file] or {}
-            numbers[key.file][key.line] = true
+            files[key.file] = (files[key.file] or 0) + 1
         end
-        for file, lines in pairs(numbers) do
-            local text = native.read_file(file) or ""
-            local edited, changed = known_lines.edit(text, lines, name)
-            local reason = changed > 0 and (native.write_file(file .. ".old", text, 384)
-                or native.write_file(file, edited, 384))
+        for path in pairs(files) do
+            local text = native.read_file(path) or ""
+            local edited = known_hosts_file.replace(text, { name }, {})
+            local reason = edited ~= text and (native.write_file(path .. ".old", text, 384)
+                or native.write_file(path, edited, 384))
             if reason then
-                fail(("cannot write %s: %s"):format(file, reason), { code = "ssh.known_hosts" })
+                fail(("cannot write %s: %s"):format(path, reason), { code = "ssh.known_hosts" })
             end
-            total = total + changed
+            total = total + files[path] - #known_hosts_file.concerning(edited, { name })
         end
         return total
     end)

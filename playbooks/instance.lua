@@ -302,6 +302,7 @@ function instance:connect(address)
 end
 
 --- Caddy on the instance's name, with a certificate from the site's certificate authority.
+---@return boolean changed
 function instance:configure_caddy(host)
     local server = caddy.on(host)
     local authority
@@ -309,8 +310,9 @@ function instance:configure_caddy(host)
         authority = "/etc/caddy/acme-ca.pem"
         host:upload(site.acme.ca_file, authority, { mode = "0644", owner = "root", group = "root" })
     end
-    server:set_hostname(self.name)
-    server:set_tls("acme", { email = site.acme.email, ca = site.acme.directory, ca_root = authority })
+    local renamed = server:set_hostname(self.name)
+    local changed = server:set_tls("acme", { email = site.acme.email, ca = site.acme.directory, ca_root = authority })
+    return unknown(renamed) and renamed or unknown(changed) and changed or renamed or changed
 end
 
 -- What waiting longer does not mend; other verdicts pass, or nobody knows.

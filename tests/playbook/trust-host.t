@@ -174,18 +174,22 @@ mkdir '/run/sshd';
 $sshd = fork // die $!;
 exec '/usr/sbin/sshd', '-D', '-f', '/dev/null', '-h', "$folder/impostor", '-o', "ListenAddress=$address",
     '-o', "PidFile=none" or die $! if !$sshd;
-END {
-    if ($sshd) {
-        local $?;
-        kill TERM => $sshd;
-        waitpid $sshd, 0;
-        system 'ip', 'addr', 'del', "$address/32", 'dev', $bridge;
-    }
+
+sub dismiss {
+    return if !$sshd;
+    local $?;
+    kill TERM => $sshd;
+    waitpid $sshd, 0;
+    $sshd = 0;
+    system 'ip', 'addr', 'del', "$address/32", 'dev', $bridge;
 }
+END { dismiss() }
 eventually('the impostor', sub { qx(ssh-keyscan -T 1 $address 2>/dev/null) =~ /ssh-ed25519/ });
 like ssh("$folder/plain", $name, 22), qr/IDENTIFICATION HAS CHANGED/, 'ssh sees an impostor';
 refuses("$folder/$_", [], qr/was good on .* has not been made anew since/, "an impostor ($_)") for qw(plain hashed);
 $cloud->script('droplet', 'link', $droplet->{id}, 'up');
 act($cloud, $droplet, 'power_off');
 refuses("$folder/plain", [], qr/is off, so whoever answers is not it/, 'an impostor while the droplet is off');
+dismiss();
+act($cloud, $droplet, 'power_on'); # one that is off cannot be cleared away
 done_testing;
