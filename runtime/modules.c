@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 int dns_open(lua_State *L);
+int ftp_open(lua_State *L);
 int http_open(lua_State *L);
 int http_server_open(lua_State *L);
 int mail_open(lua_State *L);
@@ -13,6 +14,7 @@ int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
     {"dns", dns_open},
+    {"ftp", ftp_open},
     {"http", http_open},
     {"http_server", http_server_open},
     {"mail", mail_open},
