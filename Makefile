@@ -1,7 +1,8 @@
 # make try       install what is needed, build, start a local cloud and set up an instance in it
 # make down      remove every trace of the local cloud
 # make test      install what the tests need, build, and run them all
-# make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer (which make gcc warn falsely)
+# make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make fuzz      hostile input for what reads text from outside
 # make lint      formatting and static analysis
 # make bench     speed, as ratios against peers run side by side
 # make install   into $(PREFIX)
@@ -11,6 +12,8 @@ PREFIX    ?= /usr/local
 CC        ?= cc
 LIBRARIES  = luajit libuv libcurl libcjson libssh2 libpq sqlite3 libcares libmicrohttpd libsodium libcrypto libedit
 WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
+# The checks that sanitizers insert let the compiler suppose null texts that cannot be.
+WARNINGS  += $(if $(SANITIZE),-Wno-format-overflow -Wno-format-truncation)
 CFLAGS    ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARNINGS) -Iruntime -Imodules $(SANITIZE) \
                    $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
@@ -22,7 +25,7 @@ PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libc
                  libedit-dev openssh-client ca-certificates
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
-PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux
+PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps
 PACKAGES_LINT  = clang-format cppcheck lua-check shellcheck
 PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
 
@@ -76,10 +79,20 @@ test: packages-test
 	$(MAKE) binaries
 	tests/run
 
+# The sanitizers make gcc see dangers that are none, so warnings are no errors here.
 sanitize: packages-test
 	$(MAKE) BUILD=build-sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined' \
 	    WARNINGS='-Wall -Wextra' binaries
 	HOSTLER_BUILD=build-sanitize tests/run
+
+# Twenty seconds of hostile input, under the sanitizers.
+fuzz: packages-build
+	$(MAKE) BUILD=build-sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined' \
+	    WARNINGS='-Wall -Wextra' build-sanitize/fuzz
+	build-sanitize/fuzz 20
+
+$(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
+	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 lint: packages-lint
 	clang-format --dry-run --Werror $(C_FILES) $(wildcard runtime/*.h runtime/command/*.h modules/*.h tests/*.c tests/bench/*.c)
@@ -106,5 +119,5 @@ clean:
 
 -include $(OBJECTS:.o=.d)
 
-.PHONY: build binaries try down test sanitize lint bench install clean
+.PHONY: build binaries try down test sanitize fuzz lint bench install clean
 .DEFAULT_GOAL := build

@@ -10,11 +10,13 @@ local WITHOUT_PAGES = { databases = true } -- lists that come whole, and know no
 local LOW_SHARE, SLOW_PAUSE = 0.05, 1 -- of the hourly limit; seconds before each request from there on
 local PAUSES_BEFORE_LOOKS = { 1, 2, 4 } -- seconds; a list may lag behind an order
 
+-- What to do about a refusal; %s is the token.
 local HINTS = {
-    unauthorized = "the token is wrong, was revoked or has expired: make a new one in the control panel, API, Tokens",
-    forbidden = "this token may read but not do this: it needs write scope (or the custom scope of this operation)",
-    too_many_requests = "a token has 5,000 requests an hour and 250 a minute: wait, then resume",
-    not_found = "it may be gone already, or belong to another team: a token sees only its own team's resources",
+    unauthorized = "%s is wrong, was revoked or has expired: make a new token in the control panel, API, Tokens",
+    forbidden = "%s may read but not do this: it needs write scope (or the custom scope of this operation)",
+    too_many_requests = "%s has 5,000 requests an hour and 250 a minute: wait, then try again",
+    not_found = "it may be gone already, or belong to another team: %s sees only its own team's resources",
+    unavailable = "DigitalOcean has trouble of its own (https://status.digitalocean.com): try again later",
 }
 
 local function without_nulls(value)
@@ -44,11 +46,12 @@ local function raise_refusal(self, err, summary)
         told = {}
     end
     local word = code_word(told.id, err.status)
+    local hint = HINTS[word] or err.status >= 500 and HINTS.unavailable
     local said = type(told.message) == "string" and told.message
         or ("it answered HTTP status %d with something that is not DigitalOcean's JSON"):format(err.status)
     fail(("DigitalOcean refused to %s: %s"):format(summary, said), {
         code = "digitalocean." .. word, status = err.status, said = said, request_id = told.request_id,
-        token = self:who(), target = self.url, hint = HINTS[word], cause = err.cause,
+        token = self:who(), target = self.url, hint = hint and hint:gsub("%%s", (self:who():gsub("%%", "%%%%"))), cause = err.cause,
         body = next(told) == nil and err.body or nil,
     })
 end

@@ -331,6 +331,52 @@ static int agent_keys_lua(lua_State *L) {
     return wait_park(L, &waiting->wait);
 }
 
+/* ---- known_hosts ---- */
+
+static void push_known_key(lua_State *L, const known_key *key) {
+    static const char *const marks[] = {
+        [MARK_NONE] = NULL, [MARK_REVOKED] = "revoked", [MARK_AUTHORITY] = "authority"};
+    char print[FINGERPRINT_SIZE];
+    known_key_fingerprint(key, print);
+    lua_createtable(L, 0, 5);
+    lua_pushstring(L, key->file);
+    lua_setfield(L, -2, "file");
+    lua_pushinteger(L, key->line);
+    lua_setfield(L, -2, "line");
+    lua_pushlstring(L, key->type, key->type_length);
+    lua_setfield(L, -2, "type");
+    lua_pushstring(L, print);
+    lua_setfield(L, -2, "fingerprint");
+    lua_pushstring(L, marks[key->mark]);
+    lua_setfield(L, -2, "mark");
+}
+
+/* known_keys(files, host, port) -> list of { file, line, type, fingerprint, mark }, the name in these files
+ */
+static int known_keys_lua(lua_State *L) {
+    check_effect(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    known_key keys[KNOWN_KEYS_MAX];
+    size_t count = 0;
+    char *name = known_hosts_name(luaL_checkstring(L, 2), (int)luaL_checkinteger(L, 3));
+    for (size_t i = 1; i <= lua_objlen(L, 1); i++) {
+        int problem;
+        lua_rawgeti(L, 1, (int)i);
+        const char *file = lua_tostring(L, -1);
+        count = file ? known_hosts_find(file, name, keys, count, &problem) : count;
+        lua_pop(L, 1);
+    }
+    lua_pushstring(L, name);
+    free(name);
+    lua_createtable(L, (int)count, 0);
+    for (size_t i = 0; i < count; i++) {
+        push_known_key(L, &keys[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_insert(L, -2);
+    return 2;
+}
+
 /* ---- the world ---- */
 
 /* At the end of the world: whatever is still open says goodbye. */
@@ -352,7 +398,8 @@ static void make_type(lua_State *L, const char *type, lua_CFunction gc) {
 }
 
 int ssh_open(lua_State *L) {
-    static const luaL_Reg plain[] = {{"is_open", is_open_lua}, {"close", close_lua}, {NULL, NULL}};
+    static const luaL_Reg plain[] = {
+        {"is_open", is_open_lua}, {"close", close_lua}, {"known_keys", known_keys_lua}, {NULL, NULL}};
     static const luaL_Reg waiting[] = {
         {"connect", connect_lua}, {"exec", exec_lua}, {"agent_keys", agent_keys_lua}, {NULL, NULL}};
     make_type(L, CONNECTION_TYPE, connection_gc);

@@ -7,6 +7,7 @@ local native, gate = ...
 local ssh = {}
 
 local config, command = require "ssh_config", require "ssh_command"
+local known_lines = require "ssh_known_hosts"
 
 ---@class ssh.Host
 ---@field target string the host as the playbook named it
@@ -109,7 +110,7 @@ function connect_now(target, options, via, path)
     return native.connect({
         key = table.concat({ user, address, port, name, policy, settings.agent or "", path or "",
             table.concat(identities, " "), table.concat(known_hosts, " ") }, "|"),
-        label = ("%s@%s"):format(user, host),
+        label = ("%s@%s%s"):format(user, host, port ~= 22 and ":" .. port or ""),
         user = user,
         address = address,
         port = port,
@@ -332,6 +333,59 @@ function Host:sh(script, options)
     local first = tostring(script):match "^%s*([^\n]*)"
     return perform(self, { name = "ssh.sh", shown = "sh: " .. (#first > 100 and first:sub(1, 97) .. "..." or first),
         result = "sh" }, { argv = check_argv("host:sh", options.args or {}, options), script = script }, options)
+end
+
+-- ---- known_hosts ----
+
+--- The known_hosts lines of a target, and its name in them; only inside an effect.
+local function known_keys(target, options)
+    local _, host, port = parse_target(target)
+    port = options.port or port
+    local settings = config.resolve(native, host, { port = port })
+    local files = options.known_hosts and list_of(options.known_hosts) or settings.known_hosts
+    return native.known_keys(files, settings.host_key_alias or settings.address, port or settings.port)
+end
+
+--- What known_hosts says of a host.
+---@param target string as for ssh.connect
+---@param options? { port?: integer, known_hosts?: string|string[] }
+---@return { file: string, line: integer, type: string, fingerprint: string, mark?: "revoked"|"authority" }[]
+function ssh.known_keys(target, options)
+    return gate.perform({
+        kind = "read", name = "ssh.known_keys", target = target, inputs = { target },
+        summary = "look for " .. tostring(target) .. " in known_hosts",
+    }, function() return (known_keys(target, options or {})) end)
+end
+
+--- Forgets a host's keys: its name is taken out of known_hosts, and lines that name nobody else go. A copy of each file
+--- that changes stays beside it as FILE.old. Patterns that match the host, and marked lines, stay.
+---@param target string as for ssh.connect
+---@param options? { port?: integer, known_hosts?: string|string[] }
+---@return integer changed how many lines
+---@raise "ssh.known_hosts" when a file cannot be written
+function ssh.forget(target, options)
+    return gate.perform({
+        kind = "write", name = "ssh.forget", target = target, inputs = { target },
+        summary = "forget the host keys of " .. tostring(target),
+    }, function()
+        local keys, name = known_keys(target, options or {})
+        local numbers, total = {}, 0
+        for _, key in ipairs(keys) do
+            numbers[key.file] = numbers[key.file] or {}
+            numbers[key.file][key.line] = true
+        end
+        for file, lines in pairs(numbers) do
+            local text = native.read_file(file) or ""
+            local edited, changed = known_lines.edit(text, lines, name)
+            local reason = changed > 0 and (native.write_file(file .. ".old", text, 384)
+                or native.write_file(file, edited, 384))
+            if reason then
+                fail(("cannot write %s: %s"):format(file, reason), { code = "ssh.known_hosts" })
+            end
+            total = total + changed
+        end
+        return total
+    end)
 end
 
 -- ---- the agent ----

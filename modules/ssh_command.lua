@@ -6,8 +6,12 @@
 local _, gate = ...
 local command = {}
 
--- What only the host's shell itself can run. Anything else takes the shell's place, so that its end is seen as it was.
-local BUILTINS = { command = true, type = true, hash = true, ulimit = true, umask = true, cd = true, wait = true }
+-- What only the host's shell can run, or runs as well without a program. Anything else takes the shell's place, so that
+-- its end is seen as it was.
+local BUILTINS = {}
+for _, name in ipairs { "command", "type", "hash", "ulimit", "umask", "cd", "wait", "true", "false", "test", "[" } do
+    BUILTINS[name] = true
+end
 
 local SAFE = "^[%w%%+,./:@_-]+$"
 
@@ -97,11 +101,12 @@ function command.build(request)
     for _, word in ipairs(secret_argv and {} or request.argv) do
         words[#words + 1] = word
     end
+    local builtin = BUILTINS[words[1]]
     for index, word in ipairs(words) do
         words[index] = command.quote(tostring(word))
     end
     local line = table.concat(words, " ")
-    return BUILTINS[words[1]] and line or "exec " .. line, input
+    return builtin and line or "exec " .. line, input
 end
 
 return command

@@ -11,8 +11,8 @@ enum { EXEC_OPEN, EXEC_REQUEST, EXEC_TALK, EXEC_STATUS, EXEC_CLOSE };
 
 static void fail(ssh_exec *e, int rc, const char *doing) {
     if (!session_note_error(e->operation.session, rc, doing))
-        failure_set(&e->operation.failure, "ssh.channel", "%s %s: %s", e->operation.session->target.label,
-                    doing, session_last_error(e->operation.session));
+        failure_set(&e->operation.failure, "ssh.channel", "%s failed %s: %s",
+                    e->operation.session->target.label, doing, session_last_error(e->operation.session));
     e->phase = EXEC_CLOSE;
 }
 
@@ -24,7 +24,7 @@ static bool open_channel(ssh_exec *e) {
     if (e->channel)
         e->phase = EXEC_REQUEST;
     else
-        fail(e, rc, "refused to open a channel");
+        fail(e, rc, "while opening a channel");
     return true;
 }
 
@@ -35,7 +35,7 @@ static bool request(ssh_exec *e) {
         return false;
     e->phase = EXEC_TALK;
     if (rc)
-        fail(e, rc, "refused to run the command");
+        fail(e, rc, "while starting a command");
     return true;
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SILENT_TICKS 3 /* so many keepalive intervals without a byte mean that the peer is gone */
+#define MOST_UNANSWERED 3 /* signs of life asked for without hearing a byte: the peer is gone */
 
 #define SHORTEST_HOLD 10 /* ms */
 #define LONGEST_HOLD 250
@@ -54,20 +54,27 @@ static void free_handle(uv_handle_t *handle) {
     free(handle);
 }
 
+/* Asks the peer for a sign of life. libssh2 does so at most every other second. */
+static void ask_for_life(ssh_session *s) {
+    int unused;
+    size_t before = s->out.length;
+    libssh2_keepalive_send(s->ssh2, &unused);
+    s->unanswered += s->out.length > before;
+}
+
 /* While connecting the clock ends a phase; afterwards it ticks to see whether the peer is still there. */
 static void on_timer(uv_timer_t *timer) {
     ssh_session *s = timer->data;
     if (s->state == SESSION_READY && transport_has_news(s))
-        s->silent_ticks = 0;
+        s->unanswered = 0;
     if (s->state < SESSION_READY) {
         connect_timed_out(s);
-    } else if (++s->silent_ticks > SILENT_TICKS) {
+    } else if (s->unanswered >= MOST_UNANSWERED) {
         failure_set(&s->failure, "ssh.closed", "%s has not answered for %d s", s->target.label,
-                    (int)(s->target.keepalive * SILENT_TICKS / 1000));
+                    (int)(s->target.keepalive * MOST_UNANSWERED / 1000));
         failure_add(&s->failure, "hint", "the host or the network in between is down");
     } else {
-        int unused;
-        libssh2_keepalive_send(s->ssh2, &unused);
+        ask_for_life(s);
     }
     session_wake(s);
 }
@@ -148,7 +155,7 @@ void operation_unref(ssh_operation *op) {
 void operation_abandon(ssh_operation *op) {
     op->abandoned = true;
     op->waiter = NULL;
-    if (!op->settled)
+    if (!op->settled && op->session) /* else it never began */
         session_wake(op->session);
 }
 
@@ -234,7 +241,10 @@ bool session_note_error(ssh_session *s, int rc, const char *doing) {
     default:
         break;
     }
-    if (*s->goodbye)
+    if (s->via && session_is_broken(s->via))
+        failure_set(&s->failure, "ssh.closed", "the jump host's connection ended: %s",
+                    failure_text(&s->via->failure, "message"));
+    else if (*s->goodbye)
         failure_set(&s->failure, "ssh.closed", "%s ended the connection %s: %s", s->target.label, doing,
                     s->goodbye);
     else if (rc == LIBSSH2_ERROR_SOCKET_RECV || rc == LIBSSH2_ERROR_SOCKET_DISCONNECT ||
@@ -260,7 +270,7 @@ void session_close(ssh_session *s, const char *code, const char *reason) {
     if (s->state == SESSION_CLOSED)
         return;
     session_ref(s);
-    if (!session_is_broken(s) && s->state == SESSION_READY) {
+    if (!session_is_broken(s) && s->state == SESSION_READY && !(s->via && session_is_broken(s->via))) {
         libssh2_session_disconnect(s->ssh2, "done");
         transport_flush(s);
     }

@@ -66,6 +66,7 @@ struct ssh_session {
 
     int fd; /* -1 while there is none */
     uv_poll_t *poll;
+    int watched; /* the events it waits for */
     uv_timer_t *timer;
     uv_getaddrinfo_t *resolver;
     struct addrinfo *addresses, *next_address;
@@ -81,8 +82,8 @@ struct ssh_session {
     bool drained;      /* somebody reads, and there was no more when last asked */
     int unread;        /* bytes that lay unread in the socket at the last tick */
     bool pumping, again;
-    bool hung_up; /* nothing more can be read */
-    int silent_ticks;
+    bool hung_up;                 /* nothing more can be read */
+    int unanswered;               /* signs of life asked for since it was last heard */
     char greeting[GREETING_SIZE]; /* the first bytes the peer sent */
     size_t greeting_length;
     char goodbye[160]; /* the reason in the peer's disconnect message */

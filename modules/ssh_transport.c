@@ -10,7 +10,7 @@
 
 static void note_received(ssh_session *s, const char *bytes, size_t length) {
     s->received += length;
-    s->silent_ticks = 0;
+    s->unanswered = 0;
     if (s->state > SESSION_HANDSHAKE)
         return;
     size_t room = sizeof s->greeting - 1 - s->greeting_length;
@@ -35,6 +35,8 @@ static ssize_t receive_from_channel(ssh_session *s, void *buffer, size_t length)
         s->drained = true;
         return -EAGAIN;
     }
+    if (count < 0)
+        session_note_error(s->via, (int)count, "while it carried another one");
     return count < 0 ? -ECONNRESET : count;
 }
 
@@ -152,6 +154,7 @@ bool transport_watch(ssh_session *s, int fd) {
         return false;
     }
     s->fd = fd;
+    s->watched = 0;
     s->poll->data = s;
     transport_update(s);
     return true;
@@ -165,7 +168,9 @@ void transport_update(ssh_session *s) {
     int events = s->state == SESSION_DIALING ? UV_WRITABLE : s->drained ? UV_READABLE : UV_DISCONNECT;
     if (s->out.length > 0)
         events |= UV_WRITABLE;
-    uv_poll_start(s->poll, events, on_ready);
+    if (events != s->watched) /* starting costs system calls, also when nothing changes */
+        uv_poll_start(s->poll, events, on_ready);
+    s->watched = events;
     if (s->state < SESSION_READY || s->operations)
         uv_ref((uv_handle_t *)s->poll);
     else

@@ -53,13 +53,11 @@ static bool step(ssh_operation *op) {
     return !(!t->channel && op->session->opener == op) && operation_close_channel(op, &t->channel);
 }
 
-/* The jump host is gone, or the tunnel has ended. */
+/* The tunnel has ended, or the jump host is gone, and the inner session with it. */
 static void free_tunnel(ssh_operation *op) {
     tunnel *t = (tunnel *)op;
-    session_close(t->inner, "ssh.closed",
-                  *failure_text(&op->session->failure, "message")
-                      ? failure_text(&op->session->failure, "message")
-                      : "the jump host's connection ended");
+    const char *reason = failure_text(&op->session->failure, "message");
+    session_close(t->inner, "ssh.closed", *reason ? reason : "the jump host's connection ended");
     buffer_free(&t->request);
     session_unref(t->inner);
 }

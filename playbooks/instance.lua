@@ -178,7 +178,8 @@ end
 function instance:store_passwords()
     local vault = site.passwords()
     local passwords = { tenant = secret.random(20), meltano = secret.random(32) }
-    for user, username in pairs { tenant = self.tenant, meltano = "meltano" } do
+    for _, login in ipairs { { "tenant", self.tenant }, { "meltano", "meltano" } } do
+        local user, username = unpack(login)
         vault:create { title = self.items[user], username = username, password = passwords[user], urls = { self.url } }
     end
     return passwords
@@ -207,12 +208,14 @@ end
 --- Waits until SSH answers, and connects as root. A droplet that this run has made may introduce itself; its host key
 --- is pinned from then on.
 function instance:connect(address)
-    local refusals = { ["ssh.connect"] = true, ["ssh.refused"] = true, ["ssh.unreachable"] = true, timeout = true }
+    local not_yet = { -- what a machine says whose sshd is still starting
+        ["ssh.refused"] = true, ["ssh.unreachable"] = true, ["ssh.timeout"] = true, ["ssh.closed"] = true, timeout = true,
+    }
     return wait_until("SSH on " .. self.name, { timeout = 600, interval = 2 }, function()
         local host, err = try(ssh.connect, self.name, {
             user = "root", address = address, known_hosts = site.known_hosts, host_key = "accept-new",
         })
-        if not host and not refusals[err.code] then
+        if not host and not not_yet[err.code] then
             error(err, 0)
         end
         return host

@@ -97,6 +97,8 @@ return playbook {
             letter.to = ("%s <%s>"):format(p.full_name, p.email)
             mail.send(site.outgoing(letter))
         end)
-        say("%s is ready; the login went to %s.", new.url, p.email)
+        if not unknown(droplet) then
+            say("%s is ready; the login went to %s.", new.url, p.email)
+        end
     end,
 }

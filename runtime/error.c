@@ -40,7 +40,7 @@ static void push_text(lua_State *L, const char *format, va_list arguments) {
     char small[256];
     int length = vsnprintf(small, sizeof small, format, arguments);
     if (length < (int)sizeof small) {
-        lua_pushstring(L, length < 0 ? format : small);
+        lua_pushlstring(L, small, length < 0 ? 0 : (size_t)length);
     } else {
         char *large = lua_newuserdata(L, (size_t)length + 1);
         vsnprintf(large, (size_t)length + 1, format, again);
@@ -120,7 +120,8 @@ static void set_place(lua_State *thread) {
     }
 }
 
-/* "file.lua:12: text", as Lua writes it, is taken apart: pushes the error with its place in fields of their own. */
+/* "file.lua:12: text", as Lua writes it, is taken apart: pushes the error with its place in fields of their
+ * own. */
 static void push_from_text(lua_State *thread, const char *text) {
     const char *extension = strstr(text, ".lua:");
     const char *cursor = extension ? extension + strlen(".lua:") : text;
@@ -148,7 +149,8 @@ static void wrap_plain_value(lua_State *thread) {
         if (table && lua_type(thread, -1) == LUA_TSTRING)
             error_push(thread, "lua", "%s", lua_tostring(thread, -1));
         else
-            error_push(thread, "lua", "a %s value was raised as an error", luaL_typename(thread, table ? -2 : -1));
+            error_push(thread, "lua", "a %s value was raised as an error",
+                       luaL_typename(thread, table ? -2 : -1));
         if (table)
             lua_remove(thread, -2);
         lua_pushvalue(thread, -2);

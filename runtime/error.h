@@ -13,7 +13,8 @@
 #include <lua.h>
 
 /* Pushes a new error table with this code and printf-formatted message. */
-void error_push(lua_State *L, const char *code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void error_push(lua_State *L, const char *code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Sets a text field of the error table on top of the stack. NULL text leaves the field unset. */
 void error_set(lua_State *L, const char *field, const char *text);

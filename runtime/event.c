@@ -12,11 +12,20 @@
 #define TICK_MS 100
 
 static const char *const names[EVENT_TYPES + 1] = {
-    [EVENT_RUN_BEGIN] = "run.begin",       [EVENT_RUN_END] = "run.end",       [EVENT_GROUP_BEGIN] = "group.begin",
-    [EVENT_GROUP_END] = "group.end",       [EVENT_ITEM_BEGIN] = "item.begin", [EVENT_ITEM_END] = "item.end",
-    [EVENT_STEP_BEGIN] = "step.begin",     [EVENT_STEP_END] = "step.end",     [EVENT_EFFECT_BEGIN] = "effect.begin",
-    [EVENT_EFFECT_END] = "effect.end",     [EVENT_PLAN] = "plan",             [EVENT_SAY] = "say",
-    [EVENT_WARN] = "warn",                 [EVENT_WAIT] = "wait",
+    [EVENT_RUN_BEGIN] = "run.begin",
+    [EVENT_RUN_END] = "run.end",
+    [EVENT_GROUP_BEGIN] = "group.begin",
+    [EVENT_GROUP_END] = "group.end",
+    [EVENT_ITEM_BEGIN] = "item.begin",
+    [EVENT_ITEM_END] = "item.end",
+    [EVENT_STEP_BEGIN] = "step.begin",
+    [EVENT_STEP_END] = "step.end",
+    [EVENT_EFFECT_BEGIN] = "effect.begin",
+    [EVENT_EFFECT_END] = "effect.end",
+    [EVENT_PLAN] = "plan",
+    [EVENT_SAY] = "say",
+    [EVENT_WARN] = "warn",
+    [EVENT_WAIT] = "wait",
 };
 
 static report *current;
@@ -163,8 +172,11 @@ static int report_lua(lua_State *L) {
 }
 
 int event_open(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"emit", emit_lua}, {"suspend", suspend_lua}, {"resume", resume_lua}, {"report", report_lua}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"emit", emit_lua},
+                                         {"suspend", suspend_lua},
+                                         {"resume", resume_lua},
+                                         {"report", report_lua},
+                                         {NULL, NULL}};
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     return 1;

@@ -1,8 +1,8 @@
 /* What happens in a run, as a stream of events, and the reports that show them.
  *
- * Scopes nest: a run holds groups (an `each`), a group holds items, both hold steps, a step holds effects. Each scope has a
- * number that is unique in the run; an event names its scope and its parent. All text is scrubbed before a report
- * sees it. */
+ * Scopes nest: a run holds groups (an `each`), a group holds items, both hold steps, a step holds effects.
+ * Each scope has a number that is unique in the run; an event names its scope and its parent. All text is
+ * scrubbed before a report sees it. */
 #ifndef HOSTLER_EVENT_H
 #define HOSTLER_EVENT_H
 
@@ -32,22 +32,22 @@ typedef enum {
 typedef struct {
     event_type type;
     uint64_t scope, parent;
-    double at;            /* seconds since the epoch */
-    double seconds;       /* how long the scope took; on ..._END */
-    long count;           /* -1 where it has no meaning */
-    const char *name;     /* texts are NULL where they have no meaning */
-    const char *kind;     /* "read" or "write" */
+    double at;        /* seconds since the epoch */
+    double seconds;   /* how long the scope took; on ..._END */
+    long count;       /* -1 where it has no meaning */
+    const char *name; /* texts are NULL where they have no meaning */
+    const char *kind; /* "read" or "write" */
     const char *target;
     const char *text;
-    const char *status;   /* "done" "failed" "cancelled" "unchanged" "skipped" */
+    const char *status; /* "done" "failed" "cancelled" "unchanged" "skipped" */
     const char *detail;
 } event;
 
 /* The stable names that --json prints: "step.begin" ... */
 const char *event_name(event_type type);
 
-/* A report shows events. `suspend` gives the terminal to a prompt and `resume` takes it back. `tick` is called about
- * ten times a second while a run is on, for spinners and clocks. */
+/* A report shows events. `suspend` gives the terminal to a prompt and `resume` takes it back. `tick` is
+ * called about ten times a second while a run is on, for spinners and clocks. */
 typedef struct report report;
 struct report {
     void (*event)(report *, const event *);
@@ -57,8 +57,8 @@ struct report {
     void (*close)(report *);
 };
 
-/* One plain line an event: report_plain.c. Verbosity 0 leaves effects out, 1 shows writes, 2 shows reads too; -1 is for
- * scripts: only what say and warn say, as it is. */
+/* One plain line an event: report_plain.c. Verbosity 0 leaves effects out, 1 shows writes, 2 shows reads too;
+ * -1 is for scripts: only what say and warn say, as it is. */
 report *report_plain_new(FILE *out, int verbosity);
 /* One JSON object a line: report_json.c. */
 report *report_json_new(FILE *out);

@@ -19,8 +19,33 @@
 
 #define EXIT_FAILED 1
 #define EXIT_INTERRUPTED 130
+#define MOST_MEMORY ((size_t)1 << 30)
 
 static const char import_key = 0; /* registry: the `import` function that world.lua returns */
+
+/* The interpreter's own allocator, with an end: a playbook that grows for ever fails with an error, and not
+ * by the hand of the kernel, which might choose another process. */
+static struct {
+    lua_Alloc inner;
+    void *inner_data;
+    size_t used;
+} memory;
+
+static void *allocate(void *unused, void *block, size_t size, size_t wanted) {
+    (void)unused;
+    if (wanted > size && memory.used + (wanted - size) > MOST_MEMORY)
+        return NULL;
+    void *result = memory.inner(memory.inner_data, block, size, wanted);
+    if (result || wanted == 0)
+        memory.used += wanted - size;
+    return result;
+}
+
+static void limit_memory(lua_State *L) {
+    memory.inner = lua_getallocf(L, &memory.inner_data);
+    memory.used = (size_t)lua_gc(L, LUA_GCCOUNT, 0) * 1024;
+    lua_setallocf(L, allocate, NULL);
+}
 
 static void add(lua_State *L, const char *name, lua_CFunction open) {
     lua_pushcfunction(L, open);
@@ -59,6 +84,7 @@ lua_State *host_open(journal *j) {
         fputs("hostler: out of memory\n", stderr);
         exit(EXIT_FAILED);
     }
+    limit_memory(L);
     if (lua_cpcall(L, build_world, j) != 0) {
         lua_getglobal(L, "tostring");
         lua_insert(L, -2);
@@ -113,6 +139,7 @@ int host_call(lua_State *L, const char *file, const char *name, int arguments) {
 
 void host_close(lua_State *L) {
     event_set_report(NULL);
+    lua_setallocf(L, memory.inner, memory.inner_data); /* it frees all at once when it is its own */
     lua_close(L);
     task_close();
 }

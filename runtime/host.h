@@ -15,12 +15,13 @@ typedef struct {
 extern const native_module native_modules[];
 
 /* Makes the world: libraries, natives, and the prelude of runtime/lua. The journal becomes the world's.
- * Exits the process with a message when memory or a library fails, for nothing can be reported better then. */
+ * Exits the process with a message when memory or a library fails, for nothing can be reported better then.
+ */
 lua_State *host_open(journal *j);
 
-/* Calls function `name` of the embedded runtime/lua file `file` as the root task, with the `arguments` values on top of
- * the stack. Returns an exit status: the integer the function returned, or 1 (130 when interrupted) after
- * printing the error it raised. */
+/* Calls function `name` of the embedded runtime/lua file `file` as the root task, with the `arguments` values
+ * on top of the stack. Returns an exit status: the integer the function returned, or 1 (130 when interrupted)
+ * after printing the error it raised. */
 int host_call(lua_State *L, const char *file, const char *name, int arguments);
 
 void host_close(lua_State *L);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define TICK_MICROSECONDS 50000
-#define SECOND_SIGNAL_WITHIN 2 /* seconds */
+#define SECOND_SIGNAL_WITHIN 2     /* seconds */
 #define GRACE_INSTRUCTIONS 1000000 /* some 10 ms */
 #define ABORT_FUNCTIONS 4
 #define OWN_CODE "=hostler:" /* how the chunks that are embedded in the binary are named */

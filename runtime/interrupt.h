@@ -1,8 +1,8 @@
 /* Ctrl-C and deadlines reach code that computes without waiting.
  *
- * The first SIGINT, SIGTERM or SIGHUP cancels the root task; a second one within two seconds stops the process at once.
- * While Lua runs, a timer that counts this process's own CPU time sets the interpreter's hook now and then; waiting
- * costs nothing. */
+ * The first SIGINT, SIGTERM or SIGHUP cancels the root task; a second one within two seconds stops the
+ * process at once. While Lua runs, a timer that counts this process's own CPU time sets the interpreter's
+ * hook now and then; waiting costs nothing. */
 #ifndef HOSTLER_INTERRUPT_H
 #define HOSTLER_INTERRUPT_H
 
@@ -22,11 +22,12 @@ void interrupt_deliver(void);
 /* Sets the hook for a little later, without waiting for a tick: the task may catch what it now raises. */
 void interrupt_again(lua_State *L);
 
-/* Called from the hook, inside the running task; task.c. True when there is something to raise once code that is not
- * hostler's own runs. */
+/* Called from the hook, inside the running task; task.c. True when there is something to raise once code that
+ * is not hostler's own runs. */
 bool task_poll(lua_State *L, bool own_code);
 
-/* What must happen when the process stops at once (a second Ctrl-C). Must be async-signal-safe; at most four. */
+/* What must happen when the process stops at once (a second Ctrl-C). Must be async-signal-safe; at most four.
+ */
 void interrupt_on_abort(void (*function)(void));
 
 #endif

@@ -49,8 +49,9 @@ static int step_end(lua_State *L) {
 }
 
 static int effect_begin(lua_State *L) {
-    int64_t number = self(L)->effect_begin(self(L), luaL_optstring(L, 1, NULL), luaL_checkstring(L, 2),
-                                           luaL_checkstring(L, 3), luaL_checkstring(L, 4), luaL_checkstring(L, 5));
+    int64_t number =
+        self(L)->effect_begin(self(L), luaL_optstring(L, 1, NULL), luaL_checkstring(L, 2),
+                              luaL_checkstring(L, 3), luaL_checkstring(L, 4), luaL_checkstring(L, 5));
     check(L, number < 0);
     lua_pushnumber(L, (double)number);
     return 1;
@@ -69,9 +70,10 @@ static int collect(lua_State *L) {
 }
 
 int journal_open(lua_State *L, journal *j) {
-    static const luaL_Reg functions[] = {
-        {"run_begin", run_begin},       {"run_end", run_end},       {"step_find", step_find}, {"step_begin", step_begin},
-        {"step_end", step_end},         {"effect_begin", effect_begin}, {"effect_end", effect_end}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"run_begin", run_begin},   {"run_end", run_end},
+                                         {"step_find", step_find},   {"step_begin", step_begin},
+                                         {"step_end", step_end},     {"effect_begin", effect_begin},
+                                         {"effect_end", effect_end}, {NULL, NULL}};
     lua_newtable(L);
     *(journal **)lua_newuserdata(L, sizeof j) = j;
     if (luaL_newmetatable(L, JOURNAL_TYPE)) {

@@ -12,14 +12,15 @@ typedef enum {
     JSON_REVEAL          /* secrets become their text: only inside an effect */
 } json_mode;
 
-/* Converts the value at this index; raises (and frees) on what JSON cannot hold: functions, cycles, NaN, mixed keys.
- * The caller owns the result. */
+/* Converts the value at this index; raises (and frees) on what JSON cannot hold: functions, cycles, NaN,
+ * mixed keys. The caller owns the result. */
 cJSON *json_from_lua(lua_State *L, int index, json_mode mode);
 
 /* Pushes the Lua form of a parsed document. */
 void json_push(lua_State *L, const cJSON *item);
 
-/* Parses text and pushes its value. On bad input pushes nothing, returns 0 and sets *offset to where it broke. */
+/* Parses text and pushes its value. On bad input pushes nothing, returns 0 and sets *offset to where it
+ * broke. */
 int json_parse(lua_State *L, const char *text, size_t length, size_t *offset);
 
 /* Pushes { face = the global `json` (encode decode null array), show = JSON text with secrets masked }. */

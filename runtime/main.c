@@ -2,9 +2,9 @@
 #include "command/command.h"
 #include "host.h"
 
-#include <lauxlib.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -91,8 +91,8 @@ static void add_pattern(const char *text, size_t length) {
     *link = added;
 }
 
-/* A text in base64 looks in three ways, depending on where in the encoded whole it begins ("user:password" of HTTP's
- * basic authentication); the characters that it shares with its neighbours are left out. */
+/* A text in base64 looks in three ways, depending on where in the encoded whole it begins ("user:password" of
+ * HTTP's basic authentication); the characters that it shares with its neighbours are left out. */
 static void add_base64(const char *text, size_t length, int variant) {
     unsigned char *shifted = allocate(length + 2);
     size_t room = sodium_base64_encoded_len(length + 2, variant);
@@ -118,7 +118,8 @@ static size_t escape_url(char *out, unsigned char byte) {
 }
 
 static size_t escape_url_lower(char *out, unsigned char byte) {
-    return isalnum(byte) || strchr("-._~", byte) ? escape_url(out, byte) : (size_t)sprintf(out, "%%%02x", byte);
+    return isalnum(byte) || strchr("-._~", byte) ? escape_url(out, byte)
+                                                 : (size_t)sprintf(out, "%%%02x", byte);
 }
 
 static size_t escape_form(char *out, unsigned char byte) {
@@ -149,25 +150,33 @@ static size_t escape_json_slash(char *out, unsigned char byte) {
     return byte == '/' ? (size_t)sprintf(out, "\\/") : escape_json(out, byte);
 }
 
-static void add_escaped(const char *text, size_t length, size_t (*escape)(char *, unsigned char)) {
+typedef size_t (*escaper)(char *, unsigned char);
+
+/* Adds the escaped form, and when it is `nested`, what JSON and a shell's quotes make of that in turn: a
+ * command line that holds a document, a document that holds a command line. */
+static void add_escaped(const char *text, size_t length, escaper escape, bool nested) {
     char *escaped = allocate(length * 6 + 1);
     size_t used = 0;
     for (size_t i = 0; i < length; i++)
         used += text[i] ? escape(escaped + used, (unsigned char)text[i]) : 0;
     add_pattern(escaped, used);
+    if (nested) {
+        add_escaped(escaped, used, escape_json, false);
+        add_escaped(escaped, used, escape_shell, false);
+    }
     free(escaped);
 }
 
 static void remember_forms(const char *text, size_t length) {
-    static size_t (*const escapes[])(char *, unsigned char) = {
-        escape_url, escape_url_lower, escape_form, escape_shell, escape_shell_double, escape_json, escape_json_slash};
+    static const escaper escapes[] = {escape_url,          escape_url_lower, escape_form,      escape_shell,
+                                      escape_shell_double, escape_json,      escape_json_slash};
     if (length < SHORTEST_SCRUBBED)
         return;
     add_pattern(text, length);
     add_base64(text, length, sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
     add_base64(text, length, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++)
-        add_escaped(text, length, escapes[i]);
+        add_escaped(text, length, escapes[i], true);
 }
 
 /* The lines of a key or a certificate are secret one by one too: what prints them may cut or indent them. */
@@ -327,8 +336,8 @@ static int secret_reveal(lua_State *L) {
     return 1;
 }
 
-/* derive(value, fn): what fn makes of the plain text, a secret again; for a value that is no secret, fn(value). For
- * quoting and encoding, which need the text: fn must neither keep nor show it. */
+/* derive(value, fn): what fn makes of the plain text, a secret again; for a value that is no secret,
+ * fn(value). For quoting and encoding, which need the text: fn must neither keep nor show it. */
 static int secret_derive(lua_State *L) {
     hidden *value = to_hidden(L, 1, SECRET_TYPE);
     lua_settop(L, 2);
@@ -366,7 +375,8 @@ static int scrub_lua(lua_State *L) {
 
 /* ---- unknowns ---- */
 
-/* <create droplet> indexed by "id" is <create droplet.id>; a text with an unknown in it is put in brackets first. */
+/* <create droplet> indexed by "id" is <create droplet.id>; a text with an unknown in it is put in brackets
+ * first. */
 static int unknown_index(lua_State *L) {
     size_t length;
     const char *shown = secret_shown(L, 1, &length);
@@ -389,7 +399,8 @@ static int unknown_call(lua_State *L) {
 
 static int unknown_refuse(lua_State *L) {
     int index = unknown_is(L, 1) ? 1 : 2;
-    return error_raise(L, "unknown", "%s is decided only when the step runs, so this dry run cannot compute with it",
+    return error_raise(L, "unknown",
+                       "%s is decided only when the step runs, so this dry run cannot compute with it",
                        secret_shown(L, index, NULL));
 }
 
@@ -415,18 +426,22 @@ static void make_type(lua_State *L, const char *type, const luaL_Reg *metamethod
 }
 
 int secret_open(lua_State *L) {
-    static const luaL_Reg secret_meta[] = {
-        {"__tostring", hidden_tostring}, {"__concat", hidden_concat}, {"__eq", secret_eq}, {"__gc", secret_gc}, {NULL, NULL}};
-    static const luaL_Reg unknown_meta[] = {
-        {"__tostring", hidden_tostring}, {"__concat", hidden_concat}, {"__index", unknown_index},
-        {"__call", unknown_call},        {"__add", unknown_refuse},   {"__sub", unknown_refuse},
-        {"__mul", unknown_refuse},       {"__div", unknown_refuse},   {"__mod", unknown_refuse},
-        {"__pow", unknown_refuse},       {"__unm", unknown_refuse},   {"__lt", unknown_refuse},
-        {"__le", unknown_refuse},        {"__len", unknown_refuse},   {"__newindex", unknown_refuse},
-        {NULL, NULL}};
+    static const luaL_Reg secret_meta[] = {{"__tostring", hidden_tostring},
+                                           {"__concat", hidden_concat},
+                                           {"__eq", secret_eq},
+                                           {"__gc", secret_gc},
+                                           {NULL, NULL}};
+    static const luaL_Reg unknown_meta[] = {{"__tostring", hidden_tostring}, {"__concat", hidden_concat},
+                                            {"__index", unknown_index},      {"__call", unknown_call},
+                                            {"__add", unknown_refuse},       {"__sub", unknown_refuse},
+                                            {"__mul", unknown_refuse},       {"__div", unknown_refuse},
+                                            {"__mod", unknown_refuse},       {"__pow", unknown_refuse},
+                                            {"__unm", unknown_refuse},       {"__lt", unknown_refuse},
+                                            {"__le", unknown_refuse},        {"__len", unknown_refuse},
+                                            {"__newindex", unknown_refuse},  {NULL, NULL}};
     static const luaL_Reg functions[] = {
-        {"new", secret_new},       {"random", secret_random}, {"is", secret_is_lua},
-        {"reveal", secret_reveal}, {"derive", secret_derive}, {"scrub", scrub_lua},
+        {"new", secret_new},       {"random", secret_random},      {"is", secret_is_lua},
+        {"reveal", secret_reveal}, {"derive", secret_derive},      {"scrub", scrub_lua},
         {"unknown", unknown_new},  {"is_unknown", unknown_is_lua}, {NULL, NULL}};
     if (sodium_init() < 0)
         return luaL_error(L, "libsodium cannot find a source of randomness");

@@ -1,8 +1,8 @@
 /* Values that may be used but not seen: secrets and unknowns.
  *
- * A secret holds text that only an effect may unwrap. tostring shows [secret]; text concatenated with one is a secret
- * too, and shows what is not secret of it. An unknown stands, in a dry run, for what only the real run will know; it
- * shows as <create droplet.id>. Both are userdata. */
+ * A secret holds text that only an effect may unwrap. tostring shows [secret]; text concatenated with one is
+ * a secret too, and shows what is not secret of it. An unknown stands, in a dry run, for what only the real
+ * run will know; it shows as <create droplet.id>. Both are userdata. */
 #ifndef HOSTLER_SECRET_H
 #define HOSTLER_SECRET_H
 
@@ -24,9 +24,9 @@ bool secret_is(lua_State *L, int index);
 bool unknown_is(lua_State *L, int index);
 void unknown_push(lua_State *L, const char *shown, size_t length);
 
-/* A copy of the text with every secret seen so far replaced by [secret]: plain, base64, URL-encoded, shell-quoted
- * and JSON-escaped. Secrets shorter than six bytes are not searched for: they would hit words that mean nothing.
- * Free with free(). */
+/* A copy of the text with every secret seen so far replaced by [secret]: plain, base64, URL-encoded,
+ * shell-quoted and JSON-escaped. Secrets shorter than six bytes are not searched for: they would hit words
+ * that mean nothing. Free with free(). */
 char *scrub(const char *text, size_t length, size_t *scrubbed_length);
 
 /* Pushes a table: new random is reveal derive scrub; and unknown functions: unknown is_unknown. */

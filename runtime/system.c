@@ -1,4 +1,5 @@
-/* The local machine for the prelude; see system.h. Files are only read here: what changes anything passes the gate. */
+/* The local machine for the prelude; see system.h. Files are only read here: what changes anything passes the
+ * gate. */
 #include "system.h"
 
 #include "embed.h"
@@ -48,8 +49,8 @@ static int uuid_lua(lua_State *L) {
     b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
     char text[37];
-    snprintf(text, sizeof text, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
-             b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+    snprintf(text, sizeof text, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
+             b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
     lua_pushstring(L, text);
     return 1;
 }
@@ -94,7 +95,8 @@ static int read_file_lua(lua_State *L) {
     return 2;
 }
 
-/* credential(name) -> the text of $CREDENTIALS_DIRECTORY/name without its last newline, or nil. systemd.exec(5). */
+/* credential(name) -> the text of $CREDENTIALS_DIRECTORY/name without its last newline, or nil.
+ * systemd.exec(5). */
 static int credential_lua(lua_State *L) {
     const char *name = luaL_checkstring(L, 1), *directory = getenv("CREDENTIALS_DIRECTORY");
     if (!directory || strchr(name, '/'))
@@ -250,7 +252,8 @@ static int module_natives_lua(lua_State *L) {
     return 0;
 }
 
-/* load_text(source, chunk_name) -> function, or nil, message. Bytecode is refused: it can crash the interpreter. */
+/* load_text(source, chunk_name) -> function, or nil, message. Bytecode is refused: it can crash the
+ * interpreter. */
 static int load_text_lua(lua_State *L) {
     size_t length;
     const char *source = luaL_checklstring(L, 1, &length);

@@ -1,7 +1,7 @@
 /* The scheduler: a run queue of coroutines, and the rules by which tasks own, wait for and cancel each other.
  *
- * libuv callbacks never run Lua: they mark a wait done, which queues its task; the loop below resumes queued tasks
- * between two turns of libuv. The order of the queue is the order of completion. */
+ * libuv callbacks never run Lua: they mark a wait done, which queues its task; the loop below resumes queued
+ * tasks between two turns of libuv. The order of the queue is the order of completion. */
 #include "task.h"
 
 #include "error.h"
@@ -11,9 +11,9 @@
 #include <string.h>
 
 #define TASK_TYPE "hostler.task"
-#define DEEPEST 80      /* tasks within tasks: a context looks its values up through as many parents */
-#define MOST_RAISED 30  /* cancellations that a task may catch before it is abandoned */
-#define LONGEST 1e9     /* seconds */
+#define DEEPEST 80     /* tasks within tasks: a context looks its values up through as many parents */
+#define MOST_RAISED 30 /* cancellations that a task may catch before it is abandoned */
+#define LONGEST 1e9    /* seconds */
 
 typedef enum { TASK_LIVE, TASK_CLOSING, TASK_DONE } task_state;
 
@@ -147,8 +147,8 @@ static void raise_if_cancelled(lua_State *L, const task *t) {
     lua_error(L);
 }
 
-/* The same where the caller can return what this returns. A task that catches its cancellation again and again would
- * never end: it is abandoned, by a yield from which nothing resumes it. */
+/* The same where the caller can return what this returns. A task that catches its cancellation again and
+ * again would never end: it is abandoned, by a yield from which nothing resumes it. */
 static int stop_if_cancelled(lua_State *L, task *t) {
     if (is_cancelled(t) && ++t->raised > MOST_RAISED && lua_isyieldable(L)) {
         t->abandoned = true;
@@ -178,8 +178,8 @@ static void on_deadline(uv_timer_t *timer) {
     expire(scheduler.lua, timer->data);
 }
 
-/* The parent's deadline, or `seconds` from now where that is earlier. What shields a task from its parent's cancellation
- * shields it from its parent's deadline too. */
+/* The parent's deadline, or `seconds` from now where that is earlier. What shields a task from its parent's
+ * cancellation shields it from its parent's deadline too. */
 static void set_deadline(lua_State *L, task *t, double seconds) {
     uint64_t inherited = t->parent && !t->shielded ? t->parent->deadline : 0;
     t->deadline = inherited;
@@ -230,7 +230,8 @@ static void make_context(lua_State *L, task *t) {
 static task *spawn(lua_State *L, int function, double seconds, bool shielded) {
     task *parent = scheduler.running;
     if (parent && parent->depth >= DEEPEST)
-        error_raise(L, "usage", "tasks are nested more than %d deep: does a function start itself again?", DEEPEST);
+        error_raise(L, "usage", "tasks are nested more than %d deep: does a function start itself again?",
+                    DEEPEST);
     int arguments = lua_gettop(L) - function;
     task *t = lua_newuserdata(L, sizeof *t);
     memset(t, 0, sizeof *t);
@@ -342,9 +343,15 @@ static void resume(task *t) {
         begin_closing(t, t->abandoned || status != 0);
 }
 
+/* Those that are ready now. What they make ready has to wait for a turn of libuv, or tasks that never wait
+ * long would keep it from its timers and its closing handles. */
 static void run_ready_tasks(void) {
-    for (task *t; (t = dequeue());)
+    task **end = scheduler.ready_last;
+    bool last = false;
+    for (task *t; !last && (t = dequeue());) {
+        last = &t->next_ready == end;
         resume(t);
+    }
 }
 
 bool task_run_root(lua_State *L, int arguments, int results) {
@@ -354,7 +361,8 @@ bool task_run_root(lua_State *L, int arguments, int results) {
     interrupt_deliver();
     while (root->state != TASK_DONE) {
         run_ready_tasks();
-        if (root->state != TASK_DONE && !uv_run(&scheduler.loop, UV_RUN_ONCE) && !scheduler.ready_first)
+        uv_run_mode mode = scheduler.ready_first ? UV_RUN_NOWAIT : UV_RUN_ONCE;
+        if (root->state != TASK_DONE && !uv_run(&scheduler.loop, mode) && !scheduler.ready_first)
             break;
     }
     scheduler.root = NULL;
@@ -382,9 +390,9 @@ bool task_interrupted(void) {
     return scheduler.interrupted;
 }
 
-/* From the interpreter's hook: Lua has computed for long without a wait. Expired deadlines of the task and its ancestors
- * are applied; then the task's cancellation, if it has one, is raised, but not in the middle of hostler's own code,
- * which may be recording what has been done and never computes for long. */
+/* From the interpreter's hook: Lua has computed for long without a wait. Expired deadlines of the task and
+ * its ancestors are applied; then the task's cancellation, if it has one, is raised, but not in the middle of
+ * hostler's own code, which may be recording what has been done and never computes for long. */
 bool task_poll(lua_State *L, bool own_code) {
     uint64_t now = now_ms();
     for (task *t = scheduler.running; t; t = t->parent)
@@ -445,7 +453,8 @@ static int finish_join(lua_State *L, wait *w) {
     return child->failed ? lua_error(L) : results;
 }
 
-/* The child's error tells more than the parent's when both were cancelled for one reason; otherwise it is the cause. */
+/* The child's error tells more than the parent's when both were cancelled for one reason; otherwise it is the
+ * cause. */
 static int settle_cancelled_join(lua_State *L, task *t, task *child) {
     if (!child->failed || t->raised > MOST_RAISED)
         return stop_if_cancelled(L, t);
@@ -485,8 +494,9 @@ static int checkpoint(lua_State *L) {
 /* before_wait(shielded): nothing has begun yet, so this is the place to refuse. */
 static int before_wait(lua_State *L) {
     if (!lua_isyieldable(L))
-        error_raise(L, "usage", "this call waits, and that cannot be done in a function which table.sort, string.gsub "
-                                "or another function of Lua calls");
+        error_raise(L, "usage",
+                    "this call waits, and that cannot be done in a function which table.sort, string.gsub "
+                    "or another function of Lua calls");
     return lua_toboolean(L, 1) ? 0 : stop_if_cancelled(L, scheduler.running);
 }
 
@@ -655,11 +665,16 @@ static int lua_interrupted(lua_State *L) {
 
 int task_open(lua_State *L) {
     static const luaL_Reg plain[] = {
-        {"spawn", lua_spawn},       {"spawn_shielded", lua_spawn_shielded},
-        {"cancel", lua_cancel},     {"context", lua_context},
-        {"time_left", lua_time_left}, {"effect_begin", lua_effect_begin},
-        {"effect_end", lua_effect_end}, {"checkpoint", checkpoint},
-        {"interrupted", lua_interrupted}, {NULL, NULL},
+        {"spawn", lua_spawn},
+        {"spawn_shielded", lua_spawn_shielded},
+        {"cancel", lua_cancel},
+        {"context", lua_context},
+        {"time_left", lua_time_left},
+        {"effect_begin", lua_effect_begin},
+        {"effect_end", lua_effect_end},
+        {"checkpoint", checkpoint},
+        {"interrupted", lua_interrupted},
+        {NULL, NULL},
     };
     static const luaL_Reg waiting[] = {{"join", lua_join}, {"sleep", lua_sleep}, {NULL, NULL}};
     memset(&scheduler, 0, sizeof scheduler);

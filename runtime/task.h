@@ -1,16 +1,19 @@
 /* Tasks: Lua coroutines on one libuv loop, and the one way to wait.
  *
  * A task owns the tasks it starts: it ends only after they have ended, and cancels them when it fails.
- * Cancelling is sticky: once cancelled, every wait of the task raises, so no stray pcall swallows it; cleanup that has
- * to wait runs in a shielded task. A deadline is absolute; a child's is never later than its parent's.
+ * Cancelling is sticky: once cancelled, every wait of the task raises, so no stray pcall swallows it; cleanup
+ * that has to wait runs in a shielded task. A deadline is absolute; a child's is never later than its
+ * parent's.
  *
  * Writing a C function that waits:
  *   1. op = wait_new(L, sizeof *op, cancel, finish)     pushes the op's userdata; `wait` is its first member
  *   2. start the operation; on a misuse raise here, nothing has begun
  *   3. return wait_park(L, &op->wait)                   must be a return: it yields
- *   4. a libuv callback calls wait_done(&op->wait)      only marks the task ready; Lua runs later, from the loop
+ *   4. a libuv callback calls wait_done(&op->wait)      only marks the task ready; Lua runs later, from the
+ * loop
  *   5. finish(L, wait) runs inside the task             pushes results and returns their count, or raises
- * Register such functions with task_register, which adds the part that runs `finish` and raises `cancelled`. */
+ * Register such functions with task_register, which adds the part that runs `finish` and raises `cancelled`.
+ */
 #ifndef HOSTLER_TASK_H
 #define HOSTLER_TASK_H
 
@@ -24,9 +27,9 @@ typedef struct task task;
 typedef struct wait wait;
 
 struct wait {
-    task *task;                         /* who is parked on it; NULL before and after */
-    void (*cancel)(wait *);             /* stop early; called at most once, and must lead to wait_done. May be NULL:
-                                           then the operation runs to its end first */
+    task *task;             /* who is parked on it; NULL before and after */
+    void (*cancel)(wait *); /* stop early; called at most once, and must lead to wait_done. May be NULL:
+                               then the operation runs to its end first */
     int (*finish)(lua_State *, wait *); /* in the task, after wait_done, unless cancelled */
     const char *what;                   /* for listings: "ssh.run web1"; static or owned by the operation */
     bool done;
@@ -58,8 +61,9 @@ int64_t task_time_left(void);
 
 uv_loop_t *task_loop(void);
 
-/* Runs the function below the `arguments` values on top of the stack as the root task, until it and all its tasks
- * have ended. Leaves its error table on the stack and returns false, or `results` results and returns true. */
+/* Runs the function below the `arguments` values on top of the stack as the root task, until it and all its
+ * tasks have ended. Leaves its error table on the stack and returns false, or `results` results and returns
+ * true. */
 bool task_run_root(lua_State *L, int arguments, int results);
 
 /* Cancels the root task with code "cancelled", as a first Ctrl-C does. Called on the loop's thread. */

@@ -1,4 +1,5 @@
-/* lua-test FILE: runs a Lua test file in a hostler world. Modules beside the file and in tests/lib are found. */
+/* lua-test FILE: runs a Lua test file in a hostler world. Modules beside the file and in tests/lib are found.
+ */
 #include "host.h"
 
 #include <lauxlib.h>

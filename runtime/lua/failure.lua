@@ -65,6 +65,17 @@ local function said(err, count)
     return "", "said"
 end
 
+--- The failed items that an error lists: those of each(), or of a playbook that raises them as an error of its own.
+local function failures_of(err)
+    local found = {}
+    for _, item in ipairs(type(err.failures) == "table" and err.failures or {}) do
+        if type(item) == "table" and item.key ~= nil and native.error.is(item.error) then
+            found[#found + 1] = item
+        end
+    end
+    return found
+end
+
 --- What a person reads of an error: message, step, target, what was said, place, causes, hint.
 ---@param err table
 ---@param verbose? boolean with the traceback
@@ -84,8 +95,8 @@ function failure.describe(err, verbose)
         add(lines, "because", cause)
         cause = type(cause) == "table" and cause.cause or nil
     end
-    for _, item in ipairs(err.code == "each" and err.failures or {}) do
-        add(lines, "failed", item.key .. ": " .. tostring(item.error))
+    for _, item in ipairs(failures_of(err)) do
+        add(lines, "failed", tostring(item.key) .. ": " .. tostring(item.error))
         add(lines, "", item.error.step and "  step " .. item.error.step)
         add(lines, "", said(item.error, 3):gsub("[^\n]+", "  %0"))
         add(lines, "", item.error.hint and "  " .. item.error.hint)

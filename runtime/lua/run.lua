@@ -55,6 +55,8 @@ local function report_failure(err, name, argv, verbose)
     local done = step.finished()
     if #done > 0 then
         lines[#lines + 1] = "  done      " .. (#done <= 12 and table.concat(done, ", ") or #done .. " steps")
+    elseif gate.performed.write == 0 then
+        lines[#lines + 1] = "  done      nothing was changed"
     end
     lines[#lines + 1] = "  command   " .. command_line(name, argv)
     system.write_error(table.concat(lines, "\n") .. "\n")

@@ -55,9 +55,9 @@ like(interrupted('done before', 'step("one", function() end) say "x" sleep(100)'
 }
 {
     my $in  = playbooks(book => 'return playbook { summary = "s", run = function() local t = require "sh" say "begun" t.run({ "sleep", "7531" }, { read = true }) end }');
-    my $run = start({ in => $in }, 'run', 'book', '-v');
-    wait_for($run, qr/sleep 7531|sh\.run/);
-    sleep 0.2;
+    my $run = start({ in => $in }, 'run', 'book');
+    my $end = time + 20;
+    sleep 0.05 until `ps -eo args` =~ /^sleep 7531/m || time > $end;
     kill INT => $run->{pid};
     finish($run);
     is($run->{status}, 130, 'a command is interrupted') or diag($run->{stderr});

@@ -14,6 +14,7 @@ use MIME::QuotedPrint qw(decode_qp);
 use Time::HiRes qw(sleep time);
 
 my $json = JSON::PP->new->utf8->canonical;
+my @connected;
 
 # Connects to the cloud of $HOSTLER_CLOUD; dies when it is not up.
 sub connect {
@@ -23,21 +24,37 @@ sub connect {
     my %environment = $text =~ /^export (\w+)='([^']*)'$/mg;
     $ENV{HOSTLER_CLOUD} = $environment{HOSTLER_CLOUD}; # for the cloud's own scripts
     my $self = bless { env => \%environment, tenants => [], owner => $$ }, $class;
-    $self->{teams} = [ map { { team => $_->{name}, limit => $_->{cluster_limit} } } @{ $self->state->{teams} } ];
+    $self->{teams} = $self->state->{teams};
     $self->clear_faults;
     $self->roomy;
+    push @connected, $self;
     return $self;
 }
 
-sub DESTROY {
+# As it was before the test.
+sub put_back {
     my ($self) = @_;
-    local ($?, $@);
-    return if $$ != $self->{owner};
     $self->script('acme', 'limit', 'off');
     $self->script('mail', 'accept');
     $self->clear_faults;
+    $self->put_back_teams;
     $self->forget($_) for @{ $self->{tenants} };
-    $self->control(POST => 'team', $_) for grep { $_->{team} =~ /DBs/ } @{ $self->{teams} };
+    $self->{tenants} = [];
+}
+
+sub put_back_teams {
+    my ($self) = @_;
+    my $now = $self->state->{teams};
+    for my $index (0 .. $#$now) {
+        my $was = $self->{teams}[$index];
+        my $limit = $was->{name} =~ /DBs/ ? $was->{cluster_limit} : $was->{droplet_limit};
+        $self->team(team => $now->[$index]{name}, name => $was->{name}, limit => $limit, readonly => JSON::PP::false);
+    }
+}
+
+END {
+    local ($?, $@);
+    $_->put_back for grep { $_->{owner} == $$ } @connected;
 }
 
 # ---- hostler ----
@@ -144,19 +161,21 @@ sub roomy {
     $self->team(team => $_->{name}, limit => 200) for grep { $_->{name} =~ /DBs (?!.*\(full\))/ } @{ $self->state->{teams} };
 }
 
-# The DigitalOcean API with a token of this environment variable; what it tells.
+# The DigitalOcean API, with this token or that of the droplets; what it tells.
 sub digitalocean {
-    my ($self, $path, $token, $method) = @_;
+    my ($self, $path, $token, $method, $body_sent) = @_;
     my ($status, $body) = $self->request(url => $self->{env}{DIGITALOCEAN_API_URL} . $path, method => $method,
+        json => $body_sent,
         headers => [ 'Authorization: Bearer ' . ($token || $self->{env}{DO_API_TOKEN}) ]);
     return $body ne '' ? $json->decode($body) : undef;
 }
 
 sub database_tokens { return split /,/, $_[0]{env}{DO_DATABASE_API_TOKENS} }
 
+# The 1Password Connect API; what it tells.
 sub onepassword {
-    my ($self, $path, $method) = @_;
-    my ($status, $body) = $self->request(url => $self->{env}{OP_CONNECT_HOST} . $path, method => $method,
+    my ($self, $path, $method, $body_sent) = @_;
+    my ($status, $body) = $self->request(url => $self->{env}{OP_CONNECT_HOST} . $path, method => $method, json => $body_sent,
         headers => ["Authorization: Bearer $self->{env}{OP_CONNECT_TOKEN}"]);
     return $body ne '' ? $json->decode($body) : undef;
 }
@@ -210,9 +229,13 @@ sub parts {
         (grep { $_->{title} =~ /^(meltano@)?\Q$name\E\z/ } @{ $state->{items} }) ? 'items' : ();
 }
 
-# Removes what there is of a tenant.
+# Removes what there is of a tenant, so that there can be one of the same name.
 sub forget {
     my ($self, $tenant) = @_;
+    unlink map { $_->{path} } $self->letters_to("$tenant\@example.com");
+    my $known_hosts = $self->{env}{HOSTLER_KNOWN_HOSTS};
+    system("ssh-keygen -R $tenant.meltanodata.com -f $known_hosts >/dev/null 2>&1");
+    unlink "$known_hosts.old";
     my $droplet = $self->droplet($tenant);
     if ($droplet) {
         for (1 .. 300) { # one that is still being made cannot be deleted
@@ -282,13 +305,13 @@ sub wait_for_droplet {
 
 # ---- mail ----
 
-# The letters to this address: { from, to, subject, text, html, raw }, decoded.
+# The letters to this address: { from, to, subject, text, html, raw, path }, decoded.
 sub letters_to {
     my ($self, $address) = @_;
     my @found;
     for my $path (glob "$self->{env}{CLOUD_MAIL}/new/* $self->{env}{CLOUD_MAIL}/cur/*") {
         my $raw = read_file($path);
-        push @found, letter($raw) if $raw =~ /^X-RcptTo:\s*\Q$address\E\s*$/mi;
+        push @found, { %{ letter($raw) }, path => $path } if $raw =~ /^X-RcptTo:\s*\Q$address\E\s*$/mi;
     }
     return @found;
 }

@@ -98,6 +98,13 @@ for _ = 1, 20000 do
 end
 tap.ok(true, "twenty thousand one after the other")
 
+local ticks, stop = 0, now() + 10
+parallel {
+    function() for _ = 1, 5 do sleep(0.001) ticks = ticks + 1 end end,
+    function() while ticks < 5 and now() < stop do timeout(100, function() end) end end,
+}
+tap.ok(now() < stop, "a task that is always ready does not keep others waiting")
+
 local err = select(2, try(function() error { message = "a table of its own", extra = 1 } end))
 tap.is(err.message, "a table of its own", "a raised table keeps its message")
 tap.is(err.value.extra, 1, "and its fields")

@@ -83,6 +83,12 @@ err = tap.raises("timeout", function()
 end, "a command that takes too long")
 tap.is({ err.stdout, now() - started < 5 }, { "begun\n", true }, "says what it had said, at once")
 
+tap.is(host:run({ "command", "-v", "sh" }, { read = true }).stdout, "/usr/bin/sh\n", "what only a shell can run")
+tap.is(host:run({ "[", "a b", "=", "a b", "]" }, { read = true }).status, 0, "and what it runs by itself")
+err = tap.raises("ssh.exit", function() host:run({ "no-such-program" }, { read = true }) end,
+    "a program that is not there")
+tap.is(err.status, 127, "is status 127")
+
 -- ---- scripts ----
 
 result = host:sh([[

@@ -105,6 +105,20 @@ tap.is(shell("stat -c %a \"$1\" \"$1/known_hosts\"", file "made"), "700\n600\n",
 tap.is(ssh.connect("other@127.0.0.1:2222", options { known_hosts = new }):run({ "true" }, { read = true }).status, 0,
     "so that it is known from then on")
 
+-- ---- forgetting ----
+
+local lines = known("lines", ("web1,Other %s one\n# two\nweb1 %s\n127.* %s\nweb1x %s\n")
+    :format(right, wrong, right, right))
+shell("ssh-keygen -q -H -f \"$1\" 2>/dev/null; cat \"$1\" >> \"$2\"", known("hash", "web1 " .. ecdsa .. "\n"), lines)
+local found = ssh.known_keys("web1", { known_hosts = lines })
+tap.is({ #found, found[1].line, found[2].fingerprint }, { 3, 1, print }, "the lines of a host")
+tap.is(ssh.forget("web1", { known_hosts = { lines, hashed } }), 4, "are forgotten")
+tap.is(shell("cat \"$1\"", lines), ("Other %s one\n# two\n127.* %s\nweb1x %s\n"):format(right, right, right),
+    "and the others stay")
+tap.is(ssh.known_keys("web1", { known_hosts = { lines, hashed } }), {}, "so that nothing is known any more")
+tap.ok(shell("cat \"$1.old\"", lines):find("web1,Other", 1, true), "a copy is kept")
+tap.is(ssh.forget("web1", { known_hosts = lines }), 0, "what is not there is fine")
+
 -- ---- logging in ----
 
 err = refusal("ssh.auth", "nobody-here@127.0.0.1", nil, "a user who does not exist")
@@ -142,14 +156,24 @@ tap.like(sh.run({ runner, file "agent.lua" }, { env = { SSH_AUTH_SOCK = file "em
 -- ---- cut off ----
 
 local host = ssh.connect("root@127.0.0.1", options())
-local server = host:run({ "sh", "-c", 'ps -o ppid= -p "$PPID"' }, { read = true }).stdout:match "%d+"
 err = tap.raises("ssh.closed", function()
     host:run({ "sh", "-c", "echo before; sleep 0.1; kill $1; sleep 30", "sh", host:run({ "sh", "-c", "echo $PPID" },
         { read = true }).stdout:match "%d+" }, { read = true })
 end, "the server's process is killed while a command runs")
 tap.is(err.stdout, "before\n", "what it had said is kept")
-tap.ok(server ~= nil and err.message:find "sleep 30", "and the command is named")
+tap.like(err.message, "sleep 30", "and the command is named")
 tap.is(host:run({ "echo", "again" }, { read = true }).stdout, "again\n", "the next command connects anew")
+local jump = ssh.connect("tester@web1", options())
+local behind = ssh.connect("root@web2", options { jump = jump })
+local jump_server = jump:run({ "sh", "-c", "echo $PPID" }, { read = true }).stdout:match "%d+"
+parallel {
+    function()
+        err = tap.raises("ssh.closed", function() behind:run({ "sleep", "30" }, { read = true }) end,
+            "the jump host goes while a command runs")
+    end,
+    function() shell("kill $1", jump_server) end,
+}
+tap.like(err.message, "tester@web1", "and is named")
 local both = { host, ssh.connect("tester@127.0.0.1", options()) }
 both[1]:close()
 tap.is(both[1]:run({ "echo", "again" }, { read = true }).stdout, "again\n", "and so after it was closed")

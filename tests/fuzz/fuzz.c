@@ -1,0 +1,99 @@
+/* fuzz SECONDS [SEED]: hostile input for what reads text from outside: JSON, and secrets in output. Bounded;
+ * one seed always gives the same inputs. Built with the sanitizers by `make fuzz`; a finding is a crash or a
+ * broken rule. */
+#define _GNU_SOURCE /* memmem */
+#include "host.h"
+#include "json.h"
+#include "secret.h"
+
+#include <lauxlib.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define LONGEST 400
+
+static unsigned long long state;
+
+static unsigned random_below(unsigned limit) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return (unsigned)(state >> 33) % limit;
+}
+
+/* A random walk over words that the formats know, with random bytes among them. */
+static size_t make_text(char *text) {
+    static const char *const words[] = {
+        "{",       "}",        "[",           "]",     "\"",   ":",     ",",
+        "null",    "true",     "1e308",       "-0.5",  "\\u0", "\\",    "\xc3",
+        "\xff",    "abc",      "--",          "=",     "-n",   "size",  "\n",
+        "hunter2", "aHVudGVy", "%2F",         "'\\''", "ada",  "a@b.c", "hunter2hunter2",
+        "[[[[",    "{\"a\":",  "999999999999"};
+    size_t length = 0, wanted = random_below(LONGEST - 20);
+    while (length < wanted) {
+        if (random_below(6) == 0) {
+            text[length++] = (char)random_below(256);
+        } else {
+            const char *word = words[random_below(sizeof words / sizeof *words)];
+            memcpy(text + length, word, strlen(word));
+            length += strlen(word);
+        }
+    }
+    return length;
+}
+
+static void check_scrub(const char *text, size_t length) {
+    size_t clean_length;
+    char *clean = scrub(text, length, &clean_length);
+    if (memmem(clean, clean_length, "hunter2hunter2", 14)) {
+        fprintf(stderr, "a secret is left in: %.*s\n", (int)length, text);
+        abort();
+    }
+    free(clean);
+}
+
+/* What can be read can be written, and reads the same again. */
+static int check_json(lua_State *L) {
+    size_t length, offset;
+    const char *text = lua_tolstring(L, lua_upvalueindex(1), &length);
+    if (!json_parse(L, text, length, &offset)) {
+        if (offset > length)
+            abort();
+        return 0;
+    }
+    cJSON *item = json_from_lua(L, -1, JSON_SHOW);
+    char *written = cJSON_PrintUnformatted(item);
+    cJSON_Delete(item);
+    bool again = json_parse(L, written, strlen(written), &offset);
+    if (!again) {
+        fprintf(stderr, "not read again: %s\n", written);
+        abort();
+    }
+    cJSON_free(written);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    int seconds = argc > 1 ? atoi(argv[1]) : 20;
+    state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    static const char secret[] = "hunter2hunter2";
+    lua_State *L = host_open(journal_memory_new());
+    secret_push(L, secret, sizeof secret - 1);
+    unsigned long rounds = 0;
+    for (time_t end = time(NULL) + seconds; time(NULL) < end; rounds++) {
+        char text[LONGEST];
+        size_t length = make_text(text);
+        char *exact = malloc(length + 1); /* on the heap, so that reading past its end is found */
+        memcpy(exact, text, length);
+        check_scrub(exact, length);
+        lua_settop(L, 0);
+        lua_pushlstring(L, exact, length);
+        lua_pushcclosure(L, check_json, 1);
+        lua_pcall(L, 0, 0, 0); /* raising is an answer */
+        free(exact);
+    }
+    host_close(L);
+    printf("%lu inputs\n", rounds);
+    return 0;
+}
