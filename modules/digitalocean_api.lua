@@ -47,11 +47,12 @@ local function raise_refusal(self, err, summary)
     end
     local word = code_word(told.id, err.status)
     local hint = HINTS[word] or err.status >= 500 and HINTS.unavailable
+    hint = hint and hint:gsub("%%s", (self:who():gsub("%%", "%%%%")))
     local said = type(told.message) == "string" and told.message
         or ("it answered HTTP status %d with something that is not DigitalOcean's JSON"):format(err.status)
     fail(("DigitalOcean refused to %s: %s"):format(summary, said), {
         code = "digitalocean." .. word, status = err.status, said = said, request_id = told.request_id,
-        token = self:who(), target = self.url, hint = hint and hint:gsub("%%s", (self:who():gsub("%%", "%%%%"))), cause = err.cause,
+        token = self:who(), target = self.url, hint = hint, cause = err.cause,
         body = next(told) == nil and err.body or nil,
     })
 end

@@ -39,7 +39,7 @@ local function raise_file_error(err, doing, path)
     local reason = reason_of(err) or tostring(err)
     local hint
     if reason:find "No space left" or reason:find "quota exceeded" then
-        hint = ("nothing was changed; on the host: df -h %s; df -i %s"):format(path, path)
+        hint = ("the file is as it was; on the host: df -h %s; df -i %s"):format(path, path)
     elseif reason:find "Permission denied" or reason:find "not permitted" then
         hint = "another user may: host:as(\"root\")"
     end

@@ -196,30 +196,57 @@ function instance:forget_passwords()
     end
 end
 
+--- Waits until the cluster can be used, and returns it.
+function instance:wait_for_cluster(database)
+    local cluster, err = try(function()
+        return self:team(database.team).cloud:wait_online(database.id, { timeout = site.database.give_up_after })
+    end)
+    if err and err.code == "timeout" then
+        err.target = ("%s in team '%s'"):format(self.cluster_name, database.team)
+        err.hint = "look at the cluster in DigitalOcean, and at https://status.digitalocean.com"
+    end
+    return cluster or error(err, 0)
+end
+
 --- Waits until every name server gives the droplet's address for the instance's name.
 function instance:wait_for_dns(address)
-    wait_until(("%s to resolve to %s"):format(self.name, tostring(address)), {
+    local resolved, err = try(wait_until, ("%s to resolve to %s"):format(self.name, tostring(address)), {
         timeout = site.dns.give_up_after, interval = 2,
     }, function()
         return dns.resolves_to(self.name, address, { nameservers = site.dns.nameservers })
     end)
+    if err and err.code == "timeout" then
+        err.target, err.hint = self.name, ("does %s still point to DigitalOcean's name servers, and is the A "
+            .. "record %s there?"):format(site.domain, self.tenant)
+    end
+    return resolved or error(err, 0)
 end
+
+-- What SSH says to somebody who comes while a machine still boots.
+local NOT_YET = {
+    ["ssh.unreachable"] = true, ["ssh.refused"] = true, ["ssh.timeout"] = true, ["ssh.closed"] = true,
+}
 
 --- Waits until SSH answers, and connects as root. A droplet that this run has made may introduce itself; its host key
 --- is pinned from then on.
 function instance:connect(address)
-    local not_yet = { -- what a machine says whose sshd is still starting
-        ["ssh.refused"] = true, ["ssh.unreachable"] = true, ["ssh.timeout"] = true, ["ssh.closed"] = true, timeout = true,
-    }
-    return wait_until("SSH on " .. self.name, { timeout = 600, interval = 2 }, function()
-        local host, err = try(ssh.connect, self.name, {
-            user = "root", address = address, known_hosts = site.known_hosts, host_key = "accept-new",
-        })
-        if not host and not not_yet[err.code] then
-            error(err, 0)
-        end
-        return host
-    end)
+    local last
+    local host, err = try(wait_until, "SSH on " .. self.name, { timeout = site.droplet.give_up_after, interval = 2 },
+        function()
+            local connected, problem = try(ssh.connect, self.name, {
+                user = "root", address = address, known_hosts = site.known_hosts, host_key = "accept-new",
+            })
+            if not connected and not NOT_YET[problem.code] then
+                error(problem, 0)
+            end
+            last = problem
+            return connected
+        end)
+    if err and err.code == "timeout" then
+        err.target, err.cause = self.name, last
+        err.hint = ("look at the droplet's console in DigitalOcean; it should answer at %s, port 22"):format(address)
+    end
+    return host or error(err, 0)
 end
 
 --- Caddy on the instance's name, with a certificate from the site's certificate authority.
@@ -234,21 +261,47 @@ function instance:configure_caddy(host)
     server:set_tls("acme", { email = site.acme.email, ca = site.acme.directory, ca_root = authority })
 end
 
---- Waits until the instance answers over HTTPS with a certificate that holds.
-function instance:wait_until_it_serves(address)
-    local last
-    local ok, err = try(wait_until, self.url .. " to answer", { timeout = 300, interval = 1 }, function()
-        local answer, problem = try(http.get, self.url, self:https_options(address))
-        if not answer and not (problem.code:find "^http%." or problem.code == "timeout") then
-            error(problem, 0)
-        end
-        last = problem
-        return answer
-    end)
-    if not ok and err.code == "timeout" then
-        err.cause, err.hint = last, ("hostler run triage-500 %s looks for the reason"):format(self.tenant)
+-- What waiting longer does not mend; other verdicts pass, or nobody knows.
+local HOPELESS = { ["rate-limited"] = true, ["bad-caddyfile"] = true, ["port-taken"] = true, ["not-running"] = true }
+local TIME_FOR_A_CERTIFICATE = 10 -- seconds until Caddy is asked why there is none
+
+--- Why there is no certificate, as an error, when Caddy knows.
+---@param host table
+---@param only_hopeless boolean
+local function certificate_problem(self, host, only_hopeless)
+    local found = try(function() return caddy.on(host):diagnose { nameservers = site.dns.nameservers } end)
+    if not found or found.verdict == "ok" or only_hopeless and not HOPELESS[found.verdict] then
+        return
     end
-    return ok or error(err, 0)
+    fail(("%s has no certificate: %s"):format(self.name, found.verdict), {
+        code = "certificate", target = self.name, detail = table.concat(found.evidence, "\n"),
+        hint = found.verdict == "rate-limited" and "Caddy gets one by itself once the limit is over; until then "
+            .. "`tls internal` in its Caddyfile makes it answer with one of its own" or nil,
+    })
+end
+
+--- Waits until the instance answers over HTTPS with a certificate that holds.
+---@raise "certificate" when there is none and Caddy knows why; "timeout"
+function instance:wait_until_it_serves(address, host)
+    local last, asked
+    local begun = now()
+    local answer, err = try(wait_until, self.url .. " to answer", { timeout = site.acme.give_up_after, interval = 1 },
+        function()
+            local found, problem = try(http.get, self.url, self:https_options(address))
+            if not found and not (problem.code:find "^http%." or problem.code == "timeout") then
+                error(problem, 0)
+            elseif not found and not asked and now() - begun > TIME_FOR_A_CERTIFICATE then
+                asked = true
+                certificate_problem(self, host, true)
+            end
+            last = problem
+            return found
+        end)
+    if err and err.code == "timeout" then
+        certificate_problem(self, host, false)
+        err.target, err.cause = self.url, last
+    end
+    return answer or error(err, 0)
 end
 
 --- The droplet of an instance that should be there.

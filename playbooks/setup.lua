@@ -47,7 +47,7 @@ return playbook {
 
         step("put the droplet into its project", { idempotent = true }, function() new:move_to_project(ordered.id) end)
 
-        local droplet = new.cloud:wait_active(ordered.id)
+        local droplet = new.cloud:wait_active(ordered.id, { timeout = site.droplet.give_up_after })
         step("create DNS record", {
             probe = function() return new:survey().record end,
             undo = function(made) new.cloud:delete_record(site.domain, made.id) end,
@@ -64,7 +64,7 @@ return playbook {
             undo = function() new:forget_passwords() end,
         }, function() return new:store_passwords() end)
 
-        local connection = new:team(database.team).cloud:wait_online(database.id).connection
+        local connection = new:wait_for_cluster(database).connection
         new:wait_for_dns(droplet.public_address)
         local host = new:connect(droplet.public_address)
         local app, services = meltano.on(host), systemd.on(host)
@@ -88,7 +88,7 @@ return playbook {
         step("add the user meltano", { idempotent = true }, function()
             app:add_user("meltano", passwords.meltano, { role = "admin" })
         end)
-        new:wait_until_it_serves(droplet.public_address)
+        new:wait_until_it_serves(droplet.public_address, host)
 
         step("send the login", function()
             local letter = login_mail.write {

@@ -21,6 +21,7 @@ local site = {
         image_prefix = "meltano-", -- the newest snapshot with such a name
         tag = "production",
         project = "Meltano",
+        give_up_after = 10 * 60, -- seconds, for it to become active, and again for its SSH to answer
     },
 
     database = {
@@ -29,6 +30,7 @@ local site = {
         nodes = 1,
         tag = "production",
         full_mark = "(full)", -- in the name of a team that has no room left
+        give_up_after = 30 * 60, -- seconds, for a cluster to come online
     },
 
     dns = {
@@ -42,6 +44,7 @@ local site = {
         email = "admin@meltano.com",
         directory = env "HOSTLER_ACME_DIRECTORY",
         ca_file = env "HOSTLER_ACME_CA", -- a file here, with the authorities that the directory's own certificate needs
+        give_up_after = 5 * 60, -- seconds, for an instance to answer with its certificate
     },
 
     mail = {

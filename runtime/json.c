@@ -51,7 +51,7 @@ static bool has_other_keys(lua_State *L, int index, size_t length) {
 
 static cJSON *encode_array(encoder *e, int index, int depth) {
     size_t length = lua_objlen(e->L, index);
-    if (has_other_keys(e->L, index, length))
+    if (!marked_as_array(e->L, index) && has_other_keys(e->L, index, length))
         return fail(e, NULL, "a table has keys that are not 1..n and not all text");
     cJSON *array = cJSON_CreateArray();
     for (size_t i = 1; i <= length; i++) {

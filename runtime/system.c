@@ -179,9 +179,11 @@ typedef struct {
     size_t length;
     char text[LONGEST_ANSWER];
     bool ended;
+    int flags; /* of the descriptor, before libuv made it non-blocking: output to the terminal shares them */
 } line_wait;
 
 static void line_closed(uv_handle_t *handle) {
+    fcntl(STDIN_FILENO, F_SETFL, ((line_wait *)handle->data)->flags);
     wait_done(handle->data);
 }
 
@@ -222,6 +224,7 @@ static int finish_line(lua_State *L, wait *w) {
 static int read_line_lua(lua_State *L) {
     line_wait *line = wait_new(L, sizeof *line, cancel_line, finish_line);
     line->wait.what = "an answer";
+    line->flags = fcntl(STDIN_FILENO, F_GETFL);
     int problem = uv_poll_init(task_loop(), &line->poll, STDIN_FILENO);
     if (problem)
         return error_raise(L, "input", "cannot read an answer: %s", uv_strerror(problem));

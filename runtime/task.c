@@ -60,6 +60,10 @@ static void enqueue(task *t) {
     t->next_ready = NULL;
     *scheduler.ready_last = t;
     scheduler.ready_last = &t->next_ready;
+    /* libuv before 1.45 runs due timers and then waits for I/O, in one uv_run: a task that a timer has made
+     * ready must not wait for that. */
+    if (!scheduler.running)
+        uv_stop(&scheduler.loop);
 }
 
 static task *dequeue(void) {
@@ -707,7 +711,8 @@ void task_close(void) {
     if (!scheduler.open)
         return;
     interrupt_close();
-    uv_run(&scheduler.loop, UV_RUN_DEFAULT);
+    while (uv_run(&scheduler.loop, UV_RUN_DEFAULT)) /* stopped, but not at its end */
+        ;
     if (uv_loop_close(&scheduler.loop) == UV_EBUSY) {
         uv_walk(&scheduler.loop, close_handle, NULL);
         uv_run(&scheduler.loop, UV_RUN_DEFAULT);

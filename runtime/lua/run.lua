@@ -55,8 +55,8 @@ local function report_failure(err, name, argv, verbose)
     local done = step.finished()
     if #done > 0 then
         lines[#lines + 1] = "  done      " .. (#done <= 12 and table.concat(done, ", ") or #done .. " steps")
-    elseif gate.performed.write == 0 then
-        lines[#lines + 1] = "  done      nothing was changed"
+    else
+        lines[#lines + 1] = "  done      " .. (gate.performed.write == 0 and "nothing was changed" or "no step")
     end
     lines[#lines + 1] = "  command   " .. command_line(name, argv)
     system.write_error(table.concat(lines, "\n") .. "\n")

@@ -79,7 +79,8 @@ function standin.with(test)
     local cloud = cloud_at(address, folder)
     local _, err = try(parallel, {
         function()
-            sh.run({ "tests/cloud/api" }, {
+            -- A test that is killed takes its stand-in along.
+            sh.run({ "setpriv", "--pdeathsig", "TERM", "tests/cloud/api" }, {
                 env = {
                     CLOUD_STATE = folder, CLOUD_GATEWAY = address, CLOUD_MACHINES = "none", CLOUD_CLUSTER_DELAY = "0.2",
                 },

@@ -1,4 +1,4 @@
-#!build/lua-test
+#!tests/lib/with-cloud build/lua-test
 -- The services of two real droplets, one with Caddy 2 and one with Caddy 1: every verb, and every fault made for real.
 local tap = require "tap"
 local sh, ssh = require "sh", require "ssh"

@@ -230,6 +230,7 @@ local function faults(cloud, meltano)
     end)
     local last = cloud:log()
     tap.is(last[#last].status, 429, "the real rate limit: counted by the stand-in")
+    tap.is(#cloud:log(), #last, "two long answers, one right after the other")
 end
 
 local function secrecy(cloud)

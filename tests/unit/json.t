@@ -13,6 +13,9 @@ tap.is(json.encode(9007199254740991), "9007199254740991", "2^53 - 1 keeps its di
 tap.is(json.decode(json.encode(0.1 + 0.2)), 0.1 + 0.2, "so does a sum of fractions")
 tap.is(json.encode(json.decode "[]"), "[]", "an empty list stays one")
 tap.is(json.encode(json.array {}), "[]", "also one that was marked")
+local rows_with_fields = json.array { 1 }
+rows_with_fields.columns = { "a" }
+tap.is(json.encode(rows_with_fields), "[1]", "a marked list is written without its fields")
 tap.is(json.encode {}, "{}", "an empty table is an object")
 tap.is(json.encode { 1, 2 }, "[1,2]", "1..n is a list")
 tap.is(json.decode '"\\ud83d\\ude00"', "\240\159\152\128", "surrogate pairs")

@@ -1,0 +1,217 @@
+#!/usr/bin/perl
+# Things that break in the middle of a set-up. Each ends with a clear error that says what was being done, to what, why
+# it failed and which steps are done; nothing is half-made in silence: the next run says what exists.
+use strict;
+use warnings;
+use Cloud;
+use File::Temp qw(tempdir);
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $cloud  = Cloud->connect;
+my %env    = %{ $cloud->{env} };
+my $folder = tempdir(CLEANUP => 1);
+
+# A site with little patience.
+my $hurried = $cloud->site_with(
+    'give_up_after = 10 * 60, -- seconds, for it to become active' => 'give_up_after = 3, -- seconds, for it to become active',
+    'give_up_after = 30 * 60, -- seconds, for a cluster'           => 'give_up_after = 4, -- seconds, for a cluster',
+    "give_up_after = 30 * 60, -- seconds\n"                        => "give_up_after = 5, -- seconds\n",
+    'give_up_after = 5 * 60, -- seconds, for an instance'          => 'give_up_after = 30, -- seconds, for an instance',
+);
+
+# What exists of a tenant by its parts' names, as the next run tells it; that run may change nothing.
+sub next_run_tells {
+    my ($tenant) = @_;
+    my %word = (droplet => 'the droplet', record => 'the A record', cluster => 'the database cluster', items => 'the 1Password item');
+    my ($parts, $mark) = ($cloud->parts($tenant), $cloud->mark);
+    my $run = $cloud->setup($tenant, flags => ['--dry-run']);
+    return is $run->{status}, 0, 'nothing exists, and another run would begin' if $parts eq '';
+    is $run->{status}, 1, 'the next run refuses';
+    like $run->{stderr}, qr/\Q$tenant\E\.meltanodata\.com is taken/, 'since the name is taken';
+    like $run->{stdout}, qr/exists   $word{$_}/, "and says that $word{$_} exists" for split / /, $parts;
+    is_deeply [ map { $_->{path} } $cloud->writes($mark) ], [], 'it changes nothing';
+}
+
+# A run that failed as it should: status 1, these texts in its error, and the next run tells what exists.
+sub fails {
+    my ($what, $tenant, $run, $parts, @texts) = @_;
+    subtest $what => sub {
+        is $run->{status}, 1, 'exit status 1' or diag $run->{stdout};
+        like $run->{stderr}, $_, "says $_" for @texts;
+        unlike $run->{stderr}, qr/traceback/, 'without a traceback';
+        is $cloud->parts($tenant), $parts, "what exists: " . ($parts || 'nothing');
+        next_run_tells($tenant);
+    };
+}
+
+my $made = qr/done      create database cluster, create droplet, put the droplet into its project, create DNS record, trust the droplet, store passwords in 1Password/;
+my $all  = 'droplet record cluster items';
+
+# ---- hosts ----
+
+# Four runs beside each other, each with a host that fails it in another way.
+my ($agent, $key);
+{
+    system("ssh-keygen -q -t ed25519 -N '' -C stranger -f $folder/stranger") == 0 or die;
+    $agent = fork // die $!;
+    if (!$agent) { open STDOUT, '>', '/dev/null'; exec 'ssh-agent', '-D', '-a', "$folder/agent" }
+    sleep 0.02 until -S "$folder/agent";
+    system("SSH_AUTH_SOCK=$folder/agent ssh-add -q $folder/stranger") == 0 or die;
+    ($key) = Cloud::read_file("$folder/stranger.pub") =~ /^(\S+ \S+)/;
+    open my $file, '>>', $env{HOSTLER_KNOWN_HOSTS} or die $!;
+    print $file "changed.meltanodata.com $key\n";
+    close $file;
+}
+my %run = (
+    stranger  => $cloud->start_setup('stranger', env => { SSH_AUTH_SOCK => "$folder/agent" }),
+    changed   => $cloud->start_setup('changed'),
+    full      => $cloud->start_setup('full'),
+    unplugged => $cloud->start_setup('unplugged', in => $hurried),
+);
+$cloud->script('droplet', 'link', $cloud->wait_for_droplet('unplugged')->{id}, 'down');
+my $full = $cloud->wait_for_droplet('full');
+$cloud->script('droplet', 'disk', $full->{id}, '2M');
+$cloud->inside($full, 'sh', '-c', 'cat /dev/zero >/root/filler 2>/dev/null');
+Hostler::finish($run{$_}) for sort keys %run;
+kill TERM => $agent;
+waitpid $agent, 0;
+
+fails('a host that refuses the key', 'stranger', $run{stranger}, $all,
+    qr/root\@stranger\.meltanodata\.com: the server refused every key for 'root': ED25519 'stranger' SHA256:/,
+    qr/hint .*authorized_keys.*ssh-add/, $made);
+
+fails('a host key that is another', 'changed', $run{changed}, $all,
+    qr/changed\.meltanodata\.com: the host shows the ED25519 key SHA256:\S+, but \Q$env{HOSTLER_KNOWN_HOSTS}\E:\d+ has SHA256:/,
+    qr/hint .*do not log in before you know why/, $made);
+like Cloud::read_file($env{HOSTLER_KNOWN_HOSTS}), qr/^changed\.meltanodata\.com \Q$key\E$/m, 'known_hosts still has the old key';
+unlike Cloud::read_file($env{HOSTLER_KNOWN_HOSTS}), qr/^changed\.meltanodata\.com (?!\Q$key\E)/m, 'and not the new one';
+my $visits = $cloud->inside($cloud->droplet('changed'), 'sh', '-c', 'journalctl -u ssh -q; ls /etc/meltano/environment.d');
+unlike $visits, qr/Accepted publickey|postgres/, 'nobody has logged in on that droplet, and it is as it was';
+
+fails('a disk that is full', 'full', $run{full}, $all,
+    qr{cannot write /etc/meltano/environment\.d/postgres: No space left on device}, qr{step      setup/write the database settings},
+    qr/hint .*df -h/, $made);
+is $cloud->inside($full, 'sh', '-c', 'ls -A /etc/meltano/environment.d | grep -i postgres'), '', 'no half of the file stays';
+
+fails('a host that cannot be reached', 'unplugged', $run{unplugged}, $all, qr/gave up after .* waiting for SSH on unplugged/,
+    qr/because .*198\.18\.\d+\.\d+.* port 22/, qr/target    unplugged\.meltanodata\.com/, qr/hint .*console/, $made);
+
+# ---- teams ----
+
+subtest 'a team turns out to be full, and the answer to the order of the droplet is lost' => sub {
+    $cloud->team(team => 'MeltanoData DBs 2', limit => 0);
+    $cloud->fault(method => 'POST', path => '/v2/droplets', mode => 'drop', count => 1);
+    my $run = $cloud->setup('next');
+    is $run->{status}, 0, 'set-up succeeds' or diag $run->{stderr};
+    like $run->{stdout}, qr/The team 'MeltanoData DBs 2' is full: rename it to 'MeltanoData DBs 2 \(full\)' in DigitalOcean/,
+        'it says which name to mark';
+    is $cloud->cluster('next')->{team}, 'MeltanoData DBs 3', 'the cluster is in the next team';
+    like $run->{stdout}, qr/it is unclear whether DigitalOcean took the order/, 'it says that it looks for the droplet';
+    is scalar(grep { $_->{name} eq 'next.meltanodata.com' } @{ $cloud->state->{droplets} }), 1, 'the droplet was ordered once';
+};
+
+$cloud->team(team => 'MeltanoData DBs 3', limit => 0);
+fails('all teams turn out to be full', 'nowhere', $cloud->setup('nowhere'), '', qr/no database team has room for another cluster/,
+    qr{step      setup/create database cluster}, qr/hint .*DO_DATABASE_API_TOKENS/, qr/done      no step/);
+$cloud->put_back_teams;
+$cloud->roomy;
+
+# ---- APIs ----
+
+# What the API says of a record that it never publishes.
+$cloud->fault(method => 'POST', path => '/v2/domains/*/records', mode => 'fail', status => 201, count => 1,
+    body => { domain_record => { id => 1, type => 'A', name => 'silent', data => '192.0.2.9', ttl => 3600 } });
+fails('a name that never resolves', 'silent', $cloud->setup('silent', in => $hurried), 'droplet cluster items',
+    qr/gave up after .* waiting for silent\.meltanodata\.com to resolve to 198\.18\./, qr/target    silent\.meltanodata\.com/,
+    qr/hint .*A record silent/, $made);
+
+$cloud->fault(method => 'GET', path => '/v2/databases/*', mode => 'fail', status => 200, count => 'always',
+    body => { database => { id => 'x', name => 'meltano-asleep', status => 'creating' } });
+my $asleep = $cloud->setup('asleep', in => $hurried);
+$cloud->clear_faults;
+fails('a cluster that never comes online', 'asleep', $asleep, $all, qr/gave up after .* waiting for database cluster \S+ to be online/,
+    qr/target    meltano-asleep in team 'MeltanoData DBs 2'/, qr/hint .*DigitalOcean/, $made);
+
+$cloud->fault(method => 'POST', path => '/v1/vaults/*/items', mode => 'fail', status => 500, count => 'always',
+    body => { status => 500, message => 'the disk of the vault is full' });
+my $unsaved = $cloud->setup('unsaved');
+$cloud->clear_faults;
+fails('a vault that takes nothing', 'unsaved', $unsaved, 'droplet record cluster',
+    qr/1Password refused to create item unsaved\.meltanodata\.com.*: the disk of the vault is full/,
+    qr{step      setup/store passwords in 1Password}, qr/done      create database cluster, .*trust the droplet$/m);
+
+# ---- certificates and mail ----
+
+$cloud->script('acme', 'limit', 'on', '--retry-after', 7200);
+my $limited = $cloud->setup('limited', in => $hurried);
+$cloud->script('acme', 'limit', 'off');
+fails('no certificate for a while', 'limited', $limited, $all, qr/limited\.meltanodata\.com has no certificate: rate-limited/,
+    qr/too many certificates .*retry after \d{4}-\d\d-\d\d \d\d:\d\d/, qr/hint .*once the limit is over/,
+    qr/done .*restart Meltano and Caddy, add the user limited, add the user meltano/);
+is scalar($cloud->letters_to('limited@example.com')), 0, 'no mail went out';
+
+my $posted = $cloud->start_setup('unposted');
+$cloud->wait_for_droplet('unposted');
+$cloud->script('mail', 'refuse', '452 4.3.1 the queue is full');
+Hostler::finish($posted);
+$cloud->script('mail', 'accept');
+subtest 'a mail that is refused' => sub {
+    is $posted->{status}, 1, 'exit status 1';
+    like $posted->{stderr}, $_, "says $_" for qr{step      setup/send the login}, qr/452 4\.3\.1 the queue is full/,
+        qr/done .*add the user meltano$/m;
+    is scalar($cloud->letters_to('unposted@example.com')), 0, 'no mail went out';
+};
+
+# ---- Ctrl-C ----
+
+# Established TCP connections of this machine to an address: each is "address:port".
+sub connections_to {
+    my ($address) = @_;
+    my $hex = sprintf '%02X%02X%02X%02X', reverse split /\./, $address;
+    return grep { $_ } map { /^\s*\d+: \S+ $hex:(\w{4}) 01 / ? "$address:" . hex $1 : () }
+        split /\n/, Cloud::read_file('/proc/net/tcp');
+}
+
+# The processes of a group that still run.
+sub group_members {
+    my ($group) = @_;
+    return grep { /^\d+ \(.*\) [^Z] \d+ $group / } map { eval { Cloud::read_file($_) } // () } glob '/proc/[0-9]*/stat';
+}
+
+my $seed = $ENV{HOSTLER_SEED} // int(time * 1000) % 1_000_000;
+srand $seed;
+my %moment = map { ("stop$_" => 5 * rand) } 1 .. 6;
+subtest "Ctrl-C at six moments (HOSTLER_SEED=$seed)" => sub {
+    my %interrupted = map { $_ => $cloud->start_setup($_) } sort keys %moment;
+    Hostler::wait_for($_, qr/setup: begin/) for values %interrupted;
+    my $begun = time;
+    for my $tenant (sort { $moment{$a} <=> $moment{$b} } keys %moment) {
+        my $run = $interrupted{$tenant};
+        my $rest = $begun + $moment{$tenant} - time;
+        sleep $rest if $rest > 0;
+        Hostler::drain($run, 0);
+        kill INT => -$run->{pid};
+        Hostler::finish($run);
+    }
+    for my $tenant (sort keys %moment) {
+        subtest sprintf('after %.2f s', $moment{$tenant}) => sub {
+            my $run = $interrupted{$tenant};
+            is $run->{status}, 130, 'exit status 130' or diag "signal $run->{signal}", $run->{stdout}, $run->{stderr};
+            cmp_ok $run->{seconds}, '<', 3, 'within three seconds';
+            like $run->{stderr}, qr/error: interrupted \(Ctrl-C\)/, 'it says so';
+            my $parts = $cloud->parts($tenant);
+            my %step = (
+                droplet => 'create droplet', record => 'create DNS record', cluster => 'create database cluster',
+                items => 'store passwords in 1Password',
+            );
+            like $run->{stderr}, qr/(?:done|step) .*$step{$_}/, "it tells of the step '$step{$_}'" for split / /, $parts;
+            is_deeply [ group_members($run->{pid}) ], [], 'no process is left';
+            my $droplet = $cloud->droplet($tenant);
+            is_deeply [ connections_to($droplet->{public}) ], [], 'no connection to the droplet is left' if $droplet && $droplet->{public};
+            next_run_tells($tenant);
+        };
+    }
+};
+
+done_testing;
