@@ -304,20 +304,4 @@ function instance:wait_until_it_serves(address, host)
     return answer or error(err, 0)
 end
 
---- The droplet of an instance that should be there.
----@return table
-function instance:droplet()
-    return self.cloud:find_droplet(self.name) or fail(("there is no droplet %s"):format(self.name), {
-        code = "missing", target = self.name, hint = "is the tenant's name right? `hostler run instances` lists them",
-    })
-end
-
---- Connects as root to an instance that should be there. Its host key has to be the one that is known.
----@param droplet? table where it has been asked for already
----@return ssh.Host
-function instance:open(droplet)
-    local address = (droplet or self:droplet()).public_address
-    return ssh.connect(self.name, { user = "root", address = address, known_hosts = site.known_hosts })
-end
-
 return instance
