@@ -5,6 +5,7 @@
 #include "secret.h"
 #include "ssh_agent.h"
 #include "ssh_exec.h"
+#include "ssh_forward.h"
 #include "ssh_key.h"
 #include "ssh_known_hosts.h"
 #include "ssh_settings.h"
@@ -75,13 +76,13 @@ static bool push_failure(lua_State *L, const ssh_operation *operation) {
 
 /* ---- connections ---- */
 
-static ssh_session *check_connection(lua_State *L, int index) {
+ssh_session *session_check(lua_State *L, int index) {
     ssh_session **connection = luaL_checkudata(L, index, CONNECTION_TYPE);
     return *connection;
 }
 
 static int connection_gc(lua_State *L) {
-    session_unref(check_connection(L, 1));
+    session_unref(session_check(L, 1));
     return 0;
 }
 
@@ -165,7 +166,7 @@ static int finish_connect(lua_State *L, wait *w) {
 static int connect_lua(lua_State *L) {
     check_effect(L);
     luaL_checktype(L, 1, LUA_TTABLE);
-    ssh_session *via = lua_isnoneornil(L, 2) ? NULL : check_connection(L, 2);
+    ssh_session *via = lua_isnoneornil(L, 2) ? NULL : session_check(L, 2);
     ssh_operation *operation = calloc(1, sizeof *operation);
     if (!operation)
         return luaL_error(L, "out of memory");
@@ -183,14 +184,14 @@ static int connect_lua(lua_State *L) {
 
 /* is_open(connection) -> boolean */
 static int is_open_lua(lua_State *L) {
-    ssh_session *s = check_connection(L, 1);
+    ssh_session *s = session_check(L, 1);
     lua_pushboolean(L, s->state == SESSION_READY && !session_is_broken(s));
     return 1;
 }
 
 /* close(connection): for everybody who shares it. */
 static int close_lua(lua_State *L) {
-    session_close(check_connection(L, 1), "ssh.closed", "the playbook closed the connection");
+    session_close(session_check(L, 1), "ssh.closed", "the playbook closed the connection");
     return 0;
 }
 
@@ -232,7 +233,7 @@ static void add_text(lua_State *L, int index, ssh_buffer *buffer) {
  * "ssh.closed", "ssh.output", "timeout" with what was said so far. */
 static int exec_lua(lua_State *L) {
     check_effect(L);
-    ssh_session *s = check_connection(L, 1);
+    ssh_session *s = session_check(L, 1);
     luaL_checktype(L, 3, LUA_TTABLE);
     ssh_exec *exec = exec_new();
     operation_wait *waiting = push_wait(L, &exec->operation, finish_exec, "ssh.run");
@@ -414,5 +415,6 @@ int ssh_open(lua_State *L) {
     luaL_register(L, NULL, plain);
     task_register(L, waiting);
     settings_register(L);
+    forward_register(L);
     return 1;
 }

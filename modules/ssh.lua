@@ -7,7 +7,7 @@ local native, gate = ...
 local ssh = {}
 
 local config, command = require "ssh_config", require "ssh_command"
-local known_lines = require "ssh_known_hosts"
+local known_hosts_file, sh = require "known_hosts_file", require "sh"
 
 ---@class ssh.Host
 ---@field target string the host as the playbook named it
@@ -369,23 +369,62 @@ function ssh.forget(target, options)
         summary = "forget the host keys of " .. tostring(target),
     }, function()
         local keys, name = known_keys(target, options or {})
-        local numbers, total = {}, 0
+        local files, total = {}, 0
         for _, key in ipairs(keys) do
-            numbers[key.file] = numbers[key.file] or {}
-            numbers[key.file][key.line] = true
+            files[key.file] = (files[key.file] or 0) + 1
         end
-        for file, lines in pairs(numbers) do
-            local text = native.read_file(file) or ""
-            local edited, changed = known_lines.edit(text, lines, name)
-            local reason = changed > 0 and (native.write_file(file .. ".old", text, 384)
-                or native.write_file(file, edited, 384))
+        for path in pairs(files) do
+            local text = native.read_file(path) or ""
+            local edited = known_hosts_file.replace(text, { name }, {})
+            local reason = edited ~= text and (native.write_file(path .. ".old", text, 384)
+                or native.write_file(path, edited, 384))
             if reason then
-                fail(("cannot write %s: %s"):format(file, reason), { code = "ssh.known_hosts" })
+                fail(("cannot write %s: %s"):format(path, reason), { code = "ssh.known_hosts" })
             end
-            total = total + changed
+            total = total + files[path] - #known_hosts_file.concerning(edited, { name })
         end
         return total
     end)
+end
+
+-- ---- what is behind a host ----
+
+---@class ssh.Forward
+---@field address string "127.0.0.1"
+---@field port integer on this machine; unknown in a dry run on a host that does not exist yet
+local Forward = {}
+Forward.__index = Forward
+
+--- A port on this machine's loopback that leads through the host to a server which the host can reach, as `ssh -L`
+--- makes it. Every user of this machine can connect to it while it is open. It ends with the run.
+---@param address string as the host knows the server
+---@param port integer
+---@return ssh.Forward
+---@raise "ssh.forward"; what ssh.connect raises
+function Host:forward(address, port)
+    local way = setmetatable({ address = "127.0.0.1" }, Forward)
+    way.port = gate.perform({
+        kind = "read", name = "ssh.forward", target = self.target, inputs = { self.target, address, port },
+        summary = ("forward to %s port %s"):format(tostring(address), tostring(port)), result = "local port",
+    }, function()
+        local local_port
+        way.native, local_port = native.forward(self.shared.connection(), address, port)
+        return local_port
+    end)
+    return way
+end
+
+--- Takes no more connections; those that are open go on.
+function Forward:close()
+    if self.native then
+        native.forward_close(self.native)
+    end
+end
+
+--- Why the host could not reach the server when somebody last connected, or nil.
+---@return table? error "ssh.unreachable"
+function Forward:problem()
+    return self.native and native.forward_problem(self.native) or nil
 end
 
 -- ---- the agent ----
@@ -406,6 +445,46 @@ function ssh.agent_keys()
             })
         end
         return native.agent_keys(path)
+    end)
+end
+
+-- ---- host keys ----
+
+--- The keys that a host shows to anybody who connects, without trusting any of them.
+---@param address string
+---@param options? { port?: integer, timeout?: number } port: 22; timeout: seconds (10)
+---@return { type: string, key: string }[] keys one of each type, in the order of their types' names; key: in base64
+---@raise "ssh.unreachable" when no SSH server answers there
+function ssh.host_keys(address, options)
+    local port = options and options.port or 22
+    if type(address) ~= "string" or not address:find "^[%x:.]+$" then
+        misuse(("ssh.host_keys takes an address, not '%s'"):format(tostring(address)))
+    end
+    local limit = options and options.timeout or 10
+    local result = sh.run({ "ssh-keyscan", "-T", limit, "-p", port, "--", address }, {
+        read = true, check = false, timeout = limit * 3,
+    })
+    local keys = {}
+    for kind, key in ("\n" .. result.stdout):gmatch "\n[^#%s]%S* (%S+) (%S+)" do
+        keys[#keys + 1] = { type = kind, key = key }
+    end
+    if #keys == 0 then
+        fail(("no SSH server shows a key at %s, port %d"):format(address, port), {
+            code = "ssh.unreachable", target = address, stderr = result.stderr,
+        })
+    end
+    table.sort(keys, function(a, b) return a.type < b.type end)
+    return keys
+end
+
+--- The known_hosts files that count for a host, as OpenSSH's configuration says.
+---@param target string "host", as for ssh.connect
+---@return string[] paths the one that new keys are written to comes first; not all of them need exist
+function ssh.known_hosts(target)
+    return gate.perform({
+        kind = "read", name = "ssh.known_hosts", target = target, summary = "which known_hosts count for " .. target,
+    }, function()
+        return config.resolve(native, target, {}).known_hosts
     end)
 end
 

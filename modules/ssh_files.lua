@@ -6,7 +6,7 @@
 local _, gate = ...
 local files = {}
 
-local diff = require "ssh_diff"
+local diff = require "unified_diff"
 
 local WRITE_OPTIONS = { mode = "number or string", owner = "string", group = "string" }
 local LARGEST_DIFFED = 256 * 1024

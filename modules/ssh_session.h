@@ -11,7 +11,8 @@
  *   ssh_connect.c    resolve, dial, handshake, host key
  *   ssh_auth.c       log in
  *   ssh_tunnel.c     a channel of a jump host as another session's transport
- *   ssh_exec.c       run a command */
+ *   ssh_exec.c       run a command
+ *   ssh_forward.c    local ports that lead to servers behind the host */
 #ifndef HOSTLER_SSH_SESSION_H
 #define HOSTLER_SSH_SESSION_H
 
@@ -158,6 +159,10 @@ LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, con
                                         int *rc);
 /* Closes and frees it; false means: call again. */
 bool operation_close_channel(ssh_operation *op, LIBSSH2_CHANNEL **channel);
+
+/* ---- ssh.c ---- */
+/* The session of the connection at this index of the Lua stack; raises for anything else. */
+ssh_session *session_check(lua_State *L, int index);
 
 /* ---- ssh_transport.c ---- */
 bool transport_attach(ssh_session *s);        /* makes s->ssh2 */

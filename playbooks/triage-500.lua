@@ -7,9 +7,9 @@
 -- Report    --report FILE writes the same as a page on this machine: the one file that a run which only reads may write,
 --           since you name it on the command line.
 local dns = require "dns"
+local file = require "file"
 local http = require "http"
 local instance = require "instance"
-local report = require "report"
 local site = require "site"
 local triage = require "triage"
 local triage_checks = require "triage_checks"
@@ -79,8 +79,8 @@ return playbook {
     },
     run = function(p)
         local customer = instance.of(p.tenant)
-        local droplet = customer:droplet()
-        local host, refused = try(customer.open, customer, droplet)
+        local droplet = customer:find_droplet()
+        local host, refused = try(customer.open, customer)
         local evidence = host and triage.examine(host, { nameservers = site.dns.nameservers }) or { unseen = {} }
         evidence.tenant, evidence.name, evidence.url, evidence.at = customer.tenant, customer.name, customer.url, now()
         evidence.droplet, evidence.ssh_error = droplet, refused
@@ -100,7 +100,7 @@ return playbook {
         end
         tell(verdict, "verdict, " .. verdict.cause)
         if p.report then
-            report.write(p.report, triage_page.of(evidence, verdict, others))
+            file.write_output(p.report, triage_page.of(evidence, verdict, others))
             say("The report is %s.", p.report)
         end
     end,

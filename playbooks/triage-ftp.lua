@@ -55,8 +55,8 @@ return playbook {
     params = { arg("tenant", "subdomain", "the customer's short name") },
     run = function(p)
         local customer = instance.of(p.tenant)
-        local droplet = customer:droplet()
-        local host = customer:open(droplet)
+        local droplet = customer:find_droplet()
+        local host = customer:open()
         local password = password_of(customer)
         local listed, err
         if password then

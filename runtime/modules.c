@@ -4,9 +4,11 @@
 #include <stddef.h>
 
 int dns_open(lua_State *L);
+int file_open(lua_State *L);
 int ftp_open(lua_State *L);
 int http_open(lua_State *L);
 int http_server_open(lua_State *L);
+int known_hosts_file_open(lua_State *L);
 int mail_open(lua_State *L);
 int postgres_open(lua_State *L);
 int sh_open(lua_State *L);
@@ -14,9 +16,11 @@ int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
     {"dns", dns_open},
+    {"file", file_open},
     {"ftp", ftp_open},
     {"http", http_open},
     {"http_server", http_server_open},
+    {"known_hosts_file", known_hosts_file_open},
     {"mail", mail_open},
     {"postgres", postgres_open},
     {"sh", sh_open},
