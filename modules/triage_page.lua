@@ -1,4 +1,5 @@
 -- The report of a triage as one page of HTML that stands by itself: no script, nothing loaded. Pure.
+local _, gate = ...
 local triage_checks = require "triage_checks"
 local triage_verdict = require "triage_verdict"
 local triage_page = {}
@@ -43,9 +44,10 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .85rem; }
 
 local WORDS = { good = "✓ good", bad = "✗ bad", odd = "! odd", unseen = "? unseen" }
 
--- Control characters, which a log may hold, are no text in HTML; bytes that are no UTF-8 the browser marks by itself.
+-- Secrets first, which would not be known again when they are escaped. Control characters, which a log may hold, are no
+-- text in HTML; bytes that are no UTF-8 the browser marks by itself.
 local function escape(text)
-    return (tostring(text):gsub("[%z\1-\8\11\12\14-\31\127]", "\239\191\189"):gsub("[&<>\"']", {
+    return (gate.scrub(tostring(text)):gsub("[%z\1-\8\11\12\14-\31\127]", "\239\191\189"):gsub("[&<>\"']", {
         ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ["\""] = "&quot;", ["'"] = "&#39;",
     }))
 end
