@@ -124,7 +124,8 @@ end
 local function owners(e)
     local seen = e.owners
     return seen and check("owners", #seen == 0 and "good" or "bad", "%s", #seen == 0 and "all files are meltano's"
-        or ("%d files are not meltano's: %s (%s) ..."):format(#seen, seen[1].path, seen[1].owner))
+        or ("not meltano's: %s (%s)%s"):format(seen[1].path, seen[1].owner, #seen > 1 and
+            (" and %d more"):format(#seen - 1) or ""))
 end
 
 local function disks(e)

@@ -37,8 +37,8 @@ details { margin: .6rem 0; padding: .6rem 1rem; }
 summary { cursor: pointer; font-weight: 600; }
 pre { margin: .6rem 0 0; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 footer { margin-top: 2.5rem; color: var(--soft); font-size: .85rem; }
-@media (max-width: 40rem) { td, td:nth-child(2) { display: block; width: auto; border-top: 0; padding: .1rem .8rem; }
-  td:first-child { border-top: 1px solid var(--line); padding-top: .5rem; } td:last-child { padding-bottom: .5rem; } }
+@media (max-width: 40rem) { tr, td, td:nth-child(2) { display: block; width: auto; border-top: 0; padding: .1rem .8rem; }
+  tr { padding: 0; border-top: 1px solid var(--line); } td:first-child { padding-top: .5rem; } td:last-child { padding-bottom: .5rem; } }
 @media print { body { background: none; padding: 0; } }
 ]]
 

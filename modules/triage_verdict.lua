@@ -1,7 +1,7 @@
 -- From what was seen of an instance to what is wrong with it and what mends that. Pure: it reaches no host.
 --
--- Each rule knows one fault. They stand in the order of causes: a full disk breaks the database settings, these break the
--- service, and that breaks what the outside sees. The first that breaks the instance is the verdict.
+-- Each rule knows one fault. They stand in the order of causes: a full disk breaks the service, and that breaks what the
+-- outside sees. The first that breaks the instance is the verdict; what may only follow from it is not told on its own.
 local meltano = require "meltano"
 local systemd = require "systemd"
 local triage_verdict = {}
@@ -16,6 +16,7 @@ local LOG_LINES = 8
 ---@field says string one sentence
 ---@field proof string[] lines
 ---@field breaks boolean whether it keeps the instance from serving, rather than being odd
+---@field symptom? boolean whether it may only follow from a fault that stands before it
 ---@field mend? string[] playbook and arguments
 ---@field by_hand? string what to do where no playbook does it
 
@@ -270,7 +271,7 @@ local function is_down(e)
     end
     local starting = status.active == "activating" and status.sub ~= "auto-restart"
     return {
-        cause = starting and "service-starting" or "service-down", breaks = true, proof = proof,
+        cause = starting and "service-starting" or "service-down", breaks = true, symptom = true, proof = proof,
         says = starting and "Meltano is being started: look again in a minute"
             or status.load == "not-found" and "the host has no meltano.service" or "Meltano does not run",
         mend = not starting and status.load ~= "not-found" and { "restart" } or nil,
@@ -286,7 +287,8 @@ local function is_hanging(e)
         end
         local hangs = e.inside.error == "timeout"
         return {
-            cause = hangs and "hanging" or "not-answering", breaks = true, proof = proof, mend = { "restart" },
+            cause = hangs and "hanging" or "not-answering", breaks = true, symptom = true, proof = proof,
+            mend = { "restart" },
             says = hangs and "Meltano runs but does not answer: it hangs"
                 or "Meltano runs but does not answer as a web server",
         }
@@ -304,7 +306,7 @@ local function is_failing(e)
         end
         return {
             cause = "application", says = "Meltano itself fails, and nothing around it is wrong", breaks = true,
-            proof = proof, mend = { "upgrade" },
+            symptom = true, proof = proof, mend = { "upgrade" },
             by_hand = "if an upgrade does not help: report the traceback to Meltano's developers",
         }
     end
@@ -388,7 +390,7 @@ end
 local function is_closed(e)
     if serves_inside(e) and e.outside and not e.outside.serves then
         return {
-            cause = "outside", says = "Meltano serves, but from outside it cannot be used", breaks = true,
+            cause = "outside", says = "Meltano serves, but from outside it cannot be used", breaks = true, symptom = true,
             proof = { "from outside: " .. e.outside.says }, mend = { "caddy-tls" },
         }
     end
@@ -400,6 +402,37 @@ local RULES = {
     is_closed, has_open_settings,
 }
 
+-- "hostler run PLAYBOOK TENANT OPTION ..."
+local function command_of(mend, tenant)
+    local words = { "hostler run", mend[1], tenant, unpack(mend, 2) }
+    return table.concat(words, " ")
+end
+
+local function find_all(e)
+    local found = {}
+    for _, rule in ipairs(RULES) do
+        local finding = rule(e)
+        if finding then
+            finding.mend = finding.mend and command_of(finding.mend, e.tenant)
+            found[#found + 1] = finding
+        end
+    end
+    return found
+end
+
+-- The first that breaks the instance, and the rest without what may only follow from it.
+local function divide(found)
+    local verdict, others = nil, {}
+    for _, finding in ipairs(found) do
+        if finding.breaks and not verdict then
+            verdict = finding
+        elseif not (verdict and finding.symptom) then
+            others[#others + 1] = finding
+        end
+    end
+    return verdict, others
+end
+
 --- What is wrong with an instance.
 ---@param e table evidence: tenant, name, url, at (seconds since 1970), droplet, record, addresses, outside { serves,
 ---  says, status }, certificate (http.probe_tls), ssh_error, cluster, trusted, clusters_seen, and what triage.examine
@@ -408,32 +441,19 @@ local RULES = {
 ---  when nothing is wrong, "unknown" when it does not serve and no rule knows why; mend: the command to type
 ---@return table[] others what else was noticed, in the same shape
 function triage_verdict.of(e)
-    local found = {}
-    for _, rule in ipairs(RULES) do
-        local finding = rule(e)
-        if finding then
-            if finding.mend then
-                local playbook = finding.mend[1]
-                local words = { "hostler run", playbook, e.tenant, unpack(finding.mend, 2) }
-                finding.mend = table.concat(words, " ")
-            end
-            found[#found + 1] = finding
-        end
-    end
-    for index, finding in ipairs(found) do
-        if finding.breaks then
-            return table.remove(found, index), found
-        end
+    local verdict, others = divide(find_all(e))
+    if verdict then
+        return verdict, others
     end
     if e.outside and e.outside.serves then
         return { cause = "healthy", says = "the instance serves, and nothing that was looked at keeps it from it",
-            proof = { "from outside: " .. e.outside.says } }, found
+            proof = { "from outside: " .. e.outside.says } }, others
     end
     return {
         cause = "unknown", says = "the instance does not serve, and none of the known faults is the reason",
         proof = { e.outside and "from outside: " .. e.outside.says or "it was not seen from outside" },
-        by_hand = "read the journal and the log below",
-    }, found
+        by_hand = "read the journal and the log",
+    }, others
 end
 
 triage_verdict.megabytes, triage_verdict.date_of = megabytes, date_of
