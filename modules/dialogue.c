@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define DIALOGUE_TYPE "hostler.dialogue"
+#define REFUSAL 400
 
 /* ---- its sockets ---- */
 
@@ -49,6 +50,14 @@ static int on_close(void *closure, curl_socket_t socket) {
 
 /* ---- watching ---- */
 
+bool dialogue_was(const dialogue *d, const char *command) {
+    return strcmp(d->command, command) == 0;
+}
+
+int dialogue_status(const dialogue *d) {
+    return isdigit((unsigned char)d->reply[0]) ? atoi(d->reply) : 0;
+}
+
 /* Only commands known by name are kept: what a login sends must not be. */
 static void note_command(dialogue *d, const char *data, size_t size) {
     static const char quit[] = "QUIT";
@@ -63,6 +72,8 @@ static void note_command(dialogue *d, const char *data, size_t size) {
         if (!here || (size > length && !isspace((unsigned char)data[length])))
             continue;
         snprintf(d->command, sizeof d->command, "%s", *name);
+        if (dialogue_status(d) >= REFUSAL) /* until another answer comes: it may be why there is none */
+            continue;
         d->reply_length = 0;
         d->reply[0] = '\0';
     }
@@ -107,14 +118,6 @@ static size_t on_reply(char *data, size_t unit, size_t count, void *closure) {
 static int on_progress(void *closure, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t e) {
     (void)a, (void)b, (void)c, (void)e;
     return atomic_load(&((dialogue *)closure)->stopped);
-}
-
-bool dialogue_was(const dialogue *d, const char *command) {
-    return strcmp(d->command, command) == 0;
-}
-
-int dialogue_status(const dialogue *d) {
-    return isdigit((unsigned char)d->reply[0]) ? atoi(d->reply) : 0;
 }
 
 /* ---- the thread ---- */

@@ -117,7 +117,8 @@ end
 function file.write_output(path, text)
     local real = check_path("file.write_output", path)
     return gate.perform({
-        kind = "output", name = "file.write_output", target = path, summary = ("write %s (%d bytes)"):format(path, #text),
+        kind = "output", name = "file.write_output", target = path,
+        summary = ("write %s (%d bytes)"):format(path, #text),
     }, function()
         local reason = native.write(real, gate.scrub(text), 420) -- 0644
         return not reason or refuse("write", path, reason)

@@ -90,7 +90,7 @@ end
 
 --- All that is wrong with a .env, and what it should be.
 ---@param text string
----@return { problems: { line: integer, what: string }[], kept: string, moved: table<string, userdata>, names: string[] }
+---@return { problems: table[], kept: string, moved: table<string, userdata>, names: string[] } problems: see mend;
 ---  kept: the text as it should be; moved: the settings that do not belong there, as secrets; names: theirs, sorted
 function flags_file.examine(text)
     local mended, problems = flags_file.mend(text)

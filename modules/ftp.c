@@ -99,7 +99,8 @@ static int raise_failure(lua_State *L, const ftp *f) {
     lua_getfenv(L, 1); /* of the wait */
     lua_getfield(L, -1, "user");
     const char *user = lua_isstring(L, -1) ? lua_tostring(L, -1) : "anonymous";
-    if (f->dialogue.result == CURLE_OPERATION_TIMEDOUT)
+    /* libcurl takes 421, "closing", for a time that was over. */
+    if (f->dialogue.result == CURLE_OPERATION_TIMEDOUT && status != 421)
         error_push(L, "timeout", "the FTP server %s did not answer%s%s in time", f->server,
                    *f->dialogue.command ? " " : "", f->dialogue.command);
     else if (status >= 400)

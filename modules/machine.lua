@@ -140,6 +140,45 @@ function Machine:process_state(pid)
     return letter and (PROCESS_STATES[letter] or letter)
 end
 
+--- The largest files of a place, its own file system only.
+---@param place string
+---@param count integer
+---@return { path: string, size: integer }[] bytes that it takes on the disk, largest first
+function Machine:largest(place, count)
+    local result = self.host:sh([[find "$1" -xdev -type f -printf '%b\t%p\0' | sort -zrn | head -zn "$2"]], {
+        args = { place, count }, read = true, timeout = 120, summary = "look for the largest files of " .. place,
+    })
+    local files = {}
+    for blocks, path in result.stdout:gmatch "(%d+)\t([^%z]*)%z" do
+        files[#files + 1] = { path = path, size = tonumber(blocks) * 512 }
+    end
+    return files
+end
+
+-- In place: a full disk has no room for another file, and the program that writes the log goes on in this one.
+local SHORTEN = [[
+import os, sys
+path, keep = sys.argv[1], int(sys.argv[2])
+with open(path, "r+b") as log:
+    size = log.seek(0, os.SEEK_END)
+    if size > keep:
+        log.seek(size - keep)
+        log.readline()
+        end = log.read()
+        log.seek(0)
+        log.write(end)
+        log.truncate()
+]]
+
+--- Cuts the beginning off a log; whole lines of its end stay. Its owner and mode too.
+---@param path string
+---@param keep integer at most this many bytes
+function Machine:shorten(path, keep)
+    self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", SHORTEN, path, keep }, {
+        summary = ("shorten %s to its last %.0f kB"):format(path, keep / 1024),
+    })
+end
+
 ---@param host table from ssh.connect
 ---@return table
 function machine.on(host)

@@ -93,7 +93,8 @@ local function settings(e)
     end
     local words, private = {}, true
     for index, file in ipairs(e.environment) do
-        words[index] = ("%s %s %s (%s)"):format(file.name, file.owner, file.mode, table.concat(file.settings or {}, " "))
+        local names = table.concat(file.settings or {}, " ")
+        words[index] = ("%s %s %s (%s)"):format(file.name, file.owner, file.mode, names)
         private = private and file.private
     end
     local state = #words == 0 and "bad" or private and "good" or "odd"

@@ -37,8 +37,10 @@ details { margin: .6rem 0; padding: .6rem 1rem; }
 summary { cursor: pointer; font-weight: 600; }
 pre { margin: .6rem 0 0; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 footer { margin-top: 2.5rem; color: var(--soft); font-size: .85rem; }
-@media (max-width: 40rem) { tr, td, td:nth-child(2) { display: block; width: auto; border-top: 0; padding: .1rem .8rem; }
-  tr { padding: 0; border-top: 1px solid var(--line); } td:first-child { padding-top: .5rem; } td:last-child { padding-bottom: .5rem; } }
+@media (max-width: 40rem) {
+  tr, td, td:nth-child(2) { display: block; width: auto; border-top: 0; padding: .1rem .8rem; }
+  tr { padding: .4rem 0; border-top: 1px solid var(--line); }
+}
 @media print { body { background: none; padding: 0; } }
 ]]
 
@@ -117,8 +119,8 @@ function triage_page.of(e, verdict, others)
         "<title>", title, "</title>\n<style>\n", STYLE, "</style>\n</head>\n<body>\n<main>\n",
         "<h1>", escape(e.name), "</h1>\n<p class=\"when\">Looked at on ", triage_verdict.date_of(e.at), "</p>\n",
         verdict_box(verdict), others_of(others), table_of(triage_checks.of(e)), logs_of(triage_checks.logs(e)),
-        "<footer>Written by hostler's playbook triage-500, which only looked and changed nothing. Known secrets and what ",
-        "looks like one are hidden; read it before you pass it on.</footer>\n</main>\n</body>\n</html>\n",
+        "<footer>Written by hostler's playbook triage-500, which only looked and changed nothing. Known secrets and ",
+        "what looks like one are hidden; read it before you pass it on.</footer>\n</main>\n</body>\n</html>\n",
     }
 end
 

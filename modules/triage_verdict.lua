@@ -1,7 +1,7 @@
 -- From what was seen of an instance to what is wrong with it and what mends that. Pure: it reaches no host.
 --
--- Each rule knows one fault. They stand in the order of causes: a full disk breaks the service, and that breaks what the
--- outside sees. The first that breaks the instance is the verdict; what may only follow from it is not told on its own.
+-- Each rule knows one fault. They stand in the order of causes: a full disk breaks the service, and that breaks what
+-- the outside sees. The first that breaks the instance is the verdict; what may only follow from it is not told apart.
 local meltano = require "meltano"
 local systemd = require "systemd"
 local triage_verdict = {}
@@ -147,7 +147,8 @@ local function has_wrong_owners(e)
         proof[6] = ("and %d more"):format(#files - 5)
     end
     return {
-        cause = "wrong-owner", says = "files of the project do not belong to meltano: something was run as another user",
+        cause = "wrong-owner",
+        says = "files of the project do not belong to meltano: something was run as another user",
         breaks = not serves_inside(e), proof = proof, mend = { "upgrade" },
     }
 end
@@ -179,7 +180,8 @@ local function has_open_settings(e)
     end
     if #proof > 0 then
         return {
-            cause = "settings-open", says = "others than meltano may read its secrets, or meltano may not", breaks = false,
+            cause = "settings-open", breaks = false,
+            says = "others than meltano may read its secrets, or meltano may not",
             proof = proof, mend = { "configure-meltano" },
         }
     end
@@ -380,7 +382,8 @@ local function is_named_wrongly(e)
             cause = "dns", breaks = true,
             says = #e.addresses == 0 and "the name has no address" or "the name leads to another address",
             proof = { ("%s resolves to %s; the droplet has %s; the A record says %s"):format(e.name,
-                found ~= "" and found or "nothing", tostring(e.droplet.public_address), tostring(e.record or "nothing")) },
+                found ~= "" and found or "nothing", tostring(e.droplet.public_address),
+                tostring(e.record or "nothing")) },
             by_hand = ("point the A record %s of the domain to %s in DigitalOcean"):format(e.tenant,
                 tostring(e.droplet.public_address)),
         }
@@ -390,8 +393,8 @@ end
 local function is_closed(e)
     if serves_inside(e) and e.outside and not e.outside.serves then
         return {
-            cause = "outside", says = "Meltano serves, but from outside it cannot be used", breaks = true, symptom = true,
-            proof = { "from outside: " .. e.outside.says }, mend = { "caddy-tls" },
+            cause = "outside", says = "Meltano serves, but from outside it cannot be used", breaks = true,
+            symptom = true, proof = { "from outside: " .. e.outside.says }, mend = { "caddy-tls" },
         }
     end
 end

@@ -1,11 +1,11 @@
--- Finds out why an instance does not serve: looks from outside and inside, and ends with a verdict, the evidence, and the
--- playbook that mends it. Exit status 0 means that a verdict was found, whatever it is.
+-- Finds out why an instance does not serve: looks from outside and inside, and ends with a verdict, the evidence, and
+-- the playbook that mends it. Exit status 0 means that it could look, whatever the verdict.
 --
 -- Changes   nothing, on no host and in no API.
--- Looks at  DNS, certificate and answer from outside; Caddy, meltano.service, failed units, journal, the last traceback,
---           disk, memory, owners of files, settings, .env, and the database with the instance's own settings.
--- Report    --report FILE writes the same as a page on this machine: the one file that a run which only reads may write,
---           since you name it on the command line.
+-- Looks at  DNS, certificate and answer from outside; Caddy, meltano.service, failed units, journal, the last
+--           traceback, disk, memory, owners of files, settings, .env, and the database with the instance's settings.
+-- Report    --report FILE writes the same as a page on this machine: the one file that a run which only reads may
+--           write, since you name it on the command line.
 local dns = require "dns"
 local file = require "file"
 local http = require "http"

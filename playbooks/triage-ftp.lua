@@ -17,7 +17,7 @@ local function password_of(customer)
 end
 
 --- Logs in as the customer does. Instances offer no TLS for FTP.
-local function log_in(customer, droplet, password)
+local function log_in(droplet, password)
     local listed, err = try(ftp.list, droplet.public_address, {
         user = meltano.FTP_USER, password = password, tls = "never", timeout = 20,
     })
@@ -60,7 +60,7 @@ return playbook {
         local password = password_of(customer)
         local listed, err
         if password then
-            listed, err = log_in(customer, droplet, password)
+            listed, err = log_in(droplet, password)
         else
             warn("There is no 1Password item %s@%s and no $FTP_PASSWORD: login cannot be tried.", meltano.FTP_USER,
                 customer.name)
@@ -92,7 +92,7 @@ return playbook {
             warn "Mended, as far as can be seen without a password."
             return
         end
-        local _, still = log_in(customer, droplet, password)
+        local _, still = log_in(droplet, password)
         if still then
             error(still, 0)
         end
