@@ -2,7 +2,7 @@ std = "luajit"
 max_line_length = 120
 globals = {}
 read_globals = {
-    "playbook", "arg", "opt", "flag", "list", "step", "each", "parallel", "wait_until", "sleep", "retry", "timeout",
+    "playbook", "arg", "opt", "flag", "list", "step", "each", "parallel", "lock", "wait_until", "sleep", "retry", "timeout",
     "shield", "ask", "confirm", "manual", "say", "show", "warn", "fail", "try", "secret", "env", "now", "uuid", "json",
     "unknown", "require",
 }

@@ -108,6 +108,7 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/ssh_loop.c -o $(BUILD)/bench/ssh_loop $(LDLIBS)
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
+	tests/bench/journal
 
 install: build
 	install -D $(BUILD)/hostler $(DESTDIR)$(PREFIX)/bin/hostler

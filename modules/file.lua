@@ -120,7 +120,7 @@ function file.write_output(path, text)
         kind = "output", name = "file.write_output", target = path,
         summary = ("write %s (%d bytes)"):format(path, #text),
     }, function()
-        local reason = native.write(real, gate.scrub(text), 420) -- 0644
+        local reason = native.write(real, gate.scrub(text), 384) -- 0600: who may read it is for them to say
         return not reason or refuse("write", path, reason)
     end)
 end

@@ -272,7 +272,7 @@ local NOT_YET = {
 --- is pinned from then on.
 function instance:connect(address)
     local last
-    local host, err = try(wait_until, "SSH on " .. self.name, { timeout = site.droplet.give_up_after, interval = 2 },
+    local host, err = try(wait_until, "SSH on " .. self.name, { timeout = site.ssh.give_up_after, interval = 2 },
         function()
             local connected, problem = try(ssh.connect, self.name, {
                 user = "root", address = address, known_hosts = site.known_hosts, host_key = "accept-new",

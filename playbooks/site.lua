@@ -21,7 +21,11 @@ local site = {
         image_prefix = "meltano-", -- the newest snapshot with such a name
         tag = "production",
         project = "Meltano",
-        give_up_after = 10 * 60, -- seconds, for it to become active, and again for its SSH to answer
+        give_up_after = 10 * 60, -- seconds, for it to become active
+    },
+
+    ssh = {
+        give_up_after = 10 * 60, -- seconds, for a new droplet's SSH to answer
     },
 
     database = {

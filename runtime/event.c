@@ -117,14 +117,12 @@ static double number_field(lua_State *L, const char *field, double otherwise) {
     return value;
 }
 
-/* emit(type, fields) -> scope. A begin gets a new scope number; other events name theirs in fields.scope. */
-static int emit_lua(lua_State *L) {
-    event_type type = luaL_checkoption(L, 1, NULL, names);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    bool begins = strstr(names[type], ".begin") != NULL;
+/* Hands the event of the type at index 1 and the fields at index 2 to the report. */
+static int emit_fields(lua_State *L, uint64_t new_scope) {
     event e = {
-        .type = type,
-        .scope = begins ? ++last_scope : (uint64_t)number_field(L, "scope", 0),
+        .type = luaL_checkoption(L, 1, NULL, names),
+        .scope = new_scope ? new_scope : (uint64_t)number_field(L, "scope", 0),
+        .at = number_field(L, "at", 0),
         .parent = (uint64_t)number_field(L, "parent", 0),
         .seconds = number_field(L, "seconds", -1),
         .count = (long)number_field(L, "count", -1),
@@ -139,6 +137,20 @@ static int emit_lua(lua_State *L) {
     event_emit(&e);
     lua_pushnumber(L, (double)e.scope);
     return 1;
+}
+
+/* emit(type, fields) -> scope. A begin gets a new scope number; other events name theirs in fields.scope. */
+static int emit_lua(lua_State *L) {
+    const char *type = names[luaL_checkoption(L, 1, NULL, names)];
+    luaL_checktype(L, 2, LUA_TTABLE);
+    return emit_fields(L, strstr(type, ".begin") ? ++last_scope : 0);
+}
+
+/* show(type, fields): an event of the past, with its own scope number and time. */
+static int show_lua(lua_State *L) {
+    luaL_checktype(L, 2, LUA_TTABLE);
+    emit_fields(L, 0);
+    return 0;
 }
 
 static int suspend_lua(lua_State *L) {
@@ -174,11 +186,9 @@ static int report_lua(lua_State *L) {
 }
 
 int event_open(lua_State *L) {
-    static const luaL_Reg functions[] = {{"emit", emit_lua},
-                                         {"suspend", suspend_lua},
-                                         {"resume", resume_lua},
-                                         {"report", report_lua},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"emit", emit_lua},       {"show", show_lua},
+                                         {"suspend", suspend_lua}, {"resume", resume_lua},
+                                         {"report", report_lua},   {NULL, NULL}};
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     return 1;

@@ -25,7 +25,7 @@ typedef enum {
     EVENT_PLAN,         /* a write that a dry run leaves out: name, kind, target, text; detail: a diff */
     EVENT_SAY,          /* text for the person; data: the same for programs, where it is a table */
     EVENT_WARN,         /* likewise */
-    EVENT_WAIT,         /* text: what a wait_until waits for; count: how often it has looked; its last has a status */
+    EVENT_WAIT, /* text: what a wait_until waits for; count: how often it has looked; its last has a status */
     EVENT_TYPES
 } event_type;
 
@@ -72,7 +72,7 @@ void event_emit(const event *e);
 void event_suspend(void);
 void event_resume(void);
 
-/* Pushes a table: emit(type_name, fields) -> scope; suspend; resume. */
+/* Pushes a table: emit(type_name, fields) -> scope; show(type_name, fields); suspend; resume. */
 int event_open(lua_State *L);
 
 #endif

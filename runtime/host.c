@@ -5,7 +5,9 @@
 #include "error.h"
 #include "event.h"
 #include "interrupt.h"
+#include "journal.h"
 #include "json.h"
+#include "seal.h"
 #include "secret.h"
 #include "system.h"
 #include "task.h"
@@ -54,7 +56,6 @@ static void add(lua_State *L, const char *name, lua_CFunction open) {
 }
 
 static int build_world(lua_State *L) {
-    journal *j = lua_touserdata(L, 1);
     luaL_openlibs(L);
     /* Compiled traces ignore hooks, and opening the jit library turns the compiler on: this comes after. */
     luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
@@ -65,8 +66,8 @@ static int build_world(lua_State *L) {
     add(L, "json", json_open);
     add(L, "event", event_open);
     add(L, "system", system_open);
-    journal_open(L, j);
-    lua_setfield(L, -2, "journal");
+    add(L, "journal", journal_open);
+    add(L, "seal", seal_open);
     const embedded_file *world = embedded_find("runtime/lua/world.lua");
     if (luaL_loadbuffer(L, world->text, (size_t)(world->end - world->text), "=hostler:runtime/lua/world.lua"))
         return lua_error(L);
@@ -78,14 +79,14 @@ static int build_world(lua_State *L) {
     return 0;
 }
 
-lua_State *host_open(journal *j) {
+lua_State *host_open(void) {
     lua_State *L = luaL_newstate();
-    if (!L || !j) {
+    if (!L) {
         fputs("hostler: out of memory\n", stderr);
         exit(EXIT_FAILED);
     }
     limit_memory(L);
-    if (lua_cpcall(L, build_world, j) != 0) {
+    if (lua_cpcall(L, build_world, NULL) != 0) {
         lua_getglobal(L, "tostring");
         lua_insert(L, -2);
         lua_pcall(L, 1, 1, 0);

@@ -2,8 +2,6 @@
 #ifndef HOSTLER_HOST_H
 #define HOSTLER_HOST_H
 
-#include "journal.h"
-
 #include <lua.h>
 
 typedef struct {
@@ -14,10 +12,10 @@ typedef struct {
 /* The C halves of modules, ends with a NULL name: modules.c, the only place where the runtime names them. */
 extern const native_module native_modules[];
 
-/* Makes the world: libraries, natives, and the prelude of runtime/lua. The journal becomes the world's.
+/* Makes the world: libraries, natives, and the prelude of runtime/lua.
  * Exits the process with a message when memory or a library fails, for nothing can be reported better then.
  */
-lua_State *host_open(journal *j);
+lua_State *host_open(void);
 
 /* Calls function `name` of the embedded runtime/lua file `file` as the root task, with the `arguments` values
  * on top of the stack. Returns an exit status: the integer the function returned, or 1 (130 when interrupted)

@@ -14,6 +14,13 @@
 
 const command commands[] = {
     {"run", "NAME [ARGUMENTS] [--option VALUE]", "run a playbook", command_run},
+    {"runs", "[--status STATUS] [--playbook NAME] [--since 7d] [--json] [--prune 90d]",
+     "list the recorded runs", command_runs},
+    {"log", "RUN [-f] [-v] [--json]", "show what a run did or does", command_log},
+    {"resume", "RUN [--code latest]", "go on with a run where it stopped", command_resume},
+    {"undo", "RUN", "take back what a run did, newest first", command_undo},
+    {"cancel", "RUN", "stop a run", command_cancel},
+    {"answer", "RUN VALUE", "answer a run's question, and go on with it", command_answer},
     {"list", "[--json]", "list the playbooks", command_list},
     {"show", "NAME", "explain a playbook: what it does and takes", command_show},
     {"version", "[--libraries]", "print the version", command_version},
@@ -22,7 +29,7 @@ const command commands[] = {
 };
 
 int command_run_lua(const char *file, int argc, char **argv) {
-    lua_State *L = host_open(journal_memory_new());
+    lua_State *L = host_open();
     lua_createtable(L, argc, 0);
     for (int i = 1; i < argc; i++) {
         lua_pushstring(L, argv[i]);

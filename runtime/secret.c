@@ -273,7 +273,7 @@ static int secret_gc(lua_State *L) {
 }
 
 /* The plain text for concatenation: what leaves is a secret again, so no effect is needed. */
-static const char *plain_for_concat(lua_State *L, int index, size_t *length) {
+const char *secret_plain(lua_State *L, int index, size_t *length) {
     hidden *value = to_hidden(L, index, SECRET_TYPE);
     if (!value)
         return luaL_checklstring(L, index, length);
@@ -289,8 +289,8 @@ static int hidden_concat(lua_State *L) {
     if (!left_shown || !right_shown)
         return luaL_error(L, "attempt to concatenate a %s value", luaL_typename(L, left_shown ? 2 : 1));
     bool unknown = unknown_is(L, 1) || unknown_is(L, 2);
-    const char *left = unknown ? "" : plain_for_concat(L, 1, &left_length);
-    const char *right = unknown ? "" : plain_for_concat(L, 2, &right_length);
+    const char *left = unknown ? "" : secret_plain(L, 1, &left_length);
+    const char *right = unknown ? "" : secret_plain(L, 2, &right_length);
     if (unknown)
         left_length = right_length = 0;
     hidden *value = push_hidden(L, unknown ? UNKNOWN_TYPE : SECRET_TYPE, left_length + right_length,

@@ -17,6 +17,9 @@ void secret_push(lua_State *L, const char *text, size_t length);
  * outside an effect raises. The text lives as long as the value does. */
 const char *secret_tolstring(lua_State *L, int index, size_t *length);
 
+/* The same at any time, for what neither shows nor keeps the text: joining it to another, sealing it. */
+const char *secret_plain(lua_State *L, int index, size_t *length);
+
 /* What may be shown of a string, number, secret or unknown; NULL for other types. */
 const char *secret_shown(lua_State *L, int index, size_t *length);
 

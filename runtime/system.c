@@ -8,12 +8,15 @@
 #include "secret.h"
 #include "task.h"
 #include "text.h"
+#include "version.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
+#include <pwd.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,6 +236,76 @@ static int read_line_lua(lua_State *L) {
     return wait_park(L, &line->wait);
 }
 
+/* signal(pid, number) -> true, or nil, reason */
+static int signal_lua(lua_State *L) {
+    if (kill((pid_t)luaL_checkinteger(L, 1), (int)luaL_checkinteger(L, 2)) == 0) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, strerror(errno));
+    return 2;
+}
+
+/* change_directory(path) -> true, or nil, reason */
+static int change_directory_lua(lua_State *L) {
+    int problem = uv_chdir(luaL_checkstring(L, 1));
+    if (!problem) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, uv_strerror(problem));
+    return 2;
+}
+
+/* user() -> the number and the name of the user this process runs as */
+static int user_lua(lua_State *L) {
+    const struct passwd *entry = getpwuid(geteuid());
+    lua_pushinteger(L, (lua_Integer)geteuid());
+    if (entry)
+        lua_pushstring(L, entry->pw_name);
+    else
+        lua_pushfstring(L, "%d", (int)geteuid());
+    return 2;
+}
+
+/* random(n) -> an integer from 0 to n - 1, each as likely */
+static int random_lua(lua_State *L) {
+    lua_Integer limit = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, limit > 0 && limit <= INT32_MAX, 1, "from 1 up");
+    lua_pushinteger(L, (lua_Integer)randombytes_uniform((uint32_t)limit));
+    return 1;
+}
+
+/* hash(text) -> 32 hexadecimal digits that tell texts apart (BLAKE2b) */
+static int hash_lua(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    unsigned char digest[crypto_generichash_BYTES_MIN];
+    char hex[sizeof digest * 2 + 1];
+    crypto_generichash(digest, sizeof digest, (const unsigned char *)text, length, NULL, 0);
+    lua_pushstring(L, sodium_bin2hex(hex, sizeof hex, digest, sizeof digest));
+    return 1;
+}
+
+static int version_lua(lua_State *L) {
+    lua_pushstring(L, HOSTLER_VERSION);
+    return 1;
+}
+
+/* place_of(fn) -> its source name, its first and its last line */
+static int place_of_lua(lua_State *L) {
+    lua_Debug place;
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_getinfo(L, ">S", &place);
+    lua_pushstring(L, place.source);
+    lua_pushinteger(L, place.linedefined);
+    lua_pushinteger(L, place.lastlinedefined);
+    return 3;
+}
+
 /* embedded(name) -> the text of a Lua file in the binary, or nil */
 static int embedded_lua(lua_State *L) {
     const embedded_file *file = embedded_find(luaL_checkstring(L, 1));
@@ -308,6 +381,13 @@ int system_open(lua_State *L) {
         {"isatty", isatty_lua},
         {"write", write_lua},
         {"write_error", write_error_lua},
+        {"signal", signal_lua},
+        {"change_directory", change_directory_lua},
+        {"user", user_lua},
+        {"random", random_lua},
+        {"hash", hash_lua},
+        {"version", version_lua},
+        {"place_of", place_of_lua},
         {"embedded", embedded_lua},
         {"module_natives", module_natives_lua},
         {"load_text", load_text_lua},

@@ -264,8 +264,17 @@ static void task_free_references(task *t) {
     lua_State *L = scheduler.lua;
     luaL_unref(L, LUA_REGISTRYINDEX, t->context_ref);
     luaL_unref(L, LUA_REGISTRYINDEX, t->cancel_ref);
-    luaL_unref(L, LUA_REGISTRYINDEX, t->self_ref);
     t->cancel_ref = LUA_NOREF;
+}
+
+/* The parent forgets a task that has ended. Until then its memory must stay: the parent's list leads there.
+ */
+static void let_go(task *child) {
+    lua_State *L = scheduler.lua;
+    disown(child);
+    luaL_unref(L, LUA_REGISTRYINDEX, child->thread_ref);
+    luaL_unref(L, LUA_REGISTRYINDEX, child->self_ref);
+    child->thread_ref = child->self_ref = LUA_NOREF;
 }
 
 /* An error of a child that nobody joined becomes the parent's. */
@@ -283,11 +292,9 @@ static void adopt_failure(task *t) {
 static void release_children(task *t) {
     while (t->first_child) {
         task *child = t->first_child;
-        disown(child);
         child->parent = NULL;
         child->joined = true; /* too late for that: its results go now */
-        luaL_unref(scheduler.lua, LUA_REGISTRYINDEX, child->thread_ref);
-        child->thread_ref = LUA_NOREF;
+        let_go(child);
     }
 }
 
@@ -376,7 +383,7 @@ bool task_run_root(lua_State *L, int arguments, int results) {
     if (ok)
         lua_settop(root->thread, results);
     lua_xmove(root->thread, L, ok ? results : 1);
-    luaL_unref(L, LUA_REGISTRYINDEX, root->thread_ref);
+    let_go(root);
     lua_remove(L, -(ok ? results : 1) - 1); /* the handle */
     return ok;
 }
@@ -447,14 +454,13 @@ typedef struct {
 
 static int finish_join(lua_State *L, wait *w) {
     task *child = ((join_wait *)w)->child;
-    child->joined = true;
-    disown(child);
-    int results = child->failed ? 1 : lua_gettop(child->thread);
+    bool failed = child->failed;
+    int results = failed ? 1 : lua_gettop(child->thread);
     luaL_checkstack(L, results + 2, "too many results");
+    child->joined = true;
     lua_xmove(child->thread, L, results);
-    luaL_unref(L, LUA_REGISTRYINDEX, child->thread_ref);
-    child->thread_ref = LUA_NOREF;
-    return child->failed ? lua_error(L) : results;
+    let_go(child);
+    return failed ? lua_error(L) : results;
 }
 
 /* The child's error tells more than the parent's when both were cancelled for one reason; otherwise it is the

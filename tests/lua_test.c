@@ -12,7 +12,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     setenv("HOSTLER_PATH", "tests/lib", 0);
-    lua_State *L = host_open(journal_memory_new());
+    lua_State *L = host_open();
     lua_createtable(L, argc, 0);
     for (int i = 1; i < argc; i++) {
         lua_pushstring(L, argv[i]);

@@ -18,10 +18,16 @@ int command_run_lua(const char *file, int argc, char **argv);
 /* Says that there is no such command and what may have been meant. */
 int command_unknown(const char *word);
 
+int command_answer(int argc, char **argv);
+int command_cancel(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_list(int argc, char **argv);
+int command_log(int argc, char **argv);
+int command_resume(int argc, char **argv);
 int command_run(int argc, char **argv);
+int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
+int command_undo(int argc, char **argv);
 int command_version(int argc, char **argv);
 
 #endif

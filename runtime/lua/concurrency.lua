@@ -1,6 +1,7 @@
 -- Tasks as playbooks use them: parallel, each, timeout, retry, wait_until, sleep.
 local native, import = ...
 local task, event = native.task, native.event
+local journal, lock = import "journal", import "lock"
 local concurrency = {}
 
 local DEFAULT_PARALLEL = 10
@@ -48,7 +49,8 @@ local function parallel(functions)
             end
             if not first_error then
                 first_error = results[2]
-                for other, sibling in pairs(tasks) do
+                -- Going through a run to undo it, the others may still have finished steps to pass.
+                for other, sibling in pairs(journal.collecting and {} or tasks) do
                     if other ~= index then
                         task.cancel(sibling, "cancelled: a task beside it failed")
                     end
@@ -111,7 +113,9 @@ local function run_item(group, name, fn, item)
     context.path = group.path .. "/" .. name
     context.scope = event.emit("item.begin", { parent = group.scope, name = name })
     local started = native.system.monotonic()
+    lock.enter(context)
     local ok, err = xpcall(function() return fn(item) end, native.error.complete)
+    lock.leave(context)
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     event.emit("item.end", {
         scope = context.scope, parent = group.scope, name = name, status = status,
@@ -179,7 +183,8 @@ local function each(items, options, fn)
     check_count("each", "max_failures", options.max_failures, 0)
     local context = task.context()
     local keys = keys_of(items, options.key)
-    local group = { path = context.path, failures = {}, limit = options.max_failures, begun = 0 }
+    local limit = not journal.collecting and options.max_failures or nil
+    local group = { path = context.path, failures = {}, limit = limit, begun = 0 }
     group.scope = event.emit("group.begin", { parent = context.scope, name = options.name or "each", count = #items })
     local started = native.system.monotonic()
     local width, batch = options.parallel or DEFAULT_PARALLEL, options.batch or math.max(#items, 1)
@@ -255,6 +260,9 @@ local function wait_until(what, options, condition)
         if result or native.secret.is_unknown(result) then
             ended "done"
             return result
+        end
+        if journal.collecting then
+            error(native.error.new { code = "unfinished", message = "this is not so (any more): " .. what }, 2)
         end
         local waited = native.system.monotonic() - started
         if waited >= options.timeout then

@@ -108,5 +108,39 @@ function failure.describe(err, verbose)
     return table.concat(lines, "\n")
 end
 
+-- Exit statuses before a run has begun, and after.
+local EXIT_BEFORE = { usage = 2, manifest = 2, syntax = 2, load = 2, locked = 4 }
+local EXIT_AFTER = { parked = 3, locked = 4 }
+local EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
+
+--- The error's code; of an each all of whose items failed alike, theirs.
+---@param err table
+---@return string
+function failure.code_of(err)
+    local code = err.code
+    for index, item in ipairs(code == "each" and err.failures or {}) do
+        local one = failure.code_of(item.error)
+        if index > 1 and one ~= code then
+            return err.code
+        end
+        code = one
+    end
+    return code
+end
+
+--- The exit status that tells of this error of a run.
+---@param err table
+---@return integer
+function failure.exit_status(err)
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_AFTER[failure.code_of(err)] or EXIT_FAILED
+end
+
+--- The exit status that tells of this error of a command, before any run has begun.
+---@param err table
+---@return integer
+function failure.exit_status_before(err)
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_BEFORE[err.code] or EXIT_FAILED
+end
+
 failure.globals = { fail = fail, try = try }
 return failure

@@ -1,7 +1,7 @@
 -- The one gate: every effect of every module passes through gate.perform.
 -- Modes, the journal's effect rows, progress and the error's context are added here, once. The C halves of modules
 -- refuse to work while no effect is open (task_in_effect), so a module cannot forget it.
-local native = ...
+local native, import = ...
 local gate = {
     --- "normal", "dry-run" or "read-only"; set before the run begins.
     mode = "normal",
@@ -12,7 +12,7 @@ local gate = {
     outputs = {},
 }
 
-local task, event, journal = native.task, native.event, native.journal
+local task, event, journal = native.task, native.event, import "journal"
 local is_unknown = native.secret.is_unknown
 
 --- True when the value is an unknown or a table that holds one, at any depth.
@@ -77,12 +77,17 @@ local function plan(effect, context)
     return gate.unknown(effect.result or tostring(effect.summary))
 end
 
+--- Whether a failed effect may have happened all the same: its end was not waited for, or the module says so.
+local function is_unclear(err)
+    return err.unclear or err.code == "cancelled" or tostring(err.code):find "timeout" ~= nil
+end
+
 local function finish(effect, context, outer_kind, scope, number, started, ok, ...)
     task.effect_end()
     context.effect_kind = outer_kind
     local err = not ok and native.error.complete((...)) or nil
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
-    journal.effect_end(number, status)
+    journal.end_effect(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err)
     event.emit("effect.end", {
         scope = scope, parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target,
         text = err and tostring(err) or effect.summary, status = status, seconds = native.system.monotonic() - started,
@@ -133,8 +138,7 @@ function gate.perform(effect, run, ...)
         refuse(effect, "unknown", "an unknown value reached a real effect")
     end
     task.checkpoint()
-    local number = journal.effect_begin(context.step or nil, effect.name, effect.kind,
-        native.secret.scrub(tostring(effect.target)), native.secret.scrub(tostring(effect.summary)))
+    local number = journal.begin_effect(effect, context)
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })

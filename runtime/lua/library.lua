@@ -5,7 +5,15 @@ local library = {}
 local system = native.system
 local suggest, manifest = import "suggest", import "manifest"
 
+local journal = import "journal"
+
 local cache, loading = {}, {}
+
+-- The texts of this run's files: by path, and by name in the order they were loaded ("playbook", or the module's).
+local texts, loaded = {}, {}
+local keeping = false
+-- The files that a resumed run keeps, by name; they count instead of those on disk.
+local kept = {}
 
 --- A folder from the environment. XDG's specification: empty is as good as unset.
 local function folder_of(variable)
@@ -46,10 +54,21 @@ function library.folders()
     return folders
 end
 
-local function load_file(path)
-    local source, reason = system.read_file(path)
+--- Loads a file, or the text that is kept of it, and remembers under which name.
+local function load_file(path, name)
+    local source, reason = (kept[name] or {}).text, nil
+    if not source then
+        source, reason = system.read_file(path)
+    end
     if not source then
         error(native.error.new { code = "load", message = ("cannot read %s: %s"):format(path, reason) }, 0)
+    end
+    texts[path] = source
+    if name then
+        loaded[#loaded + 1] = { name = name, path = path }
+        if keeping then
+            journal.keep_source(name, path, source)
+        end
     end
     local chunk, message = native.compile(source:gsub("^#[^\n]*", ""), "@" .. path)
     if not chunk then
@@ -76,7 +95,7 @@ local function load_module(name)
         local chunk = assert(system.load_text(embedded, "=hostler:modules/" .. name .. ".lua"))
         return chunk(system.module_natives(name), import "gate", import)
     end
-    local path = find_in_folders(name:gsub("%.", "/") .. ".lua")
+    local path = kept[name] and kept[name].path or find_in_folders(name:gsub("%.", "/") .. ".lua")
     if not path then
         error(native.error.new {
             code = "load", message = ("there is no module '%s'"):format(name),
@@ -84,7 +103,7 @@ local function load_module(name)
                 .. table.concat(library.folders(), ", "),
         }, 3)
     end
-    return load_file(path)()
+    return load_file(path, name)()
 end
 
 --- Loads a module once: one of hostler's own, or NAME.lua beside the playbooks ("a.b" is a/b.lua).
@@ -163,7 +182,7 @@ function library.load(path)
     library.beside = path:match "^(.*)/[^/]+$" or "."
     local context = native.task.context()
     context.loading = path -- the gate is closed meanwhile: `hostler list` loads them all
-    local ok, value = xpcall(load_file, native.error.complete, path)
+    local ok, value = xpcall(load_file, native.error.complete, path, "playbook")
     if ok then
         ok, value = xpcall(value, native.error.complete)
     end
@@ -184,6 +203,54 @@ end
 function library.run_file(path, ...)
     library.beside = path:match "^(.*)/[^/]+$" or "."
     return load_file(path)(...)
+end
+
+--- Keeps the texts of all files loaded so far with the run; later ones are kept as they are loaded.
+function library.keep()
+    keeping = true
+    for _, file in ipairs(loaded) do
+        journal.keep_source(file.name, file.path, texts[file.path])
+    end
+end
+
+--- Uses these texts instead of the files: what a run was begun with.
+---@param sources table<string, { path: string, text: string }>
+function library.use(sources)
+    kept = sources
+end
+
+--- Names of the files loaded that differ from these texts.
+---@return string[]
+function library.changed(sources)
+    local names = {}
+    for _, file in ipairs(loaded) do
+        local before = sources[file.name]
+        if not before or before.text ~= texts[file.path] then
+            names[#names + 1] = file.name
+        end
+    end
+    return names
+end
+
+local codes = {}
+
+--- The hash of a function's text: it changes when the function is edited, not when it moves.
+---@return string? nil for hostler's own functions
+function library.code_of(fn)
+    local source, first, last = system.place_of(fn)
+    local place = ("%s:%d:%d"):format(source, first, last)
+    local text = texts[source:sub(2)]
+    if text and not codes[place] then
+        local lines, number = {}, 0
+        for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+            number = number + 1
+            if number >= first and number <= last then
+                lines[#lines + 1] = line
+            end
+        end
+        codes[place] = system.hash(table.concat(lines, "\n"))
+    end
+    return codes[place]
 end
 
 library.globals = { require = require }

@@ -6,7 +6,7 @@ local suggest = import "suggest"
 
 local FIELDS = {
     summary = "string", handbook = "string", description = "string", params = "table", effects = "string",
-    run = "function",
+    once = "boolean", run = "function",
 }
 
 --- Options of `hostler run` itself: no parameter of a playbook may be called like one.
@@ -16,6 +16,8 @@ manifest.run_options = {
     { kind = "flag", name = "yes", field = "yes", short = "y", default = false, help = "answer yes to questions" },
     { kind = "flag", name = "json", field = "json", default = false, help = "print events as JSON, one a line" },
     { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false, help = "show every effect" },
+    { kind = "flag", name = "undo-on-failure", field = "undo_on_failure", default = false,
+        help = "take back what was done when the run fails" },
     { kind = "flag", name = "help", field = "help", short = "h", default = false, help = "explain the playbook" },
 }
 
@@ -86,6 +88,7 @@ end
 
 --- Declares a playbook; the file returns it.
 ---@param fields { summary: string, handbook?: string, description?: string, params?: table[], effects?: "read"|"write",
+---  once?: boolean,
 ---  run: fun(p: table) }
 local function playbook(fields)
     local file = native.task.context().loading or "?"

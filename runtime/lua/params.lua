@@ -35,6 +35,12 @@ local types = {
             and not mailbox:find "^%." and not mailbox:find "%.$" and domain:match "%w$"
         return fits and value or nil, "an e-mail address such as ada@example.com"
     end,
+    -- 45s, 30m, 12h, 7d; the value is in seconds.
+    duration = function(value)
+        local number, unit = value:match "^(%d+)([smhd])$"
+        local seconds = { s = 1, m = 60, h = 3600, d = 86400 }
+        return number and #number < 10 and tonumber(number) * seconds[unit] or nil, "a time such as 45s, 30m, 12h or 7d"
+    end,
     path = function(value)
         return value ~= "" and printable(value) and value or nil, "a path without control characters"
     end,

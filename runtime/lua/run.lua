@@ -3,11 +3,11 @@ local native, import = ...
 local run = {}
 
 local library, manifest, params = import "library", import "manifest", import "params"
-local gate, failure, talk, step = import "gate", import "failure", import "talk", import "step"
-local event, system = native.event, native.system
+local execution, failure, journal = import "execution", import "failure", import "journal"
+local unfinished = import "unfinished"
+local system = native.system
 
-local EXIT = { parked = 3, locked = 4 }
-local EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+local EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 --- The playbook's name is the first word that is not an option; what is left is its command line.
 local function split(argv)
@@ -22,7 +22,9 @@ local function split(argv)
     return name, rest
 end
 
-local function all_specs(book)
+--- What the command line of a playbook may hold: its parameters and the options of every run.
+---@return table[] specs for params.parse
+function run.specs(book)
     local specs = {}
     for _, spec in ipairs(book.params) do
         specs[#specs + 1] = spec
@@ -33,77 +35,9 @@ local function all_specs(book)
     return specs
 end
 
-local function choose_report(values)
-    local live = system.isatty(1) and (system.env "TERM" or "dumb") ~= "dumb"
-    event.report(values.json and "json" or live and "tree" or "plain", values.verbose and 1 or 0)
-end
-
-local function quoted(word)
-    return word:match "^[%w@%%+=:,./_-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
-end
-
-local function command_line(name, argv)
-    local words = { "hostler run " .. name }
-    for _, word in ipairs(argv) do
-        words[#words + 1] = quoted(word)
-    end
-    return table.concat(words, " ")
-end
-
-local function report_failure(err, name, argv, verbose)
-    local lines = { "", failure.describe(err, verbose or err.code == "lua" or err.code == "internal") }
-    local done = step.finished()
-    if #done > 0 then
-        lines[#lines + 1] = "  done      " .. (#done <= 12 and table.concat(done, ", ") or #done .. " steps")
-    else
-        lines[#lines + 1] = "  done      " .. (gate.performed.write == 0 and "nothing was changed" or "no step")
-    end
-    lines[#lines + 1] = "  command   " .. command_line(name, argv)
-    system.write_error(table.concat(lines, "\n") .. "\n")
-end
-
-local function status_of(err)
-    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT[err.code] or EXIT_FAILED
-end
-
---- Runs the playbook as a task of its own: what it left running ends with it, and this task lives to record how it
---- ended.
-local function perform(book, values)
-    local task = native.task
-    local ok, err = pcall(task.join_shielded, task.spawn(nil, book.run, values))
-    if ok and task.interrupted() then -- it has caught its cancellation
-        ok, err = pcall(task.checkpoint)
-    end
-    return ok, not ok and native.error.complete(err) or nil
-end
-
-local function execute(book, name, given, argv, values)
-    choose_report(values)
-    gate.mode = book.effects == "read" and "read-only" or values.dry_run and "dry-run" or "normal"
-    talk.assume_yes = values.yes
-    local context = native.task.context()
-    context.path = name
-    native.journal.run_begin(name, native.json.show(values))
-    context.scope = event.emit("run.begin", {
-        name = name, text = command_line(given, argv), kind = gate.mode,
-    })
-    local started = system.monotonic()
-    local ok, err = perform(book, values)
-    local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
-    native.journal.run_end(status, not ok and native.json.show(tostring(err)) or nil)
-    event.emit("run.end", {
-        scope = context.scope, name = name, status = status, seconds = system.monotonic() - started, kind = gate.mode,
-        text = not ok and tostring(err) or nil, count = gate.performed.write,
-    })
-    event.report "none"
-    if ok then
-        return 0
-    end
-    report_failure(err, given, argv, values.verbose)
-    return status_of(err)
-end
-
-local function print_usage(err, book, name)
+--- Says what is wrong with the command line or the playbook.
+---@return integer exit status
+function run.print_usage(err, book, name)
     local lines = { "hostler: " .. tostring(err) }
     if err.file then
         lines[1] = ("hostler: %s:%s: %s"):format(err.file, err.line or "?", tostring(err))
@@ -121,6 +55,27 @@ local function print_usage(err, book, name)
     return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
 end
 
+--- Begins to record the run. A dry run leaves no trace; one that only reads has nothing to resume, so it goes on,
+--- with a warning, where there is no journal: it may be about to find out why.
+local function record(new, path)
+    local mode = execution.mode(new.book, new.options)
+    if mode == "dry-run" then
+        return
+    end
+    local ok, err = xpcall(function()
+        unfinished.check(new, run.specs(new.book))
+        new.id = journal.begin { playbook = new.name, file = path, arguments = new.arguments, mode = mode }
+        library.keep()
+    end, native.error.complete)
+    if ok then
+        return
+    elseif mode ~= "read-only" then
+        error(err, 0)
+    end
+    journal.run = nil
+    system.write_error(("hostler: this run is not recorded: %s\n"):format(tostring(err)))
+end
+
 --- argv without "run". Returns the exit status.
 ---@param argv string[]
 ---@return integer
@@ -134,9 +89,10 @@ function run.main(argv)
         system.write_error "`hostler list` shows what there is\n"
         return EXIT_USAGE
     end
-    local ok, book, short = pcall(function() return library.load(library.find(name)) end)
-    if not ok then
-        return print_usage(native.error.complete(book))
+    local found, path = pcall(library.find, name)
+    local ok, book, short = pcall(library.load, found and path or "")
+    if not found or not ok then
+        return run.print_usage(native.error.complete(not found and path or book))
     end
     for _, word in ipairs(rest) do
         if word == "--" then
@@ -145,11 +101,17 @@ function run.main(argv)
             return import "show".main { name }
         end
     end
-    local parsed, values = pcall(params.parse, all_specs(book), rest)
+    local parsed, values = pcall(params.parse, run.specs(book), rest)
     if not parsed then
-        return print_usage(native.error.complete(values), book, short)
+        return run.print_usage(native.error.complete(values), book, short)
     end
-    return execute(book, short, name, rest, values)
+    local new = { book = book, name = short, given = name, arguments = rest, values = values, options = values }
+    local recorded, err = pcall(record, new, path)
+    if not recorded then
+        system.write_error(failure.describe(native.error.complete(err)) .. "\n")
+        return failure.exit_status_before(err)
+    end
+    return execution.run(new)
 end
 
 return run

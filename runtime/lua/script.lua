@@ -10,7 +10,6 @@ local library, failure = import "library", import "failure"
 function script.main(argv)
     local context = native.task.context()
     context.path, context.step = argv[1], argv[1]
-    native.journal.run_begin(argv[1], "{}")
     native.event.report("plain", -1)
     local body = native.task.spawn(nil, library.run_file, argv[1], unpack(argv, 2))
     local ok, err = xpcall(native.task.join, native.error.complete, body)

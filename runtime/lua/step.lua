@@ -1,10 +1,16 @@
 -- Named steps: the unit of work that is recorded, and the only place where writes may happen.
+--
+-- In a resumed run a step that has finished is passed over with its recorded result. One that was begun and not
+-- finished is settled first: did it happen? Its probe says so; without one it is run again if it is idempotent or if
+-- nothing of it is in doubt; else a person decides.
 local native, import = ...
-local task, event, journal = native.task, native.event, native.journal
+local task, event, journal = native.task, native.event, import "journal"
+local sealing = import "sealing"
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
-local begun, finished = {}, {}
+local MOST_NAMED = 12
+local begun, finished = {}, { count = 0 }
 
 local function check_options(name, options)
     for key, value in pairs(options) do
@@ -40,15 +46,31 @@ local function check_place(context, path)
     begun[path] = true
 end
 
---- The body runs as a task of its own: it has its own deadline, and a failed one keeps its stack for debugging.
-local function run_body(path, scope, options, fn)
-    local function body()
+--- Calls fn in a task of its own in which writes are allowed: with its own deadline, and a stack that a failure leaves.
+---@param path string what its effects are recorded under
+function step.call(path, scope, seconds, fn, ...)
+    local function body(...)
         local context = task.context()
         context.step, context.scope = path, scope
-        return fn()
+        return fn(...)
     end
+    return task.join(task.spawn(seconds, body, ...))
+end
+
+--- What the probe found, or nil. It only looks: a write in it is refused.
+local function probe(options)
+    local result = options.probe and options.probe()
+    if result ~= nil and result ~= false then
+        return result
+    end
+end
+
+local function run_body(path, scope, options, fn)
+    local tries = 0
     local function once()
-        return task.join(task.spawn(options.timeout, body))
+        tries = tries + 1
+        local found = tries > 1 and probe(options)
+        return found or step.call(path, scope, options.timeout, fn)
     end
     if options.retry then
         local times, backoff = options.retry.times or options.retry[1], options.retry.backoff or options.retry[2]
@@ -57,8 +79,110 @@ local function run_body(path, scope, options, fn)
     return once()
 end
 
+--- A run may have any number of steps; only so many are ever named.
+local function note_finished(path)
+    finished.count = finished.count + 1
+    if finished.count <= MOST_NAMED then
+        finished[finished.count] = path:match "^[^/]*/(.*)$" or path
+    end
+end
+
 local function short(result)
     return type(result) == "string" and #result < 100 and result or nil
+end
+
+--- What can be recorded of a result is what the playbook gets, now and when the run is resumed.
+local function recordable(path, result)
+    local shown, problem = pcall(native.json.show, result)
+    if shown then
+        return true, sealing.plain(result)
+    end
+    return false, native.error.new {
+        code = "step", message = ("the result of step '%s' cannot be recorded"):format(path), cause = problem,
+        hint = "return plain values: text, numbers, true and false, tables of these",
+    }
+end
+
+local function emit_end(context, scope, name, status, started, result)
+    local text
+    if status == "done" then
+        text = short(result)
+    elseif status ~= "skipped" then
+        text = tostring(result)
+    end
+    event.emit("step.end", {
+        scope = scope, parent = context.scope, name = name, status = status, text = text,
+        seconds = native.system.monotonic() - started, passed_over = status == "skipped",
+    })
+end
+
+local function begin(context, name, passed_over)
+    return event.emit("step.begin", { parent = context.scope, name = name, passed_over = passed_over })
+end
+
+--- Runs the body (or takes `settle`'s word for its result), records how it ended, and returns or raises that.
+local function perform(context, name, path, options, fn, code, settle)
+    local scope = begin(context, name)
+    local started, settled = native.system.monotonic(), false
+    local ok, result = xpcall(function()
+        local happened, found = settle()
+        settled = true
+        journal.begin_step(path, code, options.undo ~= nil)
+        if happened then
+            return found
+        end
+        return run_body(path, scope, options, fn)
+    end, native.error.complete)
+    if ok then
+        ok, result = recordable(path, result)
+    end
+    local status = ok and "done" or result.code == "cancelled" and "cancelled" or result.code == "parked" and "parked"
+        or "failed"
+    -- While nobody could say whether it happened, what is recorded of it stays in doubt.
+    if settled then
+        journal.end_step(path, status, ok and result or nil, not ok and result or nil)
+    end
+    emit_end(context, scope, name, status == "parked" and "cancelled" or status, started, result)
+    if not ok then
+        begun[path] = nil -- it may be tried again: retry() around a step
+        result.step = result.step or path
+        error(result, 0)
+    end
+    note_finished(path)
+    return result
+end
+
+--- Whether a step that began and did not finish has happened after all, and with what result.
+---@return boolean happened, any result
+local function settle(path, options, row)
+    if row.writes == 0 then
+        return false
+    end
+    local found = probe(options)
+    if found ~= nil then
+        return true, found
+    end
+    local in_doubt = row.status == "running" or row.unclear > 0
+    if options.probe or options.idempotent or not in_doubt then
+        return false
+    end
+    return import "talk".settle(path)
+end
+
+--- A step whose code was edited after it finished: its result may no longer be what the playbook means.
+local function confirm_changed(path, row, code)
+    if row.code and row.code ~= code and not journal.collecting then
+        import "talk".globals.confirm(("Step '%s' was edited after it finished. Go on with its recorded result?")
+            :format(path))
+    end
+end
+
+local function pass_over(context, name, path, row, code)
+    confirm_changed(path, row, code)
+    local result = row.result and sealing.decode(row.result) or nil
+    emit_end(context, begin(context, name, true), name, "skipped", native.system.monotonic())
+    note_finished(path)
+    return result
 end
 
 --- Runs fn as a named step. A write may only happen inside one.
@@ -81,41 +205,34 @@ local function run_step(name, options, fn)
     local context = task.context()
     local path = context.path .. "/" .. name
     check_place(context, path)
-    journal.step_begin(path)
-    local scope = event.emit("step.begin", { parent = context.scope, name = name })
-    local started = native.system.monotonic()
-    local ok, result = xpcall(function() return run_body(path, scope, options, fn) end, native.error.complete)
-    local status = ok and "done" or result.code == "cancelled" and "cancelled" or "failed"
-    if ok then
-        local shown, problem = pcall(native.json.show, result)
-        if not shown then
-            ok, status = false, "failed"
-            result = native.error.new {
-                code = "step", message = ("the result of step '%s' cannot be recorded"):format(path), cause = problem,
-                hint = "return plain values: text, numbers, true and false, tables of these",
-            }
+    local row = journal.find_step(path)
+    if journal.collecting then
+        return import "undo".collect(path, options, row)
+    end
+    local code = journal.run and import "library".code_of(fn)
+    if row and row.status == "done" then
+        return pass_over(context, name, path, row, code)
+    end
+    return perform(context, name, path, options, fn, code, function()
+        if row then
+            return settle(path, options, row)
         end
-    end
-    journal.step_end(path, status, ok and native.json.show(result) or nil)
-    event.emit("step.end", {
-        scope = scope, parent = context.scope, name = name, status = status,
-        seconds = native.system.monotonic() - started,
-        text = ok and short(result) or not ok and tostring(result) or nil,
-    })
-    if not ok then
-        begun[path] = nil -- it may be tried again: retry() around a step
-        result.step = result.step or path
-        error(result, 0)
-    end
-    finished[#finished + 1] = path:match "^[^/]*/(.*)$" or path
-    return result
+    end)
 end
 
---- Names of the steps that have finished, oldest first, for the summary of a failed run.
----@return string[]
+--- The steps that have finished, for the summary of a failed run: their names, or their number; nil when there are
+--- none.
+---@return string?
 function step.finished()
-    return finished
+    return finished.count > MOST_NAMED and finished.count .. " steps"
+        or finished.count > 0 and table.concat(finished, ", ") or nil
 end
 
+--- Forgets which steps this process has passed: the playbook is about to be gone through again.
+function step.reset()
+    begun, finished = {}, { count = 0 }
+end
+
+step.probe = probe
 step.globals = { step = run_step }
 return step

@@ -1,7 +1,7 @@
 -- Talking with the person: say, warn, ask, confirm, manual; and small values: secret, env, now, uuid.
 local native, import = ...
-local gate = import "gate"
-local event, task = native.event, native.task
+local answers, gate, journal = import "answers", import "gate", import "journal"
+local event, task, json = native.event, native.task, native.json.face
 local talk = {
     --- Set by --yes: confirm answers yes by itself.
     assume_yes = false,
@@ -26,7 +26,6 @@ local function warn(format, ...)
     event.emit("warn", { parent = task.context().scope, text = shown(format, ...) })
 end
 
---- One line from the person. Without a terminal the run parks.
 local asking = false
 
 --- Waits for its turn: of the items of an `each`, one may ask at a time.
@@ -37,14 +36,8 @@ local function take_turn()
     asking = true
 end
 
+--- One line from the person at the terminal.
 local function prompt(question)
-    if not (native.system.isatty(0) and native.system.isatty(2)) then
-        error(native.error.new {
-            code = "parked",
-            message = "a person has to answer: " .. question,
-            hint = "run it on a terminal; where the question is a yes or no, --yes answers it",
-        }, 3)
-    end
     take_turn()
     event.suspend()
     native.system.write_error(question .. " ")
@@ -60,6 +53,30 @@ local function prompt(question)
     return answer
 end
 
+--- The answer to a question: the recorded one, when this run has asked before; else the person's. Without a terminal
+--- the run parks until `hostler answer`.
+---@param question { kind: string, text: string, prompt: string } text is what `hostler answer` shows
+---@return string answer
+---@return string path its identity in the run
+local function answer_to(question)
+    local path = answers.path(task.context(), question.text)
+    local given = answers.find(path)
+    if given then
+        return given, path
+    elseif journal.collecting then
+        error(native.error.new { code = "unfinished", message = "this was not asked yet: " .. question.text }, 3)
+    elseif not (native.system.isatty(0) and native.system.isatty(2)) then
+        answers.open(path, question.kind, question.text)
+        error(native.error.new {
+            code = "parked",
+            message = "a person has to answer: " .. question.text,
+            hint = journal.run and ("hostler answer %s VALUE"):format(journal.run)
+                or "run it on a terminal; where the question is a yes or no, --yes answers it",
+        }, 3)
+    end
+    return prompt(question.prompt), path
+end
+
 --- Asks for a line of text.
 ---@param question string
 ---@param default? string what an empty answer means
@@ -71,7 +88,9 @@ local function ask(question, default)
     elseif gate.mode == "dry-run" then
         return default
     end
-    local answer = prompt(default and ("%s [%s]"):format(question, default) or question)
+    local words = default and ("%s [%s]"):format(question, default) or question
+    local answer, path = answer_to { kind = "ask", text = question, prompt = words }
+    answers.keep(path, "ask", question, answer)
     return answer ~= "" and answer or default or ""
 end
 
@@ -87,11 +106,15 @@ local function confirm(question, type_this)
         say("%s yes (--yes)", question)
         return
     end
-    local answer = prompt(type_this and ("%s Type '%s' to go on:"):format(question, type_this) or question .. " [y/N]")
-    local agreed = answer == type_this or (not type_this and answer:lower():match "^y" ~= nil)
-    if not agreed then
-        error(native.error.new { code = "declined", message = "not done: you did not agree to: " .. question }, 2)
+    local words = type_this and ("%s Type '%s' to go on:"):format(question, type_this) or question .. " [y/N]"
+    local answer, path = answer_to { kind = "confirm", text = words, prompt = words }
+    if answer == type_this or (not type_this and answer:lower():match "^y" ~= nil) then
+        answers.keep(path, "confirm", words, answer)
+        return
     end
+    -- A no is not kept: a resumed run asks again.
+    answers.forget(path)
+    error(native.error.new { code = "declined", message = "not done: you did not agree to: " .. question }, 2)
 end
 
 --- Asks the person to do something by hand, and waits until they say that it is done.
@@ -101,7 +124,33 @@ local function manual(instruction)
         say("would ask a person to: %s", instruction)
         return
     end
-    prompt("By hand: " .. instruction .. " — press Enter when it is done.")
+    local _, path = answer_to {
+        kind = "manual", text = instruction,
+        prompt = "By hand: " .. instruction .. " — press Enter when it is done.",
+    }
+    answers.keep(path, "manual", instruction, "done")
+end
+
+--- Asks whether a step that was interrupted happened: nothing recorded can tell.
+---@param step string its path
+---@return boolean happened, any result
+function talk.settle(step)
+    local question = ("Step '%s' was interrupted, and may or may not have happened. Look, then say: again (run it), "
+        .. "done, or done RESULT (as JSON)"):format(step)
+    while true do
+        local answer, path = answer_to { kind = "settle", text = question, prompt = question .. ":" }
+        -- Forgotten at once: should the step be interrupted again, the old answer says nothing about that.
+        answers.forget(path)
+        local result = answer:match "^%s*done%s*(.-)%s*$"
+        if answer:match "^%s*again%s*$" then
+            return false
+        elseif result then
+            local readable, value = pcall(json.decode, result ~= "" and result or "null")
+            if readable then
+                return true, value ~= json.null and value or nil
+            end
+        end
+    end
 end
 
 --- The parts of a secret list, each a secret: DO_DATABASE_API_TOKENS holds several tokens with commas between them.

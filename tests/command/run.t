@@ -88,7 +88,7 @@ my @wrong = (
     ["return playbook {\n  summary = \"s\",\n  effects = \"none\",\n  run = function() end,\n}", qr/lua:3: .*'effects'/],
     ["return playbook {\n  summary = \"s\",\n  params = { 5 },\n  run = function() end,\n}", qr/lua:3: parameter 1 is not made by/],
     [book("\n arg(\"X\", \"int\", \"x\")", ''), qr/lua:2: .*lower-case.*'X'/],
-    [book("\n arg(\"x\", \"integer\", \"x\")", ''), qr/lua:2: .*no type 'integer'; there are email, int/],
+    [book("\n arg(\"x\", \"integer\", \"x\")", ''), qr/lua:2: .*no type 'integer'; there are duration, email, int/],
     [book("\n opt(\"x\", \"int\", \"x\", \"ten\")", ''), qr/lua:2: .*its default, ten, is not of its type/],
     [book('arg("x", "int", "x"), opt("x", "int", "x")', ''), qr/'x' has the name of another parameter/],
     [book('flag("json", "x")', ''), qr/'json' has the name of an option of `hostler run`/],

@@ -78,7 +78,7 @@ int main(int argc, char **argv) {
     int seconds = argc > 1 ? atoi(argv[1]) : 20;
     state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     static const char secret[] = "hunter2hunter2";
-    lua_State *L = host_open(journal_memory_new());
+    lua_State *L = host_open();
     secret_push(L, secret, sizeof secret - 1);
     unsigned long rounds = 0;
     for (time_t end = time(NULL) + seconds; time(NULL) < end; rounds++) {

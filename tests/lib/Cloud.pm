@@ -11,6 +11,7 @@ use File::Temp qw(tempdir tempfile);
 use Hostler ();
 use JSON::PP ();
 use MIME::QuotedPrint qw(decode_qp);
+use POSIX ();
 use Time::HiRes qw(sleep time);
 
 my $json = JSON::PP->new->utf8->canonical;
@@ -23,7 +24,7 @@ sub connect {
     die "the local cloud is not up: HOSTLER_CLOUD=$ENV{HOSTLER_CLOUD} tests/cloud/cloud up\n" if $?;
     my %environment = $text =~ /^export (\w+)='([^']*)'$/mg;
     $ENV{HOSTLER_CLOUD} = $environment{HOSTLER_CLOUD}; # for the cloud's own scripts
-    my $self = bless { env => \%environment, tenants => [], owner => $$ }, $class;
+    my $self = bless { env => \%environment, tenants => [], owner => $$, runs => [], background => {} }, $class;
     $self->{teams} = $self->state->{teams};
     $self->clear_faults;
     $self->roomy;
@@ -38,8 +39,9 @@ sub put_back {
     $self->script('mail', 'accept');
     $self->clear_faults;
     $self->put_back_teams;
-    $self->forget($_) for @{ $self->{tenants} };
-    $self->{tenants} = [];
+    for my $tenant (splice @{ $self->{tenants} }) {
+        eval { $self->forget($tenant); 1 } or warn "$tenant: $@";
+    }
 }
 
 sub put_back_teams {
@@ -52,9 +54,14 @@ sub put_back_teams {
     }
 }
 
+# Whatever became of the test, what it has started ends with it: else prove would wait for it for ever.
 END {
-    local ($?, $@);
-    $_->put_back for grep { $_->{owner} == $$ } @connected;
+    local ($?, $@, $!);
+    for my $cloud (grep { $_->{owner} == $$ } @connected) {
+        kill TERM => $_ for keys %{ $cloud->{background} };
+        kill KILL => -$_->{pid} for grep { !defined $_->{status} } @{ $cloud->{runs} };
+        $cloud->put_back;
+    }
 }
 
 # ---- hostler ----
@@ -64,7 +71,9 @@ sub start {
     my ($self, $options, @arguments) = @_;
     my %environment = (%{ $self->{env} }, NO_COLOR => 1, %{ $options->{env} || {} });
     delete $environment{$_} for grep { !defined $environment{$_} } keys %environment;
-    return Hostler::start({ %$options, env => \%environment }, @arguments);
+    my $run = Hostler::start({ %$options, env => \%environment }, @arguments);
+    push @{ $self->{runs} }, $run;
+    return $run;
 }
 
 sub run {
@@ -73,10 +82,19 @@ sub run {
     return Hostler::finish($self->start($options, @arguments));
 }
 
+# Makes a tenant this test's own: what an earlier test may have left of it goes now, what there is at the end goes then.
+sub claim {
+    my ($self, $tenant) = @_;
+    return if grep { $_ eq $tenant } @{ $self->{tenants} };
+    push @{ $self->{tenants} }, $tenant;
+    $self->forget($tenant) if $self->parts($tenant) ne '' || $self->letters_to("$tenant\@example.com")
+        || read_file($self->{env}{HOSTLER_KNOWN_HOSTS}) =~ /^\Q$tenant\E\.meltanodata\.com /m;
+}
+
 # Starts `hostler run setup` for a tenant, which is removed at the end. Options: also name, email, flags, playbook.
 sub start_setup {
     my ($self, $tenant, %options) = @_;
-    push @{ $self->{tenants} }, $tenant;
+    $self->claim($tenant);
     return $self->start(\%options, 'run', $options{playbook} || 'setup', @{ $options{flags} || [] }, '--',
         $options{name} // 'Ada Lovelace', $options{email} // "$tenant\@example.com", $tenant);
 }
@@ -101,6 +119,51 @@ sub site_with {
     print $file $site;
     close $file or die $!;
     return $folder;
+}
+
+# Starts a command, or a function, in the background, with no output; returns its pid.
+sub background {
+    my ($self, @command) = @_;
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        open STDIN,  '<', '/dev/null';
+        open STDOUT, '>', '/dev/null';
+        open STDERR, '>', '/dev/null';
+        POSIX::close($_) for 3 .. 1023;
+        if (ref $command[0]) { $command[0]->() }
+        else                 { no warnings 'exec'; exec @command }
+        POSIX::_exit(0);
+    }
+    $self->{background}{$pid} = 1;
+    return $pid;
+}
+
+sub end_background {
+    my ($self, $pid) = @_;
+    kill TERM => $pid;
+    waitpid $pid, 0;
+    delete $self->{background}{$pid};
+}
+
+# Waits up to ten seconds until this is true.
+sub wait_until {
+    my ($self, $what, $condition) = @_;
+    my $end = time + 10;
+    until ($condition->()) {
+        die "waited in vain for $what\n" if time > $end;
+        sleep 0.02;
+    }
+}
+
+# An ssh-agent with these private keys; its pid and socket.
+sub agent {
+    my ($self, $folder, @keys) = @_;
+    my $socket = "$folder/agent";
+    my $pid = $self->background('ssh-agent', '-D', '-a', $socket);
+    $self->wait_until('the ssh-agent', sub { -S $socket });
+    local $ENV{SSH_AUTH_SOCK} = $socket;
+    system('ssh-add', '-q', $_) == 0 or die 'ssh-add failed' for @keys;
+    return ($pid, $socket);
 }
 
 # ---- the APIs ----
@@ -155,10 +218,14 @@ sub team {
     return $self->control(POST => 'team', \%change);
 }
 
-# Room for every test in the database teams that are not marked as full.
+# Room for every test in the database teams that are not marked as full, and no limit on how much tests may ask in a
+# minute.
 sub roomy {
     my ($self) = @_;
-    $self->team(team => $_->{name}, limit => 200) for grep { $_->{name} =~ /DBs (?!.*\(full\))/ } @{ $self->state->{teams} };
+    for my $team (@{ $self->state->{teams} }) {
+        $self->team(team => $team->{name}, burst => 1_000_000);
+        $self->team(team => $team->{name}, limit => 200) if $team->{name} =~ /DBs (?!.*\(full\))/;
+    }
 }
 
 # The DigitalOcean API, with this token or that of the droplets; what it tells.
@@ -234,22 +301,18 @@ sub forget {
     my ($self, $tenant) = @_;
     unlink map { $_->{path} } $self->letters_to("$tenant\@example.com");
     my $known_hosts = $self->{env}{HOSTLER_KNOWN_HOSTS};
-    system("ssh-keygen -R $tenant.meltanodata.com -f $known_hosts >/dev/null 2>&1");
+    my $name = "$tenant.meltanodata.com";
+    system("ssh-keygen -R $name -f $known_hosts >/dev/null 2>&1");
     unlink "$known_hosts.old";
-    my $droplet = $self->droplet($tenant);
-    if ($droplet) {
-        for (1 .. 300) { # one that is still being made cannot be deleted
-            last if $droplet->{status} ne 'new';
-            sleep 0.1;
-            $droplet = $self->droplet($tenant);
-        }
-        $self->digitalocean("/v2/droplets/$droplet->{id}", undef, 'DELETE');
+    for my $made (grep { $_->{name} eq $name } @{ $self->state->{droplets} }) {
+        $self->wait_for_droplet($tenant); # one that is still being made cannot be deleted
+        $self->digitalocean("/v2/droplets/$made->{id}", undef, 'DELETE');
     }
     my $record = $self->record($tenant);
     $self->digitalocean("/v2/domains/meltanodata.com/records/$record->{id}", undef, 'DELETE') if $record;
     my $cluster = $self->cluster($tenant);
     $self->digitalocean("/v2/databases/$cluster->{id}", $cluster->{token}, 'DELETE') if $cluster;
-    for my $title ("$tenant.meltanodata.com", "meltano\@$tenant.meltanodata.com") {
+    for my $title ($name, "meltano\@$name") {
         my $item = $self->item($title) or next;
         $self->onepassword("/v1/vaults/$item->{vault}{id}/items/$item->{id}", 'DELETE');
     }

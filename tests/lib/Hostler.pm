@@ -50,7 +50,8 @@ sub start {
         setpgrp;
         chdir $options->{in} or _exit(99) if $options->{in};
         my %keep = map { $_ => $ENV{$_} } grep { defined $ENV{$_} } qw(PATH ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS);
-        %ENV = (%keep, HOME => ($options->{in} // '/nonexistent') . '/home', %{ $options->{env} // {} });
+        %ENV = (%keep, HOME => ($options->{in} // '/nonexistent') . '/home',
+            XDG_STATE_HOME => ($options->{in} // '/nonexistent') . '/home/state', %{ $options->{env} // {} });
         POSIX::dup2(fileno $in_read,   0);
         POSIX::dup2(fileno $out_write, 1);
         POSIX::dup2(fileno $err_write, 2);

@@ -78,6 +78,7 @@ sub make_droplet {
         { name => "$tenant.meltanodata.com", region => 'nyc3', size => 's-1vcpu-1gb', image => 0 + $image });
 }
 
+$cloud->claim("taken$_") for 1 .. 4;
 make_record('taken1');
 refuses('a name that has a record', { tenant => 'taken1' }, 1, qr/taken1\.meltanodata\.com is taken: 1 of 5 parts exist/,
     qr/exists   the A record taken1 -> 192\.0\.2\.1/, qr/missing  the droplet taken1\.meltanodata\.com/, qr/hint .*another name/);
@@ -136,12 +137,9 @@ refuses('an agent that is gone', with(SSH_AUTH_SOCK => "$folder/none"), 1, qr/th
     my $dead = IO::Socket::UNIX->new(Local => "$folder/dead", Listen => 1) or die $!;
     close $dead;
     refuses('an agent that died', with(SSH_AUTH_SOCK => "$folder/dead"), 1, qr/the ssh-agent does not answer/);
-    my $pid = fork // die $!;
-    if (!$pid) { open STDOUT, '>', '/dev/null'; exec 'ssh-agent', '-D', '-a', "$folder/agent" }
-    Time::HiRes::sleep(0.02) until -S "$folder/agent";
-    refuses('an agent without keys', with(SSH_AUTH_SOCK => "$folder/agent"), 1, qr/the ssh-agent has no key/, qr/ssh-add/);
-    kill TERM => $pid;
-    waitpid $pid, 0;
+    my ($pid, $socket) = $cloud->agent($folder);
+    refuses('an agent without keys', with(SSH_AUTH_SOCK => $socket), 1, qr/the ssh-agent has no key/, qr/ssh-add/);
+    $cloud->end_background($pid);
 }
 refuses('a mail server that refuses the login', with(HOSTLER_SMTP_PASSWORD => 'not-this-one'), 1,
     qr/the mail server $gateway:2525 refused the login of controller: 535/, qr/nothing has been made/);

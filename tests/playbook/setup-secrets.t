@@ -25,12 +25,10 @@ my ($state) = $env{HOSTLER_CA_FILE} =~ m{^(.*)/};
 
 # ---- looking at processes ----
 
-# What /proc tells of every process, about every 20 ms: a droplet's processes are in this machine's /proc too. Runs in a
-# process of its own until it is asked to end; keeps each different thing once, with how often it was seen.
+# Writes down what /proc tells of every process, about every 20 ms, until it is asked to end: each different thing once.
+# A droplet's processes are in this machine's /proc too.
 sub watch {
     my ($result) = @_;
-    my $pid = fork // die $!;
-    return $pid if $pid;
     my $end = 0;
     local $SIG{TERM} = sub { $end = 1 };
     my (%seen, $looks);
@@ -45,7 +43,6 @@ sub watch {
         sleep 0.02;
     }
     nstore { looks => $looks, seen => [ keys %seen ] }, $result;
-    POSIX::_exit(0);
 }
 
 sub slurp {
@@ -107,7 +104,7 @@ sub files_with_secrets {
 my $marker = "$folder/begun";
 open my $touched, '>', $marker or die $!;
 close $touched;
-my $watcher = watch("$folder/seen");
+my $watcher = $cloud->background(sub { watch("$folder/seen") });
 my $place = $cloud->site_with; # a folder and a home of its own, to look at afterwards
 my %run = (
     seen   => $cloud->start_setup('seen',   flags => ['-v'],     in => $place),
@@ -117,8 +114,7 @@ my %run = (
 my $broken = $cloud->wait_for_droplet('broken');
 $cloud->inside($broken, 'sh', '-c', 'echo "exit 1" >/var/meltano/.venv/bin/meltano');
 Hostler::finish($run{$_}) for sort keys %run;
-kill TERM => $watcher;
-waitpid $watcher, 0;
+$cloud->end_background($watcher);
 
 for my $tenant (qw(seen parsed broken)) {
     my ($customer, $staff) = map { $cloud->item("$_$tenant.meltanodata.com") } '', 'meltano@';

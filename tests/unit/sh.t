@@ -96,7 +96,9 @@ tap.raises("timeout", function() sh.run({ "setsid", "--fork", "sleep", "5" }, { 
 -- what a command inherits
 local open = sh.run({ "ls", "/proc/self/fd" }).stdout
 tap.is(open, "0\n1\n2\n3\n", "no descriptor but its three, and ls's own")
-tap.like(sh.run({ "grep", "SigIgn", "/proc/self/status" }).stdout, "SigIgn:%s+0+%s", "no ignored signal")
+-- The C library keeps 32 and above for itself, and some harnesses ignore those.
+local ignored = sh.run({ "grep", "SigIgn", "/proc/self/status" }).stdout:match "%x%x%x%x%x%x%x%x%s*$"
+tap.is(tonumber(ignored, 16) % 2 ^ 31, 0, "no ignored signal")
 tap.like(sh.run({ "grep", "SigBlk", "/proc/self/status" }).stdout, "SigBlk:%s+0+%s", "no blocked one")
 
 -- many at once

@@ -1,0 +1,6 @@
+/* hostler answer: see runtime/lua/answer.lua. */
+#include "command.h"
+
+int command_answer(int argc, char **argv) {
+    return command_run_lua("answer", argc, argv);
+}

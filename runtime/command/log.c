@@ -1,0 +1,6 @@
+/* hostler log: see runtime/lua/log.lua. */
+#include "command.h"
+
+int command_log(int argc, char **argv) {
+    return command_run_lua("log", argc, argv);
+}

@@ -1,0 +1,6 @@
+/* hostler resume: see runtime/lua/resume.lua. */
+#include "command.h"
+
+int command_resume(int argc, char **argv) {
+    return command_run_lua("resume", argc, argv);
+}

@@ -1,0 +1,6 @@
+/* hostler runs: see runtime/lua/runs.lua. */
+#include "command.h"
+
+int command_runs(int argc, char **argv) {
+    return command_run_lua("runs", argc, argv);
+}

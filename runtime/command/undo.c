@@ -1,0 +1,6 @@
+/* hostler undo: see runtime/lua/undo.lua. */
+#include "command.h"
+
+int command_undo(int argc, char **argv) {
+    return command_run_lua("undo", argc, argv);
+}

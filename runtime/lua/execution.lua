@@ -1,0 +1,133 @@
+-- The life of a run, new or resumed, from its first event to its exit status.
+local native, import = ...
+local execution = {}
+
+local failure, gate, journal = import "failure", import "gate", import "journal"
+local lock, step, talk = import "lock", import "step", import "talk"
+local event, system = native.event, native.system
+
+local function quoted(word)
+    return word:match "^[%w@%%+=:,./_-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+local function command_line(run)
+    local words = { "hostler run " .. quoted(run.given) }
+    for _, word in ipairs(run.arguments) do
+        words[#words + 1] = quoted(word)
+    end
+    return table.concat(words, " ")
+end
+
+--- Shows events on standard output the way the options ask for.
+---@param options { json?: boolean, verbose?: boolean }
+function execution.choose_report(options)
+    local live = system.isatty(1) and (system.env "TERM" or "dumb") ~= "dumb"
+    event.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
+end
+
+--- What to type next, a line each.
+local function next_commands(run, err)
+    if not run.id then
+        return {}
+    end
+    local lines = { ("hostler resume %s      go on where it stopped"):format(run.id) }
+    if failure.code_of(err) == "parked" then
+        lines[1] = ("hostler answer %s VALUE"):format(run.id)
+    end
+    lines[#lines + 1] = ("hostler log %s         what it did"):format(run.id)
+    if import "undo".is_possible(run.id) then
+        lines[#lines + 1] = ("hostler undo %s        take back what it did"):format(run.id)
+    end
+    return lines
+end
+
+local function report_failure(err, run)
+    local lines = { "", failure.describe(err, run.options.verbose or err.code == "lua" or err.code == "internal") }
+    lines[#lines + 1] = "  done      " .. (step.finished()
+        or gate.performed.write == 0 and "nothing was changed" or "no step")
+    lines[#lines + 1] = "  command   " .. command_line(run)
+    for index, line in ipairs(next_commands(run, err)) do
+        lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "next" or "", line)
+    end
+    system.write_error(table.concat(lines, "\n") .. "\n")
+end
+
+local function status_of(err)
+    local code = failure.code_of(err)
+    return code == "cancelled" and "cancelled" or code == "parked" and "parked" or "failed"
+end
+
+--- Records the end. When even that fails, the run has failed for that reason.
+local function record_end(ok, err, options)
+    local recorded, problem = pcall(journal.finish, ok and "done" or status_of(err),
+        not ok and failure.describe(err, options.verbose) or nil)
+    if recorded then
+        return ok, err
+    end
+    problem = native.error.complete(problem)
+    problem.cause = problem.cause or err
+    return false, problem
+end
+
+--- Runs the playbook as a task of its own, so that this one lives to record how it ended.
+local function perform(run)
+    local task = native.task
+    local ok, err = pcall(task.join_shielded, task.spawn(nil, run.book.run, run.values))
+    if ok and task.interrupted() then -- it has caught its cancellation
+        ok, err = pcall(task.checkpoint)
+    end
+    return ok, not ok and native.error.complete(err) or nil
+end
+
+--- Goes through the playbook once, with the events of a run around it.
+---@param run { book: table, name: string, given: string, arguments: string[], values: table, options: table,
+---  id?: string } options: json, verbose, yes, dry_run, undo_on_failure
+---@return boolean ok, table? err
+local function go_through(run)
+    local context = native.task.context()
+    context.path = run.name
+    lock.enter(context)
+    context.scope = event.emit("run.begin", {
+        name = run.name, text = command_line(run), kind = gate.mode, target = run.id,
+    })
+    local started = system.monotonic()
+    local ok, err = perform(run)
+    event.emit("run.end", {
+        scope = context.scope, name = run.name, status = ok and "done" or status_of(err), kind = gate.mode,
+        target = run.id, seconds = system.monotonic() - started, text = not ok and tostring(err) or nil,
+        count = gate.performed.write,
+    })
+    lock.leave(context)
+    return ok, err
+end
+
+--- Whether the run writes, only reads, or plans.
+---@return "normal"|"read-only"|"dry-run"
+function execution.mode(book, options)
+    return book.effects == "read" and "read-only" or options.dry_run and "dry-run" or "normal"
+end
+
+--- Runs a playbook whose run is recorded, or is a dry run, and reports how it went.
+---@return integer exit status
+function execution.run(run)
+    execution.choose_report(run.options)
+    gate.mode = execution.mode(run.book, run.options)
+    talk.assume_yes = run.options.yes
+    local ok, err = go_through(run)
+    local undo = not ok and run.id and run.options.undo_on_failure and status_of(err) == "failed"
+    if not undo then
+        ok, err = record_end(ok, err, run.options)
+    end
+    event.report "none"
+    if ok then
+        return 0
+    end
+    report_failure(err, run)
+    if undo then
+        local undone = import "undo".perform(run)
+        return undone and failure.exit_status(err) or 1
+    end
+    return failure.exit_status(err)
+end
+
+return execution

@@ -1,0 +1,116 @@
+-- The tables of the journal, by numbered steps: a journal of version N is brought up to date by the steps after N.
+local native = ...
+local schema = {}
+
+local STEPS = {
+    {
+        [[CREATE TABLE runs (
+            id TEXT PRIMARY KEY,
+            playbook TEXT NOT NULL,
+            file TEXT NOT NULL,
+            directory TEXT NOT NULL,
+            arguments TEXT NOT NULL,
+            operator TEXT NOT NULL,
+            version TEXT NOT NULL,
+            mode TEXT NOT NULL,
+            status TEXT NOT NULL,
+            attempt BIGINT NOT NULL,
+            holder TEXT,
+            seal TEXT,
+            started DOUBLE PRECISION NOT NULL,
+            updated DOUBLE PRECISION NOT NULL,
+            error TEXT)]],
+        "CREATE INDEX runs_by_start ON runs (started)",
+        -- position: the number of the event that ended it. undone: "running", then "done".
+        [[CREATE TABLE steps (
+            run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            path TEXT NOT NULL,
+            status TEXT NOT NULL,
+            attempt BIGINT NOT NULL,
+            code TEXT,
+            undoable BIGINT NOT NULL,
+            started DOUBLE PRECISION NOT NULL,
+            ended DOUBLE PRECISION,
+            position BIGINT,
+            result TEXT,
+            error TEXT,
+            undone TEXT,
+            PRIMARY KEY (run, path))]],
+        -- status: none while it is under way; "unclear" when it ended so that it may or may not have happened.
+        [[CREATE TABLE effects (
+            run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            number BIGINT NOT NULL,
+            ended_number BIGINT,
+            attempt BIGINT NOT NULL,
+            parent BIGINT,
+            step TEXT,
+            name TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            target TEXT,
+            summary TEXT,
+            status TEXT,
+            error TEXT,
+            started DOUBLE PRECISION NOT NULL,
+            ended DOUBLE PRECISION,
+            PRIMARY KEY (run, number))]],
+        "CREATE INDEX effects_by_step ON effects (run, step)",
+        [[CREATE TABLE events (
+            run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            number BIGINT NOT NULL,
+            at DOUBLE PRECISION NOT NULL,
+            type TEXT NOT NULL,
+            scope BIGINT,
+            parent BIGINT,
+            name TEXT,
+            kind TEXT,
+            target TEXT,
+            text TEXT,
+            status TEXT,
+            seconds DOUBLE PRECISION,
+            count BIGINT,
+            PRIMARY KEY (run, number))]],
+        [[CREATE TABLE answers (
+            run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            path TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            question TEXT NOT NULL,
+            answer TEXT,
+            asked DOUBLE PRECISION NOT NULL,
+            answered DOUBLE PRECISION,
+            PRIMARY KEY (run, path))]],
+        [[CREATE TABLE locks (
+            name TEXT PRIMARY KEY,
+            run TEXT NOT NULL,
+            holder TEXT NOT NULL,
+            since DOUBLE PRECISION NOT NULL)]],
+        -- A text is kept once, however many runs used it.
+        "CREATE TABLE source_texts (hash TEXT PRIMARY KEY, content TEXT NOT NULL)",
+        [[CREATE TABLE sources (
+            run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            path TEXT NOT NULL,
+            hash TEXT NOT NULL REFERENCES source_texts (hash),
+            PRIMARY KEY (run, name))]],
+    },
+}
+
+schema.version = #STEPS
+
+--- Makes the tables, or brings them up to date, or refuses those that a newer hostler has made.
+---@param store table see journal.h
+---@param path string for the error
+function schema.migrate(store, path)
+    for version = store.version() + 1, schema.version do
+        store.migrate(table.concat(STEPS[version], ";\n"), version)
+    end
+    if store.version() > schema.version then
+        error(native.error.new {
+            code = "journal",
+            message = ("the journal %s was made by a newer hostler (version %d; this one knows %d)"):format(path,
+                store.version(), schema.version),
+            hint = "use that newer hostler, or another directory in XDG_STATE_HOME",
+        }, 0)
+    end
+end
+
+return schema

@@ -1,0 +1,108 @@
+-- hostler resume: goes on with a run where it stopped.
+local native, import = ...
+local resume = {}
+
+local commandline, execution, journal = import "commandline", import "execution", import "journal"
+local library, params, process, sealing = import "library", import "params", import "process", import "sealing"
+local system = native.system
+
+local declare = params.globals
+local OPTIONS = {
+    declare.opt("code", { "kept", "latest" }, "the playbook as it was when the run began, or as it is today", "kept"),
+    declare.flag("yes", "answer yes to questions"),
+    declare.flag("json", "print events as JSON, one a line"),
+    declare.flag("verbose", "show every effect"),
+    declare.flag("undo-on-failure", "take back what was done when the run fails"),
+}
+
+local function refuse(message, code, hint)
+    error(native.error.new { code = code, message = message, hint = hint }, 0)
+end
+
+--- Makes sure that nobody else works on the run, and that its secrets can be read, and takes it over.
+---@param row table a row of runs
+---@raise "locked", "key"
+function resume.claim(row)
+    if row.holder and row.status == "running" and process.alive(row.holder) then
+        local host, pid = process.parts(row.holder)
+        refuse(("run %s is being worked on by process %d on %s"):format(row.id, pid, host), "locked",
+            ("hostler log %s -f follows it"):format(row.id))
+    end
+    sealing.check(row.seal)
+    if not journal.claim(row) then
+        refuse(("run %s was taken over by another process just now"):format(row.id), "locked")
+    end
+end
+
+--- Loads the playbook of a recorded run with the texts kept with it, or today's.
+---@param row table a row of runs
+---@param options { code?: "kept"|"latest" }
+---@return table run for execution
+function resume.load(row, options)
+    local ok, reason = system.change_directory(row.directory)
+    if not ok then
+        refuse(("the directory of this run, %s, cannot be entered: %s"):format(row.directory, reason), "load")
+    end
+    local sources = journal.sources(row.id)
+    if options.code ~= "latest" then
+        library.use(sources)
+    end
+    local book, name = library.load(row.file)
+    local arguments = sealing.decode(row.arguments)
+    local values = params.parse(import "run".specs(book), arguments)
+    for _, option in ipairs { "yes", "json", "verbose", "undo_on_failure" } do
+        values[option] = values[option] or options[option] or false
+    end
+    return {
+        id = row.id, book = book, name = name, given = row.playbook, arguments = arguments, values = values,
+        options = values,
+        changed = options.code == "latest" and library.changed(sources) or {},
+    }
+end
+
+--- Takes a run over and loads it.
+---@param row table a row of runs
+---@param options table as of the command
+---@return table run for execution
+function resume.take(row, options)
+    resume.claim(row)
+    local ok, run = xpcall(resume.load, native.error.complete, row, options)
+    if not ok then
+        journal.finish(row.status == "running" and "failed" or row.status, tostring(run))
+        error(run, 0)
+    end
+    for _, name in ipairs(run.changed) do
+        local what = name == "playbook" and "the playbook" or "the module " .. name
+        system.write_error(("hostler: %s was edited since this run began; finished steps keep their results\n")
+            :format(what))
+    end
+    return run
+end
+
+--- Goes on with a run.
+---@return integer exit status
+function resume.go_on(row, options)
+    if import "undo".has_begun(row.id) then
+        refuse(("run %s was undone in part"):format(row.id), "usage", "go on with that: hostler undo " .. row.id)
+    end
+    local run = resume.take(row, options)
+    library.keep()
+    return execution.run(run)
+end
+
+---@param argv string[]
+---@return integer exit status
+function resume.main(argv)
+    return commandline.call("resume", { commandline.run_argument, unpack(OPTIONS) }, argv, function(values)
+        local row = commandline.find(values.run)
+        if row.status == "done" then
+            system.write(("run %s is done: there is nothing to go on with\n"):format(row.id))
+            return 0
+        elseif row.status == "undone" then
+            refuse(("run %s was undone"):format(row.id), "usage", "begin a new one: hostler run " .. row.playbook)
+        end
+        return resume.go_on(row, values)
+    end)
+end
+
+return resume

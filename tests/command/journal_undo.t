@@ -1,0 +1,95 @@
+#!/usr/bin/perl
+# Undo: finished steps are taken back, newest first, from any process, and an interrupted undo goes on.
+use strict;
+use warnings;
+use lib 'tests/lib';
+use Runs;
+use Test::More;
+
+my $book = <<'LUA';
+local sh = require "sh"
+local function write(text)
+    sh.run({ "tee", "-a", "log" }, { stdin = text .. "\n" })
+end
+return playbook {
+    summary = "makes things",
+    run = function()
+        each({ "a", "b" }, { parallel = 1 }, function(item)
+            local made = step("make " .. item, {
+                undo = function(result)
+                    sh.run { "sh", "-c", "if [ -e hold ] && [ $1 = a ]; then rm hold; kill -KILL $PPID; fi", "sh", item }
+                    write("undo " .. result.name)
+                end,
+            }, function()
+                write("make " .. item)
+                return { name = item }
+            end)
+            step("paint " .. item, function() write("paint " .. made.name) end)
+        end)
+        wait_until("the weather to change", { timeout = 600, interval = 60 }, function()
+            return sh.run({ "test", "-e", "sun" }, { read = true, check = false }).status == 0
+        end)
+        step("last", { undo = function() write "undo last" end }, function()
+            sh.run { "test", "-e", "fine" }
+            write "last"
+        end)
+    end,
+}
+LUA
+
+subtest 'after a failure' => sub {
+    my $runs = Runs->new(book => $book);
+    $runs->put('sun', '');
+    is $runs->hostler('run', 'book'), 1, 'it fails';
+    like $runs->{said}, qr/hostler undo \w{6}/, 'and names the undo';
+    unlink $runs->path('sun');
+    my $before = $runs->get('log');
+    is $runs->hostler('undo', 'last'), 0, 'undone, without waiting for the weather' or diag $runs->{said};
+    is substr($runs->get('log'), length $before), "undo b\nundo a\n", 'newest first, and nothing was made again';
+    like $runs->{said}, qr{left as they are.*book/b/paint b}, 'what has no undo is named';
+    is $runs->hostler('undo', 'last'), 0, 'once more';
+    like $runs->{stdout}, qr/undone already/, 'does nothing';
+    is $runs->hostler('resume', 'last'), 2, 'it cannot be resumed' or diag $runs->{said};
+};
+
+subtest 'killed while undoing' => sub {
+    my $runs = Runs->new(book => $book);
+    $runs->put($_, '') for qw(sun hold);
+    $runs->hostler('run', 'book');
+    is $runs->hostler('undo', 'last'), -9, 'killed in the second undo';
+    Runs::wait_for(sub { !-e $runs->path('hold') });
+    isnt $runs->hostler('resume', 'last'), 0, 'a half undone run cannot be resumed';
+    is $runs->hostler('undo', 'last'), 0, 'undo goes on' or diag $runs->{said};
+    is scalar(() = $runs->get('log') =~ /undo b/g), 1, 'what was taken back is not taken back again';
+    like $runs->get('log'), qr/undo a\n\z/, 'what was not is';
+};
+
+subtest '--undo-on-failure' => sub {
+    my $runs = Runs->new(book => $book);
+    $runs->put('sun', '');
+    is $runs->hostler('run', 'book', '--undo-on-failure'), 1, 'fails';
+    like $runs->get('log'), qr/undo b\nundo a\n\z/, 'and takes back what it did';
+    $runs->hostler('runs');
+    like $runs->{stdout}, qr/ undone /, 'the run is undone';
+};
+
+subtest 'a finished run, and a step in doubt' => sub {
+    my $runs = Runs->new(book => $book);
+    $runs->put($_, '') for qw(sun fine);
+    is $runs->hostler('run', 'book'), 0, 'done';
+    is $runs->hostler('undo', 'last'), 0, 'undone' or diag $runs->{said};
+    like $runs->get('log'), qr/undo last\nundo b\nundo a\n\z/, 'all of it';
+};
+
+subtest 'a step that the playbook no longer comes to' => sub {
+    my $runs = Runs->new(book => $book);
+    $runs->put('sun', '');
+    $runs->hostler('run', 'book');
+    $runs->put('playbooks/book.lua', $book =~ s/{ "a", "b" }/{ "a" }/r);
+    is $runs->hostler('undo', 'last', '--code', 'latest'), 1, 'refused';
+    like $runs->{said}, qr{no longer comes to.*book/b/make b}, 'naming the step';
+    unlike $runs->get('log'), qr/undo/, 'before anything is taken back';
+    is $runs->hostler('undo', 'last'), 0, 'with the kept source it works' or diag $runs->{said};
+};
+
+done_testing;
