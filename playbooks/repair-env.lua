@@ -59,6 +59,7 @@ end
 return playbook {
     summary = "Move secrets out of an instance's .env, and have its feature flags read again",
     handbook = "/var/meltano/project/.env has been overwritten",
+    once = true, -- a new run would find .env mended, and not restart what an old one still had to
     params = { arg("tenant", "subdomain", "the customer's short name") },
     run = function(p)
         local host = instance.of(p.tenant):open()

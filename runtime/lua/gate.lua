@@ -103,9 +103,9 @@ end
 
 --- Performs one effect and returns what `run` returns.
 ---@param effect { kind: "read"|"write"|"output", name: string, target: any, summary: any, inputs?: any,
----  result?: string, detail?: string|function } kind "output" writes one of gate.outputs, its target; name is "module.verb";
----  target is whom it reaches; summary is one line for people; inputs are searched for unknowns; result labels the
----  unknown a dry run returns; detail is more for the plan: a diff
+---  result?: string, detail?: string|function } kind "output" writes one of gate.outputs, its target; name is
+---  "module.verb"; target is whom it reaches; summary is one line for people; inputs are searched for unknowns; result
+---  labels the unknown a dry run returns; detail is more for the plan: a diff
 ---@param run function called with the remaining arguments
 ---@raise "readonly" for a write in read-only mode, "step" for a write outside a step, "output" for a file that nobody
 ---  named on the command line, and whatever `run` raises
