@@ -323,7 +323,7 @@ end
 ---            Authorization and Cookie go to another host
 ---  limit     bytes of the answer's body (64 MiB)
 ---  ca_file   PEM file with the only authorities to trust, in place of the system's; the default is $SSL_CERT_FILE
----  insecure  true takes any certificate, a self-signed one too: for looking whether a server answers, never with secrets
+---  insecure  true takes any certificate, a self-signed one too: to see whether a server answers, never with secrets
 ---  resolve   { ["host:port"] = address }: connect there; name and certificate are still checked for host
 ---  summary   what the effect is called for people, e.g. "create droplet ada s-2vcpu-2gb nyc3"
 ---  read      true marks a request of another method that changes nothing as a read

@@ -248,6 +248,28 @@ function Meltano:flags()
     return flags
 end
 
+--- Sets a feature flag in .env, where its other lines stay as they are. The service reads it at a reload.
+---@param name string
+---@param value string
+---@return boolean changed
+---@raise "usage" for what does not belong there: secrets, and the database's settings
+function Meltano:set_flag(name, value)
+    if meltano.is_secret(name, value) or name:find "^PG_" then
+        fail(("%s does not belong among the feature flags"):format(name), {
+            code = "usage", hint = "app:set_environment keeps settings in " .. meltano.ENVIRONMENT,
+        })
+    end
+    local text = self.host:read(meltano.FLAGS)
+    if unknown(text) then
+        return self.host:write(meltano.FLAGS, gate.unknown("edited " .. meltano.FLAGS))
+    end
+    local edited = environment_file.set(text, name, value)
+    if edited ~= text then
+        self.host:write(meltano.FLAGS, edited)
+    end
+    return edited ~= text
+end
+
 -- ---- its settings ----
 
 local function environment_path(name)
@@ -342,6 +364,24 @@ function Meltano:environment_files()
     end
     table.sort(files, function(a, b) return a.name < b.name end)
     return files
+end
+
+--- Gives the files of the service's environment to the service user alone.
+---@return boolean changed false when they were already
+function Meltano:close_environment()
+    local files, changed = self:environment_files(), false
+    if unknown(files) then
+        return files
+    end
+    for _, item in ipairs(files) do
+        if not item.private then
+            local path = meltano.ENVIRONMENT .. "/" .. item.name
+            self.host:run { "chmod", "600", "--", path }
+            self.host:run { "chown", meltano.USER .. ":" .. meltano.USER, "--", path }
+            changed = true
+        end
+    end
+    return changed
 end
 
 --- Whether the instance reaches its database with the settings that it has.

@@ -194,26 +194,31 @@ function instance:trust_droplet(database, droplet)
     self:team(database.team).cloud:set_trusted_sources(database.id, rules)
 end
 
---- Makes the two logins and keeps them in 1Password.
----@return { tenant: secret, meltano: secret }
-function instance:store_passwords()
-    local vault = site.passwords()
-    local passwords = { tenant = secret.random(20), meltano = secret.random(32) }
-    for _, login in ipairs { { "tenant", self.tenant }, { "meltano", "meltano" } } do
-        local user, username = unpack(login)
-        vault:create { title = self.items[user], username = username, password = passwords[user], urls = { self.url } }
-    end
-    return passwords
+--- Makes a login and keeps it in 1Password.
+---@param login "tenant"|"meltano" the customer's, or that of staff
+---@return secret password
+function instance:store_login(login)
+    local password = login == "tenant" and secret.random(20) or secret.random(32)
+    site.passwords():create {
+        title = self.items[login], username = login == "tenant" and self.tenant or "meltano", password = password,
+        urls = { self.url },
+    }
+    return password
 end
 
---- Takes the two logins out of 1Password again.
-function instance:forget_passwords()
+--- The password that 1Password has for a login, or nil.
+---@return secret?
+function instance:stored_login(login)
+    local item = site.passwords():find(self.items[login])
+    return item and item.password
+end
+
+--- Takes a login out of 1Password again.
+function instance:forget_login(login)
     local vault = site.passwords()
-    for _, title in pairs(self.items) do
-        local item = vault:find(title)
-        if item then
-            vault:delete(item.id, title)
-        end
+    local item = vault:find(self.items[login])
+    if item then
+        vault:delete(item.id, item.title)
     end
 end
 
@@ -291,6 +296,7 @@ function instance:connect(address)
 end
 
 --- Caddy on the instance's name, with a certificate from the site's certificate authority.
+---@return boolean changed
 function instance:configure_caddy(host)
     local server = caddy.on(host)
     local authority
@@ -298,8 +304,9 @@ function instance:configure_caddy(host)
         authority = "/etc/caddy/acme-ca.pem"
         host:upload(site.acme.ca_file, authority, { mode = "0644", owner = "root", group = "root" })
     end
-    server:set_hostname(self.name)
-    server:set_tls("acme", { email = site.acme.email, ca = site.acme.directory, ca_root = authority })
+    local renamed = server:set_hostname(self.name)
+    local changed = server:set_tls("acme", { email = site.acme.email, ca = site.acme.directory, ca_root = authority })
+    return unknown(renamed) and renamed or unknown(changed) and changed or renamed or changed
 end
 
 -- What waiting longer does not mend; other verdicts pass, or nobody knows.

@@ -67,9 +67,13 @@ return playbook {
 
         step("trust the droplet", { idempotent = true }, function() new:trust_droplet(database, droplet) end)
 
-        local passwords = step("store passwords in 1Password", {
-            undo = function() new:forget_passwords() end,
-        }, function() return new:store_passwords() end)
+        local passwords = {}
+        for _, login in ipairs { "tenant", "meltano" } do
+            passwords[login] = step(("store %s in 1Password"):format(new.items[login]), {
+                probe = function() return new:stored_login(login) end,
+                undo = function() new:forget_login(login) end,
+            }, function() return new:store_login(login) end)
+        end
 
         local connection = new:wait_for_cluster(database).connection
         new:wait_for_dns(droplet.public_address)
@@ -97,11 +101,13 @@ return playbook {
         end)
         new:wait_until_it_serves(droplet.public_address, host)
 
+        -- Mail has no probe: when it is unclear whether the letter went out, a person looks for its Message-ID.
         step("send the login", function()
             local letter = login_mail.write {
                 full_name = p.full_name, url = new.url, user = new.tenant, password = passwords.tenant,
             }
             letter.to = ("%s <%s>"):format(p.full_name, p.email)
+            letter.message_id = "<login." .. droplet.id .. "@" .. site.domain .. ">"
             mail.send(site.outgoing(letter))
         end)
         if not unknown(droplet) then

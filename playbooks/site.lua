@@ -72,12 +72,20 @@ function site.cloud()
     return account(secret "DO_API_TOKEN", "DO_API_TOKEN")
 end
 
---- The teams that hold the database clusters, in the order of their tokens.
+--- The clouds of the teams that hold the database clusters, in the order of their tokens. Nothing is asked.
+function site.database_clouds()
+    local clouds = {}
+    for index, token in ipairs(secret.split(secret "DO_DATABASE_API_TOKENS")) do
+        clouds[index] = account(token, ("DO_DATABASE_API_TOKENS, number %d"):format(index))
+    end
+    return clouds
+end
+
+--- The teams that hold the database clusters.
 ---@return { name: string, full: boolean, cloud: table }[] full: by its name, which people keep
 function site.database_teams()
     local teams = {}
-    for index, token in ipairs(secret.split(secret "DO_DATABASE_API_TOKENS")) do
-        local cloud = account(token, ("DO_DATABASE_API_TOKENS, number %d"):format(index))
+    for index, cloud in ipairs(site.database_clouds()) do
         local name = cloud:account().team.name
         teams[index] = { name = name, cloud = cloud, full = name:find(site.database.full_mark, 1, true) ~= nil }
     end

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 int dns_open(lua_State *L);
+int doctor_open(lua_State *L);
 int file_open(lua_State *L);
 int ftp_open(lua_State *L);
 int http_open(lua_State *L);
@@ -16,6 +17,7 @@ int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
     {"dns", dns_open},
+    {"doctor", doctor_open},
     {"file", file_open},
     {"ftp", ftp_open},
     {"http", http_open},

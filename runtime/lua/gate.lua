@@ -12,7 +12,8 @@ local gate = {
     outputs = {},
 }
 
-local task, event, journal = native.task, native.event, import "journal"
+local task, event = native.task, native.event
+local crash, journal = import "crash", import "journal"
 local is_unknown = native.secret.is_unknown
 
 --- True when the value is an unknown or a table that holds one, at any depth.
@@ -101,6 +102,12 @@ local function finish(effect, context, outer_kind, scope, number, started, ok, .
     error(err, 0)
 end
 
+--- Passes on how the effect ended.
+local function after(write, ...)
+    crash.at("effect", write)
+    return ...
+end
+
 --- Performs one effect and returns what `run` returns.
 ---@param effect { kind: "read"|"write"|"output", name: string, target: any, summary: any, inputs?: any,
 ---  result?: string, detail?: string|function } kind "output" writes one of gate.outputs, its target; name is
@@ -145,8 +152,10 @@ function gate.perform(effect, run, ...)
     gate.performed[effect.kind] = gate.performed[effect.kind] + 1
     local outer_kind = context.effect_kind
     context.effect_kind = effect.kind
+    local write = effect.kind == "write" and gate.performed.write
+    crash.at("intent", write)
     task.effect_begin()
-    return finish(effect, context, outer_kind, scope, number, native.system.monotonic(), pcall(run, ...))
+    return finish(effect, context, outer_kind, scope, number, native.system.monotonic(), after(write, pcall(run, ...)))
 end
 
 --- True for a value that only the real run will know. In a dry run such values stand for what writes would return.

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use Cloud;
 use Exporter 'import';
+use File::Temp ();
 use JSON::PP ();
 use Time::HiRes qw(sleep time);
 
@@ -43,7 +44,19 @@ sub new_droplet {
     api($cloud, POST => '/v2/domains/meltanodata.com/records',
         { type => 'A', name => $tenant, data => $droplet->{public}, ttl => 3600 });
     eventually('its sshd', sub { $cloud->script('droplet', 'ready', $id); $? == 0 });
+    pin($cloud, $droplet);
     return $droplet;
+}
+
+# Writes the droplet's host key down where this test's runs look for it: a file of its own.
+sub pin {
+    my ($cloud, $droplet) = @_;
+    $cloud->{pinned} //= File::Temp->new;
+    $cloud->{env}{HOSTLER_KNOWN_HOSTS} = $cloud->{pinned}->filename;
+    my ($type, $key) = split ' ', $cloud->inside($droplet, 'cat', '/etc/ssh/ssh_host_ed25519_key.pub');
+    open my $file, '>>', $cloud->{env}{HOSTLER_KNOWN_HOSTS} or die $!;
+    print $file "$droplet->{name} $type $key\n";
+    close $file or die $!;
 }
 
 # Does something to a droplet through the API, and waits until it is done.
