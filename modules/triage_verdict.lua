@@ -149,7 +149,7 @@ local function has_wrong_owners(e)
     return {
         cause = "wrong-owner",
         says = "files of the project do not belong to meltano: something was run as another user",
-        breaks = not serves_inside(e), proof = proof, mend = { "upgrade" },
+        breaks = not serves_inside(e), proof = proof, mend = { "upgrade", "--mend" },
     }
 end
 

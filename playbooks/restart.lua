@@ -11,7 +11,7 @@ return playbook {
     params = {
         list("tenants", "string", "which instances: tenants, patterns such as 'a*', or tag:NAME"),
         opt("parallel", "int", "how many at once", 5),
-        opt("max-failures", "int", "stop after this many that failed", 1),
+        opt("max-failures", "int", "begin no more once more than this many have failed", 1),
     },
     run = function(p)
         each(site.instances(p.tenants), {

@@ -104,7 +104,7 @@ sub trust {
 }
 fault 'the database does not trust it', sub { trust('198.18.191.250') }, 'database-untrusted', "configure-meltano $tenant",
     qr/no pg_hba\.conf entry.*trusts 198\.18\.191\.250; the droplet has \Q$droplet->{public}\E/s,
-    sub { trust(@$droplet{qw(public private)}) };
+    mend('configure-meltano');
 
 sub password {
     my ($password) = @_;
@@ -116,11 +116,11 @@ fault 'its password is not the database\'s', sub { password('another') }, 'datab
 
 fault 'the settings are gone', both(sub { shell('mv /etc/meltano/environment.d/postgres /root/') }, service('restart', 'meltano')),
     'settings-missing', "configure-meltano $tenant", qr{there is no /etc/meltano/environment\.d/postgres},
-    both(sub { shell('mv /root/postgres /etc/meltano/environment.d/') }, service('start', 'meltano'));
+    both(mend('configure-meltano'), sub { shell('rm /root/postgres') });
 
 fault 'files of root', sub { shell("chown root:root $project/.meltano/run; chmod 700 $project/.meltano/run") },
-    'wrong-owner', "upgrade $tenant", qr{\Q$project\E/\.meltano/run belongs to root},
-    sub { shell("chown meltano:meltano $project/.meltano/run; chmod 755 $project/.meltano/run") };
+    'wrong-owner', "upgrade $tenant --mend", qr{\Q$project\E/\.meltano/run belongs to root},
+    mend('upgrade', '--mend');
 
 fault 'a broken .env', sub { shell("cp -p $project/.env /root/; echo \"MELTANO_READONLY='true\" >>$project/.env") },
     'flags-broken', "repair-env $tenant", qr/\.env, line \d+: the quote is not closed/,

@@ -63,7 +63,7 @@ case("killed by a person", { meltano = DEAD, kills = { { at = 7, line = "Killed 
     "service-down", "restart ada")
 case("MemoryError", { traceback = { exception = "MemoryError", text = "" }, inside = FAILS }, "out-of-memory", "restart ada")
 case("an old MemoryError", { traceback = { exception = "MemoryError", text = "" } }, "healthy")
-case("files of root", { owners = { { path = "/p/x", owner = "root" } }, inside = FAILS }, "wrong-owner", "upgrade ada")
+case("files of root", { owners = { { path = "/p/x", owner = "root" } }, inside = FAILS }, "wrong-owner", "upgrade ada --mend")
 case("files of root, but it serves", { owners = { { path = "/p/x", owner = "root" } } }, "healthy", nil, { "wrong-owner" })
 case("no settings", { environment = {}, meltano = { active = "inactive", sub = "dead" }, inside = REFUSED },
     "settings-missing", "configure-meltano ada")
