@@ -138,6 +138,17 @@ function Meltano:install()
     self.service:run(command({ "install", "--include-related" }, { timeout = INSTALL_SECONDS }))
 end
 
+--- Raises unless the text can be the name of a user of the UI.
+---@param name string
+---@raise "usage"
+function meltano.check_user_name(name)
+    if not unknown(name) and not (type(name) == "string" and name:find "^%w[%w@._+-]*$") then
+        fail(("'%s' cannot name a user"):format(tostring(name)), {
+            code = "usage", hint = "letters, digits and @ . _ + -; the first a letter or digit",
+        })
+    end
+end
+
 --- Adds a user of the UI. Meltano takes the password as an argument: other users of the host could see it while the
 --- command runs, which is as short as Meltano allows; sudo, the shell and ssh do not have it in theirs.
 ---@param name string
@@ -148,11 +159,8 @@ end
 ---@raise "usage", "ssh.exit"
 function Meltano:add_user(name, password, options)
     options = options or {}
-    if not unknown(name) and not (type(name) == "string" and name:find "^%w[%w@._+-]*$") then
-        fail(("'%s' cannot name a user"):format(tostring(name)), {
-            code = "usage", hint = "letters, digits and @ . _ + -; the first a letter or digit",
-        })
-    elseif not secret.is(password) and not unknown(password) then
+    meltano.check_user_name(name)
+    if not secret.is(password) and not unknown(password) then
         fail("a password has to be a secret", { code = "usage", hint = "secret.random(20), or secret.wrap(text)" })
     end
     local words = { "user", "add", "--role", options.role or "admin", "--", name, password }

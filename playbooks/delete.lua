@@ -1,10 +1,11 @@
 -- Deletes the instances of customers who need them no longer, several at once.
 --
 -- Deletes   the droplet, its A record and no other, its database cluster in whichever team holds it, its logins in
---           1Password, and its entries in your known_hosts.
+--           1Password, and its lines in your known_hosts, of which a dated copy is kept.
 -- Asks      once, with a list of exactly what will go; you type the names.
 -- Again     what is gone already is fine: of an instance that is half gone the rest goes. An instance that cannot be
 --           deleted does not stop the others.
+local host_keys = require "host_keys"
 local remains = require "remains"
 local site = require "site"
 
@@ -58,12 +59,39 @@ local function delete(one)
     end
 end
 
+--- Once for all of them: a file is not edited by two at the same time.
+local function forget_host_keys(gone)
+    local hosts, paths, seen = {}, {}, {}
+    for _, one in ipairs(gone) do
+        for _, host in ipairs(#one.host_keys > 0 and one.hosts or {}) do
+            hosts[#hosts + 1] = host
+        end
+        for _, key in ipairs(one.host_keys) do
+            paths[#paths + 1] = not seen[key.path] and key.path or nil
+            seen[key.path] = true
+        end
+    end
+    for _, path in ipairs(paths) do
+        step("forget host keys in " .. path, { idempotent = true }, function()
+            return host_keys.forget(path, hosts)
+        end)
+    end
+end
+
 return playbook {
     summary = "Delete instances with everything that belongs to them",
     handbook = "Deleting an instance",
     params = { list("subdomains", "subdomain", "the instances SUBDOMAIN." .. site.domain) },
     run = function(p)
         local found = remains.of(p.subdomains)
+        -- A step, although it only reads: once droplets and records are gone, nothing tells a resumed run of them.
+        remains.find_host_keys(found, step("note names and addresses", function()
+            local hosts = {}
+            for _, one in ipairs(found) do
+                hosts[one.tenant] = one.hosts
+            end
+            return hosts
+        end))
         local doomed, names = {}, {}
         for index, one in ipairs(found) do
             names[index] = one.tenant
@@ -79,11 +107,18 @@ return playbook {
         end
         show(remains.rows(doomed), { "instance", "part", "what" })
         confirm(("Delete %s for good, with the data?"):format(table.concat(names, ", ")), table.concat(names, " "))
-        each(doomed, { key = "tenant", name = "delete" }, function(one)
+        local gone = {}
+        local _, failed = try(each, doomed, { key = "tenant", name = "delete" }, function(one)
+            lock("instance:" .. one.name)
             if one.problem then
                 error(one.problem, 0)
             end
             delete(one)
+            gone[#gone + 1] = one
         end)
+        forget_host_keys(gone)
+        if failed then
+            error(failed, 0)
+        end
     end,
 }

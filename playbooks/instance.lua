@@ -213,12 +213,13 @@ function instance:stored_login(login)
     return item and item.password
 end
 
---- Takes a login out of 1Password again.
-function instance:forget_login(login)
+--- Takes a login out of 1Password again, if it is there.
+---@param title string
+function instance.forget_item(_, title)
     local vault = site.passwords()
-    local item = vault:find(self.items[login])
+    local item = vault:find(title)
     if item then
-        vault:delete(item.id, item.title)
+        vault:delete(item.id, title)
     end
 end
 

@@ -49,6 +49,11 @@ local function days_since(moment)
     return math.floor((now() - began) / 86400)
 end
 
+--- What tells an instance from all others: names need not be unique.
+local function key_of(one)
+    return ("%s %d"):format(one.tenant, one.droplet.id)
+end
+
 return playbook {
     summary = "List the instances: address, size, age, Meltano version, TLS, state",
     handbook = "Maintaining an Existing Instance",
@@ -71,7 +76,7 @@ return playbook {
             one.row = rows[index]
         end
         if not p.quick then
-            each(found, { key = "tenant", parallel = p.parallel, name = "ask" }, function(one)
+            each(found, { key = key_of, parallel = p.parallel, name = "ask" }, function(one)
                 if one.row.state == "active" then
                     ask(one, one.row)
                 end

@@ -1,16 +1,25 @@
 -- What there is of instances that are to go: everything of theirs, and nothing of anybody else's.
+local host_keys = require "host_keys"
 local instance = require "instance"
 local preflight = require "preflight"
 local site = require "site"
 
 local remains = {}
 
---- The titles that an instance's logins have had in 1Password over the years.
-local function titles_of(name)
-    return {
+--- A test for an instance's logins in 1Password, by the titles that they have had over the years; and those of
+--- add-user.
+local function login_of(name)
+    local titles = {
         [name] = true, ["meltano@" .. name] = true, ["meltano_ftp@" .. name] = true,
         [name .. " (meltano)"] = true,
     }
+    return function(item)
+        if titles[item.title] then
+            return true
+        end
+        local tagged = table.concat(item.tags or {}, "\n"):find(site.vault_tag, 1, true) ~= nil
+        return tagged and item.title:sub(-#name - 1) == "@" .. name
+    end
 end
 
 local function select(items, test)
@@ -66,6 +75,22 @@ local function addresses_of(one)
     return addresses
 end
 
+--- By what known_hosts may know it: its name, and its addresses unless another droplet has them by now.
+local function hosts_of(one, there)
+    local others, hosts = {}, { one.name }
+    for _, droplet in ipairs(there.droplets) do
+        if droplet.name ~= one.name then
+            others[droplet.public_address or ""], others[droplet.private_address or ""] = true, true
+        end
+    end
+    for address in pairs(addresses_of(one)) do
+        if address ~= "" and not others[address] then
+            hosts[#hosts + 1] = address
+        end
+    end
+    return hosts
+end
+
 local function trusts(held, addresses)
     for _, rule in ipairs(held.team.cloud:trusted_sources(held.cluster.id)) do
         if rule.type == "ip_addr" and addresses[rule.value] then
@@ -116,19 +141,20 @@ end
 
 --- Finds what there is of these tenants' instances. Reads only.
 ---@param tenants string[]
----@return table[] instances each with droplets, records, clusters ({ team, cluster }) and items, all of which may be
----  empty; doubtful: clusters that may be its; problem: the error that keeps it from being deleted
+---@return table[] instances each with droplets, records, clusters ({ team, cluster }), items and host_keys, all of
+---  which may be empty; hosts: the names and addresses by which known_hosts may have it; doubtful: clusters that may be
+---  its; problem: the error that keeps it from being deleted
 function remains.of(tenants)
     local there, found, seen = everything(), {}, {}
     for _, tenant in ipairs(tenants) do
         if not seen[tenant] then
             seen[tenant] = true
             local one = instance.of(tenant)
-            local titles = titles_of(one.name)
             one.droplets = select(there.droplets, function(droplet) return droplet.name == one.name end)
             one.records = select(there.records, function(record) return record.name == tenant end)
             one.clusters, one.doubtful = clusters_of(one, there)
-            one.items = select(there.items, function(item) return titles[item.title] end)
+            one.items = select(there.items, login_of(one.name))
+            one.hosts, one.host_keys = hosts_of(one, there), {}
             one.problem = problem_with(one, there.cloud)
             found[#found + 1] = one
         end
@@ -136,9 +162,18 @@ function remains.of(tenants)
     return found
 end
 
+--- Finds their lines in known_hosts.
+---@param hosts table<string, string[]> by tenant, as they were when all was still there
+function remains.find_host_keys(found, hosts)
+    for _, one in ipairs(found) do
+        one.hosts = hosts[one.tenant] or one.hosts
+        one.host_keys = host_keys.of(one.hosts)
+    end
+end
+
 --- True when there is nothing of the instance.
 function remains.is_empty(one)
-    return #one.droplets + #one.records + #one.clusters + #one.items == 0
+    return #one.droplets + #one.records + #one.clusters + #one.items + #one.host_keys == 0
 end
 
 --- What is found, a row for each part.
@@ -160,6 +195,10 @@ function remains.rows(found)
         end
         for _, item in ipairs(one.items) do
             add("1Password", "%s", item.title)
+        end
+        for _, key in ipairs(one.host_keys) do
+            add("host key", "%s line %d, %s%s", key.path, key.number, key.type,
+                key.shared and ", but not for the other hosts in it" or "")
         end
     end
     return rows

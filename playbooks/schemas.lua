@@ -67,7 +67,7 @@ function schemas.check_owner(doomed)
     for _, schema in ipairs(doomed) do
         if not schema.is_ours then
             fail(("the schema %s belongs to %s: this login may not drop it"):format(schema.schema, schema.owner), {
-                code = "schemas.owner", hint = "as that role: ALTER SCHEMA ... OWNER TO the login that DigitalOcean gives",
+                code = "schemas.owner", hint = "as that role: ALTER SCHEMA ... OWNER TO this login, then again",
             })
         end
     end

@@ -59,6 +59,7 @@ local site = {
 
     demo = "demo", -- the tenant whose database wipe-demo empties
     vault = "meltanodata.com",
+    vault_tag = "hostler", -- on the logins that add-user makes
     known_hosts = env "HOSTLER_KNOWN_HOSTS", -- nil: the user's own
     ca_file = env "HOSTLER_CA_FILE", -- nil: the system's certificate authorities
 }

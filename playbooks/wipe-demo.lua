@@ -20,6 +20,7 @@ return playbook {
     },
     run = function(p)
         local demo = instance.of(p.tenant)
+        lock("instance:" .. demo.name)
         local held = database.of(demo)
         say("%s uses the cluster %s in team '%s'.", demo.name, held.cluster.name, held.team.name)
 

@@ -41,7 +41,7 @@ typedef struct {
     const char *text;
     const char *status; /* "done" "failed" "cancelled" "unchanged" "skipped" */
     const char *detail;
-    const char *data;     /* JSON text */
+    const char *data; /* JSON text */
 } event;
 
 /* The stable names that --json prints: "step.begin" ... */
