@@ -396,7 +396,7 @@ end
 ---@return { reachable: boolean, seconds: number, error?: string }
 function Meltano:database()
     local python = meltano.VIRTUALENV .. "/bin/python"
-    local result = self.service:run({ python, "-I", "-c", probes.database, environment_path "postgres" },
+    local result = self.service:run({ python, "-I", "-B", "-c", probes.database, environment_path "postgres" },
         { read = true, timeout = 30, env = ACTIVATED, summary = "connect to the database" })
     return unknown(result) and result or json.decode(result.stdout)
 end
@@ -438,7 +438,7 @@ end
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
     local path = options and options.path or "/"
-    local result = self.host:run({ "/usr/bin/python3", "-I", "-c", probes.ui, meltano.PORT, path, limit }, {
+    local result = self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", probes.ui, meltano.PORT, path, limit }, {
         read = true, timeout = limit + 20, summary = "ask the UI for " .. path,
     })
     if unknown(result) then

@@ -61,9 +61,6 @@ function database.of(one)
     return found[1]
 end
 
--- The forwarded port that a connection goes through, which has to live as long as that.
-local ways = setmetatable({}, { __mode = "k" })
-
 --- Connects with the cluster's own credentials. It goes through the instance, the one machine that the cluster
 --- trusts; TLS reaches from here to the cluster, which must prove its name with the authority that DigitalOcean tells.
 ---@param one table the instance
@@ -77,11 +74,11 @@ function database.connect(one, held)
         password = settings.password, ca = held.team.cloud:database_ca(held.cluster.id), timeout = 30,
     })
     if err then
-        err.hint = way:problem() or err.hint
+        err.cause = err.cause or way:problem()
         way:close()
         error(err, 0)
     end
-    ways[db] = way
+    db.way = way -- it is open for as long as the connection is in use
     return db
 end
 

@@ -71,7 +71,7 @@ return playbook {
         for _, login in ipairs { "tenant", "meltano" } do
             passwords[login] = step(("store %s in 1Password"):format(new.items[login]), {
                 probe = function() return new:stored_login(login) end,
-                undo = function() new:forget_login(login) end,
+                undo = function() new:forget_item(new.items[login]) end,
             }, function() return new:store_login(login) end)
         end
 

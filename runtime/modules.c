@@ -6,6 +6,7 @@
 int dns_open(lua_State *L);
 int doctor_open(lua_State *L);
 int file_open(lua_State *L);
+int ftp_open(lua_State *L);
 int http_open(lua_State *L);
 int http_server_open(lua_State *L);
 int known_hosts_file_open(lua_State *L);
@@ -18,6 +19,7 @@ const native_module native_modules[] = {
     {"dns", dns_open},
     {"doctor", doctor_open},
     {"file", file_open},
+    {"ftp", ftp_open},
     {"http", http_open},
     {"http_server", http_server_open},
     {"known_hosts_file", known_hosts_file_open},

@@ -44,6 +44,10 @@ local types = {
     path = function(value)
         return value ~= "" and printable(value) and value or nil, "a path without control characters"
     end,
+    -- A file that the playbook may write, also where it only reads: see gate.outputs.
+    output = function(value)
+        return value ~= "" and printable(value) and value or nil, "the path of a file to write"
+    end,
 }
 
 local function convert(type_name, text)
@@ -139,6 +143,9 @@ local function set(values, spec, text)
     if value == nil then
         local label = spec.kind == "opt" and "--" .. spec.name or spec.name:upper():gsub("-", "_")
         usage_error(("%s must be %s, not %s"):format(label, wanted, shown(text)))
+    end
+    if spec.type == "output" then
+        import "gate".outputs[value] = true
     end
     if spec.kind == "list" then
         table.insert(values[spec.field], value)
