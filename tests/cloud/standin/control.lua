@@ -42,7 +42,7 @@ local function state()
     return told
 end
 
---- Changes a team: { team, name?, limit?, burst?, readonly? }; limit is for droplets and clusters alike.
+--- Changes a team: { team, name?, limit?, burst?, hourly?, readonly? }; limit is for droplets and clusters alike.
 local function change_team(order)
     local team = teams.named(order.team)
     if not team then
@@ -50,7 +50,7 @@ local function change_team(order)
     end
     team.name = order.name or team.name
     team.droplet_limit, team.cluster_limit = order.limit or team.droplet_limit, order.limit or team.cluster_limit
-    team.burst = order.burst or team.burst
+    team.burst, team.hourly = order.burst or team.burst, order.hourly or team.hourly
     if order.readonly ~= nil then
         teams.set_access(team, order.readonly and "read" or "write")
     end
