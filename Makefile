@@ -1,6 +1,7 @@
 # make try       install what is needed, build, start a local cloud and set up an instance in it
 # make down      remove every trace of the local cloud
 # make test      install what the tests need, build, and run them all
+# make chaos     set-up killed around every one of its writes, and resumed: about ten minutes
 # make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make fuzz      hostile input for what reads text from outside
 # make lint      formatting and static analysis
@@ -79,6 +80,10 @@ test: packages-test
 	$(MAKE) binaries
 	tests/run
 
+chaos: packages-test
+	$(MAKE) binaries
+	TEST_SECONDS=7200 tests/run tests/chaos
+
 # The sanitizers make gcc see dangers that are none, so warnings are no errors here.
 sanitize: packages-test
 	$(MAKE) BUILD=build-sanitize CFLAGS='-O1 -g -fno-omit-frame-pointer' SANITIZE='-fsanitize=address,undefined' \
@@ -120,5 +125,5 @@ clean:
 
 -include $(OBJECTS:.o=.d)
 
-.PHONY: build binaries try down test sanitize fuzz lint bench install clean
+.PHONY: build binaries try down test chaos sanitize fuzz lint bench install clean
 .DEFAULT_GOAL := build

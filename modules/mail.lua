@@ -237,7 +237,7 @@ end
 local function head_of(options, from, to, cc)
     local domain = tostring(from.address):match "@(.*)$" or "localhost"
     local message_id = options.message_id or ("<%s@%s>"):format(uuid(), domain)
-    if not message_id:match "^<[^%s<>@%c]+@[^%s<>@%c]+>$" or #message_id > 250 then
+    if type(message_id) ~= "string" or not message_id:match "^<[^%s<>@%c]+@[^%s<>@%c]+>$" or #message_id > 250 then
         fail("message_id must look like <unique@domain>", { code = "mail.header" })
     end
     local lines = {
@@ -265,7 +265,8 @@ end
 ---  text?: string|secret, html?: string|secret, headers?: table<string, string>, message_id?: string }
 ---  server: smtp://HOST:587 (STARTTLS, or nothing is sent) or smtps://HOST:465; ca_file: certificates to trust instead
 ---  of the system's; timeout: seconds (120); from, to, cc, reply_to: "ada@example.com" or "Ada <ada@example.com>";
----  text, html: at least one; with both, the reader's program chooses
+---  text, html: at least one; with both, the reader's program chooses; message_id: "<unique@domain>" (a random one),
+---  shown with the effect, so that the letter can be found when it is unclear whether it was sent
 ---@return { server: string, reply: string, message_id: string } reply: the server's last words, often with its queue id
 ---@raise "mail.address" for an address that is none; "mail.header" for a header with a line break; "mail.send" with
 ---  `reason` connect, tls, auth, sender, recipient, message or greeting, and the server's `status` and `reply`;
@@ -291,7 +292,7 @@ function mail.send(options)
             recipients[#recipients + 1], shown[#shown + 1] = entry.address, tostring(entry.address)
         end
     end
-    if not unknown(options.subject) then
+    if not unknown(options.subject) and not unknown(options.message_id) then
         check_header_text("Subject", options.subject)
         request.head, request.message_id = head_of(options, from, to, cc)
     end
@@ -301,8 +302,9 @@ function mail.send(options)
         kind = "write",
         name = "mail.send",
         target = request.address,
-        summary = ("mail to %s: %s"):format(table.concat(shown, ", "), tostring(options.subject)),
-        inputs = { request, options.subject },
+        summary = ("mail to %s: %s%s"):format(table.concat(shown, ", "), tostring(options.subject),
+            options.message_id and " " .. tostring(options.message_id) or ""),
+        inputs = { request, options.subject, options.message_id },
         result = "mail to " .. shown[1],
         detail = function() return tostring(options.text or options.html) end,
     }, function()

@@ -335,11 +335,24 @@ local function tell(self, verb, unit, extra)
     return result
 end
 
+--- Starts or restarts a unit. What systemd counts against it, so that a broken service does not start for ever, also
+--- counts what was ordered: when that is the only reason to refuse, the count begins anew.
+local function start(self, verb, unit)
+    local result, err = try(tell, self, verb, unit)
+    if err and err.code == "systemd.unit" and err.status and err.status.result == "start-limit-hit" then
+        self:reset_failed(unit)
+        return tell(self, verb, unit)
+    elseif err then
+        error(err, 0)
+    end
+    return result
+end
+
 --- Starts a unit; returns when systemd calls it started, which for a simple service is at once: see wait_active.
 ---@param unit string
 ---@raise "systemd.unit" with `status` and `log`, the unit's last journal lines
 function Systemd:start(unit)
-    tell(self, "start", unit)
+    start(self, "start", unit)
 end
 
 ---@param unit string
@@ -351,7 +364,7 @@ end
 ---@param unit string
 ---@raise "systemd.unit"
 function Systemd:restart(unit)
-    tell(self, "restart", unit)
+    start(self, "restart", unit)
 end
 
 --- Runs the unit's ExecReload.

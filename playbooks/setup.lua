@@ -17,6 +17,7 @@ local systemd = require "systemd"
 return playbook {
     summary = "Set up a new Meltano instance and mail the login to the customer",
     handbook = "Creating a New Instance",
+    once = true,
     params = {
         arg("full-name", "name", "the customer's full name"),
         arg("email", "email", "where the login is sent"),
@@ -66,9 +67,13 @@ return playbook {
 
         step("trust the droplet", { idempotent = true }, function() new:trust_droplet(database, droplet) end)
 
-        local passwords = step("store passwords in 1Password", {
-            undo = function() new:forget_passwords() end,
-        }, function() return new:store_passwords() end)
+        local passwords = {}
+        for _, login in ipairs { "tenant", "meltano" } do
+            passwords[login] = step(("store %s in 1Password"):format(new.items[login]), {
+                probe = function() return new:stored_login(login) end,
+                undo = function() new:forget_item(new.items[login]) end,
+            }, function() return new:store_login(login) end)
+        end
 
         local connection = new:wait_for_cluster(database).connection
         new:wait_for_dns(droplet.public_address)
@@ -96,11 +101,13 @@ return playbook {
         end)
         new:wait_until_it_serves(droplet.public_address, host)
 
+        -- Mail has no probe: when it is unclear whether the letter went out, a person looks for its Message-ID.
         step("send the login", function()
             local letter = login_mail.write {
                 full_name = p.full_name, url = new.url, user = new.tenant, password = passwords.tenant,
             }
             letter.to = ("%s <%s>"):format(p.full_name, p.email)
+            letter.message_id = "<login." .. droplet.id .. "@" .. site.domain .. ">"
             mail.send(site.outgoing(letter))
         end)
         step("mark as finished", { idempotent = true }, function() new:mark_as_finished(ordered.id) end)

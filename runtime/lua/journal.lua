@@ -163,6 +163,18 @@ function journal.find_step(path)
     return row
 end
 
+--- The writes of an attempt at a step of which it is not known whether they happened, in words.
+---@return string[]
+function journal.doubts(path, of_attempt)
+    local summaries = {}
+    for index, row in ipairs(store.read([[SELECT summary FROM effects WHERE run = $1 AND step = $2 AND attempt = $3
+            AND kind = 'write' AND (status IS NULL OR status = 'unclear') ORDER BY number]], journal.run, path,
+            of_attempt)) do
+        summaries[index] = row.summary
+    end
+    return summaries
+end
+
 --- A step's intent: it reaches the disk with its first write.
 ---@param code string the hash of the step's function
 function journal.begin_step(path, code, undoable)

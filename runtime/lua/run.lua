@@ -4,6 +4,7 @@ local run = {}
 
 local library, manifest, params = import "library", import "manifest", import "params"
 local execution, failure, journal = import "execution", import "failure", import "journal"
+local unfinished = import "unfinished"
 local system = native.system
 
 local EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
@@ -62,6 +63,7 @@ local function record(new, path)
         return
     end
     local ok, err = xpcall(function()
+        unfinished.check(new, run.specs(new.book))
         new.id = journal.begin { playbook = new.name, file = path, arguments = new.arguments, mode = mode }
         library.keep()
     end, native.error.complete)

@@ -166,7 +166,7 @@ local function settle(path, options, row)
     if options.probe or options.idempotent or not in_doubt then
         return false
     end
-    return import "talk".settle(path)
+    return import "talk".settle(path, journal.doubts(path, row.attempt))
 end
 
 --- A step whose code was edited after it finished: its result may no longer be what the playbook means.

@@ -133,10 +133,11 @@ end
 
 --- Asks whether a step that was interrupted happened: nothing recorded can tell.
 ---@param step string its path
+---@param doubts string[] the effects it is about, in words
 ---@return boolean happened, any result
-function talk.settle(step)
-    local question = ("Step '%s' was interrupted, and may or may not have happened. Look, then say: again (run it), "
-        .. "done, or done RESULT (as JSON)"):format(step)
+function talk.settle(step, doubts)
+    local question = ("Step '%s' was interrupted, and may or may not have happened%s. Look, then say: again (run it), "
+        .. "done, or done RESULT (as JSON)"):format(step, #doubts > 0 and ": " .. table.concat(doubts, "; ") or "")
     while true do
         local answer, path = answer_to { kind = "settle", text = question, prompt = question .. ":" }
         -- Forgotten at once: should the step be interrupted again, the old answer says nothing about that.
