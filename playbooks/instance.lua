@@ -217,8 +217,6 @@ function instance:store_login(login)
     return password
 end
 
-<<<<<<< HEAD
-=======
 --- The password that 1Password has for a login, or nil.
 ---@return secret?
 function instance:stored_login(login)
@@ -226,7 +224,6 @@ function instance:stored_login(login)
     return item and item.password
 end
 
->>>>>>> main
 --- Takes a login out of 1Password again, if it is there.
 ---@param title string
 function instance.forget_item(_, title)
@@ -237,21 +234,6 @@ function instance.forget_item(_, title)
     end
 end
 
-<<<<<<< HEAD
---- The password that 1Password has for a login, or nil.
----@return secret?
-function instance:stored_login(login)
-    local item = site.passwords():find(self.items[login])
-    return item and item.password
-end
-
---- Takes a login of set-up's out of 1Password again.
-function instance:forget_login(login)
-    self:forget_item(self.items[login])
-end
-
-=======
->>>>>>> main
 --- Waits until the cluster can be used, and returns it.
 function instance:wait_for_cluster(database)
     local cluster, err = try(function()
