@@ -125,4 +125,20 @@ function file.write_output(path, text)
     end)
 end
 
+--- Keeps a dated copy of a file beside it. A copy that is there already is never written over.
+---@param path string "~/" is the home directory
+---@param date? string "2026-11-22T01:59:19Z" (now)
+---@return string copy its path
+---@raise "file" with path and reason
+function file.keep(path, date)
+    local dated = ("%s.%s"):format(path, date or os.date("!%Y-%m-%dT%H:%M:%SZ", now()))
+    local copy, number = dated, 1
+    while file.stat(copy) do
+        number = number + 1
+        copy = ("%s.%d"):format(dated, number)
+    end
+    file.copy(path, copy)
+    return copy
+end
+
 return file

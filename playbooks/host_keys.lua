@@ -60,8 +60,7 @@ end
 ---@return string copy
 function host_keys.forget(path, hosts)
     local text = file.read(path)
-    local copy = path .. os.date("!.%Y-%m-%dT%H:%M:%SZ", now())
-    file.copy(path, copy)
+    local copy = file.keep(path)
     file.write(path, known_hosts_file.replace(text, names_in(text, hosts), {}))
     return copy
 end

@@ -157,8 +157,7 @@ end
 ---@return { path: string, copy: string }
 function host_trust.replace(path, names, keys)
     local date = os.date("!%Y-%m-%dT%H:%M:%SZ", now())
-    local copy = ("%s.%s"):format(path, date)
-    file.copy(path, copy)
+    local copy = file.keep(path, date)
     local written = file.write(path, known_hosts_file.replace(file.read(path), names, keys, date))
     return unknown(written) and written or { path = path, copy = copy }
 end

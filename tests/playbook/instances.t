@@ -9,6 +9,7 @@ use JSON::PP ();
 use Test::More;
 
 my $cloud = Cloud->connect;
+my $pinned = $cloud->{env}{HOSTLER_KNOWN_HOSTS};
 
 my $setup    = $cloud->start_setup('whole');
 my %droplet  = map { $_ => new_droplet($cloud, $_, $_ eq 'older' ? qr/^meltano-2024-03/ : undef) } qw(stopped stranger older);
@@ -25,7 +26,7 @@ $setup = Hostler::finish($setup);
 is $setup->{status}, 0, 'there is a whole instance' or diag $setup->{stdout}, $setup->{stderr};
 
 # The keys of two more are known; the stranger's is not.
-my $known_hosts = write_file('/tmp/hostler-instances.' . $$, join '', Cloud::read_file($cloud->{env}{HOSTLER_KNOWN_HOSTS}),
+my $known_hosts = write_file('/tmp/hostler-instances.' . $$, join '', Cloud::read_file($pinned),
     map { "$_.meltanodata.com " . $cloud->inside($droplet{$_}, 'cat', '/etc/ssh/ssh_host_ed25519_key.pub') } qw(stopped older));
 END { unlink $known_hosts if $known_hosts }
 my $options = { env => { HOSTLER_KNOWN_HOSTS => $known_hosts } };
