@@ -16,6 +16,7 @@ my $folder = tempdir(CLEANUP => 1);
 my $story = 'tests/command/report/story.lua';
 delete @ENV{qw(NO_COLOR TMUX LC_CTYPE LANG)};
 $ENV{LC_ALL} = 'C.UTF-8';
+$ENV{XDG_STATE_HOME} = $folder; # a journal of its own
 
 sub hold { for my $name (@_) { open my $file, '>', "$folder/$name" or die $!; close $file } }
 sub let_go { unlink map { "$folder/$_" } @_ }

@@ -30,16 +30,22 @@ sub next_run_tells {
     is $run->{status}, 1, 'the next run refuses';
     like $run->{stderr}, qr/run (\w+) began this and stopped half-way.*hostler resume \1 .*hostler undo \1 /s,
         'since an earlier one is to be resumed or undone';
+    # Where nobody knows of that run.
+    my %word = (droplet => 'the droplet', record => 'the A record', cluster => 'the database cluster', items => 'the 1Password item');
+    my $elsewhere = $cloud->setup($tenant, env => { XDG_STATE_HOME => tempdir(CLEANUP => 1) });
+    is $elsewhere->{status}, 1, 'a run on another machine refuses, too';
+    like $elsewhere->{stdout}, qr/exists   $word{$_}/, "and says that $word{$_} exists" for split / /, $parts;
     is_deeply [ map { $_->{path} } $cloud->writes($mark) ], [], 'it changes nothing';
 }
 
-# A run that failed as it should: status 1, these texts in its error, and the next run tells what exists.
+# A run that failed as it should: status 1, these texts in its error, the run to resume; and the next run tells what exists.
 sub fails {
     my ($what, $tenant, $run, $parts, @texts) = @_;
     my $forget = $tenant ne 'changed' && $tenant ne 'full'; # at these the test looks again
     subtest $what => sub {
         is $run->{status}, 1, 'exit status 1' or diag $run->{stdout};
         like $run->{stderr}, $_, "says $_" for @texts;
+        like $run->{stderr}, qr/next      hostler resume \w+/, 'says how to go on';
         unlike $run->{stderr}, qr/traceback/, 'without a traceback';
         is $cloud->parts($tenant), $parts, "what exists: " . ($parts || 'nothing');
         next_run_tells($tenant);
@@ -47,7 +53,7 @@ sub fails {
     $cloud->forget($tenant) if $forget; # what each machine takes of this one is needed by the next
 }
 
-my $made = qr/done .*create database cluster, create droplet, put the droplet into its project, create DNS record, trust the droplet, store passwords in 1Password/;
+my $made = qr/done .*create database cluster, create droplet, .*create DNS record, trust the droplet, store \S+ in 1Password/;
 my $all  = 'droplet record cluster items';
 
 # ---- hosts ----
@@ -135,7 +141,7 @@ my $unsaved = $cloud->setup('unsaved');
 $cloud->clear_faults;
 fails('a vault that takes nothing', 'unsaved', $unsaved, 'droplet record cluster',
     qr/1Password refused to create item unsaved\.meltanodata\.com.*: the disk of the vault is full/,
-    qr{step      setup/store passwords in 1Password}, qr/done .*create database cluster, .*trust the droplet$/m);
+    qr{step      setup/store unsaved\.meltanodata\.com in 1Password}, qr/done .*create database cluster, .*trust the droplet$/m);
 
 # ---- certificates and mail ----
 
@@ -159,7 +165,10 @@ subtest 'a mail that is refused' => sub {
     is scalar($cloud->letters_to('unposted@example.com')), 0, 'no mail went out';
     my $next = $cloud->setup('unposted');
     is $next->{status}, 1, 'although the instance answers, the next run does not take it for complete';
-    like $next->{stderr}, qr/its set-up did not come to its end: the droplet still has the tag 'setting-up'/, 'and says why';
+    like $next->{stderr}, qr/run \w+ began this and stopped half-way.*hostler resume \w+/s, 'and names the run to resume';
+    my $elsewhere = $cloud->setup('unposted', env => { XDG_STATE_HOME => tempdir(CLEANUP => 1) });
+    is $elsewhere->{status}, 1, 'nor does one on another machine';
+    like $elsewhere->{stderr}, qr/its set-up did not come to its end: the droplet still has the tag 'setting-up'/, 'and says why';
 };
 $cloud->forget('unposted');
 
@@ -203,7 +212,7 @@ subtest "Ctrl-C at six moments (HOSTLER_SEED=$seed)" => sub {
             my $parts = $cloud->parts($tenant);
             my %step = (
                 droplet => 'create droplet', record => 'create DNS record', cluster => 'create database cluster',
-                items => 'store passwords in 1Password',
+                items => 'store \S+ in 1Password',
             );
             like $run->{stderr}, qr/(?:done|step) .*$step{$_}/, "it tells of the step '$step{$_}'" for split / /, $parts;
             is_deeply [ group_members($run->{pid}) ], [], 'no process is left';
