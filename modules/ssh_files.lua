@@ -269,7 +269,7 @@ return function(Host, perform, native)
     ---@return true
     function Host:upload(from, to, options)
         to = check_path("host:upload", to)
-        local text, reason = native.read_file(from)
+        local text, reason = gate.value("ssh.upload", from, function() return native.read_file(from) end)
         if not text then
             fail(("cannot read %s: %s"):format(tostring(from), reason), {
                 code = "ssh.file", path = from, reason = reason,
