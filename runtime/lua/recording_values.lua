@@ -75,6 +75,17 @@ end
 local Writer = {}
 Writer.__index = Writer
 
+-- Secrets that are parts of another one, a list: by the hash of their text.
+local fragments = {}
+
+--- Notes that this secret was taken out of a list of secrets, so that in a replay that is such a list again.
+function values.fragment(part)
+    native.secret.derive(part, function(text)
+        fragments[native.system.hash(text)] = part
+        return text
+    end)
+end
+
 --- What writes values, with the secrets of one recording. To be made when the run has ended: only then all secrets are
 --- known.
 ---@return table writer with `lengths`, those of the secrets met so far
@@ -135,10 +146,37 @@ function Writer:text(text)
     return parts and { ["$text"] = parts } or bytes_or_text(text)
 end
 
+--- A list of secrets as numbers and what is between them; nil for another secret.
+function Writer:list_of(text)
+    local found, parts, at = {}, json.array {}, 1
+    for _, fragment in pairs(fragments) do
+        native.secret.derive(fragment, function(part)
+            local first, last = text:find(part, 1, true)
+            found[#found + 1] = first and #part < #text and { first = first, last = last } or nil
+            return part
+        end)
+    end
+    table.sort(found, function(a, b) return a.first < b.first end)
+    found[#found + 1] = #found > 0 and { first = #text + 1 } or nil
+    for _, part in ipairs(found) do
+        local between = text:sub(at, part.first - 1)
+        if between:find "[^%s%p]" then
+            return nil
+        elseif between ~= "" then
+            parts[#parts + 1] = between
+        end
+        if part.last then
+            parts[#parts + 1] = self:number_of(text:sub(part.first, part.last))
+            at = part.last + 1
+        end
+    end
+    return #parts > 0 and parts or nil
+end
+
 function Writer:secret(value)
     local parts
     native.secret.derive(value, function(text)
-        parts = self:parts_of(text) or json.array { self:number_of(text) }
+        parts = self:list_of(text) or self:parts_of(text) or json.array { self:number_of(text) }
         return text
     end)
     return { ["$secret"] = parts }

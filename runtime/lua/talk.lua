@@ -1,6 +1,7 @@
 -- Talking with the person: say, warn, ask, confirm, manual; and small values: secret, env, now, uuid.
 local native, import = ...
 local answers, gate, journal, recording = import "answers", import "gate", import "journal", import "recording"
+local fragment = import "recording_values".fragment
 local event, task, json = native.event, native.task, native.json.face
 local talk = {
     --- Set by --yes: confirm answers yes by itself.
@@ -168,6 +169,7 @@ local function split_secret(value, separator)
     native.secret.derive(value, function(text)
         for part in text:gmatch("[^" .. (separator or ","):gsub("%W", "%%%0") .. "]+") do
             parts[#parts + 1] = native.secret.new((part:match "^%s*(.-)%s*$"))
+            fragment(parts[#parts])
         end
         return text
     end)
