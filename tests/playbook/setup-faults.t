@@ -142,7 +142,7 @@ my $limited = $cloud->setup('limited', in => $hurried);
 $cloud->script('acme', 'limit', 'off');
 fails('no certificate for a while', 'limited', $limited, $all, qr/limited\.meltanodata\.com has no certificate: rate-limited/,
     qr/too many certificates .*retry after \d{4}-\d\d-\d\d \d\d:\d\d/, qr/hint .*once the limit is over/,
-    qr/done .*restart Meltano and Caddy, add the user limited, add the user meltano/);
+    qr/done .*restart Meltano, restart Caddy, add the user limited, add the user meltano/);
 is scalar($cloud->letters_to('limited@example.com')), 0, 'no mail went out';
 
 my $posted = $cloud->start_setup('unposted');
