@@ -14,7 +14,7 @@ note "CHAOS_SEED=$seed";
 
 my @tenants = map { "each-$_" } 1 .. $ENV{CHAOS_INSTANCES} // 10;
 push @{ $cloud->{tenants} }, @tenants;
-my ($chaos, $since) = (Chaos->new($cloud), $cloud->mark);
+my ($chaos, $since) = (Chaos->new($cloud), time);
 # A step of several writes is begun again after each death. So every third attempt may live longer: else no item of the
 # ten that are in such a step at once would ever come to its end.
 my $attempt = 0;
