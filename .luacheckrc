@@ -3,7 +3,7 @@ max_line_length = 120
 globals = {}
 read_globals = {
     "playbook", "arg", "opt", "flag", "list", "step", "each", "parallel", "lock", "wait_until", "sleep", "retry", "timeout",
-    "shield", "ask", "confirm", "manual", "say", "warn", "fail", "try", "secret", "env", "now", "uuid", "json",
+    "shield", "ask", "confirm", "manual", "say", "show", "warn", "fail", "try", "secret", "env", "now", "uuid", "json",
     "unknown", "require",
 }
 files["runtime/lua/world.lua"] = { globals = { "_G" }, read_globals = { "string" }, ignore = { "122" } }

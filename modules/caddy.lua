@@ -139,6 +139,29 @@ function Caddy:tls_mode()
     return unknown(text) and text or caddyfile.tls_mode(text)
 end
 
+-- Has Caddy check a Caddyfile that was just written: one that it refuses is put back as it was.
+local function check_or_put_back(self, before)
+    local _, err = try(self.validate, self)
+    if err then
+        self.host:write(caddy.CADDYFILE, before)
+        err.hint = err.hint or "the Caddyfile was put back as it was"
+        error(err, 0)
+    end
+end
+
+--- Puts another Caddyfile in place and has Caddy check it: one that it refuses is put back as it was. Takes effect at
+--- the next reload or restart. Owner and mode of the file stay.
+---@param text string
+---@return boolean changed false when the file said so already
+---@raise "caddy.invalid"
+function Caddy:set_config(text)
+    local changed, before = edit_file(self, caddy.CADDYFILE, function() return text end)
+    if not unknown(changed) and changed and gate.mode ~= "dry-run" then
+        check_or_put_back(self, before)
+    end
+    return changed
+end
+
 --- Changes the TLS mode in the Caddyfile, its tls lines only, and has Caddy check the file: one that it refuses is put
 --- back as it was. Takes effect at the next reload or restart. Owner and mode of the file stay.
 ---@param mode "acme"|"self-signed"
@@ -157,12 +180,7 @@ function Caddy:set_tls(mode, options)
     if unknown(changed) or not changed or gate.mode == "dry-run" then
         return changed
     end
-    local _, err = try(self.validate, self)
-    if err then
-        self.host:write(caddy.CADDYFILE, before)
-        err.hint = err.hint or "the Caddyfile was put back as it was"
-        error(err, 0)
-    end
+    check_or_put_back(self, before)
     return true
 end
 

@@ -9,12 +9,15 @@ local function read_entry(entry)
     if type(record) ~= "table" then
         return { at = entry.at, text = entry.message, level = "text" }
     end
+    -- What became of visitors' requests says nothing about certificates.
+    local of_visitors = type(record.logger) == "string" and record.logger:find "^http%.log"
     local parts = { tostring(record.msg or "") }
     local problem = type(record.problem) == "table" and record.problem or { type = record.problem_type }
     for _, part in ipairs { problem.type or false, problem.detail or false, record.error or false } do
         parts[#parts + 1] = part and tostring(part) or nil
     end
-    return { at = entry.at, text = table.concat(parts, ": "), level = record.level or "info", event = record.msg }
+    return { at = entry.at, text = table.concat(parts, ": "), level = of_visitors and "info" or record.level or "info",
+        event = record.msg }
 end
 
 local function any_of(...)

@@ -215,6 +215,15 @@ function cloud:actions()
     return list(self, "/v2/actions", "actions", "list actions")
 end
 
+--- What was done to one droplet, newest first.
+--- https://docs.digitalocean.com/reference/api/digitalocean/#operation/dropletActions_list
+---@param id integer
+---@return { id: integer, status: string, type: string, started_at: string, completed_at?: string }[] type: "create",
+---  "rebuild", "restore", "power_off" ...; status: "in-progress", "completed" or "errored"
+function cloud:droplet_actions(id)
+    return list(self, "/v2/droplets/" .. id .. "/actions", "actions", "list what was done to droplet " .. id)
+end
+
 --- Waits until an action has ended.
 ---@param id integer
 ---@param options? { timeout?: number } seconds (600)

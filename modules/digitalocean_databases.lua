@@ -1,6 +1,7 @@
 -- DigitalOcean's database clusters and who may connect to them: methods of the cloud that digitalocean.account makes.
 -- Every password in an answer becomes a secret here.
 local api = require "digitalocean_api"
+local base64 = require "base64"
 local ask, list, item, map, select, order_once = api.ask, api.list, api.item, api.map, api.select, api.order_once
 
 local databases = {}
@@ -135,11 +136,11 @@ end
 
 --- The certificate authority of a cluster.
 ---@param id string
----@return string PEM in base64
+---@return string certificate in PEM
 function databases:database_ca(id)
     local ca = item(ask(self, "GET", "/v2/databases/" .. id .. "/ca", "read the certificate authority of " .. id,
         { result = "ca" }), "ca")
-    return unknown(ca) and ca or ca.certificate
+    return unknown(ca) and ca or base64.decode(ca.certificate)
 end
 
 return databases

@@ -206,6 +206,12 @@ struct curl_slist *http_set_connection(lua_State *L, int index, CURL *easy) {
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
         curl_easy_setopt(easy, CURLOPT_CAINFO, luaL_checkstring(L, -1));
     }
+    lua_getfield(L, index, "insecure");
+    if (lua_toboolean(L, -1)) {
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    lua_pop(L, 1);
     lua_getfield(L, index, "connect_to");
     struct curl_slist *addresses = NULL;
     for (int i = 1, count = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0; i <= count; i++) {

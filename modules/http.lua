@@ -9,7 +9,7 @@ local UNAVAILABLE = { [502] = true, [503] = true, [504] = true }
 local OPTIONS = {
     method = true, url = true, query = true, headers = true, json = true, form = true, body = true, timeout = true,
     retries = true, redirects = true, limit = true, expect = true, ca_file = true, resolve = true, summary = true,
-    read = true, result = true,
+    read = true, result = true, insecure = true,
 }
 local LONGEST_PAUSE = 120 -- seconds; a server that asks for more gets its error passed on
 local QUIET_PAUSE = 5
@@ -323,6 +323,7 @@ end
 ---            Authorization and Cookie go to another host
 ---  limit     bytes of the answer's body (64 MiB)
 ---  ca_file   PEM file with the only authorities to trust, in place of the system's; the default is $SSL_CERT_FILE
+---  insecure  true takes any certificate, a self-signed one too: to see whether a server answers, never with secrets
 ---  resolve   { ["host:port"] = address }: connect there; name and certificate are still checked for host
 ---  summary   what the effect is called for people, e.g. "create droplet ada s-2vcpu-2gb nyc3"
 ---  read      true marks a request of another method that changes nothing as a read
@@ -342,7 +343,7 @@ function http.request(options)
         retries = options.retries or DEFAULTS.retries, expect = options.expect,
         repeatable = IDEMPOTENT[method] or options.retries ~= nil,
         redirects = options.redirects or READS[method] and DEFAULTS.redirects or 0,
-        ca_file = options.ca_file or env "SSL_CERT_FILE",
+        ca_file = options.ca_file or env "SSL_CERT_FILE", insecure = options.insecure == true,
     }
     local response = gate.perform({
         kind = reading and "read" or "write", name = "http." .. method:lower(), target = target,

@@ -138,6 +138,17 @@ function Meltano:install()
     self.service:run(command({ "install", "--include-related" }, { timeout = INSTALL_SECONDS }))
 end
 
+--- Raises unless the text can be the name of a user of the UI.
+---@param name string
+---@raise "usage"
+function meltano.check_user_name(name)
+    if not unknown(name) and not (type(name) == "string" and name:find "^%w[%w@._+-]*$") then
+        fail(("'%s' cannot name a user"):format(tostring(name)), {
+            code = "usage", hint = "letters, digits and @ . _ + -; the first a letter or digit",
+        })
+    end
+end
+
 --- Adds a user of the UI. Meltano takes the password as an argument: other users of the host could see it while the
 --- command runs, which is as short as Meltano allows; sudo, the shell and ssh do not have it in theirs.
 ---@param name string
@@ -148,11 +159,8 @@ end
 ---@raise "usage", "ssh.exit"
 function Meltano:add_user(name, password, options)
     options = options or {}
-    if not unknown(name) and not (type(name) == "string" and name:find "^%w[%w@._+-]*$") then
-        fail(("'%s' cannot name a user"):format(tostring(name)), {
-            code = "usage", hint = "letters, digits and @ . _ + -; the first a letter or digit",
-        })
-    elseif not secret.is(password) and not unknown(password) then
+    meltano.check_user_name(name)
+    if not secret.is(password) and not unknown(password) then
         fail("a password has to be a secret", { code = "usage", hint = "secret.random(20), or secret.wrap(text)" })
     end
     local words = { "user", "add", "--role", options.role or "admin", "--", name, password }
@@ -246,6 +254,28 @@ function Meltano:flags()
         flags[item.name] = meltano.is_secret(item.name, item.value) and secret.wrap(item.value) or item.value
     end
     return flags
+end
+
+--- Sets a feature flag in .env, where its other lines stay as they are. The service reads it at a reload.
+---@param name string
+---@param value string
+---@return boolean changed
+---@raise "usage" for what does not belong there: secrets, and the database's settings
+function Meltano:set_flag(name, value)
+    if meltano.is_secret(name, value) or name:find "^PG_" then
+        fail(("%s does not belong among the feature flags"):format(name), {
+            code = "usage", hint = "app:set_environment keeps settings in " .. meltano.ENVIRONMENT,
+        })
+    end
+    local text = self.host:read(meltano.FLAGS)
+    if unknown(text) then
+        return self.host:write(meltano.FLAGS, gate.unknown("edited " .. meltano.FLAGS))
+    end
+    local edited = environment_file.set(text, name, value)
+    if edited ~= text then
+        self.host:write(meltano.FLAGS, edited)
+    end
+    return edited ~= text
 end
 
 -- ---- its settings ----
@@ -344,11 +374,29 @@ function Meltano:environment_files()
     return files
 end
 
+--- Gives the files of the service's environment to the service user alone.
+---@return boolean changed false when they were already
+function Meltano:close_environment()
+    local files, changed = self:environment_files(), false
+    if unknown(files) then
+        return files
+    end
+    for _, item in ipairs(files) do
+        if not item.private then
+            local path = meltano.ENVIRONMENT .. "/" .. item.name
+            self.host:run { "chmod", "600", "--", path }
+            self.host:run { "chown", meltano.USER .. ":" .. meltano.USER, "--", path }
+            changed = true
+        end
+    end
+    return changed
+end
+
 --- Whether the instance reaches its database with the settings that it has.
 ---@return { reachable: boolean, seconds: number, error?: string }
 function Meltano:database()
     local python = meltano.VIRTUALENV .. "/bin/python"
-    local result = self.service:run({ python, "-I", "-c", probes.database, environment_path "postgres" },
+    local result = self.service:run({ python, "-I", "-B", "-c", probes.database, environment_path "postgres" },
         { read = true, timeout = 30, env = ACTIVATED, summary = "connect to the database" })
     return unknown(result) and result or json.decode(result.stdout)
 end
@@ -390,7 +438,7 @@ end
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
     local path = options and options.path or "/"
-    local result = self.host:run({ "/usr/bin/python3", "-I", "-c", probes.ui, meltano.PORT, path, limit }, {
+    local result = self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", probes.ui, meltano.PORT, path, limit }, {
         read = true, timeout = limit + 20, summary = "ask the UI for " .. path,
     })
     if unknown(result) then

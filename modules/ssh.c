@@ -7,6 +7,7 @@
 #include "ssh_exec.h"
 #include "ssh_key.h"
 #include "ssh_known_hosts.h"
+#include "ssh_lua.h"
 #include "ssh_settings.h"
 
 #include <lauxlib.h>
@@ -21,17 +22,12 @@
 
 int ssh_open(lua_State *L);
 
-static void check_effect(lua_State *L) {
+void ssh_check_effect(lua_State *L) {
     if (!task_in_effect())
         error_raise(L, "internal", "the ssh module was reached past the gate");
 }
 
 /* ---- waiting for an operation ---- */
-
-typedef struct {
-    wait wait;
-    ssh_operation *operation;
-} operation_wait;
 
 static void cancel_operation(wait *w) {
     operation_abandon(((operation_wait *)w)->operation);
@@ -49,9 +45,8 @@ static int operation_gc(lua_State *L) {
     return 0;
 }
 
-/* Pushes the wait of an operation that is about to begin. */
-static operation_wait *push_wait(lua_State *L, ssh_operation *operation, int (*finish)(lua_State *, wait *),
-                                 const char *what) {
+operation_wait *ssh_push_wait(lua_State *L, ssh_operation *operation, int (*finish)(lua_State *, wait *),
+                              const char *what) {
     operation_wait *waiting = wait_new(L, sizeof *waiting, cancel_operation, finish);
     luaL_getmetatable(L, OPERATION_TYPE);
     lua_setmetatable(L, -2);
@@ -62,8 +57,7 @@ static operation_wait *push_wait(lua_State *L, ssh_operation *operation, int (*f
     return waiting;
 }
 
-/* Pushes why the operation failed; false when it did not. */
-static bool push_failure(lua_State *L, const ssh_operation *operation) {
+bool ssh_push_failure(lua_State *L, const ssh_operation *operation) {
     if (operation->failure.code)
         failure_push(L, &operation->failure);
     else if (session_is_broken(operation->session))
@@ -73,15 +67,24 @@ static bool push_failure(lua_State *L, const ssh_operation *operation) {
     return true;
 }
 
+bool ssh_settle_if_closed(ssh_operation *operation, ssh_session *s) {
+    if (s->state == SESSION_READY && !session_is_broken(s))
+        return false;
+    failure_set(&operation->failure, "ssh.closed", "%s: the connection is closed", s->target.label);
+    operation->session = session_ref(s);
+    operation_settle(operation);
+    return true;
+}
+
 /* ---- connections ---- */
 
-static ssh_session *check_connection(lua_State *L, int index) {
+ssh_session *ssh_check_connection(lua_State *L, int index) {
     ssh_session **connection = luaL_checkudata(L, index, CONNECTION_TYPE);
     return *connection;
 }
 
 static int connection_gc(lua_State *L) {
-    session_unref(check_connection(L, 1));
+    session_unref(ssh_check_connection(L, 1));
     return 0;
 }
 
@@ -152,7 +155,7 @@ static void free_nothing(ssh_operation *operation) {
 
 static int finish_connect(lua_State *L, wait *w) {
     ssh_operation *operation = ((operation_wait *)w)->operation;
-    if (push_failure(L, operation))
+    if (ssh_push_failure(L, operation))
         return lua_error(L);
     ssh_session **connection = lua_newuserdata(L, sizeof *connection);
     *connection = session_ref(operation->session);
@@ -163,15 +166,15 @@ static int finish_connect(lua_State *L, wait *w) {
 
 /* connect(options, [jump connection]) -> connection; options are ssh_target's fields, times in seconds. */
 static int connect_lua(lua_State *L) {
-    check_effect(L);
+    ssh_check_effect(L);
     luaL_checktype(L, 1, LUA_TTABLE);
-    ssh_session *via = lua_isnoneornil(L, 2) ? NULL : check_connection(L, 2);
+    ssh_session *via = lua_isnoneornil(L, 2) ? NULL : ssh_check_connection(L, 2);
     ssh_operation *operation = calloc(1, sizeof *operation);
     if (!operation)
         return luaL_error(L, "out of memory");
     operation->step = connect_step_operation;
     operation->free = free_nothing;
-    operation_wait *waiting = push_wait(L, operation, finish_connect, "ssh.connect");
+    operation_wait *waiting = ssh_push_wait(L, operation, finish_connect, "ssh.connect");
     ssh_target target;
     read_target(L, &target);
     ssh_session *s = session_for(&target, via);
@@ -183,14 +186,14 @@ static int connect_lua(lua_State *L) {
 
 /* is_open(connection) -> boolean */
 static int is_open_lua(lua_State *L) {
-    ssh_session *s = check_connection(L, 1);
+    ssh_session *s = ssh_check_connection(L, 1);
     lua_pushboolean(L, s->state == SESSION_READY && !session_is_broken(s));
     return 1;
 }
 
 /* close(connection): for everybody who shares it. */
 static int close_lua(lua_State *L) {
-    session_close(check_connection(L, 1), "ssh.closed", "the playbook closed the connection");
+    session_close(ssh_check_connection(L, 1), "ssh.closed", "the playbook closed the connection");
     return 0;
 }
 
@@ -207,7 +210,7 @@ static void push_streams(lua_State *L, const ssh_exec *exec) {
 static int finish_exec(lua_State *L, wait *w) {
     operation_wait *waiting = (operation_wait *)w;
     ssh_exec *exec = (ssh_exec *)waiting->operation;
-    bool failed = !exec->ended && push_failure(L, waiting->operation);
+    bool failed = !exec->ended && ssh_push_failure(L, waiting->operation);
     if (!failed) {
         lua_createtable(L, 0, 4);
         lua_pushinteger(L, exec->status);
@@ -231,11 +234,11 @@ static void add_text(lua_State *L, int index, ssh_buffer *buffer) {
  * of strings and secrets; limit in bytes for each stream; timeout in seconds, 0 for none. Raises
  * "ssh.closed", "ssh.output", "timeout" with what was said so far. */
 static int exec_lua(lua_State *L) {
-    check_effect(L);
-    ssh_session *s = check_connection(L, 1);
+    ssh_check_effect(L);
+    ssh_session *s = ssh_check_connection(L, 1);
     luaL_checktype(L, 3, LUA_TTABLE);
     ssh_exec *exec = exec_new();
-    operation_wait *waiting = push_wait(L, &exec->operation, finish_exec, "ssh.run");
+    operation_wait *waiting = ssh_push_wait(L, &exec->operation, finish_exec, "ssh.run");
     add_text(L, 2, &exec->command);
     for (size_t i = 1; i <= lua_objlen(L, 3); i++) {
         lua_rawgeti(L, 3, (int)i);
@@ -244,13 +247,8 @@ static int exec_lua(lua_State *L) {
     }
     exec->limit = (size_t)luaL_checknumber(L, 4);
     exec->timeout = (uint64_t)(luaL_checknumber(L, 5) * 1000);
-    if (s->state != SESSION_READY || session_is_broken(s)) {
-        failure_set(&exec->operation.failure, "ssh.closed", "%s: the connection is closed", s->target.label);
-        exec->operation.session = session_ref(s);
-        operation_settle(&exec->operation);
-    } else {
+    if (!ssh_settle_if_closed(&exec->operation, s))
         exec_begin(exec, s);
-    }
     return wait_park(L, &waiting->wait);
 }
 
@@ -320,7 +318,7 @@ static int finish_agent_keys(lua_State *L, wait *w) {
 
 /* agent_keys(path) -> list of { type, comment, fingerprint }; raises "ssh.agent" */
 static int agent_keys_lua(lua_State *L) {
-    check_effect(L);
+    ssh_check_effect(L);
     const char *path = luaL_checkstring(L, 1);
     agent_wait *waiting = wait_new(L, sizeof *waiting, cancel_agent, finish_agent_keys);
     luaL_getmetatable(L, AGENT_TYPE);
@@ -354,7 +352,7 @@ static void push_known_key(lua_State *L, const known_key *key) {
 /* known_keys(files, host, port) -> list of { file, line, type, fingerprint, mark }, the name in these files
  */
 static int known_keys_lua(lua_State *L) {
-    check_effect(L);
+    ssh_check_effect(L);
     luaL_checktype(L, 1, LUA_TTABLE);
     known_key keys[KNOWN_KEYS_MAX];
     size_t count = 0;
@@ -388,7 +386,7 @@ static int world_gc(lua_State *L) {
     return 0;
 }
 
-static void make_type(lua_State *L, const char *type, lua_CFunction gc) {
+void ssh_make_type(lua_State *L, const char *type, lua_CFunction gc) {
     luaL_newmetatable(L, type);
     lua_pushcfunction(L, gc);
     lua_setfield(L, -2, "__gc");
@@ -402,10 +400,10 @@ int ssh_open(lua_State *L) {
         {"is_open", is_open_lua}, {"close", close_lua}, {"known_keys", known_keys_lua}, {NULL, NULL}};
     static const luaL_Reg waiting[] = {
         {"connect", connect_lua}, {"exec", exec_lua}, {"agent_keys", agent_keys_lua}, {NULL, NULL}};
-    make_type(L, CONNECTION_TYPE, connection_gc);
-    make_type(L, OPERATION_TYPE, operation_gc);
-    make_type(L, AGENT_TYPE, agent_gc);
-    make_type(L, WORLD_TYPE, world_gc);
+    ssh_make_type(L, CONNECTION_TYPE, connection_gc);
+    ssh_make_type(L, OPERATION_TYPE, operation_gc);
+    ssh_make_type(L, AGENT_TYPE, agent_gc);
+    ssh_make_type(L, WORLD_TYPE, world_gc);
     lua_newuserdata(L, 1);
     luaL_getmetatable(L, WORLD_TYPE);
     lua_setmetatable(L, -2);
@@ -414,5 +412,6 @@ int ssh_open(lua_State *L) {
     luaL_register(L, NULL, plain);
     task_register(L, waiting);
     settings_register(L);
+    transfer_register(L);
     return 1;
 }

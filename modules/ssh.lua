@@ -7,7 +7,7 @@ local native, gate = ...
 local ssh = {}
 
 local config, command = require "ssh_config", require "ssh_command"
-local known_lines = require "ssh_known_hosts"
+local known_hosts_file, sh = require "known_hosts_file", require "sh"
 
 ---@class ssh.Host
 ---@field target string the host as the playbook named it
@@ -338,6 +338,74 @@ function Host:sh(script, options)
         result = "sh" }, { argv = check_argv("host:sh", options.args or {}, options), script = script }, options)
 end
 
+-- ---- ports ----
+
+---@class ssh.Forward
+---@field address string where it listens
+---@field port integer
+local Forward = {}
+Forward.__index = Forward
+
+--- Closes the port and the connections that go through it; again is fine.
+function Forward:close()
+    native.forward_close(self.native)
+end
+
+--- Why the last connection could not be carried on, or nil.
+---@return string?
+function Forward:problem()
+    return native.forward_problem(self.native)
+end
+
+--- Opens a port here whose connections go on from the host (direct-tcpip, RFC 4254, section 7.2): to a service that
+--- only the host can reach. It is open until it is closed, the connection to the host ends, or the run does; with `fn`,
+--- until that has returned or raised.
+---
+--- To the gate it is a read: what is done through it has a module of its own, which passes the gate.
+---@param remote_host string as the host knows it
+---@param remote_port integer
+---@param options? { address?: string, port?: integer } where to listen: an address of this machine ("127.0.0.1"), and
+---  a port (any free one)
+---@param fn? fun(forward: ssh.Forward): ... called with it
+---@return ssh.Forward|any ... the forward, or what fn returns
+---@raise "ssh.forward" when the port here cannot be had. A connection that cannot be carried on is closed; `problem`
+---  then tells why
+function Host:forward(remote_host, remote_port, options, fn)
+    options = options or {}
+    check_options("host:forward", options, { address = "string", port = "number" })
+    for _, port in ipairs { remote_port, options.port or 1 } do
+        if not unknown(port) and (type(port) ~= "number" or port < 1 or port > 65535 or port % 1 ~= 0) then
+            misuse("host:forward: a port is a whole number from 1 to 65535")
+        end
+    end
+    if not unknown(remote_host) and (type(remote_host) ~= "string" or remote_host == "" or #remote_host > 255) then
+        misuse("host:forward(\"localhost\", 5432)")
+    end
+    local forward = gate.perform({
+        kind = "read", name = "ssh.forward", target = self.target, result = "forward",
+        summary = ("forward a port to %s port %s"):format(tostring(remote_host), tostring(remote_port)),
+        inputs = { self.target, self.shared.options.address, remote_host, remote_port },
+    }, function()
+        local address = options.address or "127.0.0.1"
+        local made, port = native.forward(self.shared.connection(), remote_host, remote_port, address,
+            options.port or 0)
+        return setmetatable({ native = made, address = address, port = port }, Forward)
+    end)
+    if not fn then
+        return forward
+    end
+    local function close(ok, ...)
+        if not unknown(forward) then
+            forward:close()
+        end
+        if not ok then
+            error((...), 0)
+        end
+        return ...
+    end
+    return close(pcall(fn, forward))
+end
+
 -- ---- known_hosts ----
 
 --- The known_hosts lines of a target, and its name in them; only inside an effect.
@@ -372,20 +440,19 @@ function ssh.forget(target, options)
         summary = "forget the host keys of " .. tostring(target),
     }, function()
         local keys, name = known_keys(target, options or {})
-        local numbers, total = {}, 0
+        local files, total = {}, 0
         for _, key in ipairs(keys) do
-            numbers[key.file] = numbers[key.file] or {}
-            numbers[key.file][key.line] = true
+            files[key.file] = (files[key.file] or 0) + 1
         end
-        for file, lines in pairs(numbers) do
-            local text = native.read_file(file) or ""
-            local edited, changed = known_lines.edit(text, lines, name)
-            local reason = changed > 0 and (native.write_file(file .. ".old", text, 384)
-                or native.write_file(file, edited, 384))
+        for path in pairs(files) do
+            local text = native.read_file(path) or ""
+            local edited = known_hosts_file.replace(text, { name }, {})
+            local reason = edited ~= text and (native.write_file(path .. ".old", text, 384)
+                or native.write_file(path, edited, 384))
             if reason then
-                fail(("cannot write %s: %s"):format(file, reason), { code = "ssh.known_hosts" })
+                fail(("cannot write %s: %s"):format(path, reason), { code = "ssh.known_hosts" })
             end
-            total = total + changed
+            total = total + files[path] - #known_hosts_file.concerning(edited, { name })
         end
         return total
     end)
@@ -409,6 +476,46 @@ function ssh.agent_keys()
             })
         end
         return native.agent_keys(path)
+    end)
+end
+
+-- ---- host keys ----
+
+--- The keys that a host shows to anybody who connects, without trusting any of them.
+---@param address string
+---@param options? { port?: integer, timeout?: number } port: 22; timeout: seconds (10)
+---@return { type: string, key: string }[] keys one of each type, in the order of their types' names; key: in base64
+---@raise "ssh.unreachable" when no SSH server answers there
+function ssh.host_keys(address, options)
+    local port = options and options.port or 22
+    if type(address) ~= "string" or not address:find "^[%x:.]+$" then
+        misuse(("ssh.host_keys takes an address, not '%s'"):format(tostring(address)))
+    end
+    local limit = options and options.timeout or 10
+    local result = sh.run({ "ssh-keyscan", "-T", limit, "-p", port, "--", address }, {
+        read = true, check = false, timeout = limit * 3,
+    })
+    local keys = {}
+    for kind, key in ("\n" .. result.stdout):gmatch "\n[^#%s]%S* (%S+) (%S+)" do
+        keys[#keys + 1] = { type = kind, key = key }
+    end
+    if #keys == 0 then
+        fail(("no SSH server shows a key at %s, port %d"):format(address, port), {
+            code = "ssh.unreachable", target = address, stderr = result.stderr,
+        })
+    end
+    table.sort(keys, function(a, b) return a.type < b.type end)
+    return keys
+end
+
+--- The known_hosts files that count for a host, as OpenSSH's configuration says.
+---@param target string "host", as for ssh.connect
+---@return string[] paths the one that new keys are written to comes first; not all of them need exist
+function ssh.known_hosts(target)
+    return gate.perform({
+        kind = "read", name = "ssh.known_hosts", target = target, summary = "which known_hosts count for " .. target,
+    }, function()
+        return config.resolve(native, target, {}).known_hosts
     end)
 end
 

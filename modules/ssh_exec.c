@@ -110,7 +110,16 @@ static bool take_status(ssh_exec *e) {
         libssh2_free(e->operation.session->ssh2, name);
     }
     e->status = libssh2_channel_get_exit_status(e->channel);
-    e->ended = true;
+    e->ended = e->signal || e->operation.has_status;
+    if (!e->ended) {
+        failure_set(&e->operation.failure, "ssh.closed",
+                    "%s closed the channel without telling how the command ended",
+                    e->operation.session->target.label);
+        failure_add(
+            &e->operation.failure, "hint",
+            "it may have ended, or run on there; sshd does this to commands that are silent for longer than "
+            "its ChannelTimeout");
+    }
     return true;
 }
 

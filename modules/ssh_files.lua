@@ -1,12 +1,12 @@
 -- Files of a host: reading, writing them whole and at once, looking at them, moving them to and fro.
 --
--- All of it is done by the host's own coreutils as the user at hand, in one round trip each. SFTP, which libssh2 has
--- too, cannot act as another user, knows owners as numbers only, cannot replace a file at once (libssh2 1.10 lacks
--- posix-rename), and says "failure" for a full disk.
+-- Small things are done by the host's own coreutils as the user at hand, in one round trip each: SFTP cannot act as
+-- another user, knows owners as numbers only, and says little of what went wrong. Files move to and fro over SFTP,
+-- which keeps none of them in memory; as another user, or where there is no SFTP, they go the way of the small ones.
 local _, gate = ...
 local files = {}
 
-local diff = require "ssh_diff"
+local diff = require "unified_diff"
 
 local WRITE_OPTIONS = { mode = "number or string", owner = "string", group = "string" }
 local LARGEST_DIFFED = 256 * 1024
@@ -69,6 +69,31 @@ chmod -- "${mode:-$new_mode}" "$temporary" || exit 1
 sync -- "$temporary" 2>/dev/null
 mv -fT -- "$temporary" "$path" || exit 1
 trap - EXIT]]
+
+local function check_here(what, path)
+    if not unknown(path) and (type(path) ~= "string" or path == "" or path:find "%z") then
+        misuse(what .. " takes the path of a file here")
+    end
+    return path
+end
+
+local function check_write(what, options)
+    for option in pairs(options) do
+        if not WRITE_OPTIONS[option] then
+            misuse(("%s has no option '%s'"):format(what, tostring(option)), "it takes mode, owner and group")
+        end
+    end
+end
+
+-- The numbers of an owner and a group, each where it is given.
+local NUMBERS = [[
+uid= gid=
+if [ -n "$1" ]; then uid=$(id -u -- "$1") || exit 1; fi
+if [ -n "$2" ]; then
+    gid=$(getent group -- "$2" | cut -d: -f3)
+    if [ -z "$gid" ]; then echo "$2: no such group" >&2; exit 1; fi
+fi
+echo "$uid $gid"]]
 
 local function octal(mode)
     if mode == nil then
@@ -231,11 +256,7 @@ return function(Host, perform, native)
         if type(text) ~= "string" and not secret.is(text) and not unknown(text) then
             misuse(("%s takes text or a secret, not a %s"):format(name, type(text)))
         end
-        for option in pairs(options) do
-            if not WRITE_OPTIONS[option] then
-                misuse(("%s has no option '%s'"):format(name, tostring(option)), "it takes mode, owner and group")
-            end
-        end
+        check_write(name, options)
         local owner = owner_of(options)
         local argv = { "env", "LC_ALL=C", "/bin/sh", "-c", WRITE, "sh", path, octal(options.mode), owner,
             unknown(text) and "0" or tostring(length_of(text)), secret.is(text) and "600" or "644" }
@@ -262,45 +283,113 @@ return function(Host, perform, native)
         return unknown(result) and result or true
     end
 
-    --- Copies a file of this machine to the host, as host:write does.
-    ---@param from string the file here
-    ---@param to string the file there
-    ---@param options? table as for host:write
-    ---@return true
-    function Host:upload(from, to, options)
-        to = check_path("host:upload", to)
+    -- ---- to and fro ----
+
+    --- Over SFTP; nil when that cannot be, and the file is to go as text.
+    local function copy(host, effect, up, here, there, options)
+        if host.shared.without_sftp or (host.acting and host.acting ~= host.shared.login) then
+            return nil
+        end
+        effect.kind, effect.target, effect.result = "write", host.target, up and there or here
+        effect.inputs = { host.target, host.shared.options.address, here, there, options }
+        local result, err = try(gate.perform, effect, function()
+            native.copy(host.shared.connection(), up and "up" or "down", here, there, options)
+            return true
+        end)
+        if err and err.code == "ssh.sftp" then
+            host.shared.without_sftp = true
+            return nil
+        elseif err then
+            if err.reason == "Permission denied" and err.path == there then
+                err.hint = err.hint or 'another user may: host:as("root")'
+            end
+            error(err, 0)
+        end
+        return result
+    end
+
+    --- The numbers of an owner and a group, which SFTP wants; the host knows them.
+    local function numbers_of(host, path, options)
+        if gate.mode ~= "normal" or not (options.owner or options.group) then
+            return {}
+        end
+        local result, err = try(run, host, { name = "ssh.owner", summary = "look up " .. owner_of(options) },
+            { "env", "LC_ALL=C", "/bin/sh", "-c", NUMBERS, "sh", options.owner or "", options.group or "" },
+            { read = true })
+        if err then
+            raise_file_error(err, "write", path)
+        end
+        local uid, gid = result.stdout:match "^(%d*) (%d*)"
+        return { uid = tonumber(uid), gid = tonumber(gid) }
+    end
+
+    local function upload_as_text(host, from, to, options)
         local text, reason = gate.value("ssh.upload", from, function() return native.read_file(from) end)
         if not text then
-            fail(("cannot read %s: %s"):format(tostring(from), reason), {
-                code = "ssh.file", path = from, reason = reason,
-            })
+            fail(("cannot read %s here: %s"):format(from, reason), {
+                code = "ssh.file", path = from, reason = reason })
         end
-        local result = write(self, "ssh.upload", to, text, options or {},
-            ("upload %s to %s (%d bytes)"):format(from, to, #text))
+        return write(host, "ssh.upload", to, text, options, ("upload %s to %s (%d bytes)"):format(from, to, #text))
+    end
+
+    --- Copies a file of this machine to the host, as host:write does: others see the old one or the new one, and when
+    --- it fails or is cancelled the old one stays and nothing else. A file that grows meanwhile is copied as it was at
+    --- the beginning.
+    ---
+    --- Any size goes over SFTP (draft-ietf-secsh-filexfer-02), without being held in memory. As another user
+    --- (host:as), and where the host has no SFTP, the file is held in memory and may have 256 MiB.
+    ---@param from string the file here
+    ---@param to string the file there
+    ---@param options? { mode?: integer|string, owner?: string, group?: string } as for host:write
+    ---@return true
+    ---@raise "ssh.file" with path and reason: also when the file changes while it is read; "ssh.closed" with
+    ---  `temporary`, a file that may be left on the host, when the connection is lost
+    function Host:upload(from, to, options)
+        from, to, options = check_here("host:upload", from), check_path("host:upload", to), options or {}
+        check_write("host:upload", options)
+        owner_of(options)
+        local numbers = numbers_of(self, to, options)
+        numbers.mode = options.mode and tonumber(octal(options.mode), 8)
+        local function detail()
+            local text = not unknown(from) and native.read_file(from, LARGEST_DIFFED)
+            return text and planned_diff(self, to, text)()
+        end
+        local result = copy(self, { name = "ssh.upload", summary = ("upload %s to %s"):format(tostring(from),
+            tostring(to)), detail = detail }, true, from, to, numbers) or upload_as_text(self, from, to, options)
         return unknown(result) and result or true
     end
 
-    --- Copies a file of the host to this machine, whole or not at all.
-    ---@param from string the file there
-    ---@param to string the file here
-    ---@param options? { limit?: integer, mode?: integer|string } limit: most bytes (256 MiB); mode: of a new file
-    ---  (0644)
-    ---@return true
-    function Host:download(from, to, options)
-        from, options = check_path("host:download", from), options or {}
-        local mode = tonumber(options.mode and octal(options.mode) or "644", 8)
+    local function download_as_text(host, from, to, options, mode)
         local function keep(output)
-            local reason = native.write_file(to, output.stdout, mode)
+            local reason = native.write_file(to, output.stdout, mode or tonumber("644", 8))
             if reason then
-                fail(("cannot write %s: %s"):format(to, reason), { code = "ssh.file", path = to, reason = reason })
+                fail(("cannot write %s here: %s"):format(to, reason), {
+                    code = "ssh.file", path = to, reason = reason })
             end
         end
-        local result, err = try(run, self, { name = "ssh.download", summary = ("download %s to %s"):format(from, to),
+        local result, err = try(run, host, { name = "ssh.download", summary = ("download %s to %s"):format(from, to),
             result = to, take = keep }, { "env", "LC_ALL=C", "cat", "--", from },
             { limit = options.limit or LARGEST_DOWNLOAD })
         if err then
             raise_file_error(err, "read", from)
         end
+        return result
+    end
+
+    --- Copies a file of the host to this machine, whole or not at all, the same way as host:upload: it is held in
+    --- memory only as another user (host:as) and where the host has no SFTP, and then may have 256 MiB.
+    ---@param from string the file there
+    ---@param to string the file here
+    ---@param options? { limit?: integer, mode?: integer|string } limit: most bytes; mode: of the file here (that of the
+    ---  one it replaces, or 0644)
+    ---@return true
+    ---@raise "ssh.file" with path and reason; "ssh.closed"
+    function Host:download(from, to, options)
+        from, to, options = check_path("host:download", from), check_here("host:download", to), options or {}
+        local mode = options.mode and tonumber(octal(options.mode), 8)
+        local result = copy(self, { name = "ssh.download", summary = ("download %s to %s"):format(tostring(from),
+            tostring(to)) }, false, to, from, { mode = mode, limit = options.limit })
+            or download_as_text(self, from, to, options, mode)
         return unknown(result) and result or true
     end
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define LARGEST_FILE (64 * 1024 * 1024)
@@ -138,7 +139,7 @@ static bool matches_hash(const char *name, const char *hashed, size_t length) {
     return memcmp(computed, hash, SHA1_SIZE) == 0;
 }
 
-static bool matches_names(const char *name, const char *names, size_t length) {
+bool known_hosts_match(const char *name, const char *names, size_t length) {
     if (length > 3 && memcmp(names, "|1|", 3) == 0)
         return matches_hash(name, names, length);
     bool matched = false;
@@ -184,7 +185,7 @@ static bool read_line(const char *line, const char *end, const char *name, known
         key->mark = revoked ? MARK_REVOKED : MARK_AUTHORITY;
         names = word(&line, end, &length);
     }
-    if (!matches_names(name, names, length))
+    if (!known_hosts_match(name, names, length))
         return false;
     key->type = word(&line, end, &key->type_length);
     key->key = word(&line, end, &key->key_length);
@@ -283,11 +284,14 @@ int known_hosts_append(const char *file, const char *name, const void *blob, siz
     size_t type_length, encoded = sodium_base64_ENCODED_LEN(length, sodium_base64_VARIANT_ORIGINAL);
     wire_reader reader = {blob, length, false};
     const char *type = (const char *)wire_string(&reader, &type_length);
-    char *base64 = malloc(encoded);
+    char *base64 = malloc(encoded), date[64];
+    time_t now = time(NULL);
+    struct tm utc;
     ssh_buffer line = {NULL, 0, 0};
     if (!base64)
         abort();
     sodium_bin2base64(base64, encoded, blob, length, sodium_base64_VARIANT_ORIGINAL);
+    strftime(date, sizeof date, " added %Y-%m-%dT%H:%M:%SZ by hostler\n", gmtime_r(&now, &utc));
     make_directory_of(file);
     int fd = open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd >= 0) {
@@ -299,7 +303,7 @@ int known_hosts_append(const char *file, const char *name, const void *blob, siz
         buffer_add(&line, type, type_length);
         buffer_add(&line, " ", 1);
         buffer_add(&line, base64, strlen(base64));
-        buffer_add(&line, "\n", 1);
+        buffer_add(&line, date, strlen(date));
     }
     int problem = fd < 0 || write(fd, line.data, line.length) != (ssize_t)line.length ? errno : 0;
     if (fd >= 0)

@@ -28,6 +28,9 @@ typedef enum { HOST_MATCH, HOST_UNKNOWN, HOST_CHANGED, HOST_REVOKED } host_verdi
 /* The name a host has in these files: "host", or "[host]:port". Lower case. Malloc'ed. */
 char *known_hosts_name(const char *host, int port);
 
+/* Whether a line's names concern this one, which known_hosts_name made. */
+bool known_hosts_match(const char *name, const char *names, size_t length);
+
 /* Adds what the file says of this name to `keys`, which holds `count` already; returns the new count, at most
  * KNOWN_KEYS_MAX. A missing file says nothing; `*problem` is set to an errno when it exists and cannot be
  * read. */
@@ -41,7 +44,8 @@ host_verdict known_hosts_judge(const known_key *keys, size_t count, const void *
 /* "SHA256:..." of the key on this line; "?" when the line is malformed. `text` has FINGERPRINT_SIZE bytes. */
 void known_key_fingerprint(const known_key *key, char *text);
 
-/* Appends a key, making the file (0600) and its directory (0700). Returns 0 or an errno. */
+/* Appends a key with the time in its comment, by which one can tell later what is older; makes the
+ * file (0600) and its directory (0700). Returns 0 or an errno. */
 int known_hosts_append(const char *file, const char *name, const void *blob, size_t length);
 
 void known_hosts_close(void);

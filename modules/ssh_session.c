@@ -344,6 +344,7 @@ LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, con
     s->opener = NULL;
     s->again = true; /* the next one may open */
     if (channel) {
+        op->channel_number = s->confirmed_channel;
         s->channels++;
         s->refusals = 0;
         s->has_opened = true;

@@ -11,7 +11,11 @@
  *   ssh_connect.c    resolve, dial, handshake, host key
  *   ssh_auth.c       log in
  *   ssh_tunnel.c     a channel of a jump host as another session's transport
- *   ssh_exec.c       run a command */
+ *   ssh_exec.c       run a command
+ *   ssh_overhear.c   what libssh2 does not tell of its packets
+ *   ssh_sftp.c       SFTP's requests and replies
+ *   ssh_copy.c       a file on its way, up (ssh_upload.c) or down (ssh_download.c)
+ *   ssh_forward.c    connections carried to where the host can reach */
 #ifndef HOSTLER_SSH_SESSION_H
 #define HOSTLER_SSH_SESSION_H
 
@@ -79,6 +83,7 @@ struct ssh_session {
 
     ssh_buffer out;    /* encrypted, to be sent */
     uint64_t received; /* bytes so far */
+    size_t turn;       /* bytes received since the socket was last found ready */
     bool drained;      /* somebody reads, and there was no more when last asked */
     int unread;        /* bytes that lay unread in the socket at the last tick */
     bool pumping, again;
@@ -90,12 +95,13 @@ struct ssh_session {
 
     ssh_login *login;
     ssh_operation *operations;
-    ssh_operation *opener;  /* whose channel is being opened: libssh2 opens one at a time */
-    int channels;           /* open ones */
-    int refusals;           /* of the server to open one more, in a row */
-    bool has_opened, held;  /* a channel before; channels wait for the timer below */
-    uv_timer_t *hold_timer; /* made when first needed */
-    ssh_failure failure;    /* why it is broken or closed */
+    ssh_operation *opener;      /* whose channel is being opened: libssh2 opens one at a time */
+    uint32_t confirmed_channel; /* the number of the last one that the server opened */
+    int channels;               /* open ones */
+    int refusals;               /* of the server to open one more, in a row */
+    bool has_opened, held;      /* a channel before; channels wait for the timer below */
+    uv_timer_t *hold_timer;     /* made when first needed */
+    ssh_failure failure;        /* why it is broken or closed */
 };
 
 /* Something that takes several turns: connecting, a command, a tunnel. Referenced by its session until it has
@@ -104,10 +110,12 @@ struct ssh_operation {
     ssh_session *session;
     ssh_operation *next;
     int references;
-    wait *waiter;        /* NULL once nobody waits */
-    bool settled;        /* the waiter has been told */
-    bool abandoned;      /* nobody wants the result: end soon and cleanly */
-    ssh_failure failure; /* why it failed */
+    wait *waiter;            /* NULL once nobody waits */
+    bool settled;            /* the waiter has been told */
+    bool abandoned;          /* nobody wants the result: end soon and cleanly */
+    ssh_failure failure;     /* why it failed */
+    uint32_t channel_number; /* of the channel it opened last */
+    bool has_status;         /* the server told how the channel's command ended */
     /* Goes as far as it can; true when it has ended. Called again whenever something arrived. */
     bool (*step)(ssh_operation *);
     /* Frees what the operation holds, after its end or the session's. libssh2's channels are freed with the
@@ -167,6 +175,10 @@ void transport_update(ssh_session *s); /* what the poll handle watches for */
 bool transport_has_news(
     ssh_session *s); /* the peer sent something that nobody has read since the last call */
 void transport_close(ssh_session *s);
+
+/* ---- ssh_overhear.c ---- */
+/* A libssh2 session that keeps s->confirmed_channel and the operations' has_status. */
+LIBSSH2_SESSION *overheard_session(ssh_session *s);
 
 /* ---- ssh_connect.c ---- */
 void connect_begin(ssh_session *s);

@@ -1,25 +1,20 @@
 /* This machine's settings; see ssh_settings.h. */
-#define _GNU_SOURCE /* mkostemp */
 #include "ssh_settings.h"
 
 #include "error.h"
+#include "local_file.h"
 #include "ssh_wire.h"
 #include "task.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <glob.h>
 #include <lauxlib.h>
-#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define LARGEST_CONFIG (1024 * 1024)
-#define LARGEST_UPLOAD (256 * 1024 * 1024)
 #define MOST_ARGUMENTS 16
 
 static int environment_lua(lua_State *L) {
@@ -74,66 +69,6 @@ static int config_files_lua(lua_State *L) {
     }
     globfree(&found);
     return 1;
-}
-
-/* ---- files of this machine, for upload and download ---- */
-
-static int push_problem(lua_State *L, int problem) {
-    lua_pushstring(L, strerror(problem));
-    return 1;
-}
-
-/* read_file(path) -> text, or nil and why not */
-static int read_file_lua(lua_State *L) {
-    FILE *file = fopen(luaL_checkstring(L, 1), "re");
-    struct stat status;
-    int problem = !file ? errno : fstat(fileno(file), &status) ? errno : S_ISDIR(status.st_mode) ? EISDIR : 0;
-    if (!problem && status.st_size > LARGEST_UPLOAD)
-        problem = EFBIG;
-    if (!problem) {
-        push_text(L, file, LARGEST_UPLOAD);
-        problem = ferror(file) ? EIO : 0;
-    }
-    if (file)
-        fclose(file);
-    if (!problem)
-        return 1;
-    lua_pushnil(L);
-    push_problem(L, problem);
-    return 2;
-}
-
-static int write_whole(int fd, const char *text, size_t length, mode_t mode) {
-    while (length > 0) {
-        ssize_t count = write(fd, text, length);
-        if (count < 0 && errno != EINTR)
-            return errno;
-        text += count > 0 ? count : 0;
-        length -= count > 0 ? (size_t)count : 0;
-    }
-    return fchmod(fd, mode) || fsync(fd) ? errno : 0;
-}
-
-/* write_file(path, text, mode) -> nothing, or why not. Whole or not at all. */
-static int write_file_lua(lua_State *L) {
-    size_t length;
-    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-        return push_problem(L, ENAMETOOLONG);
-    struct stat old;
-    mode_t mode = stat(path, &old) == 0 ? old.st_mode & 07777 : (mode_t)luaL_checkinteger(L, 3);
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0)
-        return push_problem(L, errno);
-    int problem = write_whole(fd, text, length, mode);
-    close(fd);
-    if (!problem && rename(temporary, path))
-        problem = errno;
-    if (!problem)
-        return 0;
-    unlink(temporary);
-    return push_problem(L, problem);
 }
 
 /* ---- ssh -G ---- */
@@ -270,8 +205,8 @@ void settings_register(lua_State *L) {
                                      {"user", user_lua},
                                      {"home", home_lua},
                                      {"config_files", config_files_lua},
-                                     {"read_file", read_file_lua},
-                                     {"write_file", write_file_lua},
+                                     {"read_file", local_file_read},
+                                     {"write_file", local_file_write},
                                      {NULL, NULL}};
     static const luaL_Reg waiting[] = {{"resolve", resolve_lua}, {NULL, NULL}};
     luaL_newmetatable(L, "hostler.ssh.resolve");

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define MOST_PER_TURN (1024 * 1024) /* bytes */
+
 static void note_received(ssh_session *s, const char *bytes, size_t length) {
     s->received += length;
     s->unanswered = 0;
@@ -19,12 +21,18 @@ static void note_received(ssh_session *s, const char *bytes, size_t length) {
     s->greeting_length += kept;
 }
 
+/* What is left after a turn's share is for the next turn of the loop: others wait as well. */
 static ssize_t receive_from_socket(ssh_session *s, void *buffer, size_t length) {
+    if (s->turn >= MOST_PER_TURN) {
+        s->drained = true;
+        return -EAGAIN;
+    }
     ssize_t count = recv(s->fd, buffer, length, MSG_DONTWAIT);
     if (count < 0) {
         s->drained = errno == EAGAIN;
         return errno == EINTR ? -EAGAIN : -errno;
     }
+    s->turn += (size_t)count;
     s->drained = (size_t)count < length;
     return count;
 }
@@ -77,7 +85,7 @@ bool transport_attach(ssh_session *s) {
     if (!initialized && libssh2_init(0))
         return false;
     initialized = true;
-    s->ssh2 = libssh2_session_init_ex(NULL, NULL, NULL, s);
+    s->ssh2 = overheard_session(s);
     if (!s->ssh2)
         return false;
     libssh2_session_set_blocking(s->ssh2, 0);
@@ -120,6 +128,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     ssh_session *s = session_ref(poll->data);
     (void)status; /* the socket itself says what is wrong with it */
     s->drained = false;
+    s->turn = 0;
     if (s->state == SESSION_DIALING)
         connect_on_writable(s);
     session_wake(s);

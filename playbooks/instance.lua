@@ -7,28 +7,49 @@ local site = require "site"
 local ssh = require "ssh"
 
 local instance = {}
-instance.__index = instance
+
+local CLUSTER_PREFIX = "meltano-"
+
+--- `host` is the instance's machine over SSH, connected when it is first asked for.
+function instance.__index(self, name)
+    if name ~= "host" then
+        return instance[name]
+    end
+    local host = instance.open(self)
+    rawset(self, "host", host)
+    return host
+end
 
 --- The instance of a tenant. Nothing is asked yet.
 ---@param tenant string the customer's short name
-function instance.of(tenant)
+---@param droplet? table its droplet, where that is known
+function instance.of(tenant, droplet)
     local name = ("%s.%s"):format(tenant, site.domain)
     return setmetatable({
         tenant = tenant,
         name = name,
         url = ("https://%s/"):format(name),
-        cluster_name = "meltano-" .. tenant,
+        cluster_name = CLUSTER_PREFIX .. tenant,
         items = { tenant = name, meltano = "meltano@" .. name },
         cloud = site.cloud(),
+        droplet = droplet,
     }, instance)
 end
 
---- Where a cluster of this instance is, in whichever team holds it: its name ends in "-TENANT".
+--- True for a cluster whose name ends in "-TENANT". One whose name is not exactly this instance's may be another's:
+--- meltano-ada-lovelace ends in -lovelace too.
+function instance:has_name_of(cluster)
+    return cluster.name:sub(-#self.tenant - 1) == "-" .. self.tenant
+end
+
+--- Where a cluster of this instance is, in whichever team holds it: its name ends in "-TENANT". The clusters that are
+--- named as we name them are their own tenant's alone.
 ---@return { team: table, cluster: table }?
 function instance:find_cluster()
     for _, team in ipairs(self:teams()) do
         for _, cluster in ipairs(team.cloud:databases()) do
-            if cluster.name:sub(-#self.tenant - 1) == "-" .. self.tenant then
+            local is_ours = cluster.name:sub(1, #CLUSTER_PREFIX) == CLUSTER_PREFIX
+            if cluster.name == self.cluster_name or not is_ours and self:has_name_of(cluster) then
                 return { team = team, cluster = cluster }
             end
         end
@@ -192,12 +213,13 @@ function instance:stored_login(login)
     return item and item.password
 end
 
---- Takes a login out of 1Password again.
-function instance:forget_login(login)
+--- Takes a login out of 1Password again, if it is there.
+---@param title string
+function instance.forget_item(_, title)
     local vault = site.passwords()
-    local item = vault:find(self.items[login])
+    local item = vault:find(title)
     if item then
-        vault:delete(item.id, item.title)
+        vault:delete(item.id, title)
     end
 end
 
@@ -225,6 +247,26 @@ function instance:wait_for_dns(address)
             .. "record %s there?"):format(site.domain, self.tenant)
     end
     return resolved or error(err, 0)
+end
+
+--- The instance's droplet, which must be there.
+---@raise "instance.missing"
+function instance:find_droplet()
+    self.droplet = self.droplet or self.cloud:find_droplet(self.name)
+        or fail(("there is no droplet %s"):format(self.name), {
+            code = "instance.missing", target = self.name, hint = "hostler run instances shows what there is",
+        })
+    return self.droplet
+end
+
+--- Connects as root to an instance that has been there before this run: its host key must be known.
+---@return table host see ssh.connect
+---@raise "instance.missing"; what ssh.connect raises
+function instance:open()
+    return ssh.connect(self.name, {
+        user = "root", address = self:find_droplet().public_address, known_hosts = site.known_hosts,
+        host_key = "strict",
+    })
 end
 
 -- What SSH says to somebody who comes while a machine still boots.
@@ -255,6 +297,7 @@ function instance:connect(address)
 end
 
 --- Caddy on the instance's name, with a certificate from the site's certificate authority.
+---@return boolean changed
 function instance:configure_caddy(host)
     local server = caddy.on(host)
     local authority
@@ -262,8 +305,9 @@ function instance:configure_caddy(host)
         authority = "/etc/caddy/acme-ca.pem"
         host:upload(site.acme.ca_file, authority, { mode = "0644", owner = "root", group = "root" })
     end
-    server:set_hostname(self.name)
-    server:set_tls("acme", { email = site.acme.email, ca = site.acme.directory, ca_root = authority })
+    local renamed = server:set_hostname(self.name)
+    local changed = server:set_tls("acme", { email = site.acme.email, ca = site.acme.directory, ca_root = authority })
+    return unknown(renamed) and renamed or unknown(changed) and changed or renamed or changed
 end
 
 -- What waiting longer does not mend; other verdicts pass, or nobody knows.

@@ -34,14 +34,15 @@ local function agent_has_a_key()
     end
 end
 
---- A token that can only read is common.
-local function may_write(cloud, kind)
-    return function()
-        if not cloud:can_write(kind) then
-            fail(("the token %s may only read"):format(cloud:who()), {
-                code = "token", hint = "make one with write access in DigitalOcean, under API, and export it",
-            })
-        end
+--- Raises unless the token may write: one that can only read is common.
+---@param cloud table from digitalocean.account
+---@param kind "droplets"|"databases"|"domains"|"projects"
+---@raise "token"
+function preflight.must_write(cloud, kind)
+    if not cloud:can_write(kind) then
+        fail(("the token %s may only read"):format(cloud:who()), {
+            code = "token", hint = "make one with write access in DigitalOcean, under API, and export it",
+        })
     end
 end
 
@@ -61,7 +62,7 @@ local function a_team_has_room(new)
         local names = {}
         for _, team in ipairs(new:teams()) do
             if not team.full then
-                return may_write(team.cloud, "databases")()
+                return preflight.must_write(team.cloud, "databases")
             end
             names[#names + 1] = team.name
         end
@@ -76,7 +77,10 @@ end
 function preflight.check_all(new)
     local checks = {
         { what = "the ssh-agent has a key", holds = agent_has_a_key },
-        { what = "the token for droplets may write", holds = may_write(new.cloud, "droplets") },
+        {
+            what = "the token for droplets may write",
+            holds = function() preflight.must_write(new.cloud, "droplets") end,
+        },
         { what = "there is room for a droplet", holds = droplets_have_room(new.cloud) },
         { what = "a database team may have room", holds = a_team_has_room(new) },
         { what = "there is an image", holds = function() new:image() end },

@@ -17,6 +17,7 @@ local systemd = require "systemd"
 return playbook {
     summary = "Set up a new Meltano instance and mail the login to the customer",
     handbook = "Creating a New Instance",
+    once = true,
     params = {
         arg("full-name", "name", "the customer's full name"),
         arg("email", "email", "where the login is sent"),
@@ -70,7 +71,7 @@ return playbook {
         for _, login in ipairs { "tenant", "meltano" } do
             passwords[login] = step(("store %s in 1Password"):format(new.items[login]), {
                 probe = function() return new:stored_login(login) end,
-                undo = function() new:forget_login(login) end,
+                undo = function() new:forget_item(new.items[login]) end,
             }, function() return new:store_login(login) end)
         end
 

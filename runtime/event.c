@@ -78,9 +78,9 @@ void event_emit(const event *given) {
     if (!current)
         return;
     char *name = scrubbed(given->name), *target = scrubbed(given->target);
-    char *text = scrubbed(given->text), *detail = scrubbed(given->detail);
+    char *text = scrubbed(given->text), *detail = scrubbed(given->detail), *data = scrubbed(given->data);
     event e = *given;
-    e.name = name, e.target = target, e.text = text, e.detail = detail;
+    e.name = name, e.target = target, e.text = text, e.detail = detail, e.data = data;
     if (e.at == 0)
         e.at = wall_clock();
     if (e.type == EVENT_RUN_BEGIN)
@@ -92,6 +92,7 @@ void event_emit(const event *given) {
     free(target);
     free(text);
     free(detail);
+    free(data);
 }
 
 void event_suspend(void) {
@@ -131,6 +132,7 @@ static int emit_fields(lua_State *L, uint64_t new_scope) {
         .text = text_field(L, "text"),
         .status = text_field(L, "status"),
         .detail = text_field(L, "detail"),
+        .data = text_field(L, "data"),
     };
     event_emit(&e);
     lua_pushnumber(L, (double)e.scope);

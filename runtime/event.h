@@ -23,7 +23,7 @@ typedef enum {
     EVENT_EFFECT_BEGIN, /* name: "ssh.run"; kind; target; text: the summary */
     EVENT_EFFECT_END,   /* the same, and status, seconds */
     EVENT_PLAN,         /* a write that a dry run leaves out: name, kind, target, text; detail: a diff */
-    EVENT_SAY,          /* text for the person */
+    EVENT_SAY,          /* text for the person; data: the same for programs, where it is a table */
     EVENT_WARN,         /* likewise */
     EVENT_WAIT, /* text: what a wait_until waits for; count: how often it has looked; its last has a status */
     EVENT_TYPES
@@ -41,6 +41,7 @@ typedef struct {
     const char *text;
     const char *status; /* "done" "failed" "cancelled" "unchanged" "skipped" */
     const char *detail;
+    const char *data; /* JSON text */
 } event;
 
 /* The stable names that --json prints: "step.begin" ... */

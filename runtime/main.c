@@ -23,6 +23,7 @@ const command commands[] = {
     {"answer", "RUN VALUE", "answer a run's question, and go on with it", command_answer},
     {"list", "[--json]", "list the playbooks", command_list},
     {"show", "NAME", "explain a playbook: what it does and takes", command_show},
+    {"doctor", "[--json]", "look whether everything is there that the playbooks need", command_doctor},
     {"version", "[--libraries]", "print the version", command_version},
     {"help", "[COMMAND]", "this page, or one command's", command_help},
     {NULL, NULL, NULL, NULL},

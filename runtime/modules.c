@@ -4,8 +4,12 @@
 #include <stddef.h>
 
 int dns_open(lua_State *L);
+int doctor_open(lua_State *L);
+int file_open(lua_State *L);
+int ftp_open(lua_State *L);
 int http_open(lua_State *L);
 int http_server_open(lua_State *L);
+int known_hosts_file_open(lua_State *L);
 int mail_open(lua_State *L);
 int postgres_open(lua_State *L);
 int sh_open(lua_State *L);
@@ -13,8 +17,12 @@ int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
     {"dns", dns_open},
+    {"doctor", doctor_open},
+    {"file", file_open},
+    {"ftp", ftp_open},
     {"http", http_open},
     {"http_server", http_server_open},
+    {"known_hosts_file", known_hosts_file_open},
     {"mail", mail_open},
     {"postgres", postgres_open},
     {"sh", sh_open},

@@ -22,6 +22,12 @@ static void add_text(cJSON *object, const char *field, const char *text) {
     text_free(&clean);
 }
 
+static void add_data(cJSON *object, const char *text) {
+    cJSON *data = text ? cJSON_Parse(text) : NULL;
+    if (data)
+        cJSON_AddItemToObject(object, "data", data);
+}
+
 static void add_number(cJSON *object, const char *field, double number, double least) {
     if (number >= least)
         cJSON_AddNumberToObject(object, field, number);
@@ -53,6 +59,7 @@ static void show(report *r, const event *e) {
     add_number(object, "seconds", e->seconds < 0 ? -1 : round(e->seconds * 1000) / 1000, 0);
     add_number(object, "count", (double)e->count, 0);
     add_text(object, "detail", e->detail);
+    add_data(object, e->data);
     char *line = cJSON_PrintUnformatted(object);
     cJSON_Delete(object);
     if (!line)

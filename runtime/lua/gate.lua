@@ -6,7 +6,10 @@ local gate = {
     --- "normal", "dry-run" or "read-only"; set before the run begins.
     mode = "normal",
     --- How many effects of each kind have been performed.
-    performed = { read = 0, write = 0 },
+    performed = { read = 0, write = 0, output = 0 },
+    --- The files that the person named on the command line for output, by their paths: writing these is what they asked
+    --- for, also of a run that only reads, as if they had redirected what it prints.
+    outputs = {},
 }
 
 local task, event = native.task, native.event
@@ -34,6 +37,13 @@ end
 ---@param label string shown as <label>
 function gate.unknown(label)
     return native.secret.unknown("<" .. label .. ">")
+end
+
+--- A text without the secrets that the process has seen, for what leaves by other ways than events and errors.
+---@param text string
+---@return string
+function gate.scrub(text)
+    return native.secret.scrub(text)
 end
 
 --- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
@@ -99,11 +109,13 @@ local function after(write, ...)
 end
 
 --- Performs one effect and returns what `run` returns.
----@param effect { kind: "read"|"write", name: string, target: any, summary: any, inputs?: any, result?: string,
----  detail?: string|function } name is "module.verb"; target is whom it reaches; summary is one line for people;
----  inputs are searched for unknowns; result labels the unknown a dry run returns; detail is more for the plan: a diff
+---@param effect { kind: "read"|"write"|"output", name: string, target: any, summary: any, inputs?: any,
+---  result?: string, detail?: string|function } kind "output" writes one of gate.outputs, its target; name is
+---  "module.verb"; target is whom it reaches; summary is one line for people; inputs are searched for unknowns; result
+---  labels the unknown a dry run returns; detail is more for the plan: a diff
 ---@param run function called with the remaining arguments
----@raise "readonly" for a write in read-only mode, "step" for a write outside a step, and whatever `run` raises
+---@raise "readonly" for a write in read-only mode, "step" for a write outside a step, "output" for a file that nobody
+---  named on the command line, and whatever `run` raises
 function gate.perform(effect, run, ...)
     local context = task.context()
     if context.loading then
@@ -123,6 +135,9 @@ function gate.perform(effect, run, ...)
         if gate.mode == "dry-run" then
             return plan(effect, context)
         end
+    elseif effect.kind == "output" and not gate.outputs[effect.target] then
+        refuse(effect, "output", "nobody named this file on the command line", "a playbook names the parameter "
+            .. "`opt(\"report\", \"output\", ...)`, and writes what the person gave for it")
     elseif gate.mode == "dry-run" and (gate.has_unknown(effect.inputs) or is_unknown(effect.target)) then
         return gate.unknown(effect.result or tostring(effect.summary))
     end

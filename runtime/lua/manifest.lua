@@ -6,7 +6,7 @@ local suggest = import "suggest"
 
 local FIELDS = {
     summary = "string", handbook = "string", description = "string", params = "table", effects = "string",
-    run = "function",
+    once = "boolean", run = "function",
 }
 
 --- Options of `hostler run` itself: no parameter of a playbook may be called like one.
@@ -92,6 +92,7 @@ end
 
 --- Declares a playbook; the file returns it.
 ---@param fields { summary: string, handbook?: string, description?: string, params?: table[], effects?: "read"|"write",
+---  once?: boolean,
 ---  run: fun(p: table) }
 local function playbook(fields)
     local file = native.task.context().loading or "?"

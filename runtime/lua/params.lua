@@ -44,6 +44,10 @@ local types = {
     path = function(value)
         return value ~= "" and printable(value) and value or nil, "a path without control characters"
     end,
+    -- A file that the playbook may write, also where it only reads: see gate.outputs.
+    output = function(value)
+        return value ~= "" and printable(value) and value or nil, "the path of a file to write"
+    end,
 }
 
 local function convert(type_name, text)
@@ -87,6 +91,8 @@ local function declare(kind, name, type_name, help, default)
     end
     if default ~= nil and kind == "opt" and not fits(default, type_name) then
         wrong(("opt \"%s\": its default, %s, is not of its type"):format(name, tostring(default)))
+    elseif default ~= nil and kind == "list" and type(default) ~= "table" then
+        wrong(("list \"%s\": its default is a list, not %s"):format(name, tostring(default)))
     end
     local spec = { kind = kind, name = name, type = type_name, help = help, default = default,
         field = name:gsub("-", "_") }
@@ -108,8 +114,9 @@ local function arg(name, type_name, help)
 end
 
 --- One or more positional parameters; the last of a playbook's.
-local function list(name, type_name, help)
-    return declare("list", name, type_name, help)
+---@param default? any[] what it is when none is given; without it there has to be one
+local function list(name, type_name, help, default)
+    return declare("list", name, type_name, help, default)
 end
 
 --- An option with a value: --name VALUE.
@@ -136,6 +143,9 @@ local function set(values, spec, text)
     if value == nil then
         local label = spec.kind == "opt" and "--" .. spec.name or spec.name:upper():gsub("-", "_")
         usage_error(("%s must be %s, not %s"):format(label, wanted, shown(text)))
+    end
+    if spec.type == "output" then
+        import "gate".outputs[value] = true
     end
     if spec.kind == "list" then
         table.insert(values[spec.field], value)
@@ -169,7 +179,9 @@ local function assign_positionals(specs, values, words)
             set(values, spec, words[next_word])
             next_word = next_word + 1
         elseif spec.kind == "list" then
-            if not words[next_word] then
+            if words[next_word] then
+                values[spec.field] = {}
+            elseif not spec.default then
                 usage_error(("%s is missing: %s"):format(spec.name:upper():gsub("-", "_"), spec.help))
             end
             while words[next_word] do
@@ -192,7 +204,7 @@ end
 function params.parse(specs, argv)
     local values, words, options_end = {}, {}, false
     for _, spec in ipairs(specs) do
-        values[spec.field] = spec.kind == "list" and {} or spec.default
+        values[spec.field] = spec.default
     end
     local index = 1
     while index <= #argv do
@@ -231,7 +243,8 @@ function params.usage(specs)
     for _, spec in ipairs(specs) do
         local upper = spec.name:upper():gsub("-", "_")
         local value = type(spec.type) == "string" and spec.type:upper() or "CHOICE"
-        parts[#parts + 1] = spec.kind == "arg" and upper or spec.kind == "list" and upper .. " ..."
+        parts[#parts + 1] = spec.kind == "arg" and upper
+            or spec.kind == "list" and (spec.default and "[%s ...]" or "%s ..."):format(upper)
             or spec.kind == "flag" and ("[--%s]"):format(spec.name) or ("[--%s %s]"):format(spec.name, value)
     end
     return table.concat(parts, " ")

@@ -5,6 +5,7 @@ local run = {}
 local library, manifest, params = import "library", import "manifest", import "params"
 local execution, failure = import "execution", import "failure"
 local journal, recording = import "journal", import "recording"
+local unfinished = import "unfinished"
 local system = native.system
 
 local EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
@@ -97,16 +98,20 @@ local function record(new)
     local mode = execution.mode(new.book, new.options)
     if mode == "dry-run" or new.options.replay then
         return
-    elseif new.options.record then
-        recording.begin(new.options.record, { playbook = new.given, arguments = new.arguments, yes = new.options.yes })
     end
     local ok, err = xpcall(function()
+        unfinished.check(new, run.specs(new.book))
+        if new.options.record then
+            recording.begin(new.options.record, {
+                playbook = new.given, arguments = new.arguments, yes = new.options.yes,
+            })
+        end
         new.id = journal.begin { playbook = new.name, file = new.path, arguments = new.arguments, mode = mode }
         library.keep()
     end, native.error.complete)
     if ok then
         return
-    elseif mode ~= "read-only" then
+    elseif mode ~= "read-only" or err.code == "recording" then
         error(err, 0)
     end
     journal.run = nil

@@ -9,7 +9,7 @@ local sealing = import "sealing"
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
-local MOST_NAMED = 12
+local MOST_NAMED = 16
 local begun, finished = {}, { count = 0 }
 
 local function check_options(name, options)

@@ -27,7 +27,8 @@ string.dump = nil
 _G.os = safe_os
 _G.debug = traceback_only
 
-for _, part in ipairs { "failure", "gate", "lock", "concurrency", "step", "talk", "params", "manifest", "library" } do
+for _, part in ipairs { "failure", "gate", "lock", "concurrency", "step", "talk", "rows", "params", "manifest",
+    "library" } do
     local exports = import(part).globals
     for name, value in pairs(exports or {}) do
         _G[name] = value

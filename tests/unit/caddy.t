@@ -185,6 +185,11 @@ tap.is(caddy_journal.verdict(entries_of {
         .. "bind: address already in use",
 }).verdict, "port-taken", "another program has the port")
 
+tap.is(caddy_journal.verdict(entries_of {
+    '{"level":"info","ts":1.5,"logger":"tls.obtain","msg":"certificate obtained successfully","identifier":"x.example"}',
+    '{"level":"error","ts":2.5,"logger":"http.log.error","msg":"dial tcp 127.0.0.1:5000: connect: connection refused"}',
+}).verdict, "ok", "what visitors were refused is another matter")
+
 -- A story has an order: what was mended is past.
 local both = {}
 for _, message in ipairs(journals.limit1) do both[#both + 1] = message end

@@ -1,0 +1,128 @@
+-- Files of this machine: reading, looking, writing them whole.
+local native, gate = ...
+local file = {}
+
+local diff = require "unified_diff"
+
+local LARGEST_DIFFED = 256 * 1024
+local WRITE_OPTIONS = { mode = true }
+
+local function misuse(message, hint)
+    fail(message, { code = "usage", hint = hint })
+end
+
+local function check_path(what, path)
+    if type(path) ~= "string" or path == "" or path:find "%z" then
+        misuse(what .. " takes a path")
+    end
+    return (path:gsub("^~/", function() return env("HOME", "") .. "/" end))
+end
+
+local function refuse(doing, path, reason)
+    fail(("cannot %s %s: %s"):format(doing, path, reason), {
+        code = "file", target = "localhost", path = path, reason = reason,
+    })
+end
+
+local function perform(kind, name, path, summary, run, details)
+    local effect = { kind = kind, name = name, target = "localhost", summary = summary, result = path }
+    for key, value in pairs(details or {}) do
+        effect[key] = value
+    end
+    return gate.perform(effect, run)
+end
+
+--- The content of a file.
+---@param path string "~/" is the home directory
+---@return string
+---@raise "file" with path and reason
+function file.read(path)
+    path = check_path("file.read", path)
+    return perform("read", "file.read", path, "read " .. path, function()
+        local text, reason = native.read(path)
+        return text or refuse("read", path, reason)
+    end)
+end
+
+--- What a file is, links followed.
+---@param path string "~/" is the home directory
+---@return { kind: "file"|"directory"|"other", size: integer, mode: integer, modified: number }? stat nil when there is
+---  none; mode: the permission bits; modified: seconds since 1970
+---@raise "file" with path and reason
+function file.stat(path)
+    path = check_path("file.stat", path)
+    return perform("read", "file.stat", path, "look at " .. path, function()
+        local stat, reason = native.stat(path)
+        return stat or (reason and refuse("look at", path, reason)) or nil
+    end)
+end
+
+local function planned_diff(path, text)
+    return function()
+        local old = try(file.read, path) or ""
+        if secret.is(text) or unknown(text) or #old > LARGEST_DIFFED or #text > LARGEST_DIFFED then
+            return nil
+        end
+        return diff.unified(old, text, path)
+    end
+end
+
+--- Writes a file whole: others see the old one or the new one, never a part, and when it fails the old one stays. A
+--- file that exists keeps its mode and owner.
+---@param path string "~/" is the home directory
+---@param text string
+---@param options? { mode?: integer } mode: of a new file (0644)
+---@return true
+---@raise "file" with path and reason
+function file.write(path, text, options)
+    path, options = check_path("file.write", path), options or {}
+    if type(text) ~= "string" and not unknown(text) then
+        misuse(("file.write takes text, not a %s"):format(type(text)))
+    end
+    for option in pairs(options) do
+        if not WRITE_OPTIONS[option] then
+            misuse(("file.write has no option '%s'"):format(tostring(option)), "it takes mode")
+        end
+    end
+    local size = unknown(text) and "" or (" (%d bytes)"):format(#text)
+    return perform("write", "file.write", path, "write " .. path .. size, function()
+        local reason = native.write(path, text, options.mode or 420) -- 0644
+        return not reason or refuse("write", path, reason)
+    end, { detail = planned_diff(path, text), inputs = { text } })
+end
+
+--- Copies a file, whole or not at all; the copy gets its mode.
+---@param from string "~/" is the home directory
+---@param to string
+---@return true
+---@raise "file" with path and reason
+function file.copy(from, to)
+    from, to = check_path("file.copy", from), check_path("file.copy", to)
+    return perform("write", "file.copy", to, ("copy %s to %s"):format(from, to), function()
+        local text, reason = native.read(from)
+        if not text then
+            refuse("read", from, reason)
+        end
+        reason = native.write(to, text, native.stat(from).mode)
+        return not reason or refuse("write", to, reason)
+    end)
+end
+
+--- Writes a file that the person named on the command line, by a parameter of the type `output`: whole, without the
+--- secrets that the process has seen. Allowed in every mode and outside of steps, for it is what they asked for.
+---@param path string as the parameter has it
+---@param text string
+---@return true
+---@raise "output" for any other file; "file" with path and reason
+function file.write_output(path, text)
+    local real = check_path("file.write_output", path)
+    return gate.perform({
+        kind = "output", name = "file.write_output", target = path,
+        summary = ("write %s (%d bytes)"):format(path, #text),
+    }, function()
+        local reason = native.write(real, gate.scrub(text), 384) -- 0600: who may read it is for them to say
+        return not reason or refuse("write", path, reason)
+    end)
+end
+
+return file

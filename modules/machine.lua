@@ -1,0 +1,188 @@
+-- A host as a machine: room on its disks, memory, and whom the kernel has killed for want of it.
+local systemd = require "systemd"
+local machine = {}
+
+local Machine = {}
+Machine.__index = Machine
+
+-- ---- reading what it prints (pure) ----
+
+-- Of `df -P`: device, size, used, free, percent, place. A device's name may hold blanks; a place is asked for by us.
+local function rows_of(text)
+    local rows = {}
+    for line in text:gmatch "[^\n]+" do
+        local size, used, free, place = line:match "%s(%d+)%s+(%d+)%s+(%d+)%s+[%d-]+%%?%s+(/.*)$"
+        if size then
+            rows[#rows + 1] = { size = tonumber(size), used = tonumber(used), free = tonumber(free), place = place }
+        end
+    end
+    return rows
+end
+
+--- The file systems that `df -P -B1` and `df -P -i` show, each once.
+---@param bytes string
+---@param inodes string
+---@return { place: string, size: integer, free: integer, used: number, inodes_free?: integer, inodes_used?: number }[]
+---  in bytes; used: the part of what users may fill, 0 to 1; inodes are nil where the file system counts none
+function machine.parse_disks(bytes, inodes)
+    local disks, by_place = {}, {}
+    local function part(row)
+        return row.used + row.free > 0 and row.used / (row.used + row.free) or 1
+    end
+    for _, row in ipairs(rows_of(bytes)) do
+        if not by_place[row.place] then
+            local disk = { place = row.place, size = row.size, free = row.free, used = part(row) }
+            disks[#disks + 1], by_place[row.place] = disk, disk
+        end
+    end
+    for _, row in ipairs(rows_of(inodes)) do
+        local disk = by_place[row.place]
+        if disk and row.size > 0 then
+            disk.inodes_free, disk.inodes_used = row.free, part(row)
+        end
+    end
+    return disks
+end
+
+--- The numbers of /proc/meminfo.
+---@param text string
+---@return { total: integer, available: integer, swap_total: integer, swap_free: integer } bytes
+function machine.parse_memory(text)
+    local function bytes(name)
+        return (tonumber(text:match(name .. ":%s*(%d+) kB")) or 0) * 1024
+    end
+    return {
+        total = bytes "MemTotal", available = bytes "MemAvailable", swap_total = bytes "SwapTotal",
+        swap_free = bytes "SwapFree",
+    }
+end
+
+-- "2026-11-22T01:44:39,123456+00:00 " of dmesg, "1763775879.123456 host kernel: " of the journal.
+local function time_of(line)
+    local date, clock = line:match "^(%d+%-%d+%-%d+)T(%d+:%d+:%d+)"
+    return date and systemd.parse_time(("%s %s UTC"):format(date, clock)) or tonumber(line:match "^(%d+%.?%d*) ")
+end
+
+--- The processes that the kernel's log says it killed for want of memory, oldest first.
+---@param text string lines of `dmesg --time-format=iso` under UTC, or of `journalctl --output=short-unix`
+---@return { at: number, pid: integer, program: string, uid?: integer, line: string }[] at: seconds since 1970
+function machine.parse_kills(text)
+    local kills = {}
+    for line in text:gmatch "[^\n]+" do
+        local pid, program, rest = line:match "Killed process (%d+) %((.-)%)(.*)$"
+        local at = pid and time_of(line)
+        if at then
+            kills[#kills + 1] = {
+                at = at, pid = tonumber(pid), program = program, uid = tonumber(rest:match "UID:(%d+)"),
+                line = line:match "(%a[%a ]*: Killed process.*)$" or line,
+            }
+        end
+    end
+    return kills
+end
+
+-- ---- asking ----
+
+local function ask(self, argv, summary)
+    local result = self.host:run(argv, { read = true, env = { LC_ALL = "C", TZ = "UTC" }, summary = summary })
+    return result.stdout
+end
+
+--- The room on the file systems that hold these places.
+---@param places string[]
+---@return table[] see machine.parse_disks
+function Machine:disks(places)
+    local bytes, inodes = { "df", "-P", "-B1", "--" }, { "df", "-P", "-i", "--" }
+    for _, place in ipairs(places) do
+        bytes[#bytes + 1], inodes[#inodes + 1] = place, place
+    end
+    return machine.parse_disks(ask(self, bytes, "see the room on the disks"), ask(self, inodes, "see the free inodes"))
+end
+
+--- Memory and swap.
+---@return table see machine.parse_memory
+function Machine:memory()
+    return machine.parse_memory(ask(self, { "cat", "/proc/meminfo" }, "see the memory"))
+end
+
+local KERNEL_LOG = [[
+pattern='Killed process'
+lines=$(journalctl --dmesg --quiet --no-pager --output=short-unix 2>/dev/null | grep -F "$pattern")
+if [ -z "$lines" ]; then lines=$(dmesg --time-format=iso 2>/dev/null | grep -F "$pattern"); fi
+printf '%s\n' "$lines" | tail -n 50]]
+
+--- The processes of a user that the kernel killed for want of memory, oldest first, at most the last 50 of all users.
+---@param user string
+---@return table[] see machine.parse_kills
+function Machine:kills(user)
+    local result = self.host:sh(KERNEL_LOG, {
+        read = true, env = { LC_ALL = "C", TZ = "UTC" }, summary = "look for processes killed for want of memory",
+    })
+    local uid, kills = tonumber((ask(self, { "id", "-u", "--", user }, "see who " .. user .. " is"))), {}
+    for _, kill in ipairs(machine.parse_kills(result.stdout)) do
+        kills[#kills + 1] = (kill.uid == nil or kill.uid == uid) and kill or nil
+    end
+    return kills
+end
+
+local PROCESS_STATES = {
+    R = "running", S = "sleeping", D = "waiting for the disk", T = "stopped", t = "stopped by a debugger", Z = "dead",
+}
+
+--- What a process is doing.
+---@param pid integer
+---@return string? state "running", "sleeping", "stopped" ...; nil when there is no such process
+function Machine:process_state(pid)
+    local result = self.host:run({ "cat", ("/proc/%d/status"):format(pid) }, {
+        read = true, check = false, summary = ("see what process %d does"):format(pid),
+    })
+    local letter = result.stdout:match "\nState:%s*(%a)"
+    return letter and (PROCESS_STATES[letter] or letter)
+end
+
+--- The largest files of a place, its own file system only.
+---@param place string
+---@param count integer
+---@return { path: string, size: integer }[] bytes that it takes on the disk, largest first
+function Machine:largest(place, count)
+    local result = self.host:sh([[find "$1" -xdev -type f -printf '%b\t%p\0' | sort -zrn | head -zn "$2"]], {
+        args = { place, count }, read = true, timeout = 120, summary = "look for the largest files of " .. place,
+    })
+    local files = {}
+    for blocks, path in result.stdout:gmatch "(%d+)\t([^%z]*)%z" do
+        files[#files + 1] = { path = path, size = tonumber(blocks) * 512 }
+    end
+    return files
+end
+
+-- In place: a full disk has no room for another file, and the program that writes the log goes on in this one.
+local SHORTEN = [[
+import os, sys
+path, keep = sys.argv[1], int(sys.argv[2])
+with open(path, "r+b") as log:
+    size = log.seek(0, os.SEEK_END)
+    if size > keep:
+        log.seek(size - keep)
+        log.readline()
+        end = log.read()
+        log.seek(0)
+        log.write(end)
+        log.truncate()
+]]
+
+--- Cuts the beginning off a log; whole lines of its end stay. Its owner and mode too.
+---@param path string
+---@param keep integer at most this many bytes
+function Machine:shorten(path, keep)
+    self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", SHORTEN, path, keep }, {
+        summary = ("shorten %s to its last %.0f kB"):format(path, keep / 1024),
+    })
+end
+
+---@param host table from ssh.connect
+---@return table
+function machine.on(host)
+    return setmetatable({ host = host }, Machine)
+end
+
+return machine

@@ -1,0 +1,102 @@
+-- Looks whether everything is there that the other playbooks need, and says of what is not what to do.
+--
+-- Changes   nothing. Asks the ssh-agent, DigitalOcean with each token, 1Password, the mail server and the name servers.
+local dns = require "dns"
+local doctor = require "doctor"
+local mail = require "mail"
+local site = require "site"
+local ssh = require "ssh"
+
+local ONLINE = "does this machine reach api.digitalocean.com? See https://status.digitalocean.com, too"
+
+local function agent()
+    local keys = ssh.agent_keys()
+    if #keys == 0 then
+        fail("the ssh-agent has no key", { hint = "add yours: ssh-add" })
+    end
+    local words = {}
+    for index, key in ipairs(keys) do
+        words[index] = ("%s %s"):format(key.type, key.comment)
+    end
+    return table.concat(words, ", ")
+end
+
+local function may_write(cloud, kind, words)
+    if not cloud:can_write(kind) then
+        fail(("%s: it may only read"):format(words), {
+            hint = "make a token with write access in DigitalOcean, under API, and export it",
+        })
+    end
+    return words .. ", may write"
+end
+
+local function droplets()
+    local cloud = site.cloud()
+    local account, count = cloud:account(), #cloud:droplets()
+    local words = ("team '%s', %d of %d droplets"):format(account.team.name, count, account.droplet_limit)
+    if count >= account.droplet_limit then
+        fail(words .. ": there is no room", { hint = "ask DigitalOcean for a higher limit, or delete an instance" })
+    end
+    return may_write(cloud, "droplets", words)
+end
+
+local function database_team(cloud)
+    local name, count = cloud:account().team.name, #cloud:databases()
+    local full = name:find(site.database.full_mark, 1, true)
+    return may_write(cloud, "databases", ("team '%s', %d clusters%s"):format(name, count,
+        full and ", marked as full" or ""))
+end
+
+local function room_for_databases()
+    for _, team in ipairs(site.database_teams()) do
+        if not team.full then
+            return ("the next cluster goes to '%s'"):format(team.name)
+        end
+    end
+    fail("every database team is marked as full", {
+        hint = "make a new team and add its token to DO_DATABASE_API_TOKENS; or take the mark out of the name of one "
+            .. "that has room again",
+    })
+end
+
+local function passwords()
+    return ("vault '%s', %d items"):format(site.vault, #site.passwords():items())
+end
+
+local function mail_server()
+    mail.check(site.outgoing())
+    return site.mail.server .. (site.mail.user and ", logged in as " .. site.mail.user or "")
+end
+
+local function name_servers()
+    local words = site.dns.nameservers and table.concat(site.dns.nameservers, ", ") or "the system's"
+    local _, err = try(dns.resolve, site.domain, { nameservers = site.dns.nameservers })
+    if err then
+        fail(("%s: %s"):format(words, err.message), {
+            hint = "HOSTLER_NAMESERVERS, or else /etc/resolv.conf, must name servers that answer",
+        })
+    end
+    return words
+end
+
+return playbook {
+    summary = "Look whether everything is there that the playbooks need",
+    handbook = "Make sure ssh-agent is registered; ensure you can connect to DigitalOcean",
+    effects = "read",
+    run = function()
+        local checks = doctor.own()
+        local function add(what, look, advice)
+            checks[#checks + 1] = { what = what, look = look, advice = advice }
+        end
+        add("ssh-agent", agent)
+        add("droplets", droplets, ONLINE)
+        for index, cloud in ipairs(try(site.database_clouds) or {}) do
+            add("database team " .. index, function() return database_team(cloud) end, ONLINE)
+        end
+        add("room for databases", room_for_databases, ONLINE)
+        add("1Password", passwords, "OP_CONNECT_HOST must lead to the 1Password Connect server, and that must run")
+        add("mail server", mail_server, "HOSTLER_SMTP_URL, _USER and _PASSWORD must be those of a server that runs")
+        add("name servers", name_servers)
+        doctor.examine(checks)
+    end,
+}

@@ -1,0 +1,207 @@
+-- What there is of instances that are to go: everything of theirs, and nothing of anybody else's.
+local host_keys = require "host_keys"
+local instance = require "instance"
+local preflight = require "preflight"
+local site = require "site"
+
+local remains = {}
+
+--- A test for an instance's logins in 1Password, by the titles that they have had over the years; and those of
+--- add-user.
+local function login_of(name)
+    local titles = {
+        [name] = true, ["meltano@" .. name] = true, ["meltano_ftp@" .. name] = true,
+        [name .. " (meltano)"] = true,
+    }
+    return function(item)
+        if titles[item.title] then
+            return true
+        end
+        local tagged = table.concat(item.tags or {}, "\n"):find(site.vault_tag, 1, true) ~= nil
+        return tagged and item.title:sub(-#name - 1) == "@" .. name
+    end
+end
+
+local function select(items, test)
+    local found = {}
+    for _, item in ipairs(items) do
+        if test(item) then
+            found[#found + 1] = item
+        end
+    end
+    return found
+end
+
+--- Every cluster of every team, with its team.
+local function all_clusters()
+    local readers = {}
+    for index, team in ipairs(site.database_teams()) do
+        readers[index] = function() return { team = team, clusters = team.cloud:databases() } end
+    end
+    local all = {}
+    for _, held in ipairs(parallel(readers)) do
+        for _, cluster in ipairs(held.clusters) do
+            all[#all + 1] = { cluster = cluster, team = held.team }
+        end
+    end
+    return all
+end
+
+--- All there is, of everybody: what the instances' parts are looked for in.
+local function everything()
+    local cloud = site.cloud()
+    local lists = parallel {
+        function() return cloud:droplets() end,
+        function() return cloud:records(site.domain, { type = "A" }) end,
+        all_clusters,
+        function() return site.passwords():items() end,
+    }
+    return { cloud = cloud, droplets = lists[1], records = lists[2], clusters = lists[3], items = lists[4] }
+end
+
+local function is_instance(there, name)
+    return #select(there.droplets, function(droplet) return droplet.name == name end) > 0
+end
+
+--- The addresses by which a cluster would know the instance.
+local function addresses_of(one)
+    local addresses = {}
+    for _, droplet in ipairs(one.droplets) do
+        addresses[droplet.public_address or ""], addresses[droplet.private_address or ""] = true, true
+    end
+    for _, record in ipairs(one.records) do
+        addresses[record.data] = true
+    end
+    return addresses
+end
+
+--- By what known_hosts may know it: its name, and its addresses unless another droplet has them by now.
+local function hosts_of(one, there)
+    local others, hosts = {}, { one.name }
+    for _, droplet in ipairs(there.droplets) do
+        if droplet.name ~= one.name then
+            others[droplet.public_address or ""], others[droplet.private_address or ""] = true, true
+        end
+    end
+    for address in pairs(addresses_of(one)) do
+        if address ~= "" and not others[address] then
+            hosts[#hosts + 1] = address
+        end
+    end
+    return hosts
+end
+
+local function trusts(held, addresses)
+    for _, rule in ipairs(held.team.cloud:trusted_sources(held.cluster.id)) do
+        if rule.type == "ip_addr" and addresses[rule.value] then
+            return true
+        end
+    end
+    return false
+end
+
+--- The clusters of an instance: the one that is named as we name them, and those with an older name, which ends the
+--- same, that trust the instance. Of the others with such an end it cannot be told whose they are.
+---@return table[] its, table[] doubtful
+local function clusters_of(one, there)
+    local addresses, its, doubtful = addresses_of(one), {}, {}
+    for _, held in ipairs(there.clusters) do
+        local other = held.cluster.name:match "^meltano%-(.+)$"
+        if held.cluster.name == one.cluster_name then
+            its[#its + 1] = held
+        elseif one:has_name_of(held.cluster) and not (other and is_instance(there, other .. "." .. site.domain)) then
+            table.insert(trusts(held, addresses) and its or doubtful, held)
+        end
+    end
+    return its, doubtful
+end
+
+--- Whether all of it can be deleted, as far as that can be known before.
+---@return table? error
+local function problem_with(one, cloud)
+    local _, err = try(function()
+        if #one.droplets > 1 then
+            fail(("%d droplets are called %s"):format(#one.droplets, one.name), {
+                code = "digitalocean.ambiguous", target = one.name,
+                hint = "rename those in DigitalOcean that are to stay, then run this again",
+            })
+        end
+        if #one.droplets > 0 then
+            preflight.must_write(cloud, "droplets")
+        end
+        if #one.records > 0 then
+            preflight.must_write(cloud, "domains")
+        end
+        for _, held in ipairs(one.clusters) do
+            preflight.must_write(held.team.cloud, "databases")
+        end
+    end)
+    return err
+end
+
+--- Finds what there is of these tenants' instances. Reads only.
+---@param tenants string[]
+---@return table[] instances each with droplets, records, clusters ({ team, cluster }), items and host_keys, all of
+---  which may be empty; hosts: the names and addresses by which known_hosts may have it; doubtful: clusters that may be
+---  its; problem: the error that keeps it from being deleted
+function remains.of(tenants)
+    local there, found, seen = everything(), {}, {}
+    for _, tenant in ipairs(tenants) do
+        if not seen[tenant] then
+            seen[tenant] = true
+            local one = instance.of(tenant)
+            one.droplets = select(there.droplets, function(droplet) return droplet.name == one.name end)
+            one.records = select(there.records, function(record) return record.name == tenant end)
+            one.clusters, one.doubtful = clusters_of(one, there)
+            one.items = select(there.items, login_of(one.name))
+            one.hosts, one.host_keys = hosts_of(one, there), {}
+            one.problem = problem_with(one, there.cloud)
+            found[#found + 1] = one
+        end
+    end
+    return found
+end
+
+--- Finds their lines in known_hosts.
+---@param hosts table<string, string[]> by tenant, as they were when all was still there
+function remains.find_host_keys(found, hosts)
+    for _, one in ipairs(found) do
+        one.hosts = hosts[one.tenant] or one.hosts
+        one.host_keys = host_keys.of(one.hosts)
+    end
+end
+
+--- True when there is nothing of the instance.
+function remains.is_empty(one)
+    return #one.droplets + #one.records + #one.clusters + #one.items + #one.host_keys == 0
+end
+
+--- What is found, a row for each part.
+---@return { instance: string, part: string, what: string }[]
+function remains.rows(found)
+    local rows = {}
+    for _, one in ipairs(found) do
+        local function add(part, format, ...)
+            rows[#rows + 1] = { instance = one.name, part = part, what = format:format(...) }
+        end
+        for _, droplet in ipairs(one.droplets) do
+            add("droplet", "%d, %s, %s", droplet.id, droplet.public_address or "no address yet", droplet.status)
+        end
+        for _, record in ipairs(one.records) do
+            add("A record", "%s in %s -> %s", record.name, site.domain, record.data)
+        end
+        for _, held in ipairs(one.clusters) do
+            add("cluster", "%s in team '%s'", held.cluster.name, held.team.name)
+        end
+        for _, item in ipairs(one.items) do
+            add("1Password", "%s", item.title)
+        end
+        for _, key in ipairs(one.host_keys) do
+            add("host key", "%s line %d, %s%s", key.path, key.number, key.type,
+                key.shared and ", but not for the other hosts in it" or "")
+        end
+    end
+    return rows
+end
+
+return remains

@@ -1,0 +1,6 @@
+/* hostler doctor: see runtime/lua/doctor.lua. */
+#include "command.h"
+
+int command_doctor(int argc, char **argv) {
+    return command_run_lua("doctor", argc, argv);
+}

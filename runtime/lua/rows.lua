@@ -1,0 +1,85 @@
+-- Tables: `show` lays rows out in columns for people, and hands them as data to programs (--json).
+local native = ...
+local rows = {}
+
+local GAP = "  "
+local NOTHING = "-"
+
+--- How many columns of a terminal the text takes, as far as that is its number of characters.
+local function width(text)
+    return #text - select(2, text:gsub("[\128-\191]", ""))
+end
+
+local function cell(row, column)
+    local value = row[column.field]
+    if value == nil or value == json.null then
+        return NOTHING
+    elseif column.as then
+        value = column.as(value, row)
+    end
+    return (tostring(value):gsub("%c", " "))
+end
+
+--- The columns with their defaults: a text stands for the field of that name.
+local function complete(columns)
+    local full = {}
+    for index, column in ipairs(columns) do
+        column = type(column) == "table" and column or { field = column }
+        local field = column.field or column[1]
+        full[index] = { field = field, title = column.title or field:upper():gsub("_", " "), as = column.as }
+    end
+    return full
+end
+
+--- The rows as lines of text, a heading first; every column is as wide as its widest cell.
+---@return string[]
+function rows.lay_out(items, columns)
+    local full, cells = complete(columns), { {} }
+    for index, column in ipairs(full) do
+        cells[1][index] = column.title
+    end
+    for number, row in ipairs(items) do
+        cells[number + 1] = {}
+        for index, column in ipairs(full) do
+            cells[number + 1][index] = cell(row, column)
+        end
+    end
+    local lines = {}
+    for number in ipairs(cells) do
+        lines[number] = {}
+    end
+    for index in ipairs(full) do
+        local widest = 0
+        for _, line in ipairs(cells) do
+            widest = math.max(widest, width(line[index]))
+        end
+        for number, line in ipairs(cells) do
+            lines[number][index] = line[index] .. (" "):rep(widest - width(line[index]))
+        end
+    end
+    for number, line in ipairs(lines) do
+        lines[number] = (table.concat(line, GAP):gsub(" +$", ""))
+    end
+    return lines
+end
+
+--- Shows rows as a table. With --json the event carries them as they are, in its field `data`.
+---@param items table[] JSON-able; a field that is nil is shown as "-"
+---@param columns (string|{ field: string, title?: string, as?: fun(value: any, row: table): any })[] which fields, in
+---  this order; title: the heading (the field's name in capitals); as: how a value is written for people
+local function show(items, columns)
+    if type(items) ~= "table" or type(columns) ~= "table" then
+        error(native.error.new { code = "usage", message = "show(rows, { \"name\", \"address\" })" }, 2)
+    end
+    local plain = {}
+    for index, row in ipairs(items) do -- a result of a query has more in it than its rows
+        plain[index] = row
+    end
+    native.event.emit("say", {
+        parent = native.task.context().scope, text = table.concat(rows.lay_out(items, columns), "\n"),
+        data = native.json.show(native.json.face.array(plain)),
+    })
+end
+
+rows.globals = { show = show }
+return rows

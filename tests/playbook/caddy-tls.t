@@ -1,0 +1,175 @@
+#!/usr/bin/perl
+# caddy-tls: Caddy 2 and Caddy 1 against a real ACME authority that reaches its limit, and what else can be in the way of
+# a certificate, each made for real.
+use strict;
+use warnings;
+use Cloud;
+use Droplets;
+use Test::More;
+
+my $cloud = Cloud->connect;
+my $edited; # the Caddyfile as staff have left it
+
+sub tls {
+    my ($tenant, @flags) = @_;
+    return $cloud->run({ timeout => 120 }, 'run', 'caddy-tls', $tenant, @flags);
+}
+
+sub caddyfile { return $cloud->inside($_[0], 'cat', '/etc/caddy/Caddyfile') }
+
+sub put {
+    my ($droplet, $path, $text) = @_;
+    $cloud->inside($droplet, 'sh', '-c', 'printf %s "$1" >"$0"', $path, $text);
+}
+
+# Who has issued the certificate that port 443 shows from here.
+sub issuer {
+    my ($droplet) = @_;
+    my $shown = qx(openssl s_client -connect $droplet->{public}:443 -servername $droplet->{name} </dev/null 2>/dev/null);
+    return $shown =~ /^issuer=(.*)$/m ? $1 : $shown =~ /BEGIN CERT/ ? '' : 'none';
+}
+
+# The droplet as a set-up leaves it that met the limit: its name set, ACME asked for.
+sub meet_limit {
+    my ($droplet, $old, @limit) = @_;
+    $cloud->script('acme', 'limit', 'on', @limit);
+    put($droplet, '/etc/caddy/environment', "# mine\nHOSTNAME=$droplet->{name}\nOTHER=1\n");
+    my $authority = "\ttls admin\@meltano.com";
+    $authority .= " {\n\t\tca $cloud->{env}{HOSTLER_ACME_DIRECTORY}\n"
+        . ($old ? '' : "\t\tca_root /etc/caddy/acme-ca.pem\n") . "\t}";
+    put($droplet, '/etc/caddy/acme-ca.pem', Cloud::read_file($cloud->{env}{HOSTLER_ACME_CA}));
+    my $proxy = $old ? "\tproxy / localhost:5000 {\n\t\ttransparent\n\t}\n" : "\treverse_proxy localhost:5000\n";
+    my $self  = $old ? 'self_signed' : 'internal';
+    $edited = "# edited by staff\n\n{\$HOSTNAME} {  \n\t# tls $self\n$authority\n\n\theader / X-Kept \"tls internal\"   # why\n$proxy}\n";
+    $edited =~ s/header \/ /header / if !$old;
+    put($droplet, '/etc/caddy/Caddyfile', $edited);
+    $cloud->inside($droplet, 'systemctl', 'restart', '--no-block', 'caddy');
+}
+
+sub other_lines { return join "\n", grep { !/^\s*(#\s*)?(tls (internal|self_signed|admin)|ca |ca_root |\}$)/ } split /\n/, $_[0] }
+
+for my $version (2, 1) {
+    my $tenant  = "tls$version";
+    my $droplet = new_droplet($cloud, $tenant, $version == 1 ? qr/^meltano-2024-03-18$/ : qr/^meltano-/);
+    meet_limit($droplet, $version == 1, '--retry-after', 7200);
+
+    subtest "Caddy $version: a rate limit" => sub {
+        my $run = tls($tenant);
+        is $run->{status}, 3, 'without consent nothing is done';
+        like $run->{stdout}, qr/gives no more certificates for now/, 'the limit is found';
+        like $run->{stdout}, qr/evidence .*rateLimited/, 'with the evidence';
+        like $run->{stdout}, qr/limit .*50 certificates a registered domain in 7 days/, 'which one';
+        like $run->{stdout}, qr/ends      20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC$/m, 'and when it ends';
+        is caddyfile($droplet), $edited, 'the Caddyfile is as it was';
+        $run = tls($tenant, '--yes', '--dry-run');
+        is $run->{status}, 0, 'a dry run goes to the end' or diag $run->{stderr};
+        like $run->{stdout}, qr/ \+.*tls (internal|self_signed)$/m, 'shows the line that changes';
+        is caddyfile($droplet), $edited, 'and changes nothing';
+    };
+
+    subtest "Caddy $version: self-signed now" => sub {
+        my $run = tls($tenant, '--yes');
+        is $run->{status}, 0, 'it ends well' or diag $run->{stdout}, $run->{stderr};
+        like $run->{stdout}, qr{https://\S+ answers over HTTPS}, 'and says that https answers';
+        isnt issuer($droplet), 'none', 'it does';
+        unlike issuer($droplet), qr/Pebble/, 'with a certificate of its own';
+        my $now = caddyfile($droplet);
+        is other_lines($now), other_lines($edited), 'every other line of the Caddyfile stays';
+        like $now, qr/^\ttls (internal|self_signed)$/m, 'the tls line is another';
+        is $cloud->inside($droplet, 'cat', '/etc/caddy/environment'), "# mine\nHOSTNAME=$droplet->{name}:443\nOTHER=1\n",
+            'and HOSTNAME has the port';
+        $run = tls($tenant, '--yes');
+        is $run->{status}, 0, 'a second time';
+        is caddyfile($droplet), $now, 'changes nothing';
+        like $run->{stdout}, qr/signs its certificate itself/, 'and says so';
+    };
+
+    subtest "Caddy $version: back to ACME" => sub {
+        # The stand-in of Caddy 1 takes a certificate that it made itself for one from an authority.
+        $cloud->inside($droplet, 'rm', '-rf', '/var/lib/caddy/.caddy') if $version == 1;
+        my $run = tls($tenant, '--acme');
+        is $run->{status}, 1, 'while the limit lasts it fails';
+        like $run->{stderr}, qr/gives no more certificates/, 'with the reason';
+        isnt issuer($droplet), 'none', 'and the instance goes on with its own certificate';
+        $cloud->script('acme', 'limit', 'off');
+        $run = tls($tenant, '--acme');
+        is $run->{status}, 0, 'later it ends well' or diag $run->{stdout}, $run->{stderr};
+        like issuer($droplet), qr/Pebble/, 'with a certificate from the authority';
+        is caddyfile($droplet), $edited, 'and the Caddyfile as it was before all this';
+        $run = tls($tenant, '--acme');
+        is $run->{status}, 0, 'a second time';
+        like $run->{stdout}, qr/0 changes/, 'changes nothing';
+    };
+}
+
+my $droplet = $cloud->droplet('tls2');
+$edited = caddyfile($droplet);
+
+# Takes the certificate away, and starts Caddy with what `prepare` has made of the droplet.
+sub anew {
+    my ($prepare) = @_;
+    $cloud->inside($droplet, 'sh', '-c', 'systemctl stop caddy; rm -rf /var/lib/caddy/.local /var/lib/caddy/.config');
+    $prepare->();
+    $cloud->inside($droplet, 'systemctl', 'restart', '--no-block', 'caddy');
+}
+
+sub fails_with {
+    my ($pattern, $hint, $what) = @_;
+    my $before = caddyfile($droplet);
+    my $run    = tls('tls2', '--yes');
+    is $run->{status}, 1, "$what: is told";
+    like $run->{stderr}, $pattern, 'with the reason' or diag $run->{stdout};
+    like $run->{stderr}, $hint, 'and what to do';
+    is caddyfile($droplet), $before, 'the Caddyfile stays';
+}
+
+subtest 'a rate limit without a time' => sub {
+    anew(sub { $cloud->script('acme', 'limit', 'on', '--kind', 'set') });
+    my $run = tls('tls2');
+    is $run->{status}, 3, 'it asks';
+    like $run->{stdout}, qr/limit .*same set of names, one more about every 34 hours/, 'the limit is another one';
+    like $run->{stdout}, qr/ends .* at the latest/, 'and its end is estimated';
+};
+
+subtest 'waiting for the end of a limit' => sub {
+    anew(sub { $cloud->script('acme', 'limit', 'on', '--retry-after', 8) });
+    eventually('the limit to be met', sub { $cloud->inside($droplet, 'journalctl', '-u', 'caddy', '-n', 20) =~ /rateLimited/ });
+    my $run = $cloud->start({}, 'run', 'caddy-tls', 'tls2', '--wait');
+    Hostler::wait_for($run, qr/ends   /);
+    $cloud->script('acme', 'limit', 'off');
+    $run = Hostler::finish($run);
+    is $run->{status}, 0, 'it ends well' or diag $run->{stdout}, $run->{stderr};
+    like issuer($droplet), qr/Pebble/, 'with a certificate from the authority';
+};
+
+subtest 'Caddy is stopped' => sub {
+    $cloud->inside($droplet, 'systemctl', 'stop', 'caddy');
+    my $run = tls('tls2');
+    is $run->{status}, 0, 'it is started' or diag $run->{stdout}, $run->{stderr};
+    like issuer($droplet), qr/Pebble/, 'and has its certificate';
+};
+
+subtest 'wrong DNS' => sub {
+    anew(sub { $cloud->script('dns', 'set', $droplet->{name}, $droplet->{public} =~ s/\d+$/250/r) });
+    fails_with(qr/does not lead to the instance/, qr/set the A record/, 'a name that leads elsewhere');
+    $cloud->script('dns', 'set', $droplet->{name}, $droplet->{public});
+};
+
+subtest 'closed ports' => sub {
+    anew(sub { put($droplet, '/etc/caddy/Caddyfile', "{\n\thttp_port 8080\n\thttps_port 8443\n}\n$edited") });
+    fails_with(qr/does not get through to the instance's port 80 or 443/, qr/open ports 80 and 443/, 'nobody behind port 80');
+};
+
+subtest 'a bad Caddyfile' => sub {
+    anew(sub { put($droplet, '/etc/caddy/Caddyfile', $edited . "nonsense {\n") });
+    fails_with(qr/does not take its Caddyfile/, qr/mend .*Caddyfile/, 'a Caddyfile with a mistake');
+    put($droplet, '/etc/caddy/Caddyfile', $edited);
+};
+
+subtest 'self-signed, whatever is in the way' => sub {
+    anew(sub { $cloud->script('dns', 'clear', $droplet->{name}) });
+    my $run = tls('tls2', '--self-signed');
+    is $run->{status}, 0, 'it ends well' or diag $run->{stdout}, $run->{stderr};
+    isnt issuer($droplet), 'none', 'https answers';
+};
+done_testing;

@@ -1,0 +1,96 @@
+#!/usr/bin/perl
+# doctor: on a machine where all is well, and on one with each thing broken: its line fails, says what to do, and the
+# others are right.
+use strict;
+use warnings;
+use Cloud;
+use Droplets;
+use File::Temp qw(tempdir);
+use Test::More;
+
+my $cloud  = Cloud->connect;
+my %env    = %{ $cloud->{env} };
+my $folder = tempdir(CLEANUP => 1);
+my @tokens = $cloud->database_tokens;
+mkdir "$folder/state" or die $!;
+
+sub doctor {
+    my (%changes) = @_;
+    return $cloud->run({ env => { XDG_STATE_HOME => "$folder/state", %changes } }, 'doctor');
+}
+
+# The lines by what they look at: { "ssh-agent" => [ "ok", "RSA ..." ] }.
+sub lines {
+    my ($run) = @_;
+    return map { /(ok|FAIL)\s+(\S.*?)\s{2,}(.*)$/ ? ($2 => [ $1, $3 ]) : () } split /\n/, $run->{stdout};
+}
+
+my $well  = doctor();
+my %lines = lines($well);
+is $well->{status}, 0, 'all is well' or diag $well->{stdout}, $well->{stderr};
+my @checks = sort keys %lines;
+is scalar(grep { $_->[0] eq 'ok' } values %lines), scalar(@checks), 'each line says so';
+like $lines{'ssh-agent'}[1],       qr/RSA \S+, ED25519 \S+/,                           'the keys of the agent';
+like $lines{droplets}[1],          qr/^team 'Meltano', \d+ of 500 droplets, may write/, 'the team of the droplets, and its room';
+like $lines{'database team 1'}[1], qr/^team '\QMeltanoData DBs 1 (full)\E', \d+ clusters, marked as full, may write/,
+    'a database team that is full';
+like $lines{'database team 2'}[1], qr/^team 'MeltanoData DBs 2', \d+ clusters, may write/, 'one that is not';
+ok $lines{ 'database team ' . @tokens }, 'each of them has a line';
+like $lines{'room for databases'}[1], qr/goes to 'MeltanoData DBs 2'/,  'where the next cluster goes';
+like $lines{'1Password'}[1],          qr/^vault 'meltanodata.com', \d+ items/, 'the vault';
+like $lines{'mail server'}[1],        qr/logged in as/,                 'the mail server';
+like $lines{libraries}[1],            qr/luajit .*libuv .*libssh2 .*openssl \d/, 'the libraries';
+like $lines{store}[1],                qr/^\Q$folder\E\/state\/hostler/, 'the store';
+
+# Breaks something; these lines have to fail, with this reason and this advice, and no others.
+sub breaks {
+    my ($what, $changes, $failing, $reason, $advice) = @_;
+    my $run   = doctor(%$changes);
+    my %is    = lines($run);
+    my @wrong = sort grep { $is{$_}[0] eq 'FAIL' } keys %is;
+    subtest $what => sub {
+        is $run->{status}, 1, 'the status tells';
+        is "@wrong", join(' ', sort @$failing), 'what fails' or diag $run->{stdout};
+        like $is{ $failing->[0] }[1], $reason, 'why';
+        like $run->{stdout}, qr/-> .*$advice/, 'what to do';
+        unlike "$run->{stdout}$run->{stderr}", qr/\Q$env{DO_API_TOKEN}\E|\Q$tokens[0]\E|\Q$env{HOSTLER_SMTP_PASSWORD}\E/,
+            'no secret is told';
+    };
+}
+
+breaks('no ssh-agent', { SSH_AUTH_SOCK => undef }, ['ssh-agent'], qr/SSH_AUTH_SOCK is not set/, qr/ssh-agent/);
+my ($agent) = qx(ssh-agent -a $folder/agent) =~ /SSH_AGENT_PID=(\d+)/;
+breaks('an agent without keys', { SSH_AUTH_SOCK => "$folder/agent" }, ['ssh-agent'], qr/has no key/, qr/ssh-add/);
+kill TERM => $agent;
+eventually('the agent to end', sub { !kill 0 => $agent });
+breaks('an agent that is gone', { SSH_AUTH_SOCK => "$folder/agent" }, ['ssh-agent'], qr/does not answer: No such file/, qr/start it again/);
+
+breaks('no token', { DO_API_TOKEN => undef }, ['droplets'], qr/DO_API_TOKEN is not set/, qr/export DO_API_TOKEN/);
+breaks('a token that was revoked', { DO_API_TOKEN => 'dop_v1_' . '0' x 64 }, ['droplets'], qr/Unable to authenticate|refused/,
+    qr/make a new token/);
+breaks('a token that may only read', { DO_API_TOKEN => $env{DO_READONLY_TOKEN} }, ['droplets'], qr/it may only read/,
+    qr/write access/);
+breaks('no tokens for databases', { DO_DATABASE_API_TOKENS => undef }, ['room for databases'],
+    qr/DO_DATABASE_API_TOKENS is not set/, qr/export DO_DATABASE_API_TOKENS/);
+breaks('every team is full', { DO_DATABASE_API_TOKENS => $tokens[0] }, ['room for databases'], qr/every .* marked as full/,
+    qr/make a new team/);
+breaks('a second token that was revoked', { DO_DATABASE_API_TOKENS => "$tokens[1],dop_v1_" . '0' x 64 },
+    [ 'database team 2', 'room for databases' ], qr/authenticate|refused/, qr/make a new token/);
+$cloud->team(team => 'MeltanoData DBs 2', readonly => JSON::PP::true);
+breaks('a database token that may only read', {}, ['database team 2'], qr/it may only read/, qr/write access/);
+$cloud->team(team => 'MeltanoData DBs 2', readonly => JSON::PP::false);
+
+breaks('no Connect server', { OP_CONNECT_HOST => undef }, ['1Password'], qr/OP_CONNECT_HOST is not set/, qr/export OP_CONNECT_HOST/);
+breaks('a wrong Connect token', { OP_CONNECT_TOKEN => 'nonsense' }, ['1Password'], qr/1Password refused/, qr/token/);
+breaks('a Connect server that is down', { OP_CONNECT_HOST => 'https://127.0.0.1:1' }, ['1Password'], qr/Connection refused/, qr/OP_CONNECT_HOST/);
+breaks('a wrong password of the mail server', { HOSTLER_SMTP_PASSWORD => 'nonsense' }, ['mail server'], qr/refuse|authent|log in/i, qr/HOSTLER_SMTP|password/);
+breaks('a mail server that is down', { HOSTLER_SMTP_URL => 'smtp://127.0.0.1:1' }, ['mail server'], qr/cannot be reached/, qr/HOSTLER_SMTP_URL/);
+breaks('name servers that do not answer', { HOSTLER_NAMESERVERS => '127.0.0.1:1' }, ['name servers'], qr/127\.0\.0\.1/, qr/HOSTLER_NAMESERVERS|name server/);
+
+write_file("$folder/file", '');
+breaks('a store that cannot be', { XDG_STATE_HOME => "$folder/file" }, ['store'], qr/cannot be used/, qr/XDG_STATE_HOME/);
+mkdir "$folder/broken" or die $!;
+mkdir "$folder/broken/hostler" or die $!;
+write_file("$folder/broken/hostler/journal.db", 'nonsense ' x 1000);
+breaks('a store that is broken', { XDG_STATE_HOME => "$folder/broken" }, ['store'], qr/cannot be used/, qr/./);
+done_testing;
