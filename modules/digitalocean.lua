@@ -384,17 +384,27 @@ function cloud:create_tag(name)
     return item(ask(self, "POST", "/v2/tags", "create tag " .. name, { json = { name = name }, result = "tag" }), "tag")
 end
 
+local function change_tag(self, method, name, ids, words, result)
+    local resources, numbers = {}, {}
+    for index, id in ipairs(ids) do
+        resources[index], numbers[index] = { resource_id = tostring(id), resource_type = "droplet" }, tostring(id)
+    end
+    ask(self, method, "/v2/tags/" .. name .. "/resources", words:format(table.concat(numbers, ", "), name),
+        { json = { resources = resources }, result = result })
+end
+
 --- Tags droplets.
 ---@param name string a tag that exists
 ---@param ids integer[]
 function cloud:tag_droplets(name, ids)
-    local resources, words = {}, {}
-    for index, id in ipairs(ids) do
-        resources[index], words[index] = { resource_id = tostring(id), resource_type = "droplet" }, tostring(id)
-    end
-    local summary = ("tag droplet %s as %s"):format(table.concat(words, ", "), name)
-    ask(self, "POST", "/v2/tags/" .. name .. "/resources", summary,
-        { json = { resources = resources }, result = "tagged" })
+    change_tag(self, "POST", name, ids, "tag droplet %s as %s", "tagged")
+end
+
+--- Takes a tag off droplets.
+---@param name string a tag that exists
+---@param ids integer[]
+function cloud:untag_droplets(name, ids)
+    change_tag(self, "DELETE", name, ids, "take from droplet %s the tag %s", "untagged")
 end
 
 --- See digitalocean_api.lua.

@@ -18,7 +18,6 @@ typedef struct {
  * SQLSTATE. */
 static const advice on_connecting[] = {
     {"cannot be resolved", "check the host name, and whether this machine's DNS works"},
-    {"Connection refused", "nothing listens there: check host and port, and whether the server is up"},
     {"no pg_hba.conf entry",
      "the server does not take connections from this address: add it to the cluster's trusted "
      "sources (or pg_hba.conf); \"no encryption\" in the text means that it wants TLS"},
@@ -45,6 +44,8 @@ static const advice on_connecting[] = {
     {"Network is unreachable", "check the address and the network"},
     {"No such file or directory", "no server listens on that socket: check the directory and the port"},
     {"\" does not exist", "check the database and the user name"},
+    /* Of a name with several addresses, one that answers says more than one where nothing listens. */
+    {"Connection refused", "nothing listens there: check host and port, and whether the server is up"},
     {NULL, NULL},
 };
 

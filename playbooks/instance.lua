@@ -115,7 +115,8 @@ function instance:describe(there)
     return existing, missing
 end
 
---- Whether everything is there and the instance answers over HTTPS with a certificate that holds.
+--- Whether everything is there, no set-up was left before its end, and the instance answers over HTTPS with a
+--- certificate that holds.
 ---@return boolean complete, string? reason what keeps it from being complete
 function instance:is_complete(there)
     local _, missing = self:describe(there)
@@ -124,6 +125,11 @@ function instance:is_complete(there)
     elseif there.record.data ~= there.droplet.public_address then
         return false, ("the A record points to %s, the droplet is %s"):format(there.record.data,
             tostring(there.droplet.public_address))
+    end
+    for _, tag in ipairs(there.droplet.tags) do
+        if tag == site.droplet.unfinished_tag then
+            return false, ("its set-up did not come to its end: the droplet still has the tag '%s'"):format(tag)
+        end
     end
     local answered, err = try(http.get, self.url, self:https_options(there.droplet.public_address))
     return answered ~= nil, err and tostring(err) or nil
@@ -149,9 +155,14 @@ function instance:create_droplet()
     end
     local droplet = self.cloud:create_droplet {
         name = self.name, region = site.droplet.region, size = site.droplet.size, image = tonumber(self:image().id),
-        ssh_keys = keys, tags = { site.droplet.tag }, backups = false,
+        ssh_keys = keys, tags = { site.droplet.tag, site.droplet.unfinished_tag }, backups = false,
     }
     return { id = droplet.id }
+end
+
+--- Says that all of it is done: until then an instance that answers may still lack its users, or the mail be unsent.
+function instance:mark_as_finished(droplet_id)
+    self.cloud:untag_droplets(site.droplet.unfinished_tag, { droplet_id })
 end
 
 function instance:move_to_project(droplet_id)

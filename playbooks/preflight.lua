@@ -22,8 +22,9 @@ function preflight.check_free(new, there, reason)
     end
     fail(("%s is taken: %d of %d parts exist"):format(new.name, #existing, #existing + #missing), {
         code = "taken", target = new.name, reason = reason,
-        hint = #missing == 0 and "all parts are there, but it is not complete: " .. reason
-            or "where a run of setup stopped half-way, resume that run; else choose another name, or delete these",
+        hint = (#missing == 0 and ("all parts are there, but it is not complete: %s; "):format(reason) or "")
+            .. "where a run of setup stopped half-way, resume that run (`hostler runs` lists them); else choose "
+            .. "another name, or delete these",
     })
 end
 

@@ -108,6 +108,7 @@ return playbook {
             letter.message_id = "<login." .. droplet.id .. "@" .. site.domain .. ">"
             mail.send(site.outgoing(letter))
         end)
+        step("mark as finished", { idempotent = true }, function() new:mark_as_finished(ordered.id) end)
         if not unknown(droplet) then
             say("%s is ready; the login went to %s.", new.url, p.email)
         end

@@ -20,6 +20,7 @@ local site = {
         size = "s-2vcpu-2gb",
         image_prefix = "meltano-", -- the newest snapshot with such a name
         tag = "production",
+        unfinished_tag = "setting-up", -- on a droplet until its set-up has come to its end
         project = "Meltano",
         give_up_after = 10 * 60, -- seconds, for it to become active
     },

@@ -9,11 +9,11 @@ use Hostler;
 
 sub book { return "-- What it is for.\n-- In two lines.\nreturn playbook {\n  summary = \"$_[0]\",\n  handbook = \"A page\",\n  params = { arg(\"tenant\", \"subdomain\", \"which\") },\n  run = function() end,\n}\n" }
 
-my $in = playbooks(upgrade => book('the first'), broken => "return playbook {\n  summary = ,\n}", site => 'return {}', wrong => "return playbook {\n  summary = 5,\n}");
+my $in = playbooks(inventory => book('the first'), broken => "return playbook {\n  summary = ,\n}", site => 'return {}', wrong => "return playbook {\n  summary = 5,\n}");
 for my $place (qw(path config/hostler/playbooks)) {
     make_path("$in/$place/playbooks");
     rename "$in/$place/playbooks", "$in/$place/x";
-    playbook_at("$in/$place", 'upgrade', book("from $place"));
+    playbook_at("$in/$place", 'inventory', book("from $place"));
     playbook_at("$in/$place", $place =~ /path/ ? 'second' : 'third', book("from $place"));
 }
 sub playbook_at { my ($folder, $name, $source) = @_; open my $f, '>', "$folder/$name.lua" or die $!; print $f $source; close $f }
@@ -21,7 +21,7 @@ my $options = { in => $in, env => { HOSTLER_PATH => "$in/path:/nonexistent:", XD
 
 my $list = hostler($options, 'list');
 is($list->{status}, 0, 'list');
-like($list->{stdout}, qr/^  upgrade  +the first \[.*shadows .*path\/upgrade\.lua, .*config/m, 'the first wins, and what it shadows is shown');
+like($list->{stdout}, qr/^  inventory  +the first \[.*shadows .*path\/inventory\.lua, .*config/m, 'the first wins, and what it shadows is shown');
 like($list->{stdout}, qr/^  second  +from path$/m, 'HOSTLER_PATH');
 like($list->{stdout}, qr/^  third  +from config/m, 'XDG_CONFIG_HOME');
 like($list->{stdout}, qr/^  broken  +does not load: line 2: unexpected symbol/m, 'a broken playbook is listed with its error');
@@ -29,18 +29,18 @@ like($list->{stdout}, qr/^  wrong  +does not load: line 2: the field 'summary'/m
 unlike($list->{stdout}, qr/site/, 'a module is not');
 my $rows = JSON::PP->new->decode(hostler($options, 'list', '--json')->{stdout});
 my %row = map { $_->{name} => $_ } @$rows;
-is($row{upgrade}{summary}, 'the first', '--json');
-is(scalar @{ $row{upgrade}{shadows} }, 2, 'with what is shadowed');
+is($row{inventory}{summary}, 'the first', '--json');
+is(scalar @{ $row{inventory}{shadows} }, 2, 'with what is shadowed');
 is_deeply($row{second}{shadows}, [], 'also when nothing is');
 like($row{broken}{problem}, qr/line 2/, 'and problems');
 is(hostler($options, 'list', 'x')->{status}, 2, 'list takes no arguments');
 like(hostler({ in => playbooks(), env => { HOSTLER_PATH => '' } }, 'list')->{stdout}, qr/\S/, 'an empty folder');
 
-my $show = hostler($options, 'show', 'upgrade');
+my $show = hostler($options, 'show', 'inventory');
 is($show->{status}, 0, 'show');
-like($show->{stdout}, qr/upgrade — the first.*What it is for\.\n  In two lines\..*usage: hostler run upgrade TENANT.*TENANT  which.*handbook  A page.*file .*playbooks\/upgrade\.lua.*shadows/s, 'everything about it');
-is(hostler($options, 'show', 'upgrad')->{status}, 2, 'show of what is not there');
-like(hostler($options, 'show', 'upgrad')->{stderr}, qr/did you mean 'upgrade'/, 'suggests');
+like($show->{stdout}, qr/inventory — the first.*What it is for\.\n  In two lines\..*usage: hostler run inventory TENANT.*TENANT  which.*handbook  A page.*file .*playbooks\/inventory\.lua.*shadows/s, 'everything about it');
+is(hostler($options, 'show', 'inventor')->{status}, 2, 'show of what is not there');
+like(hostler($options, 'show', 'inventor')->{stderr}, qr/did you mean 'inventory'/, 'suggests');
 like(hostler($options, 'show', 'broken')->{stderr}, qr/broken\.lua:2: unexpected symbol/, 'show of a broken one');
 is(hostler($options, 'show')->{status}, 2, 'show of nothing');
 

@@ -24,7 +24,7 @@ sub connect {
     die "the local cloud is not up: HOSTLER_CLOUD=$ENV{HOSTLER_CLOUD} tests/cloud/cloud up\n" if $?;
     my %environment = $text =~ /^export (\w+)='([^']*)'$/mg;
     $ENV{HOSTLER_CLOUD} = $environment{HOSTLER_CLOUD}; # for the cloud's own scripts
-    my $self = bless { env => \%environment, tenants => [], owner => $$, runs => [], background => {} }, $class;
+    my $self = bless { env => \%environment, tenants => [], owner => $$, runs => [], background => {}, journal => tempdir(CLEANUP => 1) }, $class;
     $self->{teams} = $self->state->{teams};
     $self->clear_faults;
     $self->roomy;
@@ -66,10 +66,10 @@ END {
 
 # ---- hostler ----
 
-# Starts hostler in the background, in the cloud's environment; `env` in the options comes on top, undef there unsets.
+# Starts hostler in the background, in the cloud's environment and with a journal of this test's own; `env` in the options comes on top, undef there unsets.
 sub start {
     my ($self, $options, @arguments) = @_;
-    my %environment = (%{ $self->{env} }, NO_COLOR => 1, %{ $options->{env} || {} });
+    my %environment = (%{ $self->{env} }, NO_COLOR => 1, XDG_STATE_HOME => $self->{journal}, %{ $options->{env} || {} });
     delete $environment{$_} for grep { !defined $environment{$_} } keys %environment;
     my $run = Hostler::start({ %$options, env => \%environment }, @arguments);
     push @{ $self->{runs} }, $run;
@@ -218,8 +218,7 @@ sub team {
     return $self->control(POST => 'team', \%change);
 }
 
-# Room for every test in the database teams that are not marked as full, and no limit on how much tests may ask in a
-# minute.
+# Room for every test in the database teams that are not marked as full, and no limit on how much tests may ask.
 sub roomy {
     my ($self) = @_;
     for my $team (@{ $self->state->{teams} }) {

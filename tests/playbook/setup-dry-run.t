@@ -44,7 +44,8 @@ subtest 'the plan' => sub {
         [ 'the user of staff', qr/meltano user add meltano/ ],
         [ 'the mail', qr/mail to planned\@example\.com: Your Meltano instance is ready/ ],
         [ 'its text without the password', qr/Password  \[secret\]/ ],
-        [ 'its end', qr/dry run: 18 changes planned, none made/ ],
+        [ 'the mark that it is finished', qr/take from droplet <[^>]+> the tag setting-up/ ],
+        [ 'its end', qr/dry run: 19 changes planned, none made/ ],
     ) {
         like $plan, $_->[1], $_->[0];
     }

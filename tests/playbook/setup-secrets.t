@@ -181,6 +181,8 @@ subtest 'the droplets' => sub {
 subtest 'this machine' => sub {
     is_deeply [ files_with_secrets('', "$state/log", "$state/processes", "$state/droplets/*/about") ], [], 'logs of the servers';
     is_deeply [ found_in(slurp("$state/requests.jsonl")) ], [], 'the log of requests';
+    cmp_ok -s "$cloud->{journal}/hostler/journal.db", '>', 0, 'there is a journal';
+    is_deeply [ files_with_secrets('', $cloud->{journal}) ], [], 'the journal';
     is_deeply [ files_with_secrets('', $place) ], [], 'where it ran, and its home';
     is_deeply [ files_with_secrets("-newer $marker -size -2000k", grep { -d } qw(/tmp /var/tmp /dev/shm /root /var/log)) ], [],
         'files that are newer than the runs';
