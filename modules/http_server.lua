@@ -136,6 +136,7 @@ function http_server.serve(options, handler)
     if type(options) ~= "table" or type(handler) ~= "function" then
         fail("http.serve([options,] function(request) ... end)", { code = "usage" })
     end
+    gate.unrecordable "a server"
     local address, tls = options.address or "127.0.0.1", options.tls or {}
     local server = setmetatable({}, Server)
     gate.perform({

@@ -304,7 +304,7 @@ function mail.send(options)
         target = request.address,
         summary = ("mail to %s: %s%s"):format(table.concat(shown, ", "), tostring(options.subject),
             options.message_id and " " .. tostring(options.message_id) or ""),
-        inputs = { request, options.subject, options.message_id },
+        inputs = { from.address, recipients, options },
         result = "mail to " .. shown[1],
         detail = function() return tostring(options.text or options.html) end,
     }, function()

@@ -130,9 +130,14 @@ local function control(link, kind, name, statement)
         inputs = { link.unknown } }, native.control, link.handle, statement)
 end
 
+--- Where the connection stands with its transaction.
+local function state_of(link)
+    return gate.value("postgres.state", tostring(link.target), function() return native.state(link.handle) end)
+end
+
 --- Undoes what is open, also in a cancelled task. A connection on which even that fails is not used again.
 local function roll_back(link, statement)
-    local state = native.state(link.handle)
+    local state = state_of(link)
     if state == "lost" or state == "idle" then
         return
     end
@@ -200,7 +205,7 @@ local function statements(depth, read_only)
 end
 
 local function commit(link, scope, kind, statement)
-    if native.state(link.handle) == "failed" then
+    if state_of(link) == "failed" then
         fail("the transaction was rolled back: a statement in it had failed, although its error was caught", {
             code = "pg.query", sqlstate = "25P02", target = tostring(link.target),
             hint = "put what may fail in a transaction of its own: tx:transaction(function(inner) ... end)",
@@ -261,7 +266,10 @@ end
 --- What the server remarked (RAISE NOTICE, warnings) since the last call; the newest hundred.
 ---@return { severity: string, sqlstate: string, message: string }[]
 function session:notices()
-    return self.link.handle and native.notices(self.link.handle) or {}
+    local link = self.link
+    return gate.value("postgres.notices", tostring(link.target), function()
+        return link.handle and native.notices(link.handle) or {}
+    end)
 end
 
 --- Closes the connection; an open transaction is rolled back by the server. Closing again does nothing.
@@ -385,7 +393,7 @@ function postgres.connect(target, options)
     local shown = uri == nil and {} or native.parse_shown(uri)
     local link = { target = shown and target_of(add_options(shown, options)) or "a database" }
     local limits = { rows = options.limit_rows or LIMIT_ROWS, bytes = options.limit_bytes or LIMIT_BYTES }
-    local handle = gate.perform({
+    local connected = gate.perform({
         kind = "read", name = "postgres.connect", target = link.target, summary = "connect",
         inputs = { uri, options }, result = "connection to " .. tostring(link.target),
     }, function()
@@ -394,13 +402,10 @@ function postgres.connect(target, options)
         for keyword, value in pairs(KEYWORDS) do
             keywords[keyword] = keywords[keyword] or value
         end
-        return native.connect(target_of(keywords), keywords, options.timeout or CONNECT_SECONDS, options.ca)
+        link.handle = native.connect(target_of(keywords), keywords, options.timeout or CONNECT_SECONDS, options.ca)
+        return true
     end)
-    if unknown(handle) then
-        link.unknown = handle
-    else
-        link.handle = handle
-    end
+    link.unknown = unknown(connected) and connected or nil
     return new_session(link, nil, limits)
 end
 

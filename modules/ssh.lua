@@ -170,10 +170,13 @@ function ssh.connect(target, options)
         host.shared.lazy, host.shared.login = true, options.user or "root"
         return host
     end
-    gate.perform({
+    host.user = gate.perform({
         kind = "read", name = "ssh.connect", target = target, summary = "connect to " .. tostring(target),
-    }, host.shared.connection)
-    host.user = host.shared.login
+    }, function()
+        host.shared.connection()
+        return host.shared.login
+    end)
+    host.shared.login = host.user
     return host
 end
 

@@ -324,7 +324,7 @@ return function(Host, perform, native)
     end
 
     local function upload_as_text(host, from, to, options)
-        local text, reason = native.read_file(from)
+        local text, reason = gate.value("ssh.upload", from, function() return native.read_file(from) end)
         if not text then
             fail(("cannot read %s here: %s"):format(from, reason), {
                 code = "ssh.file", path = from, reason = reason })

@@ -87,10 +87,8 @@ return playbook {
             })
         end)
         step("configure Caddy", { idempotent = true }, function() new:configure_caddy(host) end)
-        step("restart Meltano and Caddy", { idempotent = true }, function()
-            services:restart "meltano.service"
-            caddy.on(host):restart()
-        end)
+        step("restart Meltano", { idempotent = true }, function() services:restart "meltano.service" end)
+        step("restart Caddy", { idempotent = true }, function() caddy.on(host):restart() end)
         app:wait_until_it_serves()
 
         step("add the user " .. new.tenant, { idempotent = true }, function()

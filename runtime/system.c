@@ -98,6 +98,36 @@ static int read_file_lua(lua_State *L) {
     return 2;
 }
 
+/* Writes all of it; returns 0 or an errno. */
+static int write_all(int fd, const char *text, size_t length) {
+    while (length > 0) {
+        ssize_t count = write(fd, text, length);
+        if (count < 0 && errno != EINTR)
+            return errno;
+        text += count > 0 ? count : 0;
+        length -= count > 0 ? (size_t)count : 0;
+    }
+    return 0;
+}
+
+/* write_private(path, text) -> true, or nil, reason. The file is its owner's alone, also when it was there
+ * before. */
+static int write_private_lua(lua_State *L) {
+    size_t length;
+    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int problem = fd < 0 || fchmod(fd, 0600) ? errno : write_all(fd, text, length);
+    if (fd >= 0 && close(fd) && !problem)
+        problem = errno;
+    if (!problem) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, strerror(problem));
+    return 2;
+}
+
 /* credential(name) -> the text of $CREDENTIALS_DIRECTORY/name without its last newline, or nil.
  * systemd.exec(5). */
 static int credential_lua(lua_State *L) {
@@ -375,6 +405,7 @@ int system_open(lua_State *L) {
         {"env", env_lua},
         {"credential", credential_lua},
         {"read_file", read_file_lua},
+        {"write_private", write_private_lua},
         {"list_files", list_files_lua},
         {"kind", kind_lua},
         {"real_path", real_path_lua},

@@ -1,7 +1,7 @@
 -- Tasks as playbooks use them: parallel, each, timeout, retry, wait_until, sleep.
 local native, import = ...
 local task, event = native.task, native.event
-local journal, lock = import "journal", import "lock"
+local journal, lock, recording = import "journal", import "lock", import "recording"
 local concurrency = {}
 
 local DEFAULT_PARALLEL = 10
@@ -13,7 +13,7 @@ end
 --- Waits. A deadline or a cancellation ends it early with an error.
 ---@param seconds number
 local function sleep(seconds)
-    return task.sleep(seconds)
+    return task.sleep(recording.pause(seconds))
 end
 
 --- Runs fn with a deadline; raises "timeout" when it is not done in time, after its operation has been cancelled.
@@ -243,7 +243,7 @@ local function wait_until(what, options, condition)
     end
     check_seconds("wait_until", "timeout", options.timeout)
     check_seconds("wait_until", "interval", options.interval or 1)
-    local started = native.system.monotonic()
+    local started = recording.monotonic()
     local context = task.context()
     local interval, looks = options.interval or 1, 0
     local longest = interval * 10
@@ -251,7 +251,7 @@ local function wait_until(what, options, condition)
         if looks > 0 then
             event.emit("wait", {
                 parent = context.scope, text = what, count = looks, status = status,
-                seconds = native.system.monotonic() - started,
+                seconds = recording.monotonic() - started,
             })
         end
     end
@@ -264,7 +264,7 @@ local function wait_until(what, options, condition)
         if journal.collecting then
             error(native.error.new { code = "unfinished", message = "this is not so (any more): " .. what }, 2)
         end
-        local waited = native.system.monotonic() - started
+        local waited = recording.monotonic() - started
         if waited >= options.timeout then
             ended "failed"
             error(native.error.new {

@@ -2,7 +2,7 @@
 local native, import = ...
 local execution = {}
 
-local failure, gate, journal = import "failure", import "gate", import "journal"
+local failure, gate, journal, recording = import "failure", import "gate", import "journal", import "recording"
 local lock, step, talk = import "lock", import "step", import "talk"
 local event, system = native.event, native.system
 
@@ -76,6 +76,10 @@ local function perform(run)
     if ok and task.interrupted() then -- it has caught its cancellation
         ok, err = pcall(task.checkpoint)
     end
+    local difference = recording.difference()
+    if difference then
+        ok, err = false, difference
+    end
     return ok, not ok and native.error.complete(err) or nil
 end
 
@@ -101,6 +105,17 @@ local function go_through(run)
     return ok, err
 end
 
+--- Writes the recording of a run that was to be recorded. When it cannot be written, the run has failed for that.
+local function keep_recording(ok, err)
+    local kept, problem = pcall(recording.finish, ok and "done" or status_of(err))
+    if kept then
+        return ok, err
+    end
+    problem = native.error.complete(problem)
+    problem.cause = problem.cause or err
+    return false, problem
+end
+
 --- Whether the run writes, only reads, or plans.
 ---@return "normal"|"read-only"|"dry-run"
 function execution.mode(book, options)
@@ -113,7 +128,7 @@ function execution.run(run)
     execution.choose_report(run.options)
     gate.mode = execution.mode(run.book, run.options)
     talk.assume_yes = run.options.yes
-    local ok, err = go_through(run)
+    local ok, err = keep_recording(go_through(run))
     local undo = not ok and run.id and run.options.undo_on_failure and status_of(err) == "failed"
     if not undo then
         ok, err = record_end(ok, err, run.options)

@@ -13,7 +13,7 @@ local gate = {
 }
 
 local task, event = native.task, native.event
-local crash, journal = import "crash", import "journal"
+local crash, journal, recording = import "crash", import "journal", import "recording"
 local is_unknown = native.secret.is_unknown
 
 --- True when the value is an unknown or a table that holds one, at any depth.
@@ -149,14 +149,29 @@ function gate.perform(effect, run, ...)
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })
-    gate.performed[effect.kind] = gate.performed[effect.kind] + 1
+    local replaying = recording.mode == "replay"
+    if not replaying then
+        gate.performed[effect.kind] = gate.performed[effect.kind] + 1
+    end
     local outer_kind = context.effect_kind
     context.effect_kind = effect.kind
-    local write = effect.kind == "write" and gate.performed.write
+    local write = not replaying and effect.kind == "write" and gate.performed.write
     crash.at("intent", write)
     task.effect_begin()
-    return finish(effect, context, outer_kind, scope, number, native.system.monotonic(), after(write, pcall(run, ...)))
+    return finish(effect, context, outer_kind, scope, number, native.system.monotonic(),
+        after(write, pcall(recording.perform, effect, context, outer_kind, run, ...)))
 end
+
+--- What a module learns from outside without an effect: a file of this machine, the state of a connection. In a
+--- recording it is kept, and a replay gets it from there.
+---@param name string "module.what"
+---@param label string which of them
+---@param look function what looks
+gate.value = recording.value
+
+--- Refuses, while a run is recorded or replayed, what a recording cannot hold.
+---@param what string
+gate.unrecordable = recording.refuse
 
 --- True for a value that only the real run will know. In a dry run such values stand for what writes would return.
 local function unknown(value)

@@ -18,6 +18,10 @@ manifest.run_options = {
     { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false, help = "show every effect" },
     { kind = "flag", name = "undo-on-failure", field = "undo_on_failure", default = false,
         help = "take back what was done when the run fails" },
+    { kind = "opt", name = "record", field = "record", type = "string",
+        help = "keep every effect and its answer in this file" },
+    { kind = "opt", name = "replay", field = "replay", type = "string",
+        help = "answer every effect from this file, without any network" },
     { kind = "flag", name = "help", field = "help", short = "h", default = false, help = "explain the playbook" },
 }
 

@@ -3,23 +3,44 @@ local native, import = ...
 local run = {}
 
 local library, manifest, params = import "library", import "manifest", import "params"
-local execution, failure, journal = import "execution", import "failure", import "journal"
+local execution, failure = import "execution", import "failure"
+local journal, recording = import "journal", import "recording"
 local unfinished = import "unfinished"
 local system = native.system
 
 local EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
---- The playbook's name is the first word that is not an option; what is left is its command line.
+--- The playbook's name is the first word that is not an option, or the value of one; what is left is its command line.
 local function split(argv)
     local rest, name = {}, nil
-    for _, word in ipairs(argv) do
-        if not name and not word:match "^%-" then
+    for index, word in ipairs(argv) do
+        local before = argv[index - 1]
+        if not name and not word:match "^%-" and before ~= "--record" and before ~= "--replay" then
             name = word
         else
             rest[#rest + 1] = word
         end
     end
     return name, rest
+end
+
+--- Takes an option and its value out of a command line, before anything is known of the playbook's own.
+---@return string? value, string[] rest
+local function take_option(words, name)
+    local rest, value, options = {}, nil, true
+    for _, word in ipairs(words) do
+        options = options and word ~= "--"
+        if value == true then
+            value = word
+        elseif options and word == "--" .. name then
+            value = true
+        elseif options and word:sub(1, #name + 3) == "--" .. name .. "=" then
+            value = word:sub(#name + 4)
+        else
+            rest[#rest + 1] = word
+        end
+    end
+    return value ~= true and value or nil, rest
 end
 
 --- What the command line of a playbook may hold: its parameters and the options of every run.
@@ -55,25 +76,84 @@ function run.print_usage(err, book, name)
     return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
 end
 
---- Begins to record the run. A dry run leaves no trace; one that only reads has nothing to resume, so it goes on,
---- with a warning, where there is no journal: it may be about to find out why.
-local function record(new, path)
+--- Of --dry-run, --record and --replay a run may have one.
+local function check_options(options)
+    local given = {}
+    for _, name in ipairs { "dry_run", "record", "replay" } do
+        if options[name] then
+            given[#given + 1] = "--" .. name:gsub("_", "-")
+        end
+    end
+    if #given > 1 then
+        error(native.error.new {
+            code = "usage", message = table.concat(given, " and ") .. " do not go together",
+            hint = "a recording is of a real run, and a replay makes nothing",
+        }, 0)
+    end
+end
+
+--- Begins to record the run. A dry run and a replay leave no trace; one that only reads has nothing to resume, so it
+--- goes on, with a warning, where there is no journal: it may be about to find out why.
+local function record(new)
     local mode = execution.mode(new.book, new.options)
-    if mode == "dry-run" then
+    if mode == "dry-run" or new.options.replay then
         return
     end
     local ok, err = xpcall(function()
         unfinished.check(new, run.specs(new.book))
-        new.id = journal.begin { playbook = new.name, file = path, arguments = new.arguments, mode = mode }
+        if new.options.record then
+            recording.begin(new.options.record, {
+                playbook = new.given, arguments = new.arguments, yes = new.options.yes,
+            })
+        end
+        new.id = journal.begin { playbook = new.name, file = new.path, arguments = new.arguments, mode = mode }
         library.keep()
     end, native.error.complete)
     if ok then
         return
-    elseif mode ~= "read-only" then
+    elseif mode ~= "read-only" or err.code == "recording" then
         error(err, 0)
     end
     journal.run = nil
     system.write_error(("hostler: this run is not recorded: %s\n"):format(tostring(err)))
+end
+
+--- The arguments of the run that was recorded, where a replay is given none.
+local function recorded_arguments(taped, words)
+    local _, given = take_option(words, "replay")
+    for _, word in ipairs(given) do
+        if not word:find "^%-" then
+            return words
+        end
+    end
+    local _, arguments = take_option(taped.arguments, "record")
+    for index, word in ipairs(words) do
+        table.insert(arguments, index, word)
+    end
+    return arguments
+end
+
+--- Finds the playbook and loads it; in a replay, with the settings it had.
+local function load(name, words)
+    local path = library.find(name)
+    local file = take_option(words, "replay")
+    local taped = file and recording.open(file)
+    local book, short = library.load(path)
+    return {
+        book = book, name = short, given = name, path = path, taped = taped,
+        arguments = taped and recorded_arguments(taped, words) or words,
+    }
+end
+
+local function wants_help(words)
+    for _, word in ipairs(words) do
+        if word == "--" then
+            return false
+        elseif word == "--help" or word == "-h" then
+            return true
+        end
+    end
+    return false
 end
 
 --- argv without "run". Returns the exit status.
@@ -82,31 +162,31 @@ end
 function run.main(argv)
     local name, rest = split(argv)
     if not name then
-        if rest[1] == "--help" or rest[1] == "-h" then
+        if wants_help(rest) then
             return import "help".main {}
         end
         system.write_error "hostler: which playbook?\nusage: hostler run NAME [ARGUMENTS] [--option VALUE]\n"
         system.write_error "`hostler list` shows what there is\n"
         return EXIT_USAGE
     end
-    local found, path = pcall(library.find, name)
-    local ok, book, short = pcall(library.load, found and path or "")
-    if not found or not ok then
-        return run.print_usage(native.error.complete(not found and path or book))
+    local loaded, new = pcall(load, name, rest)
+    if not loaded then
+        return run.print_usage(native.error.complete(new))
+    elseif wants_help(rest) then
+        return import "show".main { name }
     end
-    for _, word in ipairs(rest) do
-        if word == "--" then
-            break
-        elseif word == "--help" or word == "-h" then
-            return import "show".main { name }
-        end
+    local parsed, values = pcall(params.parse, run.specs(new.book), new.arguments)
+    if parsed then
+        new.values, new.options = values, values
+        parsed, values = pcall(check_options, values)
     end
-    local parsed, values = pcall(params.parse, run.specs(book), rest)
     if not parsed then
-        return run.print_usage(native.error.complete(values), book, short)
+        return run.print_usage(native.error.complete(values), new.book, new.name)
     end
-    local new = { book = book, name = short, given = name, arguments = rest, values = values, options = values }
-    local recorded, err = pcall(record, new, path)
+    if new.taped then
+        new.options.yes = new.options.yes or new.taped.yes
+    end
+    local recorded, err = pcall(record, new)
     if not recorded then
         system.write_error(failure.describe(native.error.complete(err)) .. "\n")
         return failure.exit_status_before(err)

@@ -1,6 +1,7 @@
 -- Talking with the person: say, warn, ask, confirm, manual; and small values: secret, env, now, uuid.
 local native, import = ...
-local answers, gate, journal = import "answers", import "gate", import "journal"
+local answers, gate, journal, recording = import "answers", import "gate", import "journal", import "recording"
+local fragment = import "recording_values".fragment
 local event, task, json = native.event, native.task, native.json.face
 local talk = {
     --- Set by --yes: confirm answers yes by itself.
@@ -58,7 +59,7 @@ end
 ---@param question { kind: string, text: string, prompt: string } text is what `hostler answer` shows
 ---@return string answer
 ---@return string path its identity in the run
-local function answer_to(question)
+local function find_answer(question)
     local path = answers.path(task.context(), question.text)
     local given = answers.find(path)
     if given then
@@ -75,6 +76,11 @@ local function answer_to(question)
         }, 3)
     end
     return prompt(question.prompt), path
+end
+
+--- The same; a recording keeps it.
+local function answer_to(question)
+    return recording.value("answer", question.text, function() return find_answer(question) end)
 end
 
 --- Asks for a line of text.
@@ -163,6 +169,7 @@ local function split_secret(value, separator)
     native.secret.derive(value, function(text)
         for part in text:gmatch("[^" .. (separator or ","):gsub("%W", "%%%0") .. "]+") do
             parts[#parts + 1] = native.secret.new((part:match "^%s*(.-)%s*$"))
+            fragment(parts[#parts])
         end
         return text
     end)
@@ -180,9 +187,12 @@ local secret = setmetatable({
 }, {
     --- Reads a secret from the environment or from systemd's $CREDENTIALS_DIRECTORY.
     __call = function(_, name, options)
-        local text = native.system.credential(name) or native.system.env(name)
-        if text and text ~= "" then
-            return native.secret.new(text)
+        local value = recording.setting("secret " .. name, function()
+            local text = native.system.credential(name) or native.system.env(name)
+            return text and text ~= "" and native.secret.new(text) or nil
+        end)
+        if value then
+            return value
         elseif options and options.optional then
             return nil
         end
@@ -198,12 +208,12 @@ talk.globals = {
     say = say, warn = warn, ask = ask, confirm = confirm, manual = manual, secret = secret, json = native.json.face,
     --- A setting from the environment, or the default.
     env = function(name, default)
-        local text = native.system.env(name)
+        local text = recording.setting(name, function() return native.system.env(name) end)
         return text ~= nil and text ~= "" and text or default
     end,
     --- Seconds since 1970.
-    now = native.system.now,
+    now = function() return recording.value("now", "", native.system.now, true) end,
     --- A random UUID.
-    uuid = native.system.uuid,
+    uuid = function() return recording.value("uuid", "", native.system.uuid, true) end,
 }
 return talk

@@ -14,9 +14,13 @@ note "CHAOS_SEED=$seed";
 
 my @tenants = map { "each-$_" } 1 .. $ENV{CHAOS_INSTANCES} // 10;
 push @{ $cloud->{tenants} }, @tenants;
-my ($chaos, $since) = (Chaos->new($cloud), $cloud->mark);
-my $wrong = $chaos->survive(sub { return { crash => 'effect:' . (1 + int rand 8) } }, 'tests/chaos/playbooks/ten.lua', @tenants);
+my ($chaos, $since) = (Chaos->new($cloud), time);
+# A step of several writes is begun again after each death. So every third attempt may live longer: else no item of the
+# ten that are in such a step at once would ever come to its end.
+my $attempt = 0;
+my $wrong = $chaos->survive(sub { return { crash => 'effect:' . (1 + int rand($attempt++ % 3 ? 8 : 4 * @tenants)) } },
+    'tests/chaos/playbooks/ten.lua', @tenants);
 is $wrong, '', 'the run is done in the end';
-cmp_ok $chaos->{deaths}, '>=', 2 * @tenants, "it was killed $chaos->{deaths} times, and asked " . ($chaos->{asked} // 0) . ' times';
+cmp_ok $chaos->{deaths}, '>=', scalar(@tenants), "it was killed $chaos->{deaths} times, and asked " . ($chaos->{asked} // 0) . ' times';
 is join("\n", $chaos->problems($_, $since)), '', $_ for @tenants;
 done_testing;

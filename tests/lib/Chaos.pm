@@ -81,7 +81,8 @@ sub survive {
     return "it was not done after $MOST_RESUMES resumes";
 }
 
-# What of a tenant's instance is missing, twice there or does not work: a list of words, empty when all is well.
+# What of a tenant's instance is missing, twice there or does not work: a list of words, empty when all is well. What was
+# made since that time and has gone again counts, too.
 sub problems {
     my ($self, $tenant, $since) = @_;
     my ($cloud, $name, @wrong) = ($self->{cloud}, "$tenant.meltanodata.com");
@@ -94,13 +95,16 @@ sub problems {
         map { my $title = $_; ("item $title" => scalar grep { $_->{title} eq $title } @{ $state->{items} }) }
             $name, "meltano\@$name",
     );
-    # The log tells of what was made and has gone since, too.
-    my @made = grep { $_->{method} eq 'POST' && ref $_->{request} eq 'HASH' } $cloud->writes($since);
-    $count{'order of a droplet'} = grep { $_->{path} eq '/v2/droplets' && $_->{request}{name} eq $name } @made;
-    $count{'order of a record'}  = grep { $_->{path} =~ m{/records\z} && $_->{request}{name} eq $tenant } @made;
-    $count{'order of a cluster'} =
-        grep { $_->{path} eq '/v2/databases' && $_->{request}{name} =~ /-\Q$tenant\E\z/ } @made;
     push @wrong, map { "$_: $count{$_}" } grep { $count{$_} != 1 } sort keys %count;
+    # The cloud's log forgets its oldest entries, so it can only tell of too many.
+    my @made = grep { $_->{method} eq 'POST' && $_->{time} >= $since && ref $_->{request} eq 'HASH' } $cloud->writes;
+    my %orders = (
+        droplets => scalar(grep { $_->{path} eq '/v2/droplets' && $_->{request}{name} eq $name } @made),
+        records  => scalar(grep { $_->{path} =~ m{/records\z} && $_->{request}{name} eq $tenant } @made),
+        clusters => scalar(grep { $_->{path} eq '/v2/databases' && $_->{request}{name} =~ /-\Q$tenant\E\z/ } @made),
+        items    => scalar(grep { $_->{path} =~ m{/items\z} && $_->{request}{title} =~ /^(meltano\@)?\Q$name\E\z/ } @made) / 2,
+    );
+    push @wrong, map { "orders of $_: $orders{$_}" } grep { $orders{$_} > 1 } sort keys %orders;
     return @wrong if @wrong;
 
     my $cluster = $cloud->cluster($tenant);
@@ -143,7 +147,7 @@ sub run_all {
 sub setup_job {
     my ($cloud, $tenant, $name, @deaths) = @_;
     return { name => $name, do => sub {
-        my ($self, $since) = (Chaos->new($cloud), $cloud->mark);
+        my ($self, $since) = (Chaos->new($cloud), time);
         my $wrong = $self->survive(\@deaths, 'setup', '--', 'Ada Lovelace', "$tenant\@example.com", $tenant);
         my @wrong = $wrong ne '' ? $wrong : $self->problems($tenant, $since);
         push @wrong, 'it was not killed' if $deaths[0]{crash} && !$self->{deaths};
@@ -152,13 +156,15 @@ sub setup_job {
     } };
 }
 
-# How many writes a set-up has, and how many seconds it takes: from one that nobody disturbs.
+# How many writes a set-up has, how many seconds it takes, and which write is the letter: from one that nobody disturbs.
 sub measure_setup {
     my ($cloud, $tenant) = @_;
     my $run = $cloud->setup($tenant, flags => ['--json']);
     die "set-up fails even when nobody disturbs it: $run->{stderr}" if $run->{status};
-    my @writes = grep { $_->{event} eq 'effect.end' && $_->{kind} eq 'write' } map { decode_json $_ } split /\n/, $run->{stdout};
-    return (scalar(@writes), $run->{seconds});
+    my @writes =
+        grep { $_->{event} eq 'effect.end' && $_->{kind} eq 'write' } map { decode_json $_ } split /\n/, $run->{stdout};
+    my ($letter) = grep { $writes[ $_ - 1 ]{name} eq 'mail.send' } 1 .. @writes;
+    return (scalar(@writes), $run->{seconds}, $letter);
 }
 
 1;

@@ -115,7 +115,7 @@ subtest 'a team turns out to be full, and the answer to the order of the droplet
 
 $cloud->team(team => 'MeltanoData DBs 3', limit => 0);
 fails('all teams turn out to be full', 'nowhere', $cloud->setup('nowhere'), '', qr/no database team has room for another cluster/,
-    qr{step      setup/create database cluster}, qr/hint .*DO_DATABASE_API_TOKENS/, qr/done      check that it can be made$/m);
+    qr{step      setup/create database cluster}, qr/hint .*DO_DATABASE_API_TOKENS/, qr/done      check that it can be made\n/);
 $cloud->put_back_teams;
 $cloud->roomy;
 
@@ -150,7 +150,7 @@ my $limited = $cloud->setup('limited', in => $hurried);
 $cloud->script('acme', 'limit', 'off');
 fails('no certificate for a while', 'limited', $limited, $all, qr/limited\.meltanodata\.com has no certificate: rate-limited/,
     qr/too many certificates .*retry after \d{4}-\d\d-\d\d \d\d:\d\d/, qr/hint .*once the limit is over/,
-    qr/done .*restart Meltano and Caddy, add the user limited, add the user meltano/);
+    qr/done .*restart Meltano, restart Caddy, add the user limited, add the user meltano/);
 is scalar($cloud->letters_to('limited@example.com')), 0, 'no mail went out';
 
 my $posted = $cloud->start_setup('unposted');
