@@ -4,7 +4,6 @@ local sealing = {}
 
 local json, seal, scrub = native.json.face, native.seal, native.secret.scrub
 local SEALED, WHOLE = "$sealed", "$sealed_value"
-local array_type = getmetatable(json.array {})
 
 local function key_file()
     return import "state".directory() .. "/key"
@@ -56,13 +55,13 @@ function sealing.check(fingerprint)
     end
 end
 
---- A copy as the journal would return it: without metatables and methods. Secrets stay secrets; `on_secret` may
+--- A copy as the journal would return it: without metatables and methods, lists marked as such. Secrets stay secrets; `on_secret` may
 --- replace them.
 local function copy(value, on_secret)
     if type(value) ~= "table" then
         return on_secret and native.secret.is(value) and on_secret(value) or value
     end
-    local plain = setmetatable({}, getmetatable(value) == array_type and array_type or nil)
+    local plain = json.is_array(value) and json.array {} or {}
     for key, item in pairs(value) do
         plain[key] = copy(item, on_secret)
     end
