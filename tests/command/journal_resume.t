@@ -93,7 +93,7 @@ LUA
         @command = ('resume', 'last');
     }
     is $status, 0, 'it ends well' or diag $runs->{said};
-    ok $kills > 2, "$kills kills";
+    ok $kills > 0, "$kills kills";
     is scalar(my @lines = split /\n/, $runs->get('log')), 40, 'forty things were made';
     my %count;
     $count{$_}++ for @lines;

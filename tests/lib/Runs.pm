@@ -71,7 +71,7 @@ sub hostler {
 # Waits until the condition holds; false after ten seconds.
 sub wait_for {
     my ($condition) = @_;
-    for (my $end = time + 10; time < $end; sleep 0.02) {
+    for (my $end = time + 10; time < $end; sleep 0.002) {
         return 1 if $condition->();
     }
     return 0;
