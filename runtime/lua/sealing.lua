@@ -55,8 +55,8 @@ function sealing.check(fingerprint)
     end
 end
 
---- A copy as the journal would return it: without metatables and methods, lists marked as such. Secrets stay secrets; `on_secret` may
---- replace them.
+--- A copy as the journal would return it: without metatables and methods, lists marked as such. Secrets stay secrets;
+--- `on_secret` may replace them.
 local function copy(value, on_secret)
     if type(value) ~= "table" then
         return on_secret and native.secret.is(value) and on_secret(value) or value
