@@ -174,11 +174,12 @@ $cloud->forget('unposted');
 
 # ---- Ctrl-C ----
 
-# Established TCP connections of this machine to an address: each is "address:port".
+# Established TCP connections of this machine to the services of an address: each is "address:port". From its other ports
+# a droplet connects to this machine: to the database.
 sub connections_to {
     my ($address) = @_;
     my $hex = sprintf '%02X%02X%02X%02X', reverse split /\./, $address;
-    return grep { $_ } map { /^\s*\d+: \S+ $hex:(\w{4}) 01 / ? "$address:" . hex $1 : () }
+    return map { /^\s*\d+: \S+ $hex:(\w{4}) 01 / && hex $1 < 1024 ? "$address:" . hex $1 : () }
         split /\n/, Cloud::read_file('/proc/net/tcp');
 }
 
