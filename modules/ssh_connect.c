@@ -163,6 +163,15 @@ static void add_algorithm(char *list, const char *name) {
     strcat(list, name);
 }
 
+/* libssh2 1.10 takes names that it does not know out of a preference with overlapping copies: it is given
+ * none. */
+static bool is_supported(const char *algorithm, const char **supported, int count) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(supported[i], algorithm) == 0)
+            return true;
+    return false;
+}
+
 /* Asks for the types of key that known_hosts has, first, so that a known key is not missed for an unknown
  * one. SHA-1 signatures are asked for only where an RSA key is known and libssh2 may know no better. */
 static void prefer_known_types(ssh_session *s, const known_key *keys, size_t count) {
@@ -178,6 +187,10 @@ static void prefer_known_types(ssh_session *s, const known_key *keys, size_t cou
         {"rsa-sha2-256", "ssh-rsa", false},
         {"ssh-rsa", "ssh-rsa", true},
     };
+    const char **supported = NULL;
+    int supported_count = libssh2_session_supported_algs(s->ssh2, LIBSSH2_METHOD_HOSTKEY, &supported);
+    if (supported_count <= 0)
+        return;
     char list[ALGORITHMS_SIZE] = "";
     for (int known_first = 1; known_first >= 0; known_first--) {
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
@@ -185,10 +198,12 @@ static void prefer_known_types(ssh_session *s, const known_key *keys, size_t cou
             for (size_t k = 0; k < count && !known; k++)
                 known = keys[k].mark == MARK_NONE && keys[k].type_length == strlen(all[i].type) &&
                         memcmp(keys[k].type, all[i].type, keys[k].type_length) == 0;
-            if (known == (known_first == 1) && (known || !all[i].only_known))
+            if (known == (known_first == 1) && (known || !all[i].only_known) &&
+                is_supported(all[i].algorithm, supported, supported_count))
                 add_algorithm(list, all[i].algorithm);
         }
     }
+    libssh2_free(s->ssh2, supported);
     libssh2_session_method_pref(s->ssh2, LIBSSH2_METHOD_HOSTKEY, list);
 }
 
