@@ -320,6 +320,7 @@ local function fail_unit(self, unit, message, cause)
     })
 end
 
+-- Returns true; in a dry run what it would return is unknown.
 local function tell(self, verb, unit, extra)
     unit = unit_name(unit)
     local argv = { "systemctl", verb, "--no-ask-password" }
@@ -332,7 +333,7 @@ local function tell(self, verb, unit, extra)
     elseif err then
         error(err, 0)
     end
-    return result
+    return unknown(result) and result or true
 end
 
 -- The result of a unit that failed before it was started too often stays what it failed for; its journal tells.
@@ -356,28 +357,32 @@ end
 
 --- Starts a unit; returns when systemd calls it started, which for a simple service is at once: see wait_active.
 ---@param unit string
+---@return true
 ---@raise "systemd.unit" with `status` and `log`, the unit's last journal lines
 function Systemd:start(unit)
-    start(self, "start", unit)
+    return start(self, "start", unit)
 end
 
 ---@param unit string
+---@return true
 ---@raise "systemd.unit"
 function Systemd:stop(unit)
-    tell(self, "stop", unit)
+    return tell(self, "stop", unit)
 end
 
 ---@param unit string
+---@return true
 ---@raise "systemd.unit"
 function Systemd:restart(unit)
-    start(self, "restart", unit)
+    return start(self, "restart", unit)
 end
 
 --- Runs the unit's ExecReload.
 ---@param unit string
+---@return true
 ---@raise "systemd.unit"
 function Systemd:reload(unit)
-    tell(self, "reload", unit)
+    return tell(self, "reload", unit)
 end
 
 --- Makes the unit start at boot.
@@ -396,11 +401,13 @@ end
 --- Sends a signal to the unit's main process.
 ---@param unit string
 ---@param signal string "USR1"
+---@return true
 function Systemd:signal(unit, signal)
     unit = unit_name(unit)
-    self.host:run({ "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }, {
+    local result = self.host:run({ "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }, {
         summary = ("send SIG%s to %s"):format(signal, unit),
     })
+    return unknown(result) and result or true
 end
 
 --- Forgets that a unit has failed, and how often it was started.
