@@ -54,13 +54,17 @@ function host_keys.of(hosts)
     return lines
 end
 
---- Takes the lines of hosts out of a file; every other byte stays. A dated copy of before is kept beside it.
+--- Takes the lines of hosts out of a file; every other byte stays. A dated copy of before is kept beside it, one only,
+--- also where this was interrupted and is done again.
 ---@param path string
 ---@param hosts string[]
+---@param date string "2026-11-22T01:59:19Z"
 ---@return string copy
-function host_keys.forget(path, hosts)
-    local text = file.read(path)
-    local copy = file.keep(path)
+function host_keys.forget(path, hosts, date)
+    local text, copy = file.read(path), ("%s.%s"):format(path, date)
+    if not file.stat(copy) or file.read(copy) ~= text then
+        copy = file.keep(path, date)
+    end
     file.write(path, known_hosts_file.replace(text, names_in(text, hosts), {}))
     return copy
 end
