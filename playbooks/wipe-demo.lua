@@ -2,7 +2,7 @@
 --
 -- Finds     the cluster by its trusted sources: it is the one that trusts the demo's droplet, whatever its name.
 -- Drops     all schemas except `public` and PostgreSQL's own, in one transaction: all of them or none.
--- Asks      first, with the list; you type the instance's name.
+-- Asks      first, with the list; you type the instance's name. What comes later than the list stays.
 -- Refuses   when something in `public` would fall with them, because it uses what is in another schema.
 -- Again     nothing is left to drop.
 local database = require "database"
@@ -20,12 +20,13 @@ return playbook {
     },
     run = function(p)
         local demo = instance.of(p.tenant)
-        lock("instance:" .. demo.name)
+        lock("instance:" .. demo.tenant)
         local held = database.of(demo)
         say("%s uses the cluster %s in team '%s'.", demo.name, held.cluster.name, held.team.name)
 
         local db = database.connect(demo, held)
-        local doomed = schemas.list(db)
+        -- A step, although it only reads: what falls is what the person has seen, also where they answer days later.
+        local doomed = step("list the schemas", function() return schemas.list(db) end)
         if #doomed == 0 then
             say("Only public is left: nothing to drop.")
             return
