@@ -190,10 +190,12 @@ with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+b") as log:
 --- Cuts the beginning off a log; whole lines of its end stay. Its owner and mode too.
 ---@param path string
 ---@param keep integer at most this many bytes
+---@return true
 function Machine:shorten(path, keep)
-    self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", SHORTEN, path, keep }, {
+    local result = self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", SHORTEN, path, keep }, {
         summary = ("shorten %s to its last %.0f kB"):format(path, keep / 1024),
     })
+    return unknown(result) and result or true
 end
 
 ---@param host table from ssh.connect

@@ -27,15 +27,15 @@ local function configure(one)
     })
     local is_changed = trust(one, found)
 
+    local closed = step("close the settings to others", { idempotent = true }, function()
+        return app:close_environment()
+    end)
     local settings = app:environment "postgres" or {}
     for name, value in pairs(meltano.database_settings(found.cluster.connection)) do
         settings[name] = value
     end
     local written = step("write the database settings", { idempotent = true }, function()
         return app:set_environment("postgres", settings)
-    end)
-    local closed = step("close the settings to others", { idempotent = true }, function()
-        return app:close_environment()
     end)
     if not app:has_loaded(settings) or not app:probe().serves then
         step("restart Meltano", { idempotent = true }, function() app:restart() end)

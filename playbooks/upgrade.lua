@@ -29,10 +29,9 @@ local function upgrade(one, p)
     settle_owners(app, one, p.mend)
     local before = step("note the version", function() return app:version() end)
     step("upgrade", { idempotent = true }, function() app:upgrade { plugins = not p.skip_plugins } end)
-    local answer = app:wait_until_it_serves { timeout = 60 }
-    app:check_owners()
-    local after = app:version()
-    if not unknown(answer) then
+    if not unknown(app:wait_until_it_serves { timeout = 60 }) then
+        app:check_owners()
+        local after = app:version()
         say("%s: Meltano %s, %s.", one.name, after, after == before and "as before" or "before " .. before)
     end
 end

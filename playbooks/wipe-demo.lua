@@ -33,13 +33,13 @@ return playbook {
         end
         show(doomed, { "schema", "owner", "objects", "size", "extensions" })
         schemas.check_owner(doomed)
-        confirm(("Drop these %d schemas of %s with all that is in them?"):format(#doomed, demo.name), demo.name)
+        confirm(("Drop all of these from %s, with what is in them? (%d)"):format(demo.name, #doomed), demo.name)
 
         local fallen = step("drop the schemas", { idempotent = true }, function()
             return schemas.drop(db, doomed, { lock_timeout = p.lock_timeout, with_dependents = p.with_dependents })
         end)
         if not unknown(fallen) then
-            say("%d schemas fell: %s.", #fallen.schemas, table.concat(fallen.schemas, ", "))
+            say("%d fell: %s.", #fallen.schemas, table.concat(fallen.schemas, ", "))
             for _, thing in ipairs(fallen.dependents) do
                 warn("With them fell, in public: %s", thing)
             end

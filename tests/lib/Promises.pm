@@ -47,12 +47,13 @@ sub changes {
     return sort { $first{ $a->{item} } <=> $first{ $b->{item} } || $a->{place} <=> $b->{place} } @changes;
 }
 
-# A change in words that are the same in the plan and in the run: dates come later there, and the size of a file is told
-# where it is known.
+# A change in words that are the same in the plan and in the run: dates come later there, a port that is forwarded is any
+# free one, and the size of a file is told where it is known.
 sub words {
     my ($change) = @_;
     my $text = join ' | ', map { $_ // '' } @$change{qw(item step name target text)};
     $text =~ s/ \(\d+ bytes\)//;
+    $text =~ s{:\d+/defaultdb}{:PORT/defaultdb};
     $text =~ s/\d{4}-?\d\d-?\d\d[T-]\d\d:?\d\d:?\d\dZ?/DATE/g;
     return $text;
 }
