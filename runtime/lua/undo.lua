@@ -211,7 +211,8 @@ end
 ---@param run table as for execution.run
 ---@return boolean
 function undo.perform(run)
-    local ok, err = xpcall(take_all_back, native.error.complete, run)
+    local ok, err = import "lease".hold(take_all_back, run)
+    err = not ok and native.error.complete(err) or nil
     local status = ok and "undone" or err.code == "cancelled" and "cancelled" or "failed"
     local recorded, problem = pcall(journal.finish, status, not ok and failure.describe(err) or nil)
     if not recorded then

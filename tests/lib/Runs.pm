@@ -1,4 +1,5 @@
-# A folder with playbooks and a journal of its own, and hostler started in it.
+# A folder with playbooks and a journal of its own, and hostler started in it. Beside a PostgreSQL (with-postgres) and
+# with RUNS_STORE=postgresql the journal is a database there; otherwise it is a file.
 package Runs;
 use strict;
 use warnings;
@@ -19,7 +20,39 @@ sub new {
     mkdir "$self->{folder}/playbooks" or die $!;
     $self->{state} = "$self->{folder}/state";
     $self->put("playbooks/$_.lua", $playbooks{$_}) for keys %playbooks;
+    $self->{store} = database() if shared();
     return $self;
+}
+
+# Whether journals are databases.
+sub shared { ($ENV{RUNS_STORE} // '') eq 'postgresql' }
+
+my $databases = 0;
+
+# The address of a new database.
+sub database {
+    my $name = "journal_$$" . '_' . ++$databases;
+    sql("CREATE DATABASE $name", 'postgres');
+    return "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/$name?sslmode=verify-full&sslrootcert=$ENV{POSTGRES_CA}";
+}
+
+# What psql prints of a statement, in this database.
+sub sql {
+    my ($statement, $database) = @_;
+    local $ENV{PGPASSWORD} = $ENV{POSTGRES_PASSWORD};
+    open my $psql, '-|', 'psql', qw(-h localhost -U admin -XAtq -v ON_ERROR_STOP=1 -p), $ENV{POSTGRES_PORT}, '-d', $database,
+        '-c', $statement or die "psql: $!";
+    local $/;
+    my $answer = <$psql> // '';
+    close $psql or die "psql failed: $statement\n";
+    chomp $answer;
+    return $answer;
+}
+
+# What the journal's database answers.
+sub query {
+    my ($self, $statement) = @_;
+    return sql($statement, $self->{store} =~ m{/(\w+)\?} ? $1 : die 'the journal is a file');
 }
 
 sub path { "$_[0]{folder}/$_[1]" }
@@ -45,6 +78,7 @@ sub start {
     return $pid if $pid;
     chdir $self->{folder} or POSIX::_exit(99);
     $ENV{XDG_STATE_HOME} = $self->{state};
+    @ENV{qw(HOSTLER_STORE PGPASSWORD)} = ($self->{store}, $ENV{POSTGRES_PASSWORD}) if $self->{store};
     open STDIN,  '<', '/dev/null' or POSIX::_exit(99);
     open STDOUT, '>', 'stdout'    or POSIX::_exit(99);
     open STDERR, '>', 'stderr'    or POSIX::_exit(99);
