@@ -45,8 +45,16 @@ sub sql {
     local $/;
     my $answer = <$psql> // '';
     close $psql or die "psql failed: $statement\n";
-    chomp $answer;
-    return $answer;
+    return $answer =~ s/\n\z//r;
+}
+
+# pg_ctl on the server of with-postgres, which goes on at its port.
+sub control_postgres {
+    my (@words) = @_;
+    my ($programs) = reverse sort glob '/usr/lib/postgresql/*/bin';
+    my @as = $> == 0 ? qw(runuser -u postgres --) : ();
+    system(@as, "$programs/pg_ctl", "--pgdata=$ENV{POSTGRES_SOCKET}/data", "--options=-p $ENV{POSTGRES_PORT}",
+        "--log=$ENV{POSTGRES_SOCKET}/log", '--wait', '--silent', @words) == 0 or die "pg_ctl @words failed\n";
 }
 
 # What the journal's database answers.
@@ -54,6 +62,8 @@ sub query {
     my ($self, $statement) = @_;
     return sql($statement, $self->{store} =~ m{/(\w+)\?} ? $1 : die 'the journal is a file');
 }
+
+sub binary { $binary }
 
 sub path { "$_[0]{folder}/$_[1]" }
 
