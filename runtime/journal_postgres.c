@@ -141,8 +141,7 @@ static const struct {
     const char *state, *hint;
 } hints[] = {
     {"25006", "this server only reads: name the primary one in HOSTLER_STORE"},
-    {"42501",
-     "the user of HOSTLER_STORE needs to own its database, or may not be the one who made the tables"},
+    {"42501", "make the user of HOSTLER_STORE the owner of its database, and use the same user everywhere"},
     {"42P07", "give the journal a database of its own: createdb NAME"},
     {"53100", "free some space on the server's disk, then go on with `hostler resume`"},
     {"", NULL},
@@ -153,6 +152,11 @@ static void note(store *s, const char *state, const char *detail) {
     snprintf(s->detail, sizeof s->detail, "%s", detail);
     for (size_t length = strlen(s->detail); length > 0 && s->detail[length - 1] == '\n'; length--)
         s->detail[length - 1] = '\0';
+}
+
+static void note_result(store *s, const PGresult *result) {
+    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    note(s, PQresultErrorField(result, PG_DIAG_SQLSTATE), message ? message : PQresultErrorMessage(result));
 }
 
 static int raise_outcome(lua_State *L, store *s, outcome o) {
@@ -269,9 +273,7 @@ static outcome receive(store *s, int64_t deadline, bool is_guard, PGresult **row
     for (PGresult *result; (result = next_result(s, deadline, &lost));) {
         ExecStatusType status = PQresultStatus(result);
         if (status == PGRES_FATAL_ERROR) {
-            const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-            const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-            note(s, state, message ? message : PQresultErrorMessage(result));
+            note_result(s, result);
             o = is_guard && strcmp(s->state, DIVISION_BY_ZERO) == 0 ? FENCED
                 : !*s->state || is_passing(s->state)                ? LOST
                                                                     : REFUSED;
@@ -536,7 +538,7 @@ static outcome execute(store *s, const char *sql, int *value) {
     bool lost = false;
     for (PGresult *result; (result = next_result(s, deadline, &lost));) {
         if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
-            note(s, PQresultErrorField(result, PG_DIAG_SQLSTATE), PQresultErrorMessage(result));
+            note_result(s, result);
             o = REFUSED;
         }
         PQclear(rows);

@@ -88,6 +88,26 @@ local function take(id, attempt)
     return status
 end
 
+--- Works on so many runs at once. To be told to stop is no error.
+local function work_in_slots(count, once)
+    local slots, err = {}, nil
+    for slot = 1, count do
+        slots[slot] = task.spawn(nil, work, once)
+    end
+    for _, slot in ipairs(slots) do
+        local ok, problem = pcall(task.join_shielded, slot)
+        if not ok and not err then
+            err = problem
+            for _, other in ipairs(slots) do
+                task.cancel(other, "the worker stops")
+            end
+        end
+    end
+    if err and not task.interrupted() then
+        error(err, 0)
+    end
+end
+
 ---@param argv string[]
 ---@return integer exit status
 function worker.main(argv)
@@ -101,20 +121,7 @@ function worker.main(argv)
                 hint = "name a store that several controllers share: HOSTLER_STORE=postgresql://USER@HOST/DBNAME",
             }, 0)
         end
-        local slots = {}
-        for slot = 1, values.jobs do
-            slots[slot] = task.spawn(nil, work, values.once)
-        end
-        local ok, err = true, nil
-        for _, slot in ipairs(slots) do
-            local joined, problem = pcall(task.join_shielded, slot)
-            if not joined then
-                ok, err = false, err or problem
-            end
-        end
-        if not ok and not task.interrupted() then
-            error(err, 0)
-        end
+        work_in_slots(values.jobs, values.once)
     end)
 end
 

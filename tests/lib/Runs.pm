@@ -16,12 +16,26 @@ my $binary = ($build =~ m{^/} ? $build : "$root/$build") . '/hostler';
 # new(NAME => source, ...)
 sub new {
     my ($class, %playbooks) = @_;
-    my $self = bless { folder => tempdir(CLEANUP => 1) }, $class;
+    my $self = $class->new_folder;
     mkdir "$self->{folder}/playbooks" or die $!;
     $self->{state} = "$self->{folder}/state";
     $self->put("playbooks/$_.lua", $playbooks{$_}) for keys %playbooks;
     $self->{store} = database() if shared();
     return $self;
+}
+
+sub new_folder {
+    my ($class) = @_;
+    return bless { folder => tempdir(CLEANUP => 1) }, $class;
+}
+
+# The same playbooks and journal, on another controller: a folder for its output, perhaps the name of a machine.
+sub beside {
+    my ($self, $host) = @_;
+    my $other = Runs->new_folder;
+    system('cp', '-r', $self->path('playbooks'), $other->{folder}) == 0 or die 'cp failed';
+    @$other{qw(state store host)} = (@$self{qw(state store)}, $host);
+    return $other;
 }
 
 # Whether journals are databases.
@@ -81,7 +95,8 @@ sub get {
     return scalar <$file> // '';
 }
 
-# Starts it and returns its process number; its output goes to files. It has no terminal.
+# Starts it and returns its process number; its output goes to files. It has no terminal. With {host} it takes itself to be
+# on a machine of that name (which needs root).
 sub start {
     my ($self, @arguments) = @_;
     my $pid = fork // die "fork: $!";
@@ -92,6 +107,7 @@ sub start {
     open STDIN,  '<', '/dev/null' or POSIX::_exit(99);
     open STDOUT, '>', 'stdout'    or POSIX::_exit(99);
     open STDERR, '>', 'stderr'    or POSIX::_exit(99);
+    exec qw(unshare --uts sh -c), 'hostname "$1"; shift; exec "$@"', 'sh', $self->{host}, $binary, @arguments if $self->{host};
     exec $binary, @arguments or POSIX::_exit(98);
 }
 
