@@ -37,8 +37,8 @@ local function stop(row)
             return
         end
     until system.monotonic() > deadline
-    refuse(("process %d on %s was told to stop %d seconds ago, and still cleans up"):format(pid, host, PATIENCE_SECONDS),
-        ("hostler log %s -f"):format(row.id))
+    refuse(("process %d on %s was told to stop %d seconds ago, and still cleans up"):format(pid, host,
+        PATIENCE_SECONDS), ("hostler log %s -f"):format(row.id))
 end
 
 ---@param argv string[]

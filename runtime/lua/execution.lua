@@ -61,14 +61,23 @@ local function status_of(err)
     return code == "cancelled" and "cancelled" or code == "parked" and "parked" or "failed"
 end
 
---- Whether the run goes back to the queue, since this process was told to stop.
-local function is_requeued(options)
-    return options.requeue and task.interrupted()
+-- After this time a run that found something locked by another one is tried again.
+local LOCKED_SECONDS = 5
+
+--- Whether the run goes back to the queue: this process was told to stop, or something is locked.
+local function is_requeued(err, options)
+    if not options.requeue then
+        return false
+    end
+    return failure.code_of(err) == "locked" or (err.code == "cancelled" and task.interrupted())
 end
 
 --- Records the end. When even that fails, the run has failed for that reason.
 local function record_end(ok, err, options)
-    local status = ok and "done" or is_requeued(options) and "queued" or status_of(err)
+    local status = ok and "done" or is_requeued(err, options) and "queued" or status_of(err)
+    if status == "queued" and err.code ~= "cancelled" then
+        journal.postpone(LOCKED_SECONDS)
+    end
     local problem_text = not ok and status ~= "queued" and failure.describe(err, options.verbose) or nil
     local recorded, problem = pcall(journal.finish, status, problem_text)
     if recorded then
@@ -146,7 +155,7 @@ function execution.run(run)
     event.report "none"
     if ok then
         return 0
-    elseif not (is_requeued(run.options) and err.code == "cancelled") then
+    elseif not is_requeued(err, run.options) then
         report_failure(err, run)
     end
     if undo then

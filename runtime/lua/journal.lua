@@ -171,14 +171,14 @@ local function insert(record, run, status, holder)
     local _, user = system.user()
     local login = system.env "SUDO_USER" or user
     local arguments = sealing.encode(json.array { unpack(run.arguments) })
-    local lease = holder and lease_sql() or "NULL"
+    local queued, lease = holder and "NULL" or store.clock, holder and lease_sql() or "NULL"
     local id, started = new_id(), now()
-    record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder,
-            seal, started, updated, queued, batch, lease)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, 0, ]] .. lease .. [[)
+    record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
+            holder, seal, started, updated, queued, batch, lease)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, ]] .. queued .. ", 0, " .. lease .. [[)
         ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.started = excluded.started THEN runs.id END]],
         id, run.playbook, run.file, system.real_path "." or "/", arguments, login, system.version(), run.mode, status,
-        holder and 1 or 0, holder, sealing.fingerprint, started, not holder and started or nil)
+        holder and 1 or 0, holder, sealing.fingerprint, started)
     return id
 end
 
@@ -239,16 +239,16 @@ function journal.claim_next()
     return journal.store().write(([[UPDATE runs
         SET status = 'running', holder = $1, attempt = attempt + 1, batch = 0, lease = %s, updated = $2, error = NULL
         WHERE id = (SELECT id FROM runs
-            WHERE queued IS NOT NULL AND (status = 'queued' OR (status = 'running' AND (holder IS NULL OR %s)))
+            WHERE queued <= %s AND (status = 'queued' OR (status = 'running' AND (holder IS NULL OR %s)))
             ORDER BY queued LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING id, attempt, playbook]]):format(lease_sql(), expired_sql()), process.me(), now())[1]
+        RETURNING id, attempt, playbook]]):format(lease_sql(), store.clock, expired_sql()), process.me(), now())[1]
 end
 
 --- Makes a run this process's that another one has claimed for it.
 ---@return boolean false when it has been taken over meanwhile
 function journal.adopt(id, number)
-    local rows = journal.store().write(("UPDATE runs SET holder = $1, lease = %s WHERE id = $2 AND attempt = $3 RETURNING id")
-        :format(lease_sql()), process.me(), id, number)
+    local rows = journal.store().write(([[UPDATE runs SET holder = $1, lease = %s
+        WHERE id = $2 AND attempt = $3 RETURNING id]]):format(lease_sql()), process.me(), id, number)
     if rows[1] then
         hold(id, number)
     end
@@ -260,6 +260,11 @@ end
 function journal.fence(id, holder)
     return journal.store().write(([[UPDATE runs SET attempt = attempt + 1, holder = NULL, lease = NULL
         WHERE id = $1 AND holder = $2 AND %s RETURNING id]]):format(expired_sql()), id, holder)[1] ~= nil
+end
+
+--- Has a run of the queue wait there for so many seconds when it goes back to it.
+function journal.postpone(seconds)
+    store.later(("UPDATE runs SET queued = %s + $1 WHERE id = $2"):format(store.clock), seconds, journal.run)
 end
 
 --- Renews the lease. Returns who has asked for the run to be cancelled, if somebody has.

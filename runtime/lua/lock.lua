@@ -1,8 +1,8 @@
 -- Named locks: what one run works on, no other touches meanwhile.
 --
 -- A lock belongs to the enclosing item of an each, or to the run. Its holder is a process; when that is gone, whoever
--- asks next takes the lock over. In a shared store a lock lasts as long as its run's lease; who takes it over after that
--- first sees to it that the holder, should it be alive after all, does nothing more.
+-- asks next takes the lock over. In a shared store a lock lasts as long as its run's lease; who takes it over after
+-- that first sees to it that the holder, should it be alive after all, does nothing more.
 local native, import = ...
 local lock = {}
 
@@ -50,8 +50,8 @@ end
 
 --- The lock with the run that has it.
 local function find(name)
-    return journal.store().read(([[SELECT locks.run, locks.holder, locks.since, runs.holder AS worked_on_by, runs.playbook,
-            runs.operator, %s
+    return journal.store().read(([[SELECT locks.run, locks.holder, locks.since, runs.holder AS worked_on_by,
+            runs.playbook, runs.operator, %s
         FROM locks LEFT JOIN runs ON runs.id = locks.run WHERE locks.name = $1]]):format(journal.leased_sql()), name)[1]
 end
 

@@ -19,7 +19,7 @@ local SPECS = {
     declare.flag("once", "end when the queue is empty"),
 }
 
-local ENDS = { [0] = "done", "failed", "failed", "waits for an answer", "locked", [130] = "stopped" }
+local ENDS = { [0] = "done", "failed", "failed", "waits for an answer", "waits for a lock", [130] = "stopped" }
 
 local function perform(claimed)
     local name = ("run %s (%s)"):format(claimed.id, claimed.playbook)

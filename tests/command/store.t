@@ -235,6 +235,24 @@ subtest 'a run of a worker is cancelled, or waits for an answer' => sub {
     is $runs->finish($worker), 0, 'the worker goes on all the while';
 };
 
+subtest 'a run of a worker waits for a lock' => sub {
+    my $runs = book();
+    my $holder = $runs->start('run', 'book', '--lock', 'thing');
+    ok at($runs, 'one'), 'a run has a lock';
+    my $other = $runs->beside;
+    go($other);
+    $other->hostler('run', '--queue', 'book', '--lock', 'thing');
+    my $id = $runs->query("SELECT id FROM runs WHERE status = 'queued'");
+    my $worker = $other->start('worker');
+    ok Runs::wait_for(sub { $other->get('stdout') =~ /^run $id .*: waits for a lock$/m }), 'one of the queue waits for it';
+    is $runs->query("SELECT 1 FROM runs WHERE id = '$id' AND status = 'queued' AND error IS NULL"), 1, 'in the queue';
+    go($runs);
+    is $runs->finish($holder), 0, 'the first ends';
+    ok Runs::wait_for(sub { $runs->query("SELECT status FROM runs WHERE id = '$id'") eq 'done' }), 'the other one, too';
+    kill TERM => $worker;
+    is $other->finish($worker), 0, 'the worker as well';
+};
+
 subtest 'without a shared store' => sub {
     my $runs = book();
     delete $runs->{store};
