@@ -11,14 +11,12 @@
 
 #include "error.h"
 #include "journal.h"
+#include "journal_link.h"
 #include "secret.h"
 #include "task.h"
-#include "text.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <lauxlib.h>
-#include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,21 +28,10 @@
 #define PAUSE_MS 50       /* between two tries to connect */
 #define SHORT_TRY_MS 1000 /* once the server was found missing, until it is back */
 #define MOST_QUEUED 256
-#define MOST_PARAMETERS 16
 #define MIGRATION_LOCK "7306369415128018543" /* any number that other programs do not use */
-#define DIVISION_BY_ZERO "22012"
-
-typedef struct statement statement;
-struct statement {
-    statement *next;
-    char *sql;
-    int count;
-    char *values[MOST_PARAMETERS + 1]; /* a guard has its number besides */
-};
 
 typedef struct {
-    PGconn *link;
-    char *uri;
+    journal_link link;
     char name[256]; /* as people may see it */
     int64_t patience_ms;
     bool open, missing; /* missing: it did not answer when it was tried last */
@@ -54,86 +41,7 @@ typedef struct {
     statement *guard, *written;
     int64_t number; /* of the transaction, for the guard */
     uint64_t writes;
-    char state[6];    /* SQLSTATE of the last failure */
-    char detail[400]; /* what the server or libpq said of it */
 } store;
-
-/* FENCED: the guard matched no row. LOST: no answer, so it may be tried again. */
-typedef enum { DONE, FENCED, REFUSED, LOST } outcome;
-
-static int64_t now_ms(void) {
-    return (int64_t)(uv_hrtime() / 1000000);
-}
-
-static void *must(void *memory) {
-    if (!memory)
-        abort();
-    return memory;
-}
-
-/* ---- statements ---- */
-
-static char *number_text(double number) {
-    char text[40];
-    bool whole = number == (double)(int64_t)number;
-    snprintf(text, sizeof text, whole ? "%.0f" : "%.17g", number);
-    return must(strdup(text));
-}
-
-/* PostgreSQL's texts are UTF-8 without NUL. */
-static char *clean_text(const char *text, size_t length) {
-    if (!memchr(text, '\0', length) && text_is_utf8(text, length))
-        return must(strndup(text, length));
-    text_buffer clean = {0};
-    for (const char *part = text;; part += strlen(part) + 1) { /* a Lua string ends in a NUL of its own */
-        text_utf8(&clean, part);
-        if (part + strlen(part) >= text + length)
-            break;
-        text_utf8(&clean, "\xff");
-    }
-    return clean.text ? clean.text : must(strdup(""));
-}
-
-static char *value_text(lua_State *L, int index) {
-    size_t length;
-    switch (lua_type(L, index)) {
-    case LUA_TNIL:
-        return NULL;
-    case LUA_TBOOLEAN:
-        return number_text(lua_toboolean(L, index));
-    case LUA_TNUMBER:
-        return number_text(lua_tonumber(L, index));
-    default: {
-        const char *text = lua_tolstring(L, index, &length);
-        return clean_text(text, length);
-    }
-    }
-}
-
-/* The statement at index `sql` with the parameters from `first` up to the top of the stack. */
-static statement *statement_new(lua_State *L, int sql, int first) {
-    const char *text = luaL_checkstring(L, sql);
-    int count = lua_gettop(L) - first + 1;
-    luaL_argcheck(L, count <= MOST_PARAMETERS, first, "too many parameters");
-    for (int i = first; i < first + count; i++)
-        if (!lua_isnil(L, i) && !lua_isboolean(L, i))
-            luaL_checkstring(L, i); /* raises while nothing is allocated */
-    statement *t = must(calloc(1, sizeof *t));
-    t->sql = must(strdup(text));
-    t->count = count;
-    for (int i = 0; i < count; i++)
-        t->values[i] = value_text(L, first + i);
-    return t;
-}
-
-static void statement_free(statement *t) {
-    if (!t)
-        return;
-    for (int i = 0; i < t->count; i++)
-        free(t->values[i]);
-    free(t->sql);
-    free(t);
-}
 
 /* ---- errors ---- */
 
@@ -147,179 +55,26 @@ static const struct {
     {"", NULL},
 };
 
-static void note(store *s, const char *state, const char *detail) {
-    snprintf(s->state, sizeof s->state, "%s", state ? state : "");
-    snprintf(s->detail, sizeof s->detail, "%s", detail);
-    for (size_t length = strlen(s->detail); length > 0 && s->detail[length - 1] == '\n'; length--)
-        s->detail[length - 1] = '\0';
-}
-
-static void note_result(store *s, const PGresult *result) {
-    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    note(s, PQresultErrorField(result, PG_DIAG_SQLSTATE), message ? message : PQresultErrorMessage(result));
-}
-
 static int raise_outcome(lua_State *L, store *s, outcome o) {
     if (o == FENCED)
         return journal_raise_fenced(L);
     if (o == LOST) {
-        error_push(L, "journal", "the journal %s cannot be reached: %s", s->name, s->detail);
+        error_push(L, "journal", "the journal %s cannot be reached: %s", s->name, s->link.detail);
         error_set(L, "hint", "see that the server runs and lets you in; HOSTLER_STORE says where it is");
         return lua_error(L);
     }
-    error_push(L, "journal", "the journal %s cannot be used: %s", s->name, s->detail);
+    error_push(L, "journal", "the journal %s cannot be used: %s", s->name, s->link.detail);
     for (int i = 0; hints[i].hint; i++)
-        if (strcmp(hints[i].state, s->state) == 0)
+        if (strcmp(hints[i].state, s->link.state) == 0)
             error_set(L, "hint", hints[i].hint);
     return lua_error(L);
-}
-
-/* Whether the server may answer otherwise when it is asked again: it stops or starts, or chose this
- * transaction among those that waited for each other. */
-static bool is_passing(const char *state) {
-    static const char *const states[] = {"57P01", "57P02", "57P03", "53300", "40001", "40P01"};
-    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-        if (strcmp(state, states[i]) == 0)
-            return true;
-    return strncmp(state, "08", 2) == 0;
-}
-
-/* ---- the connection ---- */
-
-static void drop(store *s) {
-    PQfinish(s->link);
-    s->link = NULL;
-}
-
-/* False when the time is over. */
-static bool wait_for_socket(store *s, short events, int64_t deadline) {
-    for (;;) {
-        int64_t left = deadline - now_ms();
-        struct pollfd socket = {.fd = PQsocket(s->link), .events = events};
-        int ready = left > 0 ? poll(&socket, 1, (int)left) : 0;
-        if (ready > 0)
-            return true;
-        if (ready == 0) {
-            note(s, NULL, "the server does not answer");
-            return false;
-        }
-        if (errno != EINTR) {
-            note(s, NULL, strerror(errno));
-            return false;
-        }
-    }
-}
-
-static void ignore_notice(void *unused, const PGresult *result) {
-    (void)unused, (void)result;
-}
-
-/* The URI decides about TLS, and libpq's environment and password file about what it leaves open. */
-static outcome connect_to_server(store *s, int64_t deadline) {
-    const char *const keywords[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
-    const char *const values[] = {s->uri, "hostler", "UTF8", NULL};
-    drop(s);
-    s->link = PQconnectStartParams(keywords, values, 1);
-    PostgresPollingStatusType status =
-        PQstatus(s->link) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
-    while (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) {
-        if (!wait_for_socket(s, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
-            drop(s);
-            return LOST;
-        }
-        status = PQconnectPoll(s->link);
-    }
-    if (status != PGRES_POLLING_OK || PQsetnonblocking(s->link, 1) || !PQenterPipelineMode(s->link)) {
-        note(s, NULL, PQerrorMessage(s->link));
-        drop(s);
-        return LOST;
-    }
-    PQsetNoticeReceiver(s->link, ignore_notice, NULL);
-    return DONE;
-}
-
-/* ---- one exchange ---- */
-
-static outcome lose(store *s) {
-    if (PQstatus(s->link) == CONNECTION_BAD || !*s->detail)
-        note(s, NULL, PQerrorMessage(s->link));
-    drop(s);
-    return LOST;
-}
-
-static bool flush(store *s, int64_t deadline) {
-    int left;
-    while ((left = PQflush(s->link)) == 1)
-        if (!wait_for_socket(s, POLLIN | POLLOUT, deadline) || !PQconsumeInput(s->link))
-            return false;
-    return left == 0;
-}
-
-/* The next result, or NULL between two of them. Sets `lost` when none will come. */
-static PGresult *next_result(store *s, int64_t deadline, bool *lost) {
-    while (PQisBusy(s->link)) {
-        if (!wait_for_socket(s, POLLIN, deadline) || !PQconsumeInput(s->link)) {
-            *lost = true;
-            return NULL;
-        }
-    }
-    return PQgetResult(s->link);
-}
-
-/* Reads one statement's answer; keeps its rows when `rows` is given. */
-static outcome receive(store *s, int64_t deadline, bool is_guard, PGresult **rows) {
-    outcome o = DONE;
-    bool lost = false;
-    for (PGresult *result; (result = next_result(s, deadline, &lost));) {
-        ExecStatusType status = PQresultStatus(result);
-        if (status == PGRES_FATAL_ERROR) {
-            note_result(s, result);
-            o = is_guard && strcmp(s->state, DIVISION_BY_ZERO) == 0 ? FENCED
-                : !*s->state || is_passing(s->state)                ? LOST
-                                                                    : REFUSED;
-        }
-        if (rows && status == PGRES_TUPLES_OK)
-            *rows = result;
-        else
-            PQclear(result);
-        lost = PQstatus(s->link) == CONNECTION_BAD;
-        if (status == PGRES_PIPELINE_SYNC || lost)
-            break;
-    }
-    return lost ? LOST : o;
-}
-
-static bool send_statement(store *s, const statement *t) {
-    return PQsendQueryParams(s->link, t->sql, t->count, NULL, (const char *const *)t->values, NULL, NULL, 0);
-}
-
-/* Sends guard, queue and `main` as one transaction (those that are not NULL) and reads all answers. */
-static outcome exchange(store *s, int64_t deadline, const statement *guard, const statement *queue,
-                        const statement *main, PGresult **rows) {
-    int count = 0;
-    *s->detail = '\0';
-    bool sent = !guard || (++count && send_statement(s, guard));
-    for (const statement *t = queue; t && sent; t = t->next, count++)
-        sent = send_statement(s, t);
-    if (main && sent)
-        sent = ++count && send_statement(s, main);
-    if (!sent || !PQpipelineSync(s->link) || !flush(s, deadline))
-        return lose(s);
-    outcome first = DONE;
-    for (int i = 0; i <= count; i++) { /* the last answer is that to the Sync */
-        outcome o = receive(s, deadline, guard && i == 0, main && i == count - 1 ? rows : NULL);
-        first = first == DONE ? o : first;
-        if (o == LOST)
-            break;
-    }
-    return first == LOST ? lose(s) : first;
 }
 
 /* ---- transactions ---- */
 
 /* Waits a moment before the next try; false when there is no time for one. */
 static bool pause_before_retry(int64_t deadline) {
-    if (now_ms() + PAUSE_MS >= deadline)
+    if (link_now() + PAUSE_MS >= deadline)
         return false;
     poll(NULL, 0, PAUSE_MS);
     return true;
@@ -328,7 +83,8 @@ static bool pause_before_retry(int64_t deadline) {
 /* Whether the transaction of the guard's present number was committed by an earlier try. */
 static bool was_written(store *s, int64_t deadline) {
     PGresult *rows = NULL;
-    bool found = exchange(s, deadline, NULL, NULL, s->written, &rows) == DONE && rows && PQntuples(rows) > 0;
+    bool found = link_exchange(&s->link, deadline, NULL, NULL, s->written, &rows) == DONE && rows &&
+                 PQntuples(rows) > 0;
     PQclear(rows);
     return found;
 }
@@ -337,7 +93,7 @@ static void set_number(statement *t, int64_t number) {
     char text[32];
     snprintf(text, sizeof text, "%" PRId64, number);
     free(t->values[t->count - 1]);
-    t->values[t->count - 1] = must(strdup(text));
+    t->values[t->count - 1] = link_must(strdup(text));
 }
 
 static outcome transact_until(store *s, int64_t deadline, bool writes, const statement *main,
@@ -347,10 +103,10 @@ static outcome transact_until(store *s, int64_t deadline, bool writes, const sta
     for (;;) {
         /* Half of the time is left for a second try when the first one's connection is dead and does not
          * tell. */
-        int64_t half = now_ms() + (deadline - now_ms()) / 2, this_deadline = tried ? deadline : half;
-        outcome o = s->link ? DONE : connect_to_server(s, deadline);
+        int64_t half = link_now() + (deadline - link_now()) / 2, this_deadline = tried ? deadline : half;
+        outcome o = s->link.connection ? DONE : link_connect(&s->link, deadline);
         if (o == DONE) {
-            o = exchange(s, this_deadline, guard, writes ? s->first : NULL, main, rows);
+            o = link_exchange(&s->link, this_deadline, guard, writes ? s->first : NULL, main, rows);
             if (o == FENCED && tried && was_written(s, deadline))
                 return DONE;
             tried = true;
@@ -385,7 +141,7 @@ static outcome transact(store *s, bool writes, const statement *main, PGresult *
         set_number(s->written, s->number);
     }
     *rows = NULL;
-    outcome o = transact_until(s, now_ms() + time, writes, main, rows);
+    outcome o = transact_until(s, link_now() + time, writes, main, rows);
     s->missing = o == LOST;
     if (o != DONE) {
         PQclear(*rows);
@@ -403,7 +159,7 @@ static outcome transact(store *s, bool writes, const statement *main, PGresult *
 static void on_later(uv_timer_t *timer) {
     store *s = timer->data;
     PGresult *rows;
-    if (s->first && s->link && !s->missing)
+    if (s->first && s->link.connection && !s->missing)
         transact(s, true, NULL, &rows);
 }
 
@@ -413,7 +169,7 @@ static void free_timer(uv_handle_t *handle) {
 
 static void start_timer(store *s) {
     if (!s->timer) {
-        s->timer = must(malloc(sizeof *s->timer));
+        s->timer = link_must(malloc(sizeof *s->timer));
         uv_timer_init(task_loop(), s->timer);
         uv_unref((uv_handle_t *)s->timer);
         s->timer->data = s;
@@ -498,7 +254,7 @@ static statement *with_number(statement *t) {
 
 static statement *as_guard(statement *t) {
     static const char format[] = "WITH matched AS (%s) SELECT 1 / count(*) FROM matched";
-    char *sql = must(malloc(sizeof format + strlen(t->sql)));
+    char *sql = link_must(malloc(sizeof format + strlen(t->sql)));
     sprintf(sql, format, t->sql);
     free(t->sql);
     t->sql = sql;
@@ -525,32 +281,8 @@ static int writes_lua(lua_State *L) {
 
 /* ---- tables ---- */
 
-/* Runs statements without parameters; the first number of the last result goes to `value`. */
 static outcome execute(store *s, const char *sql, int *value) {
-    int64_t deadline = now_ms() + s->patience_ms;
-    outcome o = s->link ? DONE : connect_to_server(s, deadline);
-    if (o != DONE)
-        return o;
-    *s->detail = '\0';
-    if (!PQexitPipelineMode(s->link) || !PQsendQuery(s->link, sql) || !flush(s, deadline))
-        return lose(s);
-    PGresult *rows = NULL;
-    bool lost = false;
-    for (PGresult *result; (result = next_result(s, deadline, &lost));) {
-        if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
-            note_result(s, result);
-            o = REFUSED;
-        }
-        PQclear(rows);
-        rows = result;
-        lost = PQstatus(s->link) == CONNECTION_BAD;
-        if (lost)
-            break;
-    }
-    if (!lost && o == DONE && value)
-        *value = PQntuples(rows) == 1 ? atoi(PQgetvalue(rows, 0, 0)) : 0;
-    PQclear(rows);
-    return lost || !PQenterPipelineMode(s->link) ? lose(s) : o;
+    return link_execute(&s->link, link_now() + s->patience_ms, sql, value);
 }
 
 static outcome read_version(store *s, int *version) {
@@ -592,7 +324,7 @@ static int migrate_lua(lua_State *L) {
         o = execute(s, "COMMIT", NULL);
     if (o == DONE)
         return 0;
-    drop(s); /* which ends the transaction */
+    link_drop(&s->link); /* which ends the transaction */
     return raise_outcome(L, s, o);
 }
 
@@ -602,15 +334,15 @@ static void close_store(store *s) {
     if (!s->open)
         return;
     PGresult *rows;
-    if (s->first && s->link && !s->missing)
+    if (s->first && s->link.connection && !s->missing)
         transact(s, true, NULL, &rows);
     empty_queue(s);
     if (s->timer)
         uv_close((uv_handle_t *)s->timer, free_timer);
     statement_free(s->guard);
     statement_free(s->written);
-    drop(s);
-    free(s->uri);
+    link_drop(&s->link);
+    free(s->link.uri);
     s->open = false;
 }
 
@@ -634,7 +366,7 @@ static void hide(lua_State *L, const char *password) {
 /* Names the store by what may be seen of its URI, and hides the rest from now on. */
 static void take_uri(lua_State *L, store *s) {
     char *problem = NULL;
-    PQconninfoOption *options = PQconninfoParse(s->uri, &problem);
+    PQconninfoOption *options = PQconninfoParse(s->link.uri, &problem);
     PQfreemem(problem); /* it quotes the URI, and so perhaps a password */
     if (!options) {
         error_push(L, "usage", "HOSTLER_STORE is no URI that PostgreSQL understands");
@@ -686,12 +418,12 @@ int journal_postgres_lua(lua_State *L) {
     }
     lua_setmetatable(L, -2);
     s->open = true;
-    s->uri = must(strdup(uri));
+    s->link.uri = link_must(strdup(uri));
     take_uri(L, s);
-    outcome o = connect_to_server(s, now_ms() + s->patience_ms);
+    outcome o = link_connect(&s->link, link_now() + s->patience_ms);
     if (o != DONE)
         return raise_outcome(L, s, o);
-    hide(L, PQpass(s->link));
+    hide(L, PQpass(s->link.connection));
     add_functions(L);
     lua_pushstring(L, s->name);
     lua_setfield(L, -2, "name");
