@@ -86,7 +86,8 @@ local function check_options(options)
     end
     if #given > 1 then
         error(native.error.new {
-            code = "usage", message = table.concat(given, " and ") .. " do not go together", hint = "leave out all but one",
+            code = "usage", message = table.concat(given, " and ") .. " do not go together",
+            hint = "leave out all but one",
         }, 0)
     end
 end
