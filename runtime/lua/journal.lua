@@ -15,13 +15,14 @@ local native, import = ...
 local journal = {
     --- The run that is being recorded; nil when nothing is: in a dry run, in tests of modules.
     run = nil,
-    --- While the finished steps of a run are gone through again to undo them: nothing new is begun.
+    --- While the finished steps of a run are gone through again to undo them (journal.collect): nothing new is begun.
     collecting = false,
     --- Called when the store says that the run is another process's now.
     on_fenced = function() end,
 }
 
-local process, schema, sealing = import "process", import "journal_schema", import "sealing"
+local earlier_steps, process = import "earlier_steps", import "process"
+local schema, sealing = import "journal_schema", import "sealing"
 local event, json, scrub, system = native.event, native.json.face, native.secret.scrub, native.system
 local now = system.now
 
@@ -189,6 +190,7 @@ function journal.begin(run)
     journal.store()
     journal.run, attempt = insert(store.write, run, "running", process.me()), 1
     guard()
+    earlier_steps.begin(store, journal.run, true)
     return journal.run
 end
 
@@ -211,8 +213,10 @@ local function hold(id, number)
     journal.run, attempt = id, number
     last_number = store.read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1
         UNION ALL SELECT number FROM effects WHERE run = $1
-        UNION ALL SELECT ended_number FROM effects WHERE run = $1) AS numbers]], id)[1].number or 0
+        UNION ALL SELECT ended_number FROM effects WHERE run = $1
+        UNION ALL SELECT position FROM steps WHERE run = $1) AS numbers]], id)[1].number or 0
     guard()
+    earlier_steps.begin(store, id)
 end
 
 --- Takes over a run that no process works on, to go on with it. It is no longer the workers'.
@@ -323,17 +327,22 @@ end
 
 -- ---- steps ----
 
+--- Begins or ends to go through the run's steps again, from the first.
+---@param on boolean
+function journal.collect(on)
+    journal.collecting = on
+    if on then
+        earlier_steps.begin(store, journal.run)
+    end
+end
+
 --- What earlier attempts left of a step; nil when it was not begun before. `writes` and `unclear` count the write
 --- effects of the last attempt at it: all of them, and those of which it is not known whether they happened.
 ---@param path string
 ---@return { status: string, attempt: integer, code?: string, result?: string, error?: string, undone?: string,
 ---  position?: integer, writes?: integer, unclear?: integer }?
 function journal.find_step(path)
-    if not journal.run or (attempt == 1 and not journal.collecting) then
-        return nil
-    end
-    local row = store.read([[SELECT status, attempt, code, result, error, undone, position FROM steps
-        WHERE run = $1 AND path = $2]], journal.run, path)[1]
+    local row = journal.run and earlier_steps.find(path) or nil
     if row and row.status ~= "done" then
         local effects = store.read([[SELECT count(*) AS writes,
                 sum(CASE WHEN status IS NULL OR status = 'unclear' THEN 1 ELSE 0 END) AS unclear
@@ -382,6 +391,9 @@ function journal.end_step(path, status, result, err)
     if sealing.fingerprint ~= noted_seal then
         noted_seal = sealing.fingerprint
         store.later("UPDATE runs SET seal = $1 WHERE id = $2", noted_seal, journal.run)
+    end
+    if status ~= "done" then
+        earlier_steps.note_failure(path)
     end
     store.write([[UPDATE steps SET status = $1, result = $2, error = $3, ended = $4, position = $5
         WHERE run = $6 AND path = $7]], status, kept, problem, now(), next_number(), journal.run, path)

@@ -102,6 +102,7 @@ local STEPS = {
         "ALTER TABLE runs ADD COLUMN cancel TEXT",
         "CREATE INDEX runs_by_status ON runs (status)",
     },
+    { "CREATE INDEX steps_by_position ON steps (run, position)" },
 }
 
 schema.version = #STEPS

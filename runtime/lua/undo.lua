@@ -88,7 +88,8 @@ local function collect(run)
     if remaining == 0 then
         return nil
     end
-    gate.mode, journal.collecting = "read-only", true
+    gate.mode = "read-only"
+    journal.collect(true)
     step.reset()
     answers.reset()
     pass = task.spawn(nil, function()
@@ -98,7 +99,8 @@ local function collect(run)
         run.book.run(run.values)
     end)
     local ok, err = pcall(task.join, pass)
-    gate.mode, journal.collecting = "normal", false
+    gate.mode = "normal"
+    journal.collect(false)
     task.checkpoint()
     return not ok and remaining > 0 and native.error.complete(err) or nil
 end
