@@ -7,6 +7,7 @@
 #include "journal.h"
 
 #include "error.h"
+#include "private_file.h"
 #include "task.h"
 
 #include <errno.h>
@@ -431,27 +432,6 @@ static int collect(lua_State *L) {
 
 /* ---- opening ---- */
 
-/* Makes the directories above the file; the innermost is for its owner only. Returns 0 or an errno. */
-static int make_directory(const char *path) {
-    char *copy = strdup(path);
-    if (!copy)
-        return ENOMEM;
-    int failed = 0;
-    char *last = strrchr(copy, '/');
-    for (char *slash = strchr(copy + 1, '/'); slash && !failed; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(copy, slash == last ? 0700 : 0755) && errno != EEXIST)
-            failed = errno;
-        struct stat status;
-        if (!failed && slash == last && stat(copy, &status) == 0 && (status.st_mode & 077) &&
-            chmod(copy, 0700))
-            failed = errno;
-        *slash = '/';
-    }
-    free(copy);
-    return failed;
-}
-
 /* SQLite gives its log the mode of the file, so the file is made before SQLite sees it. */
 static int make_file(const char *path) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -494,7 +474,7 @@ static void add_functions(lua_State *L) {
 /* sqlite(path) -> store */
 static int sqlite_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    int failed = make_directory(path);
+    int failed = private_file_make_directory(path);
     if (!failed)
         failed = make_file(path);
     if (failed) {

@@ -1,7 +1,7 @@
 -- The one gate: every effect of every module passes through gate.perform.
--- Modes, the journal's effect rows, progress and the error's context are added here, once. A prompt watches effects by a
--- function in the task's context, `on_effect`, which may open a step for a write. The C halves of modules
--- refuse to work while no effect is open (task_in_effect), so a module cannot forget it.
+-- Modes, the journal's effect rows, progress and the error's context are added here, once. A prompt watches effects by
+-- a function in the task's context, `on_effect`, which may open a step for a write. The C halves of modules refuse
+-- to work while no effect is open (task_in_effect), so a module cannot forget it.
 local native, import = ...
 local gate = {
     --- "normal", "dry-run" or "read-only"; set before the run begins.

@@ -28,7 +28,7 @@ function Session:fail(err)
     if not self.interactive then
         system.write_error(failure.describe(err, err.code == "lua" or err.code == "internal") .. "\n")
     elseif err.code == "cancelled" and not err.cause then
-        self:say "cancelled"
+        self:say "\ncancelled" -- the terminal has written ^C
     elseif err.code == "syntax" then
         local line = err.line and err.line > 1 and ("line %d: "):format(err.line) or ""
         self:say(("error: %s%s"):format(line, err.message))
@@ -119,6 +119,7 @@ end
 function Session:handle(source, more)
     local word, rest = self:word_of(source)
     if word then
+        self.input:remember(source)
         return self:run_word(word, rest)
     elseif not source:find "%S" then
         return false
@@ -138,12 +139,13 @@ function Session:handle(source, more)
     else
         self:run(source, chunk)
     end
+    self.input:remember(source) -- only now it is known what in it is secret
     return false
 end
 
 --- The next line; nil at the end of the input. "" when Ctrl-C has cleared it: `cleared` tells.
-function Session:read(label)
-    local reader = task.spawn(nil, function() return self.input:read(label) end)
+function Session:read(label, colour)
+    local reader = task.spawn(nil, function() return self.input:read(label, colour) end)
     local outer = self.interactive and task.foreground(reader)
     local ok, line = pcall(task.join, reader)
     if self.interactive then
@@ -169,7 +171,11 @@ function Session:loop()
             return line
         end
         local line
-        line, cleared = self:read(self.interactive and self.options.label() or "")
+        if self.interactive then
+            line, cleared = self:read(self.options.label())
+        else
+            line = self:read ""
+        end
         if not cleared then
             if line == nil then
                 return nil
@@ -194,7 +200,7 @@ function prompt.new(options)
     local session = setmetatable({
         options = options, input = input, interactive = input.interactive, environment = environment, entries = {},
         words = words.with(options.words),
-        colour = input.interactive and (system.env "NO_COLOR" or "") == "" and system.env "TERM" ~= "dumb",
+        colour = input.coloured,
     }, Session)
     -- `_` and `_err` are the prompt's own, whatever the environment does with assignments.
     session.scope = setmetatable({}, { __index = environment, __newindex = environment })
@@ -213,14 +219,14 @@ function prompt.execute(options, source)
 end
 
 --- Reads and runs what is typed until a word leaves or the input ends.
----@param options { label: fun(): string, environment?: table, words?: table<string, { help: string, plain?: boolean,
----  run: fun(session: prompt.Session, rest: string): leave: boolean?, value: any }>, prepare?: fun(context: table,
----  entry: table), on_effect?: fun(entry: table, effect: table, context: table), finish?: fun(entry: table,
----  ok: boolean, result: table), until_error?: boolean, first?: string }
----  label: what the prompt says before the line; environment: names are looked up and assigned there (a world of its
----  own); words: typed as `:name`, the plain ones as `name` too; prepare, finish: called around each evaluation, the
----  first in its task; on_effect: called before each of its effects; until_error: a script ends with its first error;
----  first: a line that is run before any is read
+---@param options { label: (fun(): string, string?), environment?: table, words?: table<string, { help: string,
+---  plain?: boolean, run: fun(session: prompt.Session, rest: string): leave: boolean?, value: any }>,
+---  prepare?: fun(context: table, entry: table), on_effect?: fun(entry: table, effect: table, context: table),
+---  finish?: fun(entry: table, ok: boolean, result: table), until_error?: boolean, first?: string }
+---  label: what the prompt says before the line, and its colour; environment: names are looked up and assigned there (a
+---  world of its own); words: typed as `:name`, the plain ones as `name` too; prepare, finish: called around each
+---  evaluation, the first in its task; on_effect: called before each of its effects; until_error: a script ends with
+---  its first error; first: a line that is run before any is read
 ---@return any value what the word that left it returned; nil at the end of the input
 ---@return table? err the error that ended a script
 function prompt.run(options)
