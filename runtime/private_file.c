@@ -1,6 +1,8 @@
 /* Writes files for their owner alone; see private_file.h. */
 #include "private_file.h"
 
+#include "system.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -28,20 +30,9 @@ int private_file_make_directory(const char *path) {
     return failed;
 }
 
-static int write_all(int fd, const char *text, size_t length) {
-    while (length > 0) {
-        ssize_t count = write(fd, text, length);
-        if (count < 0 && errno != EINTR)
-            return errno;
-        text += count > 0 ? count : 0;
-        length -= count > 0 ? (size_t)count : 0;
-    }
-    return 0;
-}
-
 static int write_to(const char *path, int flags, const char *text, size_t length) {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
-    int problem = fd < 0 || fchmod(fd, 0600) ? errno : write_all(fd, text, length);
+    int problem = fd < 0 || fchmod(fd, 0600) ? errno : system_write_all(fd, text, length);
     if (fd >= 0 && close(fd) && !problem)
         problem = errno;
     return problem;

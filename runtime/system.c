@@ -100,6 +100,17 @@ static int read_file_lua(lua_State *L) {
     return 2;
 }
 
+int system_write_all(int fd, const char *text, size_t length) {
+    while (length > 0) {
+        ssize_t count = write(fd, text, length);
+        if (count < 0 && errno != EINTR)
+            return errno;
+        text += count > 0 ? count : 0;
+        length -= count > 0 ? (size_t)count : 0;
+    }
+    return 0;
+}
+
 static int push_success(lua_State *L, int problem) {
     if (!problem) {
         lua_pushboolean(L, true);
