@@ -345,6 +345,17 @@ static int embedded_lua(lua_State *L) {
     return 1;
 }
 
+/* embedded_names() -> the names of the Lua files in the binary */
+static int embedded_names_lua(lua_State *L) {
+    lua_newtable(L);
+    int count = 0;
+    for (const embedded_file *file = embedded_files; file->name; file++) {
+        lua_pushstring(L, file->name);
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
+
 /* module_natives(name) -> the table of C functions of a module with a C half, or nil; made once. */
 static int module_natives_lua(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
@@ -420,6 +431,7 @@ int system_open(lua_State *L) {
         {"version", version_lua},
         {"place_of", place_of_lua},
         {"embedded", embedded_lua},
+        {"embedded_names", embedded_names_lua},
         {"module_natives", module_natives_lua},
         {"load_text", load_text_lua},
         {"caller", caller_lua},
