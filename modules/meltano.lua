@@ -21,6 +21,10 @@ local meltano = {
     PORT = 5000,
 }
 
+---@class meltano.Meltano the Meltano of a host
+---@field host ssh.Host
+---@field service ssh.Host the same host, as the service user
+---@field systemd systemd.Systemd
 local Meltano = {}
 Meltano.__index = Meltano
 
@@ -66,7 +70,7 @@ end
 --- settings.
 ---@param text string
 ---@return string kept the text without them; comments, blanks and line ends as they were
----@return table<string, userdata>? moved the settings that do not belong there, as secrets; nil when there are none
+---@return table<string, secret>? moved the settings that do not belong there, as secrets; nil when there are none
 function meltano.split_flags(text)
     local moved, names = nil, {}
     for _, item in ipairs(read_flags(text)) do
@@ -152,7 +156,7 @@ end
 --- Adds a user of the UI. Meltano takes the password as an argument: other users of the host could see it while the
 --- command runs, which is as short as Meltano allows; sudo, the shell and ssh do not have it in theirs.
 ---@param name string
----@param password userdata a secret
+---@param password secret
 ---@param options? { role?: string, overwrite?: boolean } role: "admin" (the default) or "regular"; overwrite: give an
 ---  existing user this password
 ---@return "added"|"exists" outcome "exists": there is such a user, and nothing was changed
@@ -289,7 +293,7 @@ end
 
 --- The settings in a file of the service's environment, secrets as secrets.
 ---@param name string "postgres"
----@return table<string, string|userdata>? settings nil when there is no such file
+---@return table<string, string|secret>? settings nil when there is no such file
 function Meltano:environment(name)
     local path = environment_path(name)
     local stat = self.host:stat(path)
@@ -339,7 +343,7 @@ end
 --- Writes a file of the service's environment, readable by the service user alone. Meltano reads it at a restart. A
 --- file that says the same already, with the right owner and mode, stays.
 ---@param name string "postgres"
----@param values table<string, string|number|userdata> the whole file: what is not among them goes
+---@param values table<string, string|number|secret> the whole file: what is not among them goes
 ---@return boolean changed
 ---@raise "usage" for names and values that an environment file cannot hold
 function Meltano:set_environment(name, values)
@@ -431,7 +435,7 @@ function Meltano:logs(lines, name)
 end
 
 --- The last traceback in the UI's log; see traceback.last.
----@return table?
+---@return traceback.Traceback?
 function Meltano:last_traceback()
     local text = self:logs(5000)
     if unknown(text) then
@@ -442,10 +446,18 @@ end
 
 -- ---- its service ----
 
+---@class meltano.Answer what the UI said
+---@field serves boolean it answered, and not with a 5xx
+---@field status? integer
+---@field location? string where it redirects to
+---@field body? string
+---@field error? "refused"|"timeout"|"broken" why there is no answer
+---@field message? string
+---@field seconds number
+
 --- Asks the UI for a page, from inside the host.
 ---@param options? { path?: string, timeout?: number } path: "/" ; timeout: seconds (10)
----@return { status?: integer, location?: string, body?: string, error?: "refused"|"timeout"|"broken", message?: string,
----  seconds: number, serves: boolean } serves: it answered, and not with a 5xx
+---@return meltano.Answer
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
     local path = options and options.path or "/"
@@ -475,7 +487,7 @@ end
 
 --- Waits until the UI answers without a 5xx. A service that failed ends the wait at once.
 ---@param options? { timeout?: number } seconds (180): a start upgrades the database first
----@return table answer see probe
+---@return meltano.Answer
 ---@raise "systemd.unit" with the service's last journal lines; "meltano.serves" with the last answer and traceback
 function Meltano:wait_until_it_serves(options)
     if gate.mode == "dry-run" then
@@ -515,8 +527,8 @@ function Meltano:reload()
 end
 
 --- The Meltano of a host.
----@param host table from ssh.connect
----@return table
+---@param host ssh.Host
+---@return meltano.Meltano
 function meltano.on(host)
     return setmetatable({ host = host, service = host:as(meltano.USER), systemd = systemd.on(host) }, Meltano)
 end

@@ -9,7 +9,7 @@ local ssh = {}
 local config, command = require "ssh_config", require "ssh_command"
 local known_hosts_file, sh = require "known_hosts_file", require "sh"
 
----@class ssh.Host
+---@class ssh.Host a host, as a user of it
 ---@field target string the host as the playbook named it
 ---@field user string who commands run as
 local Host = {}
@@ -127,19 +127,25 @@ function connect_now(target, options, via, path)
     }, via), user
 end
 
+---@class ssh.Options
+---@field user? string
+---@field port? integer
+---@field identity? string|string[] private key files, and then only these keys are tried
+---@field known_hosts? string|string[] the files that tell host keys
+---@field host_key? "strict"|"accept-new" whether the key of a host that known_hosts does not know is refused or written
+---  down (a changed one is always refused)
+---@field jump? string|string[]|ssh.Host the hosts to go through, nearest first
+---@field timeout? number seconds for each of resolving, dialling, shaking hands and logging in (15)
+---@field address? string connect to this one, but check the host key under the target's name
+---@field keepalive? number seconds between signs of life (15), three without an answer close the connection
+
 --- Connects to a host, or shares the connection that this run has already.
 ---
 --- User, port, address, keys, jump hosts and known_hosts come from the options, else from OpenSSH's configuration,
 --- else are OpenSSH's defaults. Keys are the agent's and those in files. In a dry run on a host that does not exist
 --- yet the result has not connected: reads give unknowns and writes are planned.
 ---@param target string "host", "user@host" or "user@host:port"; may be unknown in a dry run
----@param options? { user?: string, port?: integer, identity?: string|string[], known_hosts?: string|string[],
----  host_key?: "strict"|"accept-new", jump?: string|string[]|ssh.Host, timeout?: number, address?: string,
----  keepalive?: number } identity: private key files, and then only these keys are tried; host_key: whether the key
----  of a host that known_hosts does not know is refused or written down (a changed one is always refused); jump: the
----  hosts to go through, nearest first; timeout: seconds for each of resolving, dialling, shaking hands and logging
----  in (15); address: connect to this one, but check the host key under the target's name; keepalive: seconds between
----  signs of life (15), three without an answer close the connection
+---@param options? ssh.Options
 ---@return ssh.Host
 ---@raise "ssh.resolve", "ssh.unreachable", "ssh.refused", "ssh.timeout", "ssh.closed", "ssh.protocol" (not an SSH
 ---  server), "ssh.auth" with user, tried and agent; "ssh.host_key_unknown", "ssh.host_key_changed",
@@ -296,16 +302,31 @@ local function perform(self, effect, request, options)
     }, execute, self, request, options, shown, effect.take)
 end
 
+---@class ssh.RunOptions
+---@field read? boolean it changes nothing
+---@field stdin? string|secret what it reads
+---@field env? table<string, string|number|secret>
+---@field cwd? string the directory to run in
+---@field timeout? number seconds
+---@field limit? integer most bytes of either output (16 MiB)
+---@field summary? string how the effect is shown
+---@field check? boolean raise unless its status is 0 (true)
+---@field allow_secret_argv? boolean for tools that take a secret only as an argument
+---@field args? (string|number)[] of host:sh: its "$1" and so on
+
+---@class ssh.Result
+---@field status integer
+---@field stdout string
+---@field stderr string
+---@field signal? string the one that ended it
+
 --- Runs a program on the host and waits until it has ended.
 ---
 --- It counts as a write unless `read = true`. Environment and standard input never appear among its arguments, which
 --- all users of the host can read. Without `stdin` its input is empty.
 ---@param argv (string|number)[] the program and its arguments
----@param options? { read?: boolean, stdin?: string|secret, env?: table<string, string|number|secret>, cwd?: string,
----  timeout?: number, limit?: integer, summary?: string, check?: boolean, allow_secret_argv?: boolean } read: it
----  changes nothing; timeout: seconds; limit: most bytes of either output (16 MiB); summary: how the effect is shown;
----  check: raise unless its status is 0 (true); allow_secret_argv: for tools that take a secret only as an argument
----@return { status: integer, stdout: string, stderr: string, signal?: string }
+---@param options? ssh.RunOptions
+---@return ssh.Result
 ---@raise "ssh.exit" with status, stdout, stderr (their last 4 KiB); "ssh.signal" with signal; "ssh.output" past the
 ---  limit; "ssh.closed" when the connection drops; "ssh.secret" for a secret argument; "timeout"; what ssh.connect
 ---  raises
@@ -316,8 +337,10 @@ function Host:run(argv, options)
 end
 
 --- Like host:run, but returns nil and the error instead of raising it. A cancellation is raised all the same.
----@return { status: integer, stdout: string, stderr: string }?
----@return table? error
+---@param argv (string|number)[]
+---@param options? ssh.RunOptions
+---@return ssh.Result?
+---@return Error? error
 function Host:try(argv, options)
     return try(self.run, self, argv, options)
 end
@@ -325,8 +348,8 @@ end
 --- Runs a shell script on the host. The script is sent on standard input, so it does not appear among arguments;
 --- values go in as positional arguments: host:sh("mkdir -p \"$1\"", { args = { path } }).
 ---@param script string|secret for /bin/sh
----@param options? table as for host:run, and args: list of arguments, "$1" and so on
----@return { status: integer, stdout: string, stderr: string }
+---@param options? ssh.RunOptions
+---@return ssh.Result
 function Host:sh(script, options)
     options = options or {}
     check_run("host:sh", options)

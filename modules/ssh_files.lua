@@ -185,8 +185,9 @@ local function hide_both(old, new)
     return hide_values(old, new_lines, "old"), hidden_new
 end
 
----@param Host table the class that gets the methods
----@param perform fun(host, effect, request, options) what every command of a host passes through
+---@param Host ssh.Host the class that gets the methods
+---@param perform fun(host: ssh.Host, effect: table, request: table, options: table): any what every command of a host
+---  passes through
 ---@param native table the ssh module's C half
 return function(Host, perform, native)
     local function run(host, effect, argv, options)
@@ -208,12 +209,20 @@ return function(Host, perform, native)
         return unknown(result) and result or result.stdout
     end
 
+    ---@class ssh.Stat
+    ---@field kind "file"|"directory"|"link"|"socket"|"fifo"|"device"
+    ---@field size integer bytes
+    ---@field mode integer the permission bits
+    ---@field owner string
+    ---@field group string
+    ---@field uid integer
+    ---@field gid integer
+    ---@field mtime number seconds since 1970
+
     --- What a file is, links followed.
     ---@param path string
     ---@param options? { follow?: boolean } follow: look at what a link points to (true)
-    ---@return { kind: string, size: integer, mode: integer, owner: string, group: string, uid: integer, gid: integer,
-    ---  mtime: number }? stat nil when there is none; kind: "file", "directory", "link", "socket", "fifo", "device";
-    ---  mode: the permission bits; mtime: seconds since 1970
+    ---@return ssh.Stat? stat nil when there is none
     ---@raise "ssh.file"
     function Host:stat(path, options)
         path = check_path("host:stat", path)

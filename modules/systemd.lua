@@ -5,6 +5,8 @@
 local _, gate = ...
 local systemd = {}
 
+---@class systemd.Systemd the services of a host
+---@field host ssh.Host
 local Systemd = {}
 Systemd.__index = Systemd
 
@@ -355,12 +357,14 @@ function Systemd:start(unit)
     start(self, "start", unit)
 end
 
+--- Stops a unit; returns when it has ended.
 ---@param unit string
 ---@raise "systemd.unit"
 function Systemd:stop(unit)
     tell(self, "stop", unit)
 end
 
+--- Stops and starts a unit.
 ---@param unit string
 ---@raise "systemd.unit"
 function Systemd:restart(unit)
@@ -381,6 +385,7 @@ function Systemd:enable(unit, options)
     tell(self, "enable", unit, options and options.now and "--now" or nil)
 end
 
+--- Makes the unit no longer start at boot.
 ---@param unit string
 ---@param options? { now?: boolean } now: stop it too
 function Systemd:disable(unit, options)
@@ -455,8 +460,8 @@ function Systemd:wait_active(unit, options)
 end
 
 --- The services of a host.
----@param host table from ssh.connect
----@return table
+---@param host ssh.Host
+---@return systemd.Systemd
 function systemd.on(host)
     return setmetatable({ host = host }, Systemd)
 end

@@ -370,14 +370,11 @@ static int embedded_lua(lua_State *L) {
     return 1;
 }
 
-/* embedded_files(beginning) -> the names of the Lua files in the binary that begin so */
-static int embedded_files_lua(lua_State *L) {
-    const char *beginning = luaL_checkstring(L, 1);
+/* embedded_names() -> the names of the Lua files in the binary */
+static int embedded_names_lua(lua_State *L) {
     lua_newtable(L);
     int count = 0;
     for (const embedded_file *file = embedded_files; file->name; file++) {
-        if (strncmp(file->name, beginning, strlen(beginning)) != 0)
-            continue;
         lua_pushstring(L, file->name);
         lua_rawseti(L, -2, ++count);
     }
@@ -471,7 +468,7 @@ int system_open(lua_State *L) {
         {"version", version_lua},
         {"place_of", place_of_lua},
         {"embedded", embedded_lua},
-        {"embedded_files", embedded_files_lua},
+        {"embedded_names", embedded_names_lua},
         {"module_natives", module_natives_lua},
         {"load_text", load_text_lua},
         {"caller", caller_lua},

@@ -183,6 +183,8 @@ gate.value = recording.value
 gate.unrecordable = recording.refuse
 
 --- True for a value that only the real run will know. In a dry run such values stand for what writes would return.
+---@param value any
+---@return boolean
 local function unknown(value)
     return is_unknown(value)
 end

@@ -114,6 +114,7 @@ end
 
 --- Loads a module once: one of hostler's own, or NAME.lua beside the playbooks ("a.b" is a/b.lua).
 ---@param name string
+---@return any what the module returns
 local function require(name)
     if type(name) ~= "string" or not name:match "^[%w_.-]+$" or name:find("..", 1, true) then
         error(native.error.new { code = "load", message = "require takes a module's name, not a path" }, 2)
@@ -137,7 +138,7 @@ end
 ---@return string[]
 function library.modules()
     local names = {}
-    for _, file in ipairs(system.embedded_files "modules/") do
+    for _, file in ipairs(system.embedded_names()) do
         names[#names + 1] = file:match "^modules/([%w_]+)%.lua$"
     end
     for _, folder in ipairs(library.folders()) do
