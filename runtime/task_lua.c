@@ -201,7 +201,7 @@ static void push_tree(lua_State *L, task *t) {
     lua_setfield(L, -2, "place");
     lua_newtable(L);
     for (task *child = t->first_child; child; child = child->next_sibling) {
-        if (child->state == TASK_DONE)
+        if (child->state == TASK_DONE || child == scheduler.running)
             continue;
         push_tree(L, child);
         lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
@@ -209,7 +209,7 @@ static void push_tree(lua_State *L, task *t) {
     lua_setfield(L, -2, "children");
 }
 
-/* tree() -> the tasks there are, from the root; the last started first. */
+/* tree() -> the tasks there are, from the root, without the one that asks; the last started first. */
 static int lua_tree(lua_State *L) {
     if (!scheduler.root)
         return 0;

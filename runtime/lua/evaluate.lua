@@ -79,9 +79,10 @@ end
 --- Runs code in a task of its own, which Ctrl-C cancels while it leaves the caller alone.
 ---@param chunk function
 ---@param prepare? fun(context: table) called in the task before the code
+---@param background? boolean Ctrl-C is not for it
 ---@return boolean ok
 ---@return table what it returned, `n` values, or the error
-function evaluate.run(chunk, prepare)
+function evaluate.run(chunk, prepare, background)
     local function body()
         if prepare then
             prepare(task.context())
@@ -92,9 +93,11 @@ function evaluate.run(chunk, prepare)
         return ok, ok and { n = select("#", ...), ... } or native.error.complete((...))
     end
     local running = task.spawn(nil, body)
-    local outer = task.foreground(running)
+    local outer = not background and task.foreground(running)
     local ok, results = pack(pcall(task.join, running))
-    task.foreground(outer)
+    if not background then
+        task.foreground(outer)
+    end
     task.checkpoint()
     return ok, results
 end

@@ -49,6 +49,29 @@ function gate.scrub(text)
     return native.secret.scrub(text)
 end
 
+-- Connections by what holds them, so that one that nobody uses any more can go.
+local connections = setmetatable({}, { __mode = "k" })
+
+--- Tells of a connection that stays open between effects, for those who want to know how many there are.
+---@param object userdata|table
+---@param name string equal for handles of one connection
+---@param is_open fun(object): boolean
+function gate.hold(object, name, is_open)
+    connections[object] = { name = name, is_open = is_open }
+end
+
+--- How many connections are open.
+---@return integer
+function gate.open_connections()
+    local count, seen = 0, {}
+    for object, connection in pairs(connections) do
+        if not seen[connection.name] and connection.is_open(object) then
+            seen[connection.name], count = true, count + 1
+        end
+    end
+    return count
+end
+
 --- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
 ---@param value string|userdata
 ---@param fn fun(text: string): string must neither keep nor show the text

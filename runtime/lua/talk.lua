@@ -68,6 +68,11 @@ local function find_answer(question)
         return given, path
     elseif journal.collecting then
         error(native.error.new { code = "unfinished", message = "this was not asked yet: " .. question.text }, 3)
+    elseif task.context().unattended then
+        error(native.error.new {
+            code = "parked", message = "a person has to answer: " .. question.text,
+            hint = "run it without :bg, where it can ask",
+        }, 3)
     elseif not (native.system.isatty(0) and native.system.isatty(2)) then
         answers.open(path, question.kind, question.text)
         error(native.error.new {
