@@ -107,9 +107,10 @@ function connect_now(target, options, via, path)
     local known_hosts = options.known_hosts and list_of(options.known_hosts) or settings.known_hosts
     local policy = options.host_key or settings.host_key or "strict"
     local name = settings.host_key_alias or (options.address and host) or settings.address
-    return native.connect({
-        key = table.concat({ user, address, port, name, policy, settings.agent or "", path or "",
-            table.concat(identities, " "), table.concat(known_hosts, " ") }, "|"),
+    local key = table.concat({ user, address, port, name, policy, settings.agent or "", path or "",
+        table.concat(identities, " "), table.concat(known_hosts, " ") }, "|")
+    local connection = native.connect({
+        key = key,
         label = ("%s@%s%s"):format(user, host, port ~= 22 and ":" .. port or ""),
         user = user,
         address = address,
@@ -124,7 +125,9 @@ function connect_now(target, options, via, path)
         remember = gate.mode == "normal",
         timeout = options.timeout or settings.timeout or CONNECT_TIMEOUT,
         keepalive = options.keepalive or KEEPALIVE,
-    }, via), user
+    }, via)
+    gate.hold(connection, "ssh " .. key, native.is_open)
+    return connection, user
 end
 
 ---@class ssh.Options

@@ -74,28 +74,34 @@ local function watch(self, entry, context)
     end
 end
 
---- Runs what was compiled, as an entry.
----@param options? { quiet?: boolean, file?: string, background?: boolean } quiet: what it returns is not shown
----@return boolean ok
----@return table result
-function Session:run(source, chunk, options)
-    options = options or {}
-    local entry = { source = source, effects = {}, number = #self.entries + 1, file = options.file }
+local function new_entry(self, source, file)
+    local entry = { source = source, effects = {}, number = #self.entries + 1, file = file }
     self.entries[entry.number] = entry
-    local ok, result = evaluate.run(chunk, function(context)
-        context.unattended = options.background
-        watch(self, entry, context)
-    end, options.background)
+    return entry
+end
+
+local function finish(self, entry, ok, result)
     entry.ok = ok
     if self.options.finish then
         self.options.finish(entry, ok, result)
     end
-    if not ok and not options.background then
+    task.checkpoint()
+end
+
+--- Runs what was compiled, as an entry, and shows what it gives.
+---@param options? { quiet?: boolean, file?: string } quiet: what it returns is not shown
+---@return boolean ok
+function Session:run(source, chunk, options)
+    options = options or {}
+    local entry = new_entry(self, source, options.file)
+    local ok, result = evaluate.run(chunk, function(context) watch(self, entry, context) end)
+    finish(self, entry, ok, result)
+    if not ok then
         self:fail(result)
-    elseif ok and not options.quiet then
+    elseif not options.quiet then
         self:show(result)
     end
-    return ok, result
+    return ok
 end
 
 -- ---- beside the prompt ----
@@ -109,9 +115,14 @@ function Session:start_job(source, chunk)
 end
 
 local function run_job(self, job)
-    local started = system.monotonic()
-    local ok, result = self:run(job.source, job.chunk, { background = true, quiet = true })
+    local started, entry = system.monotonic(), new_entry(self, job.source)
+    job.task = evaluate.start(job.chunk, function(context)
+        context.unattended = true
+        watch(self, entry, context)
+    end)
+    local ok, result = evaluate.wait(job.task)
     self.jobs[job.number] = nil
+    finish(self, entry, ok, result)
     local status = ok and "done" or result.code == "cancelled" and "stopped" or "failed"
     self:say(("[%d] %s after %s"):format(job.number, status, import "text".duration(system.monotonic() - started)))
     if ok and result.n > 0 then
@@ -124,19 +135,19 @@ end
 --- Starts the jobs that are wanted; called in the task that reads the lines.
 function Session:start_jobs()
     for _, job in pairs(self.jobs) do
-        job.task = job.task or task.spawn(nil, run_job, self, job)
+        job.keeper = job.keeper or task.spawn(nil, run_job, self, job)
     end
 end
 
 --- Stops what runs beside the prompt, and waits for it.
 function Session:stop_jobs()
-    local stopped = {}
+    local keepers = {}
     for _, job in pairs(self.jobs) do
-        task.cancel(job.task, "the prompt was left")
-        stopped[#stopped + 1] = job.task
+        task.cancel(job.task or job.keeper, "the prompt was left")
+        keepers[#keepers + 1] = job.keeper
     end
-    for _, one in ipairs(stopped) do
-        pcall(task.join_shielded, one)
+    for _, keeper in ipairs(keepers) do
+        pcall(task.join_shielded, keeper)
     end
 end
 
@@ -166,6 +177,7 @@ function Session:run_word(word, rest)
         return false
     end
     local ok, result = evaluate.run(function() return word.run(self, rest) end)
+    task.checkpoint()
     if not ok then
         self:fail(result)
         return false

@@ -130,7 +130,7 @@ general.stop = {
         if not job then
             usage(("nothing runs here under the number '%s'"):format(rest), ":tasks shows what runs")
         end
-        native.task.cancel(job.task, "stopped")
+        native.task.cancel(job.task or job.keeper, "stopped")
     end,
 }
 
