@@ -459,6 +459,20 @@ function Systemd:wait_active(unit, options)
     return status
 end
 
+local function units(self)
+    local names = {}
+    for index, status in ipairs(self:units "*") do
+        names[index] = status.unit
+    end
+    return names
+end
+
+-- What the prompt offers for the name of a unit.
+Systemd.__completes = {
+    status = units, is_active = units, journal = units, start = units, stop = units, restart = units, reload = units,
+    enable = units, disable = units, signal = units, reset_failed = units, wait_active = units,
+}
+
 --- The services of a host.
 ---@param host ssh.Host
 ---@return systemd.Systemd

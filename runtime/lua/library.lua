@@ -190,11 +190,23 @@ function library.modules()
     return names
 end
 
+--- A module, if it is loaded already.
+---@param name string
+function library.loaded(name)
+    return cache[name]
+end
+
+--- The file of a module that is none of hostler's own.
+---@param name string
+---@return string? path
+function library.module_file(name)
+    return not system.embedded("modules/" .. name .. ".lua") and find_in_folders(name:gsub("%.", "/") .. ".lua") or nil
+end
+
 --- True when `require` would find a module of this name.
 ---@param name string
 function library.has_module(name)
-    return system.embedded("modules/" .. name .. ".lua") ~= nil
-        or find_in_folders(name:gsub("%.", "/") .. ".lua") ~= nil
+    return system.embedded("modules/" .. name .. ".lua") ~= nil or library.module_file(name) ~= nil
 end
 
 --- Every playbook name with the files that carry it, the one that counts first.

@@ -2,8 +2,9 @@
 local native, import = ...
 local prompt_input = {}
 
-local system = native.system
+local system, task = native.system, native.task
 
+local MOST_SHOWN = 120
 local COLOURS = { cyan = 36, yellow = 33, red = 31, green = 32 }
 
 --- Lines from a pipe or a file; nobody is asked.
@@ -33,6 +34,80 @@ local function painted(label, colour)
     return code and ("\1\27[%dm\1%s\1\27[0m\1%s"):format(code, label:sub(1, -2), label:sub(-1)) or label
 end
 
+--- What all the names begin with.
+local function common(names)
+    local prefix = names[1] or ""
+    for _, name in ipairs(names) do
+        while name:sub(1, #prefix) ~= prefix do
+            prefix = prefix:sub(1, -2)
+        end
+    end
+    return (prefix:gsub("[\192-\255]?[\128-\191]*$", function(last)
+        return native.system.is_utf8(last) and last or ""
+    end))
+end
+
+--- The names in columns, as many as are worth reading.
+local function in_columns(names)
+    local shown, widest = {}, 0
+    for index = 1, math.min(#names, MOST_SHOWN) do
+        shown[index] = system.visible(names[index])
+        widest = math.max(widest, #shown[index])
+    end
+    local columns = math.max(1, math.floor(system.width() / (widest + 2)))
+    local rows, lines = math.ceil(#shown / columns), {}
+    for row = 1, rows do
+        local cells = {}
+        for index = row, #shown, rows do
+            cells[#cells + 1] = shown[index] .. (" "):rep(widest - #shown[index])
+        end
+        lines[row] = table.concat(cells, "  "):gsub(" +$", "")
+    end
+    if #names > MOST_SHOWN then
+        lines[#lines + 1] = ("... and %d more"):format(#names - MOST_SHOWN)
+    end
+    return table.concat(lines, "\n")
+end
+
+--- Puts into the line what is certain, and shows what may be where nothing is.
+local function offer(beginning, names)
+    local certain = common(names):sub(#beginning + 1)
+    if certain ~= "" then
+        native.line_editor.insert(certain)
+    elseif #names > 1 then
+        system.write(in_columns(names) .. "\n")
+    end
+end
+
+--- Looks up what may come while the person types on; what it finds counts only if the line is still the same.
+local function look_up(lookup, beginning, text, cursor)
+    return task.spawn(nil, function()
+        local ok, names = pcall(lookup)
+        local text_now, cursor_now = native.line_editor.text()
+        if ok and text_now == text and cursor_now == cursor then
+            offer(beginning, names)
+        end
+    end)
+end
+
+local function read_line(self, label)
+    local looking
+    while true do
+        local what, text, cursor = native.line_editor.read(label)
+        if looking then
+            task.cancel(looking, "the line went on")
+        end
+        if what ~= "complete" then
+            return text
+        end
+        local beginning, names, lookup = self.complete(text:sub(1, cursor))
+        looking = lookup and look_up(lookup, beginning, text, cursor)
+        if not lookup then
+            offer(beginning, names)
+        end
+    end
+end
+
 --- Lines from a terminal that can be edited.
 local function from_terminal()
     local editor = native.line_editor
@@ -44,14 +119,8 @@ local function from_terminal()
     return {
         interactive = true,
         coloured = coloured,
-        read = function(_, label, colour)
-            local shown = coloured and painted(label, colour) or label
-            while true do
-                local what, text = editor.read(shown)
-                if what ~= "complete" then
-                    return text
-                end
-            end
+        read = function(self, label, colour)
+            return read_line(self, coloured and painted(label, colour) or label)
         end,
         remember = function(_, entry)
             editor.remember(entry)

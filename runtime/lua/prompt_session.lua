@@ -230,10 +230,14 @@ function prompt_session.new(options)
     local environment = options.environment or worlds.new()
     -- `_` and `_err` are the prompt's own, whatever the environment does with assignments.
     local scope = setmetatable({}, { __index = environment, __newindex = environment })
-    return setmetatable({
+    local session = setmetatable({
         options = options, input = input, interactive = input.interactive, environment = environment, scope = scope,
         entries = {}, files = {}, jobs = {}, words = words.with(options.words), colour = input.coloured,
     }, Session)
+    function input.complete(line)
+        return import "prompt_completion".of(session, line)
+    end
+    return session
 end
 
 return prompt_session

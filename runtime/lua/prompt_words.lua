@@ -39,7 +39,32 @@ local function list(session)
     return table.concat(lines, "\n")
 end
 
+local function switch_names()
+    return { "on", "off" }
+end
+
+--- What :help can explain: modules, globals, and their members.
+local function documented()
+    local index, names = import "annotations".index(), {}
+    for name, module in pairs(index.modules) do
+        names[#names + 1] = name
+        for member in pairs(module.class.members) do
+            names[#names + 1] = name .. "." .. member
+        end
+    end
+    for name in pairs(index.globals) do
+        names[#names + 1] = name
+    end
+    for _, class in pairs(index.classes) do
+        for _, member in pairs(class.name:find "%." and class.members or {}) do
+            names[#names + 1] = member.path
+        end
+    end
+    return names
+end
+
 general.help = {
+    complete = documented,
     usage = "[NAME]", help = "this list; or what a function, method or module does: ssh.connect, ssh.Host:run",
     run = function(session, rest)
         if rest == "" then
@@ -72,6 +97,13 @@ local function load_file(session, path)
 end
 
 general.load = {
+    complete = function()
+        local names = {}
+        for index, entry in ipairs(library.playbooks()) do
+            names[index] = entry.name
+        end
+        return names
+    end,
     usage = "FILE", help = "run a file, or a playbook's file: what it declares stays here",
     run = function(session, rest)
         local path = library.find(rest)
@@ -95,7 +127,7 @@ general.reload = {
 }
 
 general.trace = {
-    usage = "on|off", help = "show every effect with its time",
+    complete = switch_names, usage = "on|off", help = "show every effect with its time",
     run = function(session, rest)
         local on = prompt_words.switch(rest, "trace")
         if on ~= nil then
@@ -124,6 +156,13 @@ general.bg = {
 }
 
 general.stop = {
+    complete = function(session)
+        local numbers = {}
+        for number in pairs(session.jobs) do
+            numbers[#numbers + 1] = number
+        end
+        return numbers
+    end,
     usage = "NUMBER", help = "stop what runs beside the prompt",
     run = function(session, rest)
         local job = session.jobs[tonumber(rest)]
@@ -133,6 +172,8 @@ general.stop = {
         native.task.cancel(job.task or job.keeper, "stopped")
     end,
 }
+
+prompt_words.switch_names = switch_names
 
 --- The words of a prompt: its own and those of all.
 ---@param own? table<string, table>

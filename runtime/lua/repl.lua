@@ -32,7 +32,7 @@ end
 local words = {}
 
 words.write = {
-    usage = "on|off", help = "let this prompt write, or only read",
+    complete = prompt_words.switch_names, usage = "on|off", help = "let this prompt write, or only read",
     run = function(session, rest)
         local on = prompt_words.switch(rest, "write")
         if on ~= nil then
