@@ -122,11 +122,11 @@ end
 -- ---- its files ----
 
 -- Writes what `edit` makes of a file, if that is anything else. In a dry run on a host that is still to be made, what
--- the file will hold is unknown, and so is whether it changes.
-local function edit_file(self, path, edit, value)
+-- the file will hold is unknown, and so is whether it changes: the plan shows the lines of `planned`.
+local function edit_file(self, path, edit, value, planned)
     local text = self.host:read(path)
     if unknown(text) or unknown(value) then
-        return self.host:write(path, gate.unknown("edited " .. path))
+        return self.host:write(path, gate.unknown("edited " .. path), { planned = planned })
     end
     local edited = edit(text, value)
     if edited ~= text then
@@ -186,7 +186,7 @@ function Caddy:set_tls(mode, options)
     end
     local changed, before = edit_file(self, caddy.CADDYFILE, function(text)
         return caddyfile.set_tls(text, mode, wanted)
-    end, version)
+    end, version, caddyfile.tls_lines(mode, wanted))
     if unknown(changed) or not changed or gate.mode == "dry-run" then
         return changed
     end
@@ -218,7 +218,7 @@ function Caddy:set_hostname(name, options)
     local value = port and ("%s:%d"):format(tostring(name), port) or name
     return (edit_file(self, caddy.ENVIRONMENT, function(text)
         return environment_file.set(text, "HOSTNAME", value)
-    end, name))
+    end, name, { "HOSTNAME=" .. tostring(value) }))
 end
 
 -- ---- checking and applying ----
