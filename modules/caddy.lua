@@ -164,6 +164,7 @@ end
 ---@param text string
 ---@return boolean changed false when the file said so already
 ---@raise "caddy.invalid"
+---@effect write
 function Caddy:set_config(text)
     local changed, before = edit_file(self, caddy.CADDYFILE, function() return text end)
     if not unknown(changed) and changed and gate.mode ~= "dry-run" then
@@ -178,6 +179,7 @@ end
 ---@param options? { email?: string, ca?: string, ca_root?: string } see caddyfile.set_tls
 ---@return boolean changed false when the file had it already
 ---@raise "caddy.invalid", "caddy.site", "usage"
+---@effect write
 function Caddy:set_tls(mode, options)
     local version = self:version()
     local wanted = { version = version }
@@ -210,6 +212,7 @@ end
 ---@param name string
 ---@param options? { port?: integer } port: 443 for a self-signed certificate on Caddy 1, which else serves on 2015
 ---@return boolean changed
+---@effect write
 function Caddy:set_hostname(name, options)
     local port = options and options.port
     if not unknown(name) and not (type(name) == "string" and name:find "^[%w.-]+$") then
@@ -267,6 +270,7 @@ end
 --- Has Caddy read its Caddyfile again, without dropping a connection. The file is checked first: of a wrong one Caddy 1
 --- says so in the journal only.
 ---@raise "caddy.invalid", "systemd.unit"
+---@effect write
 function Caddy:reload()
     local version = self:version()
     self:validate()
@@ -280,6 +284,7 @@ end
 --- Stops Caddy, has systemd read its unit files again, and starts it: then it knows a new host name.
 ---@param options? { timeout?: number } seconds until it has to run (30)
 ---@raise "systemd.unit" with Caddy's last journal lines
+---@effect write
 function Caddy:restart(options)
     self.systemd:stop(caddy.UNIT)
     self.systemd:daemon_reload()

@@ -114,6 +114,7 @@ end
 ---@field vpc_uuid? string
 ---@field features string[]
 ---@field locked boolean something is going on with it
+---@field [string] any what else the API tells
 
 --- The team's droplets. https://docs.digitalocean.com/reference/api/digitalocean/#operation/droplets_list
 ---@param filter? { tag?: string, name?: string } one of both
@@ -160,6 +161,7 @@ end
 ---  string[], vpc_uuid?: string, backups?: boolean, user_data?: string }
 ---@return digitalocean.Droplet
 ---@raise "digitalocean.unprocessable_entity" for what DigitalOcean does not accept, its droplet limit too
+---@effect write
 function cloud:create_droplet(order)
     local before = self:droplets { name = order.name }
     local function send()
@@ -186,6 +188,7 @@ end
 ---@param id integer
 ---@param name? string for the plan and the log
 ---@return boolean existed
+---@effect write
 function cloud:delete_droplet(id, name)
     local summary = name and ("delete droplet %s (%s)"):format(name, id) or "delete droplet " .. id
     local status
@@ -222,6 +225,7 @@ end
 ---@field started_at string
 ---@field completed_at? string
 ---@field resource_id integer
+---@field [string] any what else the API tells
 
 --- Sets something going on a droplet.
 --- https://docs.digitalocean.com/reference/api/digitalocean/#tag/Droplet-Actions
@@ -229,6 +233,7 @@ end
 ---@param kind "reboot"|"power_cycle"|"power_on"|"power_off"|"shutdown"|"rebuild"|string
 ---@param details? table more fields of this action
 ---@return digitalocean.Action
+---@effect write
 function cloud:droplet_action(id, kind, details)
     local order = { type = kind }
     for key, value in pairs(details or {}) do
@@ -281,6 +286,7 @@ end
 ---@field size_gigabytes number
 ---@field resource_id string
 ---@field resource_type string
+---@field [string] any what else the API tells
 
 --- Snapshots, which droplets are made of.
 ---@param filter? { resource_type?: "droplet"|"volume", prefix?: string } prefix: of the name
@@ -317,6 +323,7 @@ end
 ---@field name string
 ---@field fingerprint string
 ---@field public_key string
+---@field [string] any what else the API tells
 
 --- The SSH keys of the account.
 ---@return digitalocean.Key[]
@@ -328,6 +335,7 @@ end
 ---@param name string
 ---@param public_key string a line as in authorized_keys
 ---@return digitalocean.Key
+---@effect write
 function cloud:add_key(name, public_key)
     return item(ask(self, "POST", "/v2/account/keys", "add SSH key " .. name,
         { json = { name = name, public_key = public_key }, result = "key" }), "ssh_key")
@@ -348,6 +356,7 @@ end
 ---@field data string
 ---@field ttl integer seconds
 ---@field priority? integer
+---@field [string] any what else the API tells
 
 --- The records of a domain. https://docs.digitalocean.com/reference/api/digitalocean/#tag/Domain-Records
 ---@param domain string
@@ -368,6 +377,7 @@ end
 ---@param domain string
 ---@param record { type: string, name: string, data: string, ttl?: integer, priority?: integer } ttl: seconds
 ---@return digitalocean.Record
+---@effect write
 function cloud:create_record(domain, record)
     local summary = record_summary("create", domain, record)
     local function send()
@@ -385,6 +395,7 @@ end
 ---@param domain string
 ---@param record integer|digitalocean.Record its id, or the record
 ---@return boolean existed
+---@effect write
 function cloud:delete_record(domain, record)
     local id = type(record) == "table" and record.id or record
     local summary = type(record) == "table" and record_summary("delete", domain, record)
@@ -400,6 +411,7 @@ end
 ---@field id string
 ---@field name string
 ---@field is_default boolean
+---@field [string] any what else the API tells
 
 --- The team's projects.
 ---@return digitalocean.Project[]
@@ -428,6 +440,7 @@ end
 ---@param project digitalocean.Project
 ---@param urns string[] "do:droplet:123", "do:dbaas:UUID", "do:domain:NAME"
 ---@return { urn: string, status: string }[]
+---@effect write
 function cloud:assign(project, urns)
     local words = {}
     for index, urn in ipairs(urns) do
@@ -441,6 +454,7 @@ end
 ---@class digitalocean.Tag
 ---@field name string
 ---@field resources table how many there are of each kind
+---@field [string] any what else the API tells
 
 --- The team's tags.
 ---@return digitalocean.Tag[]
@@ -451,6 +465,7 @@ end
 --- Makes a tag; one that exists is fine.
 ---@param name string
 ---@return digitalocean.Tag
+---@effect write
 function cloud:create_tag(name)
     return item(ask(self, "POST", "/v2/tags", "create tag " .. name, { json = { name = name }, result = "tag" }), "tag")
 end
@@ -467,6 +482,7 @@ end
 --- Tags droplets.
 ---@param name string a tag that exists
 ---@param ids integer[]
+---@effect write
 function cloud:tag_droplets(name, ids)
     change_tag(self, "POST", name, ids, "tag droplet %s as %s", "tagged")
 end
@@ -474,6 +490,7 @@ end
 --- Takes a tag off droplets.
 ---@param name string a tag that exists
 ---@param ids integer[]
+---@effect write
 function cloud:untag_droplets(name, ids)
     change_tag(self, "DELETE", name, ids, "take from droplet %s the tag %s", "untagged")
 end

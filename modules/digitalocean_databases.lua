@@ -39,6 +39,7 @@ end
 ---@field database string
 ---@field uri secret
 ---@field ssl boolean
+---@field [string] any what else the API tells
 
 ---@class digitalocean.Cluster
 ---@field id string
@@ -56,6 +57,7 @@ end
 ---@field rules? digitalocean.Source[]
 ---@field users? table[]
 ---@field db_names? string[]
+---@field [string] any what else the API tells
 
 ---@class digitalocean.Source whom a cluster lets in
 ---@field uuid? string
@@ -63,6 +65,7 @@ end
 ---@field value string
 ---@field cluster_uuid? string
 ---@field created_at? string
+---@field [string] any what else the API tells
 
 --- The team's database clusters.
 --- https://docs.digitalocean.com/reference/api/digitalocean/#operation/databases_list_clusters
@@ -100,6 +103,7 @@ end
 ---@return digitalocean.Cluster
 ---@raise "digitalocean.team_full" when the team has no room for it; "digitalocean.unprocessable_entity" for all else
 ---  that DigitalOcean does not accept
+---@effect write
 function databases:create_database(order)
     local function send()
         local summary = ("create database cluster %s %s %s"):format(order.name, order.size, order.region)
@@ -124,6 +128,7 @@ end
 ---@param id string
 ---@param name? string for the plan and the log
 ---@return boolean existed
+---@effect write
 function databases:delete_database(id, name)
     local summary = name and ("delete database cluster %s (%s)"):format(name, id) or "delete database cluster " .. id
     local _, status = ask(self, "DELETE", "/v2/databases/" .. id, summary, { expect = { 404 }, result = "deleted" })
@@ -155,6 +160,7 @@ end
 ---@param id string
 ---@param rules digitalocean.Source[] not empty: that would let everybody in
 ---@raise "usage" for an empty list
+---@effect write
 function databases:set_trusted_sources(id, rules)
     if not unknown(rules) and #rules == 0 then
         fail("a cluster without trusted sources lets everybody in", { code = "usage", target = id })

@@ -1,13 +1,5 @@
 -- HTTP requests: methods, JSON, retries, redirects, and what a status means. The server is http_server.lua.
 local native, gate = ...
-
----@class http
----@field get fun(url: string|secret, options?: http.Request): http.Response http.request with this method; a read
----@field head fun(url: string|secret, options?: http.Request): http.Response http.request with this method; a read
----@field post fun(url: string|secret, options?: http.Request): http.Response http.request with this method; a write
----@field put fun(url: string|secret, options?: http.Request): http.Response http.request with this method; a write
----@field patch fun(url: string|secret, options?: http.Request): http.Response http.request with this method; a write
----@field delete fun(url: string|secret, options?: http.Request): http.Response http.request with this method; a write
 local http = {}
 
 local DEFAULTS = { timeout = 30, retries = 3, redirects = 5, limit = 64 * 1024 * 1024 }
@@ -354,6 +346,7 @@ end
 ---@raise "http.status" (fields status, body, reason, headers), "http.dns", "http.connect", "http.tls", "timeout",
 ---  "http.body" (broken off), "http.json" when `json` is read and the body is none, "http.limit", "http.redirect",
 ---  "http" for what is none of these, "usage"
+---@effect write unless read, or method is GET or HEAD
 function http.request(options)
     local method = check(options)
     local target, path = split(options.url)
@@ -397,9 +390,33 @@ local function with_method(method)
     end
 end
 
--- Shorthands of http.request.
-http.get, http.head, http.post = with_method "GET", with_method "HEAD", with_method "POST"
-http.put, http.patch, http.delete = with_method "PUT", with_method "PATCH", with_method "DELETE"
+--- http.request with the method GET.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+http.get = with_method "GET"
+
+--- http.request with the method HEAD.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+http.head = with_method "HEAD"
+
+--- http.request with the method POST.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.post = with_method "POST"
+
+--- http.request with the method PUT.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.put = with_method "PUT"
+
+--- http.request with the method PATCH.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.patch = with_method "PATCH"
+
+--- http.request with the method DELETE.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.delete = with_method "DELETE"
 
 --- Looks at the certificate that a host shows. A certificate that does not verify is an answer here.
 ---@param host string

@@ -195,6 +195,7 @@ with open(path, "r+b") as log:
 --- Cuts the beginning off a log; whole lines of its end stay. Its owner and mode too.
 ---@param path string
 ---@param keep integer at most this many bytes
+---@effect write
 function Machine:shorten(path, keep)
     self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", SHORTEN, path, keep }, {
         summary = ("shorten %s to its last %.0f kB"):format(path, keep / 1024),

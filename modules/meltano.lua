@@ -128,6 +128,7 @@ end
 --- users, which an upgrade would trip over.
 ---@param options? { plugins?: boolean } plugins: install the plugins anew too (true)
 ---@raise "meltano.owner" with `files`; "ssh.exit"
+---@effect write
 function Meltano:upgrade(options)
     self:check_owners()
     self.service:run(command({ "upgrade" }, { timeout = UPGRADE_SECONDS }))
@@ -138,6 +139,7 @@ end
 
 --- Installs the project's plugins and what they need.
 ---@raise "ssh.exit"
+---@effect write
 function Meltano:install()
     self.service:run(command({ "install", "--include-related" }, { timeout = INSTALL_SECONDS }))
 end
@@ -161,6 +163,7 @@ end
 ---  existing user this password
 ---@return "added"|"exists" outcome "exists": there is such a user, and nothing was changed
 ---@raise "usage", "ssh.exit"
+---@effect write
 function Meltano:add_user(name, password, options)
     options = options or {}
     meltano.check_user_name(name)
@@ -235,6 +238,7 @@ end
 
 --- Gives every file under the project that belongs to someone else to the service user.
 ---@return boolean changed false when there was none
+---@effect write
 function Meltano:mend_owners()
     local files = self:wrong_owners()
     if not unknown(files) and #files == 0 then
@@ -265,6 +269,7 @@ end
 ---@param value string
 ---@return boolean changed
 ---@raise "usage" for what does not belong there: secrets, and the database's settings
+---@effect write
 function Meltano:set_flag(name, value)
     if meltano.is_secret(name, value) or name:find "^PG_" then
         fail(("%s does not belong among the feature flags"):format(name), {
@@ -346,6 +351,7 @@ end
 ---@param values table<string, string|number|secret> the whole file: what is not among them goes
 ---@return boolean changed
 ---@raise "usage" for names and values that an environment file cannot hold
+---@effect write
 function Meltano:set_environment(name, values)
     local path, text = environment_path(name), nil
     if not gate.has_unknown(values) then
@@ -391,6 +397,7 @@ end
 
 --- Gives the files of the service's environment to the service user alone.
 ---@return boolean changed false when they were already
+---@effect write
 function Meltano:close_environment()
     local files, changed = self:environment_files(), false
     if unknown(files) then
@@ -516,12 +523,14 @@ end
 
 --- Restarts the service, which reads its environment files and upgrades the database first.
 ---@raise "systemd.unit"
+---@effect write
 function Meltano:restart()
     self.systemd:restart(meltano.UNIT)
 end
 
 --- Has the service read its feature flags (.env) again, without a restart.
 ---@raise "systemd.unit"
+---@effect write
 function Meltano:reload()
     self.systemd:reload(meltano.UNIT)
 end

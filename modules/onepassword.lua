@@ -147,6 +147,7 @@ end
 ---@field fields? { id: string, label: string, type: string, purpose?: string, value?: string|secret }[]
 ---@field createdAt string
 ---@field updatedAt string
+---@field [string] any what else the API tells
 
 --- Items of the vault, without their fields.
 ---@param filter? { title?: string } the whole title
@@ -232,6 +233,7 @@ end
 --- category: "LOGIN"
 ---@return onepassword.Item
 ---@raise "usage", "onepassword.forbidden"
+---@effect write
 function vault:create(item)
     check(item)
     local order = {
@@ -247,6 +249,7 @@ end
 ---@param id string
 ---@param title? string for the plan and the log
 ---@return boolean existed
+---@effect write
 function vault:delete(id, title)
     local _, status = ask(self.connection, "DELETE", path_of(self, id),
         ("delete item %s in %s"):format(title or id, self.title), { expect = { 404 }, result = "deleted" })

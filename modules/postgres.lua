@@ -176,6 +176,7 @@ end
 ---  all else is the server's text, numeric and dates included. Of two columns with one name the last is kept
 ---@raise "pg.query" with sqlstate, severity, detail, position, excerpt, schema, table, column, constraint;
 ---  "pg.closed" when the connection ended; "pg.busy"; "pg.limit" for a result larger than the limit
+---@effect write unless read_only
 function session:query(sql, ...)
     check(self)
     check_statement(sql)
@@ -226,6 +227,7 @@ end
 ---@param options? { read_only?: boolean } read_only: the server refuses writes; its queries are reads then
 ---@return any ... what fn returns
 ---@raise what fn raises; "pg.query" when the COMMIT fails
+---@effect write unless read_only
 function session:transaction(fn, options)
     check(self)
     local link, outer = self.link, self.scope

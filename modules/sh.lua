@@ -96,6 +96,7 @@ end
 ---@return sh.Result
 ---@raise "sh.exit" with status, stdout, stderr; "sh.signal" with signal; "sh.spawn" when it cannot be started;
 ---  "sh.output" past the limit; "timeout"
+---@effect write unless read
 function sh.run(argv, options)
     options = options or {}
     check_options(options)
@@ -115,6 +116,7 @@ end
 ---@param options? sh.Options
 ---@return sh.Result?
 ---@return Error? error
+---@effect write unless read
 function sh.try(argv, options)
     return try(sh.run, argv, options)
 end

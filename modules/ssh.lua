@@ -333,6 +333,7 @@ end
 ---@raise "ssh.exit" with status, stdout, stderr (their last 4 KiB); "ssh.signal" with signal; "ssh.output" past the
 ---  limit; "ssh.closed" when the connection drops; "ssh.secret" for a secret argument; "timeout"; what ssh.connect
 ---  raises
+---@effect write unless read
 function Host:run(argv, options)
     options = options or {}
     check_run("host:run", options)
@@ -344,6 +345,7 @@ end
 ---@param options? ssh.RunOptions
 ---@return ssh.Result?
 ---@return Error? error
+---@effect write unless read
 function Host:try(argv, options)
     return try(self.run, self, argv, options)
 end
@@ -353,6 +355,7 @@ end
 ---@param script string|secret for /bin/sh
 ---@param options? ssh.RunOptions
 ---@return ssh.Result
+---@effect write unless read
 function Host:sh(script, options)
     options = options or {}
     check_run("host:sh", options)
@@ -460,6 +463,7 @@ end
 ---@param options? { port?: integer, known_hosts?: string|string[] }
 ---@return integer changed how many lines
 ---@raise "ssh.known_hosts" when a file cannot be written
+---@effect write
 function ssh.forget(target, options)
     return gate.perform({
         kind = "write", name = "ssh.forget", target = target, inputs = { target },

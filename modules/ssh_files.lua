@@ -292,6 +292,7 @@ return function(Host, perform, native)
     ---  number; planned: lines that a dry run shows when the text is unknown
     ---@return true
     ---@raise "ssh.file" with path and reason, such as a full disk
+    ---@effect write
     function Host:write(path, text, options)
         path = check_path("host:write", path)
         local size = (type(text) == "string" or secret.is(text)) and (" (%d bytes)"):format(length_of(text)) or ""
@@ -360,6 +361,7 @@ return function(Host, perform, native)
     ---@return true
     ---@raise "ssh.file" with path and reason: also when the file changes while it is read; "ssh.closed" with
     ---  `temporary`, a file that may be left on the host, when the connection is lost
+    ---@effect write
     function Host:upload(from, to, options)
         from, to, options = check_here("host:upload", from), check_path("host:upload", to), options or {}
         check_write("host:upload", options)
@@ -400,6 +402,7 @@ return function(Host, perform, native)
     ---  one it replaces, or 0644)
     ---@return true
     ---@raise "ssh.file" with path and reason; "ssh.closed"
+    ---@effect write
     function Host:download(from, to, options)
         from, to, options = check_path("host:download", from), check_here("host:download", to), options or {}
         local mode = options.mode and tonumber(octal(options.mode), 8)
@@ -413,6 +416,7 @@ return function(Host, perform, native)
     ---@param path string
     ---@param options? { recursive?: boolean } recursive: a directory and all in it
     ---@raise "ssh.file"
+    ---@effect write
     function Host:remove(path, options)
         path = check_path("host:remove", path)
         if not unknown(path) and not path:find "[^/.]" then
@@ -429,6 +433,7 @@ return function(Host, perform, native)
     --- Makes a directory and those above it. One that is there gets the mode and owner all the same.
     ---@param path string
     ---@param options? { mode?: integer|string, owner?: string, group?: string } mode: "0755"
+    ---@effect write
     function Host:mkdir(path, options)
         path, options = check_path("host:mkdir", path), options or {}
         local argv = { "env", "LC_ALL=C", "install", "-d", "-m", options.mode and octal(options.mode) or "755" }

@@ -154,10 +154,10 @@ static int lua_spawn_shielded(lua_State *L) {
     return 1;
 }
 
-/* cancel(task, message): the task raises "cancelled" at its wait. */
+/* cancel(task, message, code): the task raises this at its wait; code is "cancelled" when it is not given. */
 static int lua_cancel(lua_State *L) {
     task *t = check_task(L, 1);
-    error_push(L, "cancelled", "%s", luaL_optstring(L, 2, "cancelled"));
+    error_push(L, luaL_optstring(L, 3, "cancelled"), "%s", luaL_optstring(L, 2, "cancelled"));
     task_cancel(L, t);
     return 0;
 }
@@ -247,6 +247,12 @@ static int lua_time_left(lua_State *L) {
     return 1;
 }
 
+/* interrupt(reason): does what a first Ctrl-C does. */
+static int lua_interrupt(lua_State *L) {
+    task_interrupt(luaL_checkstring(L, 1), false);
+    return 0;
+}
+
 /* interrupted() -> true after a Ctrl-C */
 static int lua_interrupted(lua_State *L) {
     lua_pushboolean(L, scheduler.interrupted);
@@ -255,10 +261,19 @@ static int lua_interrupted(lua_State *L) {
 
 int task_open(lua_State *L) {
     static const luaL_Reg plain[] = {
-        {"spawn", lua_spawn},         {"spawn_shielded", lua_spawn_shielded}, {"cancel", lua_cancel},
-        {"context", lua_context},     {"foreground", lua_foreground},         {"tree", lua_tree},
-        {"time_left", lua_time_left}, {"effect_begin", lua_effect_begin},     {"effect_end", lua_effect_end},
-        {"checkpoint", checkpoint},   {"interrupted", lua_interrupted},       {NULL, NULL},
+        {"spawn", lua_spawn},
+        {"spawn_shielded", lua_spawn_shielded},
+        {"cancel", lua_cancel},
+        {"context", lua_context},
+        {"foreground", lua_foreground},
+        {"tree", lua_tree},
+        {"time_left", lua_time_left},
+        {"effect_begin", lua_effect_begin},
+        {"effect_end", lua_effect_end},
+        {"checkpoint", checkpoint},
+        {"interrupt", lua_interrupt},
+        {"interrupted", lua_interrupted},
+        {NULL, NULL},
     };
     static const luaL_Reg waiting[] = {{"join", lua_join}, {"sleep", task_sleep}, {NULL, NULL}};
     if (!task_scheduler_open(L))

@@ -91,6 +91,11 @@ function readers.alias(block, body)
     block.alias = { name = name, type = types.parse(rest) }
 end
 
+--- "write", or "write unless" and the options that make a read of it.
+function readers.effect(block, body)
+    block.effect = body
+end
+
 function readers.raise(block, body)
     block.raises = body
 end

@@ -88,6 +88,7 @@ local function param_rows(entry)
     for _, result in ipairs(entry.returns or {}) do
         rows[#rows + 1] = { "returns", result.type and types.shown(result.type) or "", result.text }
     end
+    rows[#rows + 1] = entry.effect and { "effect", "", entry.effect } or nil
     rows[#rows + 1] = entry.raises and { "raises", "", entry.raises } or nil
     return rows
 end

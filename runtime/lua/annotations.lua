@@ -18,6 +18,7 @@ local system = native.system
 ---@field params? annotations.Field[] of a function, without self
 ---@field returns? annotations.Field[]
 ---@field raises? string
+---@field effect? string "write", or "write unless read": which options make a read of it
 ---@field file string "modules/ssh.lua"
 ---@field line integer
 
@@ -77,7 +78,7 @@ local function function_entry(block, file, path, name, arguments, is_method)
         is_method = true
     end
     return { name = name, path = path, kind = is_method and "method" or "function", text = block.text, params = params,
-        returns = block.returns, raises = block.raises, file = file, line = block.number }
+        returns = block.returns, raises = block.raises, effect = block.effect, file = file, line = block.number }
 end
 
 --- An entry for something that has a type, maybe that of a function.
@@ -137,6 +138,7 @@ local function read_value(reading, block, class, name, value)
     local type = block.type or type_of_literal(value)
     local text = block.text ~= "" and block.text or comment or ""
     local entry = typed_entry(type, text, reading.file, block.number, class.name .. "." .. name, name)
+    entry.effect = block.effect
     if not name:find "^__" and not (class.members[name] and not block.type) then -- else a @field says more
         add_member(class, entry)
     end
