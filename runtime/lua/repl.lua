@@ -3,7 +3,7 @@ local native, import = ...
 local repl = {}
 
 local commandline, gate, library, params = import "commandline", import "gate", import "library", import "params"
-local prompt, prompt_run = import "prompt", import "prompt_run"
+local lease, prompt, prompt_run = import "lease", import "prompt", import "prompt_run"
 local prompt_words = import "prompt_words"
 local system = native.system
 
@@ -53,12 +53,12 @@ local function run(values)
         first = values.file[1] and ":load " .. values.file[1],
         prepare = prompt_run.prepare, on_effect = prompt_run.on_effect, finish = prompt_run.finish,
     }
-    local ok, err
-    if values.code then
-        ok, err = pcall(prompt.execute, options, values.code)
-    else
-        ok, err = pcall(function() return select(2, prompt.run(options)) end)
-    end
+    local ok, err = lease.hold_later(function()
+        if values.code then
+            return prompt.execute(options, values.code)
+        end
+        return select(2, prompt.run(options))
+    end)
     local id = prompt_run.leave(ok)
     if id and interactive then
         system.write(("what was written is on record: hostler log %s\n"):format(id))
