@@ -5,6 +5,7 @@
  * The columns are stable, so that grep and awk work on them. Verbosity -1 is for scripts: only what say and
  * warn say, as it is. */
 #include "event.h"
+#include "output.h"
 #include "scope.h"
 #include "text.h"
 
@@ -244,7 +245,7 @@ static void show(report *r, const event *e) {
     if (e->type == EVENT_RUN_END || e->type == EVENT_GROUP_END || e->type == EVENT_ITEM_END ||
         e->type == EVENT_STEP_END)
         end_place(p, e);
-    fflush(p->out);
+    output_flush(p->out);
 }
 
 static void close_report(report *r) {

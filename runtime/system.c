@@ -5,6 +5,7 @@
 #include "embed.h"
 #include "error.h"
 #include "host.h"
+#include "output.h"
 #include "secret.h"
 #include "task.h"
 #include "text.h"
@@ -190,7 +191,7 @@ static int write_scrubbed(lua_State *L, FILE *out) {
     const char *text = luaL_checklstring(L, 1, &length);
     char *clean = scrub(text, length, &length);
     fwrite(clean, 1, length, out);
-    fflush(out);
+    output_flush(out);
     free(clean);
     return 0;
 }

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE /* strcasestr */
 #include "terminal.h"
 
+#include "output.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +96,7 @@ void terminal_draw(terminal *t) {
     text_add(&frame, t->lasting.length ? t->lasting.text : "", t->lasting.length);
     text_add(&frame, t->live.length ? t->live.text : "", t->live.length);
     text_puts(&frame, ERASE_BELOW SHOW_CURSOR);
-    fflush(t->out);
+    output_flush(t->out);
     write_all(fileno(t->out), frame.text, frame.length);
     text_free(&frame);
     text_clear(&t->lasting);
