@@ -1,5 +1,6 @@
 -- The certificate of an instance: why there is none, in words, and the two ways to serve one.
 local caddy = require "caddy"
+local caddy_advice = require "caddy_advice"
 local http = require "http"
 local site = require "site"
 
@@ -19,28 +20,6 @@ local LIMITS = {
     },
     ["new orders"] = { says = "300 orders in 3 hours", seconds = 36 },
     unknown = { says = "one that the authority's answer does not name", seconds = 202 * 60 },
-}
-
-local HEADLINES = {
-    ok = "Caddy has a certificate that is good",
-    ["self-signed"] = "Caddy signs its certificate itself, as its Caddyfile asks",
-    ["rate-limited"] = "the certificate authority gives no more certificates for now",
-    dns = "the name does not lead to the instance, so the authority cannot see that it is ours",
-    ["port-closed"] = "the certificate authority does not get through to the instance's port 80 or 443",
-    ["port-taken"] = "another program has Caddy's port",
-    ["bad-caddyfile"] = "Caddy does not take its Caddyfile",
-    ["authority-unreachable"] = "Caddy does not get through to the certificate authority",
-    ["not-running"] = "Caddy does not run",
-    expired = "the certificate has expired",
-    pending = "Caddy is still asking for a certificate",
-}
-
-local ADVICE = {
-    dns = "set the A record of %s to the droplet's address; Caddy tries again by itself",
-    ["port-closed"] = "open ports 80 and 443 of %s: DigitalOcean's firewalls, then `ufw status` on the host",
-    ["port-taken"] = "on %s, `ss -ltnp` names the program: stop it, then run this again",
-    ["bad-caddyfile"] = "mend /etc/caddy/Caddyfile on %s; `caddy validate` says more",
-    ["authority-unreachable"] = "look from %s whether the authority answers; Caddy tries again by itself",
 }
 
 local function date(seconds)
@@ -74,7 +53,7 @@ end
 
 --- Tells what was found.
 function certificate.tell(found, name)
-    say("%s: %s.", name, HEADLINES[found.verdict] or "it is not clear why there is no certificate")
+    say("%s: %s.", name, caddy_advice[found.verdict].says)
     for _, line in ipairs(found.evidence) do
         say("evidence  %s", line)
     end
@@ -85,15 +64,16 @@ function certificate.tell(found, name)
         say("until     %s, issued by %s", date(found.certificate.not_after), found.certificate.issuer)
     end
     if found.renewal then
-        warn("its renewal fails: %s", HEADLINES[found.renewal] or found.renewal)
+        warn("its renewal fails: %s", caddy_advice[found.renewal].says)
     end
 end
 
 --- Raises what keeps the instance from having a certificate, with what a person can do about it.
 function certificate.fail(found, name)
-    fail(("%s has no certificate: %s"):format(name, HEADLINES[found.verdict] or "it is not clear why"), {
+    local meaning = caddy_advice[found.verdict]
+    fail(("%s has no certificate: %s"):format(name, meaning.says), {
         code = "caddy." .. found.verdict, target = name, log = table.concat(found.evidence, "\n"),
-        hint = (ADVICE[found.verdict] or "on %s, `journalctl -u caddy` says more"):format(name),
+        hint = meaning.by_hand and meaning.by_hand:format(name) .. "; then run this again" or nil,
     })
 end
 
