@@ -328,6 +328,7 @@ static int finish(lua_State *L, wait *w) {
     if (r->transfer.result == CURLE_WRITE_ERROR && r->too_large) {
         error_push(L, "http.limit", "the answer is larger than %zu bytes", r->limit);
         error_set(L, "hint", "raise it with limit = BYTES");
+        error_set_boolean(L, "unclear", true);
         return lua_error(L);
     }
     if (r->transfer.result)

@@ -145,7 +145,7 @@ local function decode(response)
     fail(("the answer of %s is not JSON but %s"):format(response.url,
         header(response, "content-type") or "text without a type"), {
         code = "http.json", status = response.status, body = first_line(response.body), target = response.url,
-        cause = is_json(response) and value or nil,
+        cause = is_json(response) and value or nil, unclear = true,
         hint = "look at the URL: a proxy or a web page may have answered instead of the API",
     })
 end
@@ -189,6 +189,7 @@ local function raise_status(response, method, target)
     fail(("%s %s answered %d%s"):format(method, response.url, response.status, said ~= "" and ": " .. said or ""), {
         code = "http.status", status = response.status, body = response.body:sub(1, SHOWN_BODY),
         reason = said ~= "" and said or nil, headers = response.headers, target = target, hint = HINTS[response.status],
+        unclear = response.status >= 500, -- a gateway's words, or those of a server that broke off in the middle
     })
 end
 
@@ -228,7 +229,7 @@ local function reason_to_retry(request, response, err)
         elseif UNAVAILABLE[response.status] and request.repeatable then
             return "answered " .. response.status
         end
-    elseif request.repeatable and (err.code == "http.connect" and not err.sent) then
+    elseif request.repeatable and (err.code == "http.connect" and not err.unclear) then
         return "did not accept the connection"
     elseif READS[request.method] and err.code == "http.body" then
         return "broke the answer off"

@@ -78,9 +78,12 @@ local function plan(effect, context)
     return gate.unknown(effect.result or tostring(effect.summary))
 end
 
---- Whether a failed effect may have happened all the same: its end was not waited for, or the module says so.
+--- Whether a failed effect may have happened all the same: its module says, unless the wait for its end was cut short.
 local function is_unclear(err)
-    return err.unclear or err.code == "cancelled" or tostring(err.code):find "timeout" ~= nil
+    if err.unclear ~= nil then
+        return err.unclear
+    end
+    return err.code == "cancelled" or err.code == "timeout"
 end
 
 local function finish(effect, context, outer_kind, scope, number, started, ok, ...)
