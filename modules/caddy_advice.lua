@@ -24,6 +24,10 @@ return {
         says = "the certificate authority does not get through to the instance's port 80 or 443",
         by_hand = "open ports 80 and 443 of %s: DigitalOcean's firewalls, then `ufw status` on the host",
     },
+    ["challenge-failed"] = {
+        says = "the certificate authority could not see that the name is the instance's",
+        by_hand = "set HOSTNAME in /etc/caddy/environment on %s",
+    },
     ["authority-unreachable"] = {
         says = "Caddy does not get through to the certificate authority",
         by_hand = "look from %s whether the authority answers, and at https://letsencrypt.status.io",

@@ -13,7 +13,7 @@ local JOURNAL_FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_PID,_SYSTEMD_INVOCAT
 local PROPERTIES = table.concat({
     "Id", "Description", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "FragmentPath",
     "MainPID", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "StateChangeTimestamp", "MemoryCurrent",
-    "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic",
+    "MemoryMax", "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic",
     "AssertResult", "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
 }, ",")
 
@@ -96,6 +96,7 @@ function systemd.status_of(shown)
         started = systemd.parse_time(shown.ExecMainStartTimestamp),
         since = systemd.parse_time(shown.StateChangeTimestamp),
         memory = number_of(shown.MemoryCurrent),
+        memory_max = number_of(shown.MemoryMax),
         restarts = number_of(shown.NRestarts) or 0,
         needs_daemon_reload = shown.NeedDaemonReload == "yes",
         job = (shown.Job or "0") ~= "0" and shown.Job ~= "" or false,
@@ -122,6 +123,7 @@ end
 ---@field started? integer when the main process was started, seconds since 1970
 ---@field since? integer when the state changed last, seconds since 1970
 ---@field memory? integer bytes
+---@field memory_max? integer bytes that systemd lets it have
 ---@field restarts integer how often systemd has restarted it by itself
 ---@field needs_daemon_reload boolean its unit file is newer than what systemd has read
 ---@field job boolean a start or stop is under way
@@ -195,12 +197,12 @@ function systemd.describe(status)
         return ("active (%s)"):format(status.sub)
     end
     local reasons = { status.sub ~= status.active and status.sub or nil }
-    if status.result and status.result ~= "success" then
+    if status.result and status.result ~= "success" and status.result ~= "signal" then
         reasons[#reasons + 1] = status.result
     end
     local over = status.active ~= "activating" or status.sub == "auto-restart"
     if status.exit and over and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
-        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "signal",
+        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "killed by signal",
             tostring(status.exit.status))
     end
     if not status.condition_met then

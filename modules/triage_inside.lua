@@ -86,9 +86,14 @@ function triage_inside.is_out_of_memory(e)
         proof[#proof + 1] = ("memory: %s of %s available now, swap %s"):format(megabytes(e.memory.available),
             megabytes(e.memory.total), e.memory.swap_total > 0 and megabytes(e.memory.swap_total) or "none")
     end
+    local limit = e.meltano and e.meltano.memory_max
+    if limit then
+        proof[#proof + 1] = ("systemd lets meltano.service have %s (MemoryMax)"):format(megabytes(limit))
+    end
     return {
         cause = "out-of-memory", says = "Meltano ran out of memory", breaks = true, proof = proof, mend = { "restart" },
-        by_hand = "if it happens again, give the droplet a larger size in DigitalOcean",
+        by_hand = limit and "if it happens again, raise the MemoryMax of meltano.service"
+            or "if it happens again, give the droplet a larger size in DigitalOcean",
     }
 end
 

@@ -18,15 +18,23 @@ local triage_verdict = require "triage_verdict"
 
 local MARKS = { good = "ok", bad = "BAD", odd = "odd", unseen = "?" }
 
---- What a customer's browser would meet. The handbook's 500 page is an answer like any other here.
+--- What a customer's browser would meet. The handbook's 500 page is an answer like any other here, and so is what comes
+--- after a warning that nobody has signed for the certificate.
 local function look_from_outside(customer, address)
     local options = customer:https_options(address)
     options.expect = { 400, 401, 403, 404, 500, 502, 503, 504 }
     local answer, err = try(http.get, customer.url, options)
+    local warning = ""
+    if err and err.code == "http.tls" then
+        options.insecure, warning = true, ", after a browser's warning"
+        answer = try(http.get, customer.url, options)
+    end
     if not answer then
         return { serves = false, says = err.message }
     end
-    return { serves = answer.status < 400, status = answer.status, says = ("answers %d"):format(answer.status) }
+    return {
+        serves = answer.status < 400, status = answer.status, says = ("answers %d%s"):format(answer.status, warning),
+    }
 end
 
 --- What DigitalOcean and the network say.
