@@ -271,7 +271,8 @@ function triage_inside.is_down(e)
         says = starting and "Meltano is being started: look again in a minute"
             or status.load == "not-found" and "the host has no meltano.service" or "Meltano does not run",
         mend = not starting and status.load ~= "not-found" and { "restart" } or nil,
-        by_hand = status.load == "not-found" and "was this host made from an instance image?" or nil,
+        by_hand = status.load == "not-found" and "was this host made from an instance image?"
+            or status.result == "exit-code" and "should it end again by itself, the lines above say why" or nil,
     }
 end
 
