@@ -127,8 +127,8 @@ function Caddy:tls_mode()
 end
 
 -- Writes what `edit` makes of the Caddyfile, and has Caddy check that: one that it refuses is put back as it was.
-local function change_config(self, edit, input)
-    local changed, before = host_file.edit(self.host, caddy.CADDYFILE, edit, input)
+local function change_config(self, edit, input, planned)
+    local changed, before = host_file.edit(self.host, caddy.CADDYFILE, edit, input, planned)
     if unknown(changed) or not changed or gate.mode == "dry-run" then
         return changed
     end
@@ -162,7 +162,8 @@ function Caddy:set_tls(mode, options)
     for name, value in pairs(options or {}) do
         wanted[name] = value
     end
-    return change_config(self, function(text) return caddyfile.set_tls(text, mode, wanted) end, version)
+    return change_config(self, function(text) return caddyfile.set_tls(text, mode, wanted) end, version,
+        caddyfile.tls_lines(mode, wanted))
 end
 
 --- The host name that Caddy serves, without its port.
@@ -189,7 +190,7 @@ function Caddy:set_hostname(name, options)
     local value = port and ("%s:%d"):format(tostring(name), port) or name
     return (host_file.edit(self.host, caddy.ENVIRONMENT, function(text)
         return environment_file.set(text, "HOSTNAME", value)
-    end, name))
+    end, name, { "HOSTNAME=" .. tostring(value) }))
 end
 
 -- ---- checking and applying ----

@@ -390,12 +390,7 @@ static int date_lua(lua_State *L) {
 /* shown(value) -> indented JSON in which secrets and unknowns are masked, for people */
 static int shown_lua(lua_State *L) {
     lua_settop(L, 1);
-    cJSON *document = json_from_lua(L, 1, JSON_SHOW);
-    char *text = cJSON_Print(document);
-    cJSON_Delete(document);
-    require_memory(L, text != NULL);
-    lua_pushstring(L, text);
-    cJSON_free(text);
+    json_push_text(L, 1, JSON_SHOW, true);
     return 1;
 }
 

@@ -321,6 +321,16 @@ local function same_settings(have, want)
     return true
 end
 
+--- The settings as a plan shows them: of secrets the names only.
+local function planned_settings(values)
+    local lines = {}
+    for name, value in pairs(values) do
+        lines[#lines + 1] = name .. "=" .. (secret.is(value) and "[hidden]" or tostring(value))
+    end
+    table.sort(lines)
+    return lines
+end
+
 --- Writes a file of the service's environment, readable by the service user alone. Meltano reads it at a restart. A
 --- file that says the same already, with the right owner and mode, stays.
 ---@param name string "postgres"
@@ -339,6 +349,7 @@ function Meltano:set_environment(name, values)
     end
     local written = self.host:write(path, text or gate.unknown("settings of " .. name), {
         mode = tonumber("600", 8), owner = meltano.USER, group = meltano.USER,
+        planned = not text and planned_settings(values) or nil,
     })
     return unknown(written) and written or true
 end

@@ -8,7 +8,7 @@ local files = {}
 
 local diff = require "unified_diff"
 
-local WRITE_OPTIONS = { mode = "number or string", owner = "string", group = "string" }
+local WRITE_OPTIONS = { mode = "number or string", owner = "string", group = "string", planned = true }
 local LARGEST_DIFFED = 256 * 1024
 local LARGEST_DOWNLOAD = 256 * 1024 * 1024
 
@@ -234,10 +234,16 @@ return function(Host, perform, native)
         return files.parse_stat(result.stdout)
     end
 
-    local function planned_diff(host, path, text)
+    --- What a plan shows of a file whose text only the real run will know: the lines that it will set.
+    local function planned_lines(path, lines)
+        return lines and ("--- %s\n+++ %s\n@@ known when the step runs @@\n+%s"):format(path, path,
+            table.concat(lines, "\n+"))
+    end
+
+    local function planned_diff(host, path, text, lines)
         return function()
             if unknown(text) then
-                return nil
+                return planned_lines(path, lines)
             end
             local stat = try(host.stat, host, path)
             local private = secret.is(text) or (type(stat) == "table" and stat.mode % 64 == 0)
@@ -261,7 +267,7 @@ return function(Host, perform, native)
         local argv = { "env", "LC_ALL=C", "/bin/sh", "-c", WRITE, "sh", path, octal(options.mode), owner,
             unknown(text) and "0" or tostring(length_of(text)), secret.is(text) and "600" or "644" }
         local result, err = try(run, host, { name = name, summary = summary, shown = summary, result = path,
-            detail = planned_diff(host, path, text) }, argv, { stdin = text })
+            detail = planned_diff(host, path, text, options.planned) }, argv, { stdin = text })
         if err then
             raise_file_error(err, "write", path)
         end
@@ -273,7 +279,8 @@ return function(Host, perform, native)
     --- text is a secret.
     ---@param path string
     ---@param text string|secret
-    ---@param options? { mode?: integer|string, owner?: string, group?: string } mode: "0600", or a number
+    ---@param options? { mode?: integer|string, owner?: string, group?: string, planned?: string[] } mode: "0600", or a
+    ---  number; planned: lines that a dry run shows when the text is unknown
     ---@return true
     ---@raise "ssh.file" with path and reason, such as a full disk
     function Host:write(path, text, options)

@@ -152,7 +152,8 @@ end
 --- Tells what clashes, and what the host shows.
 ---@param seen host_trust.Seen
 function host_trust.tell(seen, customer)
-    say(seen.known > 0 and "%s shows other keys than known_hosts has:" or "known_hosts does not know %s:", customer.name)
+    say(seen.known > 0 and "%s shows other keys than known_hosts has:" or "known_hosts does not know %s:",
+        customer.name)
     for _, clash in ipairs(seen.clashes) do
         for _, entry in ipairs(clash.stale) do
             say("known   %s:%d  %s %s  for %s%s%s", clash.path, entry.number, entry.type, entry.fingerprint,

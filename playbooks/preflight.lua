@@ -42,7 +42,8 @@ local function no_stale_host_key(new)
             if not key.mark then
                 fail(("%s:%d has a host key of an earlier %s"):format(key.file, key.line, new.name), {
                     code = "known_hosts",
-                    hint = ("if that machine is gone, take the line out: ssh-keygen -R %s -f %s"):format(new.name, key.file),
+                    hint = ("if that machine is gone, take the line out: ssh-keygen -R %s -f %s"):format(new.name,
+                        key.file),
                 })
             end
         end

@@ -58,8 +58,8 @@ struct report {
     void (*close)(report *);
 };
 
-/* One plain line an event: report_plain.c. Verbosity 0 leaves effects out, 1 shows writes, 2 shows reads too;
- * -1 is for scripts: only what say and warn say, as it is. */
+/* One plain line an event: report_plain.c. Verbosity 0 leaves effects out, 1 shows them; -1 is for scripts:
+ * only what say and warn say, as it is. */
 report *report_plain_new(FILE *out, int verbosity);
 /* One JSON object a line: report_json.c. */
 report *report_json_new(FILE *out);

@@ -1,6 +1,7 @@
 /* Makes the Lua world and runs root tasks in it; see host.h. */
 #include "host.h"
 
+#include "child.h"
 #include "embed.h"
 #include "error.h"
 #include "event.h"
@@ -67,6 +68,7 @@ static int build_world(lua_State *L) {
     add(L, "event", event_open);
     add(L, "system", system_open);
     add(L, "journal", journal_open);
+    add(L, "child", child_open);
     add(L, "seal", seal_open);
     const embedded_file *world = embedded_find("runtime/lua/world.lua");
     if (luaL_loadbuffer(L, world->text, (size_t)(world->end - world->text), "=hostler:runtime/lua/world.lua"))

@@ -22,6 +22,8 @@ const command commands[] = {
     {"undo", "RUN", "take back what a run did, newest first", command_undo},
     {"cancel", "RUN", "stop a run", command_cancel},
     {"answer", "RUN VALUE", "answer a run's question, and go on with it", command_answer},
+    {"worker", "[--jobs N] [--once]", "go through the queue of a store that controllers share",
+     command_worker},
     {"list", "[--json]", "list the playbooks", command_list},
     {"show", "NAME", "explain a playbook: what it does and takes", command_show},
     {"doctor", "[--json]", "look whether everything is there that the playbooks need", command_doctor},

@@ -127,8 +127,7 @@ static void print_scope(plain_report *p, const event *e, const char *what, bool 
 /* "read ada/create droplet: http.request api.example.com  GET /v2/droplets: done 0.2s" */
 static void print_effect(plain_report *p, const event *e) {
     const char *path = path_of(p, e->parent);
-    bool failed = e->status && strcmp(e->status, "failed") == 0;
-    if (p->verbosity < 1 || (p->verbosity < 2 && !failed && e->kind && strcmp(e->kind, "read") == 0))
+    if (p->verbosity < 1)
         return;
     text_buffer line = {0};
     add_head(&line, e, e->kind ? e->kind : "effect");

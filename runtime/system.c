@@ -99,8 +99,7 @@ static int read_file_lua(lua_State *L) {
     return 2;
 }
 
-/* Writes all of it; returns 0 or an errno. */
-static int write_all(int fd, const char *text, size_t length) {
+int system_write_all(int fd, const char *text, size_t length) {
     while (length > 0) {
         ssize_t count = write(fd, text, length);
         if (count < 0 && errno != EINTR)
@@ -117,7 +116,7 @@ static int write_private_lua(lua_State *L) {
     size_t length;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int problem = fd < 0 || fchmod(fd, 0600) ? errno : write_all(fd, text, length);
+    int problem = fd < 0 || fchmod(fd, 0600) ? errno : system_write_all(fd, text, length);
     if (fd >= 0 && close(fd) && !problem)
         problem = errno;
     if (!problem) {

@@ -72,8 +72,8 @@ void task_interrupt(const char *reason);
 /* True after task_interrupt: the exit status is 130 whatever the playbook made of it. */
 bool task_interrupted(void);
 
-/* Pushes a table: spawn spawn_shielded join join_shielded cancel sleep context time_left
- * effect_begin effect_end. */
+/* Pushes a table: spawn spawn_shielded join join_shielded cancel sleep context time_left interrupt
+ * interrupted effect_begin effect_end. */
 int task_open(lua_State *L);
 
 /* Closes what the scheduler holds; the loop must have no running task. */

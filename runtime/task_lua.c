@@ -152,10 +152,10 @@ static int lua_spawn_shielded(lua_State *L) {
     return 1;
 }
 
-/* cancel(task, message): the task raises "cancelled" at its wait. */
+/* cancel(task, message, code): the task raises this at its wait; code is "cancelled" when it is not given. */
 static int lua_cancel(lua_State *L) {
     task *t = check_task(L, 1);
-    error_push(L, "cancelled", "%s", luaL_optstring(L, 2, "cancelled"));
+    error_push(L, luaL_optstring(L, 3, "cancelled"), "%s", luaL_optstring(L, 2, "cancelled"));
     task_cancel(L, t);
     return 0;
 }
@@ -190,6 +190,12 @@ static int lua_time_left(lua_State *L) {
     return 1;
 }
 
+/* interrupt(reason): does what a first Ctrl-C does. */
+static int lua_interrupt(lua_State *L) {
+    task_interrupt(luaL_checkstring(L, 1));
+    return 0;
+}
+
 /* interrupted() -> true after a Ctrl-C */
 static int lua_interrupted(lua_State *L) {
     lua_pushboolean(L, scheduler.interrupted);
@@ -206,6 +212,7 @@ int task_open(lua_State *L) {
         {"effect_begin", lua_effect_begin},
         {"effect_end", lua_effect_end},
         {"checkpoint", checkpoint},
+        {"interrupt", lua_interrupt},
         {"interrupted", lua_interrupted},
         {NULL, NULL},
     };

@@ -110,7 +110,7 @@ end
 
 -- Exit statuses before a run has begun, and after.
 local EXIT_BEFORE = { usage = 2, manifest = 2, syntax = 2, load = 2, locked = 4 }
-local EXIT_AFTER = { parked = 3, locked = 4 }
+local EXIT_AFTER = { parked = 3, locked = 4, cancelled = 130 }
 local EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 --- The error's code; of an each all of whose items failed alike, theirs.

@@ -78,12 +78,15 @@ local function plan(effect, context)
     return gate.unknown(effect.result or tostring(effect.summary))
 end
 
+-- Codes with which a task is cancelled in the middle of something.
+local STOPPED = { cancelled = true, timeout = true, fenced = true, journal = true }
+
 --- Whether a failed effect may have happened all the same: its module says, unless the wait for its end was cut short.
 local function is_unclear(err)
     if err.unclear ~= nil then
         return err.unclear
     end
-    return err.code == "cancelled" or err.code == "timeout"
+    return STOPPED[err.code] or false
 end
 
 local function finish(effect, context, outer_kind, scope, number, started, ok, ...)
