@@ -337,11 +337,17 @@ local function tell(self, verb, unit, extra)
     return result
 end
 
+-- The result of a unit that failed before it was started too often stays what it failed for; its journal tells.
+local function has_hit_start_limit(err)
+    return err.code == "systemd.unit" and (err.status and err.status.result == "start-limit-hit"
+        or (err.log or ""):find "Start request repeated too quickly" ~= nil)
+end
+
 --- Starts or restarts a unit. What systemd counts against it, so that a broken service does not start for ever, also
 --- counts what was ordered: when that is the only reason to refuse, the count begins anew.
 local function start(self, verb, unit)
     local result, err = try(tell, self, verb, unit)
-    if err and err.code == "systemd.unit" and err.status and err.status.result == "start-limit-hit" then
+    if err and has_hit_start_limit(err) then
         self:reset_failed(unit)
         return tell(self, verb, unit)
     elseif err then
