@@ -1,6 +1,7 @@
 -- The certificate of an instance: why there is none, in words, and the two ways to serve one.
 local caddy = require "caddy"
 local caddy_advice = require "caddy_advice"
+local dns = require "dns"
 local http = require "http"
 local site = require "site"
 
@@ -27,13 +28,11 @@ local function date(seconds)
 end
 
 --- What Caddy's situation is, once it is decided: a certificate that is being asked for is waited for.
----@param options? { timeout?: number } seconds to wait (60)
----@return table found see Caddy:diagnose
-function certificate.diagnose(server, options)
+---@return table found see Caddy:diagnose; and `hostname`, what Caddy serves; `ends`, seconds since 1970: when a rate limit
+---  lets one more certificate through, as the authority said, else at the latest
+function certificate.diagnose(server)
     local found
-    local _, err = try(wait_until, "Caddy to have a certificate, or not", {
-        timeout = options and options.timeout or 60, interval = 1,
-    }, function()
+    local _, err = try(wait_until, "Caddy to have a certificate, or not", { timeout = 60 }, function()
         found = server:diagnose { nameservers = site.dns.nameservers }
         local open = not unknown(found) and (found.verdict == "pending"
             or found.verdict == "unknown" and #found.evidence == 0)
@@ -41,14 +40,19 @@ function certificate.diagnose(server, options)
     end)
     if err and err.code ~= "timeout" then
         error(err, 0)
+    elseif unknown(found) then
+        return found
+    end
+    found.hostname = server:hostname()
+    if found.verdict == "rate-limited" then
+        found.ends = found.retry_after or math.ceil(now() + LIMITS[found.limit].seconds)
     end
     return found
 end
 
---- When a rate limit lets one more certificate through: what the authority said, else at the latest.
----@return integer seconds since 1970
-function certificate.limit_ends(found)
-    return found.retry_after or math.ceil(now() + LIMITS[found.limit].seconds)
+--- Whether the instance serves as its Caddyfile asks.
+function certificate.is_good(found)
+    return found.verdict == "ok" or found.verdict == "self-signed"
 end
 
 --- Tells what was found.
@@ -59,12 +63,15 @@ function certificate.tell(found, name)
     end
     if found.verdict == "rate-limited" then
         say("limit     %s", LIMITS[found.limit].says)
-        say("ends      %s%s", date(certificate.limit_ends(found)), found.retry_after and "" or " at the latest")
+        say("ends      %s%s", date(found.ends), found.retry_after and "" or " at the latest")
     elseif found.verdict == "ok" then
         say("until     %s, issued by %s", date(found.certificate.not_after), found.certificate.issuer)
     end
     if found.renewal then
         warn("its renewal fails: %s", caddy_advice[found.renewal].says)
+    end
+    if found.hostname ~= name then
+        warn("HOSTNAME in /etc/caddy/environment is %s; --acme sets it right", tostring(found.hostname))
     end
 end
 
@@ -77,24 +84,62 @@ function certificate.fail(found, name)
     })
 end
 
---- Has Caddy try once more. One that does not start says why in its journal, which `diagnose` reads.
----@return boolean ran unknown in a dry run
+-- ---- what a person has to mend ----
+
+-- Caddy's journal tells what was wrong when it last tried. Whether that is so still, as far as it can be seen.
+local STILL = {
+    dns = function(_, one)
+        local addresses = dns.resolve(one.name, { nameservers = site.dns.nameservers })
+        return #addresses ~= 1 or addresses[1] ~= one:find_droplet().public_address
+    end,
+    ["port-closed"] = function(_, one)
+        local _, err = try(http.get, ("http://%s/"):format(one.name), {
+            resolve = { [one.name .. ":80"] = one:find_droplet().public_address }, timeout = 5, retries = 0,
+            redirects = 0,
+        })
+        return err ~= nil and err.code ~= "http.status"
+    end,
+    ["bad-caddyfile"] = function(server)
+        local _, err = try(server.validate, server)
+        return err ~= nil
+    end,
+}
+
+--- Raises what was found while it is so still. Then Caddy may as well try again.
+function certificate.insist(found, server, one)
+    local is_still_so = STILL[found.verdict]
+    if is_still_so and is_still_so(server, one) then
+        certificate.fail(found, one.name)
+    end
+end
+
+-- ---- the ways to a certificate ----
+
+--- Has Caddy try once more. One that does not start says why in its journal.
+---@return table found see certificate.diagnose; unknown in a dry run
 function certificate.try_again(server)
     local status, err = try(server.restart, server)
     if err and err.code ~= "systemd.unit" then
         error(err, 0)
     end
-    return unknown(status) and status or status ~= nil
+    return unknown(status) and status or certificate.diagnose(server)
 end
 
---- Has Caddy sign its certificate itself. With the port in its name Caddy 1 serves it where browsers look.
+--- Has Caddy sign its certificate itself, unless it has got a good one meanwhile. With the port in its name Caddy 1
+--- serves it where browsers look.
+---@return table found see certificate.diagnose; unknown in a dry run
 function certificate.sign_itself(server, name)
+    local found = certificate.diagnose(server)
+    if found.verdict == "ok" then
+        return found
+    end
     server:set_tls "self-signed"
     server:set_hostname(name, { port = 443 })
     return certificate.try_again(server)
 end
 
 --- Has Caddy get its certificate from the authority again.
+---@return table found see certificate.diagnose; unknown in a dry run
 function certificate.ask_authority(server, customer)
     customer:configure_caddy(server.host)
     return certificate.try_again(server)
@@ -105,13 +150,20 @@ end
 function certificate.verify(customer, insecure)
     local options = customer:https_options(customer:find_droplet().public_address)
     options.insecure, options.expect = insecure, { 400, 401, 403, 404, 500, 502, 503, 504 }
-    local answer = wait_until(customer.url .. " to answer", { timeout = 30, interval = 0.5 }, function()
+    local last
+    local answer, gave_up = try(wait_until, customer.url .. " to answer", { timeout = 30, interval = 0.5 }, function()
         local answer, err = try(http.get, customer.url, options)
         if err and not (err.code:find "^http%." or err.code == "timeout") then
             error(err, 0)
         end
+        last = err
         return answer
     end)
+    if gave_up then
+        gave_up.cause = gave_up.cause or last
+        gave_up.hint = ("hostler run triage-500 %s finds out more"):format(customer.tenant)
+        error(gave_up, 0)
+    end
     say("%s answers over HTTPS%s.", customer.url, insecure and " (browsers will warn: nobody has signed for it)" or "")
     if not unknown(answer) and answer.status >= 500 then
         warn("Meltano behind it answers %d: hostler run triage-500 %s", answer.status, customer.tenant)
