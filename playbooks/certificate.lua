@@ -28,8 +28,8 @@ local function date(seconds)
 end
 
 --- What Caddy's situation is, once it is decided: a certificate that is being asked for is waited for.
----@return table found see Caddy:diagnose; and `hostname`, what Caddy serves; `ends`, seconds since 1970: when a rate limit
----  lets one more certificate through, as the authority said, else at the latest
+---@return table found see Caddy:diagnose; and `hostname`, what Caddy serves; `ends`, seconds since 1970: when a rate
+---  limit lets one more certificate through, as the authority said, else at the latest
 function certificate.diagnose(server)
     local found
     local _, err = try(wait_until, "Caddy to have a certificate, or not", { timeout = 60 }, function()
