@@ -282,10 +282,15 @@ local function find_site(sites)
     return sites[1]
 end
 
+---@class caddyfile.Site
+---@field addresses string[]
+---@field line integer
+---@field tls? { mode: "acme"|"self-signed"|"off"|"files", email?: string, ca?: string, ca_root?: string,
+---  line: integer } nil where the site has no tls line
+
 --- What a Caddyfile says about TLS, enough to decide about it.
 ---@param text string
----@return { addresses: string[], line: integer, tls?: table }[] tls: { mode = "acme"|"self-signed"|"off"|"files",
----  email, ca, ca_root, line }; nil where the site has no tls line
+---@return caddyfile.Site[]
 function caddyfile.parse(text)
     local _, sites = read(text)
     local shown = {}
@@ -464,16 +469,8 @@ local function apply(lines, edits)
     end
 end
 
---- The Caddyfile with its instance's site in another TLS mode. Only tls lines change: the one in force becomes a
---- comment, and the one wanted is taken out of its comment, rewritten where its settings differ, or added.
----@param text string
----@param mode "acme"|"self-signed"
----@param options { version: 1|2, email?: string, ca?: string, ca_root?: string } email: the account's address; without
----  it the file's own is kept; ca: the authority's directory URL (the default is Let's Encrypt); ca_root: the file on
----  the host with the root it is trusted by, ignored for Caddy 1, which trusts what the host trusts
----@return string
----@raise "usage", "caddy.site"
-function caddyfile.set_tls(text, mode, options)
+--- What is asked for, in a form that can be written.
+local function check_wanted(mode, options)
     if mode ~= "acme" and mode ~= "self-signed" then
         fail(("the TLS mode is \"acme\" or \"self-signed\", not '%s'"):format(tostring(mode)), { code = "usage" })
     end
@@ -485,6 +482,29 @@ function caddyfile.set_tls(text, mode, options)
         wanted.email, wanted.ca = options.email, options.ca
         wanted.ca_root = options.version ~= 1 and options.ca_root or nil
     end
+    return wanted
+end
+
+--- The lines that put a TLS mode in force, as a plan shows them where there is no Caddyfile to look at yet.
+---@param mode "acme"|"self-signed"
+---@param options table as for caddyfile.set_tls
+---@return string[]
+function caddyfile.tls_lines(mode, options)
+    local wanted = check_wanted(mode, options)
+    return written(wanted, wanted.email or "<the file's e-mail address>", "", {})
+end
+
+--- The Caddyfile with its instance's site in another TLS mode. Only tls lines change: the one in force becomes a
+--- comment, and the one wanted is taken out of its comment, rewritten where its settings differ, or added.
+---@param text string
+---@param mode "acme"|"self-signed"
+---@param options { version: 1|2, email?: string, ca?: string, ca_root?: string } email: the account's address; without
+---  it the file's own is kept; ca: the authority's directory URL (the default is Let's Encrypt); ca_root: the file on
+---  the host with the root it is trusted by, ignored for Caddy 1, which trusts what the host trusts
+---@return string
+---@raise "usage", "caddy.site"
+function caddyfile.set_tls(text, mode, options)
+    local wanted = check_wanted(mode, options)
     local lines, sites = read(text)
     apply(lines, edits_for(lines, find_site(sites), wanted))
     return join(lines)

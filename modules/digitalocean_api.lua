@@ -53,7 +53,7 @@ local function raise_refusal(self, err, summary)
     fail(("DigitalOcean refused to %s: %s"):format(summary, said), {
         code = "digitalocean." .. word, status = err.status, said = said, request_id = told.request_id,
         token = self:who(), target = self.url, hint = hint, cause = err.cause,
-        body = next(told) == nil and err.body or nil,
+        body = next(told) == nil and err.body or nil, unclear = err.unclear,
     })
 end
 
@@ -97,7 +97,7 @@ function api.ask(self, method, path, summary, options)
         return nil, answer.status
     elseif type(answer.json) ~= "table" then
         fail("DigitalOcean answered without a document to: " .. summary,
-            { code = "digitalocean.answer", status = answer.status, target = self.url })
+            { code = "digitalocean.answer", status = answer.status, target = self.url, unclear = true })
     end
     return without_nulls(answer.json), answer.status
 end
@@ -166,15 +166,6 @@ function api.select(items, test)
     return found
 end
 
---- True when the failure leaves open whether the request took effect: a gateway's error, an answer that cannot be read,
---- or none although the request may have been sent.
-local function is_unclear(err)
-    if err.status then
-        return err.status < 400 or err.status >= 500
-    end
-    return err.sent == true
-end
-
 --- True when DigitalOcean refused an order because a limit of the team is reached. Its texts are not documented, so
 --- this goes by the words that its limits have in common.
 ---@return boolean
@@ -192,7 +183,7 @@ function api.order_once(what, send, look)
     local result, err = try(send)
     if not err then
         return result
-    elseif not is_unclear(err) then
+    elseif not err.unclear then
         error(err, 0)
     end
     warn("it is unclear whether DigitalOcean took the order to %s (%s); looking for it", what, tostring(err))

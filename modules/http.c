@@ -328,6 +328,7 @@ static int finish(lua_State *L, wait *w) {
     if (r->transfer.result == CURLE_WRITE_ERROR && r->too_large) {
         error_push(L, "http.limit", "the answer is larger than %zu bytes", r->limit);
         error_set(L, "hint", "raise it with limit = BYTES");
+        error_set_boolean(L, "unclear", true);
         return lua_error(L);
     }
     if (r->transfer.result)
@@ -389,12 +390,7 @@ static int date_lua(lua_State *L) {
 /* shown(value) -> indented JSON in which secrets and unknowns are masked, for people */
 static int shown_lua(lua_State *L) {
     lua_settop(L, 1);
-    cJSON *document = json_from_lua(L, 1, JSON_SHOW);
-    char *text = cJSON_Print(document);
-    cJSON_Delete(document);
-    require_memory(L, text != NULL);
-    lua_pushstring(L, text);
-    cJSON_free(text);
+    json_push_text(L, 1, JSON_SHOW, true);
     return 1;
 }
 

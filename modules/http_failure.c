@@ -116,7 +116,6 @@ int http_raise_failure(lua_State *L, transfer *t) {
     default:
         error_push(L, "http", "the request to %s failed: %s", host, detail);
     }
-    lua_pushboolean(L, sent_bytes(t->easy) > 0);
-    lua_setfield(L, -2, "sent");
+    error_set_boolean(L, "unclear", sent_bytes(t->easy) > 0);
     return lua_error(L);
 }

@@ -48,13 +48,7 @@ static const char *push_body(lua_State *L, size_t *length) {
             lua_pushliteral(L, "");
         return secret_tolstring(L, -1, length);
     }
-    cJSON *document = json_from_lua(L, -1, JSON_REVEAL);
-    char *text = cJSON_PrintUnformatted(document);
-    cJSON_Delete(document);
-    if (!text)
-        luaL_error(L, "out of memory");
-    lua_pushstring(L, text);
-    cJSON_free(text);
+    json_push_text(L, lua_gettop(L), JSON_REVEAL, false);
     return lua_tolstring(L, -1, length);
 }
 

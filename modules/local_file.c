@@ -3,6 +3,7 @@
 #include "local_file.h"
 
 #include "error.h"
+#include "system.h"
 #include "task.h"
 
 #include <errno.h>
@@ -63,13 +64,9 @@ int local_file_read(lua_State *L) {
 /* ---- writing ---- */
 
 static int write_whole(int fd, const char *text, size_t length, mode_t mode) {
-    while (length > 0) {
-        ssize_t count = write(fd, text, length);
-        if (count < 0 && errno != EINTR)
-            return errno;
-        text += count > 0 ? count : 0;
-        length -= count > 0 ? (size_t)count : 0;
-    }
+    int problem = system_write_all(fd, text, length);
+    if (problem)
+        return problem;
     return fchmod(fd, mode) || fsync(fd) ? errno : 0;
 }
 

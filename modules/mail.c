@@ -152,8 +152,10 @@ static int raise_failure(lua_State *L, const mail *m) {
         error_set_integer(L, "status", status);
         error_set(L, "reply", m->dialogue.reply);
     }
-    if (!m->checks && was(m, "DATA") && status < 400)
+    bool unclear = !m->checks && was(m, "DATA") && status < 400;
+    if (unclear)
         error_set(L, "hint", "the message was on its way: the server may have taken it");
+    error_set_boolean(L, "unclear", unclear);
     error_set(L, "target", m->server);
     return lua_error(L);
 }

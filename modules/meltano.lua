@@ -23,6 +23,10 @@ local meltano = {
     database_settings = settings.database_settings,
 }
 
+---@class meltano.Meltano: meltano.Settings the Meltano of a host
+---@field host ssh.Host
+---@field service ssh.Host the same host, as the service user
+---@field systemd systemd.Systemd
 local Meltano = {}
 Meltano.__index = Meltano
 for name, method in pairs(settings.methods) do
@@ -79,6 +83,7 @@ end
 --- users, which an upgrade would trip over; a dry run cannot know, for they may be planned to be given back.
 ---@param options? { plugins?: boolean } plugins: install the plugins anew too (true)
 ---@raise "meltano.owner" with `files`; "ssh.exit"
+---@effect write
 function Meltano:upgrade(options)
     if gate.mode ~= "dry-run" then
         self:check_owners()
@@ -91,6 +96,7 @@ end
 
 --- Installs the project's plugins and what they need.
 ---@raise "ssh.exit"
+---@effect write
 function Meltano:install()
     self.service:run(command({ "install", "--include-related" }, { timeout = INSTALL_SECONDS }))
 end
@@ -109,11 +115,12 @@ end
 --- Adds a user of the UI. Meltano takes the password as an argument: other users of the host could see it while the
 --- command runs, which is as short as Meltano allows; sudo, the shell and ssh do not have it in theirs.
 ---@param name string
----@param password userdata a secret
+---@param password secret
 ---@param options? { role?: string, overwrite?: boolean } role: "admin" (the default) or "regular"; overwrite: give an
 ---  existing user this password
 ---@return "added"|"exists" outcome "exists": there is such a user, and nothing was changed
 ---@raise "usage", "ssh.exit"
+---@effect write
 function Meltano:add_user(name, password, options)
     options = options or {}
     meltano.check_user_name(name)
@@ -209,6 +216,7 @@ end
 
 --- Gives every file under the project that belongs to someone else to the service user.
 ---@return boolean changed false when there was none
+---@effect write
 function Meltano:mend_owners()
     local files = self:wrong_owners()
     if not unknown(files) and #files == 0 then
@@ -246,7 +254,7 @@ function Meltano:logs(lines, name)
 end
 
 --- The last traceback in the UI's log; see traceback.last.
----@return table?
+---@return traceback.Traceback?
 function Meltano:last_traceback()
     local text = self:logs(5000)
     if unknown(text) then
@@ -257,10 +265,18 @@ end
 
 -- ---- its service ----
 
+---@class meltano.Answer what the UI said
+---@field serves boolean it answered, and not with a 5xx
+---@field status? integer
+---@field location? string where it redirects to
+---@field body? string
+---@field error? "refused"|"timeout"|"broken" why there is no answer
+---@field message? string
+---@field seconds number
+
 --- Asks the UI for a page, from inside the host.
 ---@param options? { path?: string, timeout?: number } path: "/" ; timeout: seconds (10)
----@return { status?: integer, location?: string, body?: string, error?: "refused"|"timeout"|"broken", message?: string,
----  seconds: number, serves: boolean } serves: it answered, and not with a 5xx
+---@return meltano.Answer
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
     local path = options and options.path or "/"
@@ -284,7 +300,7 @@ end
 
 --- Waits until the UI answers without a 5xx. A service that failed ends the wait at once.
 ---@param options? { timeout?: number } seconds (180): a start upgrades the database first
----@return table answer see probe
+---@return meltano.Answer
 ---@raise "systemd.unit" with the service's last journal lines; "meltano.serves" with the last answer and traceback
 function Meltano:wait_until_it_serves(options)
     if gate.mode == "dry-run" then
@@ -320,19 +336,21 @@ end
 
 --- Restarts the service, which reads its environment files and upgrades the database first.
 ---@raise "systemd.unit"
+---@effect write
 function Meltano:restart()
     self.systemd:restart(meltano.UNIT)
 end
 
 --- Has the service read its feature flags (.env) again, without a restart.
 ---@raise "systemd.unit"
+---@effect write
 function Meltano:reload()
     self.systemd:reload(meltano.UNIT)
 end
 
 --- The Meltano of a host.
----@param host table from ssh.connect
----@return table
+---@param host ssh.Host
+---@return meltano.Meltano
 function meltano.on(host)
     return setmetatable({ host = host, service = host:as(meltano.USER), systemd = systemd.on(host) }, Meltano)
 end

@@ -10,6 +10,9 @@ local settings = {
     ENVIRONMENT = "/etc/meltano/environment.d",
 }
 
+---@class meltano.Settings
+---@field host ssh.Host
+---@field systemd systemd.Systemd
 local Meltano = {}
 settings.methods = Meltano
 
@@ -70,7 +73,7 @@ end
 --- settings.
 ---@param text string
 ---@return string kept the text without them; comments, blanks and line ends as they were
----@return table<string, userdata>? moved the settings that do not belong there, as secrets; nil when there are none
+---@return table<string, secret>? moved the settings that do not belong there, as secrets; nil when there are none
 function settings.split_flags(text)
     local moved, names = nil, {}
     for _, item in ipairs(read_flags(text)) do
@@ -104,6 +107,7 @@ end
 ---@param value string
 ---@return boolean changed
 ---@raise "usage" for what does not belong there: secrets, and the database's settings
+---@effect write
 function Meltano:set_flag(name, value)
     if settings.is_secret(name, value) or name:find "^PG_" then
         fail(("%s does not belong among the feature flags"):format(name), {
@@ -126,7 +130,7 @@ end
 
 --- The settings in a file of the service's environment, secrets as secrets.
 ---@param name string "postgres"
----@return table<string, string|userdata>? settings nil when there is no such file
+---@return table<string, string|secret>? settings nil when there is no such file
 function Meltano:environment(name)
     local path = environment_path(name)
     local stat = self.host:stat(path)
@@ -168,12 +172,23 @@ local function are_among(wanted, have)
     return true
 end
 
+--- The settings as a plan shows them: of secrets the names only.
+local function planned_settings(values)
+    local lines = {}
+    for name, value in pairs(values) do
+        lines[#lines + 1] = name .. "=" .. (secret.is(value) and "[hidden]" or tostring(value))
+    end
+    table.sort(lines)
+    return lines
+end
+
 --- Writes a file of the service's environment, readable by the service user alone. Meltano reads it at a restart. A
 --- file that says the same already, with the right owner and mode, stays.
 ---@param name string "postgres"
----@param values table<string, string|number|userdata> the whole file: what is not among them goes
+---@param values table<string, string|number|secret> the whole file: what is not among them goes
 ---@return boolean changed
 ---@raise "usage" for names and values that an environment file cannot hold
+---@effect write
 function Meltano:set_environment(name, values)
     local path, text = environment_path(name), nil
     if not gate.has_unknown(values) then
@@ -187,12 +202,13 @@ function Meltano:set_environment(name, values)
     end
     local written = self.host:write(path, text or gate.unknown("settings of " .. name), {
         mode = tonumber("600", 8), owner = settings.USER, group = settings.USER,
+        planned = not text and planned_settings(values) or nil,
     })
     return unknown(written) and written or true
 end
 
 --- Whether the service runs with these settings. It gets them when it starts: what is in its files may be newer.
----@param values table<string, string|number|userdata>
+---@param values table<string, string|number|secret>
 ---@return boolean loaded false also while it does not run
 function Meltano:has_loaded(values)
     local status = self.systemd:status "meltano.service"
@@ -234,6 +250,7 @@ end
 
 --- Gives the files of the service's environment to the service user alone.
 ---@return boolean changed false when they were already
+---@effect write
 function Meltano:close_environment()
     local files, changed = self:environment_files(), false
     if unknown(files) then

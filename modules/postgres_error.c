@@ -136,10 +136,14 @@ int pg_raise_refused(lua_State *L, const PGresult *failure, const char *sql) {
     const char *message = PQresultErrorField(failure, PG_DIAG_MESSAGE_PRIMARY);
     const char *sqlstate = PQresultErrorField(failure, PG_DIAG_SQLSTATE);
     const char *position = PQresultErrorField(failure, PG_DIAG_STATEMENT_POSITION);
+    /* Those end the server's process, perhaps between the deed and its word. */
+    const char *severity = PQresultErrorField(failure, PG_DIAG_SEVERITY_NONLOCALIZED);
     if (!message)
         message = PQresultErrorMessage(failure);
     error_push(L, "pg.query", sqlstate ? "%s (SQLSTATE %s)" : "%s", message, sqlstate);
     error_set(L, "hint", find(on_statements, sqlstate ? sqlstate : ""));
+    error_set_boolean(L, "unclear",
+                      severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0));
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         error_set(L, fields[i].name, PQresultErrorField(failure, fields[i].code));
     if (position) {
@@ -177,6 +181,7 @@ int pg_raise_lost(lua_State *L, const pg_connection *c, bool during) {
         error_push(L, "pg.closed", "the connection to %s ended during a statement: %.*s", c->name,
                    (int)strcspn(reason, "\n"), reason);
         error_set(L, "hint", "whether the statement was carried out is not known; connect again and look");
+        error_set_boolean(L, "unclear", true);
     } else {
         error_push(L, "pg.closed", "the connection to %s is closed: %.*s", c->name,
                    (int)strcspn(reason, "\n"), reason);

@@ -207,6 +207,7 @@ static int raise_too_large(lua_State *L, const exchange *x) {
                "the result is larger than the limit of %zu rows and %zu bytes; the statement was %s",
                x->most_rows, x->most_bytes, stopped ? "stopped" : "carried out nevertheless");
     error_set(L, "hint", "select less, or raise it: db:limit{ rows =, bytes = }:query(...)");
+    error_set_boolean(L, "unclear", !stopped);
     return lua_error(L);
 }
 

@@ -72,17 +72,6 @@ static const char *push_number(lua_State *L, double number) {
     return lua_tostring(L, -1);
 }
 
-static const char *push_json(lua_State *L, int index) {
-    cJSON *document = json_from_lua(L, index, JSON_REVEAL);
-    char *text = cJSON_PrintUnformatted(document);
-    cJSON_Delete(document);
-    if (!text)
-        luaL_error(L, "out of memory");
-    lua_pushstring(L, text);
-    cJSON_free(text);
-    return lua_tostring(L, -1);
-}
-
 static const char *check_text(lua_State *L, int index, int number) {
     if (!lua_isstring(L, index) && !secret_is(L, index))
         error_raise(L, "usage", "parameter $%d is a %s, which has no SQL form", number,
@@ -108,7 +97,7 @@ static const char *text_of(lua_State *L, int index, int number) {
     case LUA_TNUMBER:
         return push_number(L, lua_tonumber(L, index));
     case LUA_TTABLE:
-        return push_json(L, index);
+        return json_push_text(L, index, JSON_REVEAL, false);
     case LUA_TLIGHTUSERDATA: /* json.null */
         return lua_touserdata(L, index) ? check_text(L, index, number) : NULL;
     default:

@@ -360,6 +360,7 @@ static void push_failure(lua_State *L, const run *r) {
                    sigabbrev_np(r->signal) ? sigabbrev_np(r->signal) : "?");
     else
         error_push(L, "sh.exit", "%s failed with exit status %d", program, (int)r->status);
+    error_set_boolean(L, "unclear", r->end == TIMED_OUT || r->end == TOO_LONG);
 }
 
 static int finish_run(lua_State *L, wait *w) {

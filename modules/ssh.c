@@ -64,6 +64,7 @@ bool ssh_push_failure(lua_State *L, const ssh_operation *operation) {
         failure_push(L, &operation->session->failure);
     else
         return false;
+    error_set_boolean(L, "unclear", operation->unclear);
     return true;
 }
 

@@ -29,11 +29,14 @@ static bool open_channel(ssh_exec *e) {
 }
 
 static bool request(ssh_exec *e) {
+    e->operation.unclear = true;
     int rc =
         libssh2_channel_process_startup(e->channel, "exec", 4, e->command.data, (unsigned)e->command.length);
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return false;
     e->phase = EXEC_TALK;
+    if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED)
+        e->operation.unclear = false;
     if (rc)
         fail(e, rc, "while starting a command");
     return true;

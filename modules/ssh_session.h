@@ -114,6 +114,7 @@ struct ssh_operation {
     bool settled;            /* the waiter has been told */
     bool abandoned;          /* nobody wants the result: end soon and cleanly */
     ssh_failure failure;     /* why it failed */
+    bool unclear;            /* what it asks for is on its way: without its end, it may have happened */
     uint32_t channel_number; /* of the channel it opened last */
     bool has_status;         /* the server told how the channel's command ended */
     /* Goes as far as it can; true when it has ended. Called again whenever something arrived. */

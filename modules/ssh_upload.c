@@ -171,6 +171,7 @@ static bool ask_sync(ssh_copy *c) {
 }
 
 static bool ask_replace(ssh_copy *c) {
+    c->operation.unclear = true;
     sftp_begin(&c->link, SFTP_EXTENDED);
     sftp_add_text(&c->link, "posix-rename@openssh.com");
     sftp_add_text(&c->link, c->remote_temporary);
@@ -180,6 +181,7 @@ static bool ask_replace(ssh_copy *c) {
 }
 
 static void take_replaced(ssh_copy *c, sftp_reply *reply) {
+    c->operation.unclear = false;
     c->may_not_rename = reply->type == SFTP_STATUS && reply->status == SFTP_UNSUPPORTED;
     if (!c->may_not_rename && copy_expects_ok(c, reply))
         c->temporary_is_there = false;
@@ -189,6 +191,7 @@ static void take_replaced(ssh_copy *c, sftp_reply *reply) {
 static bool ask_rename(ssh_copy *c) {
     if (!c->may_not_rename)
         return false;
+    c->operation.unclear = true;
     sftp_begin(&c->link, SFTP_RENAME);
     sftp_add_text(&c->link, c->remote_temporary);
     sftp_add_text(&c->link, c->remote_target);
@@ -197,6 +200,7 @@ static bool ask_rename(ssh_copy *c) {
 }
 
 static void take_renamed(ssh_copy *c, sftp_reply *reply) {
+    c->operation.unclear = false;
     if (copy_expects_ok(c, reply))
         c->temporary_is_there = false;
 }

@@ -5,6 +5,8 @@
 local _, gate = ...
 local systemd = {}
 
+---@class systemd.Systemd the services of a host
+---@field host ssh.Host
 local Systemd = {}
 Systemd.__index = Systemd
 
@@ -13,8 +15,8 @@ local JOURNAL_FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_PID,_SYSTEMD_INVOCAT
 local PROPERTIES = table.concat({
     "Id", "Description", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "FragmentPath",
     "MainPID", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "StateChangeTimestamp", "MemoryCurrent",
-    "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic",
-    "AssertResult", "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
+    "MemoryMax", "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult",
+    "ConditionTimestampMonotonic", "AssertResult", "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
 }, ",")
 
 -- ---- reading what it prints ----
@@ -96,6 +98,7 @@ function systemd.status_of(shown)
         started = systemd.parse_time(shown.ExecMainStartTimestamp),
         since = systemd.parse_time(shown.StateChangeTimestamp),
         memory = number_of(shown.MemoryCurrent),
+        memory_max = number_of(shown.MemoryMax),
         restarts = number_of(shown.NRestarts) or 0,
         needs_daemon_reload = shown.NeedDaemonReload == "yes",
         job = (shown.Job or "0") ~= "0" and shown.Job ~= "" or false,
@@ -122,6 +125,7 @@ end
 ---@field started? integer when the main process was started, seconds since 1970
 ---@field since? integer when the state changed last, seconds since 1970
 ---@field memory? integer bytes
+---@field memory_max? integer bytes that systemd lets it have
 ---@field restarts integer how often systemd has restarted it by itself
 ---@field needs_daemon_reload boolean its unit file is newer than what systemd has read
 ---@field job boolean a start or stop is under way
@@ -195,12 +199,12 @@ function systemd.describe(status)
         return ("active (%s)"):format(status.sub)
     end
     local reasons = { status.sub ~= status.active and status.sub or nil }
-    if status.result and status.result ~= "success" then
+    if status.result and status.result ~= "success" and status.result ~= "signal" then
         reasons[#reasons + 1] = status.result
     end
     local over = status.active ~= "activating" or status.sub == "auto-restart"
     if status.exit and over and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
-        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "signal",
+        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "killed by signal",
             tostring(status.exit.status))
     end
     if not status.condition_met then
@@ -368,20 +372,25 @@ end
 ---@return true
 ---@raise "systemd.unit" with `status`, `log` (the unit's last journal lines), and `gave_up` when systemd says that it
 ---  was started too often
+---@effect write
 function Systemd:start(unit)
     return start(self, "start", unit)
 end
 
+--- Stops a unit; returns when it has ended.
 ---@param unit string
 ---@return true
 ---@raise "systemd.unit"
+---@effect write
 function Systemd:stop(unit)
     return tell(self, "stop", unit)
 end
 
+--- Stops and starts a unit.
 ---@param unit string
 ---@return true
 ---@raise "systemd.unit"
+---@effect write
 function Systemd:restart(unit)
     return start(self, "restart", unit)
 end
@@ -390,6 +399,7 @@ end
 ---@param unit string
 ---@return true
 ---@raise "systemd.unit"
+---@effect write
 function Systemd:reload(unit)
     return tell(self, "reload", unit)
 end
@@ -397,12 +407,15 @@ end
 --- Makes the unit start at boot.
 ---@param unit string
 ---@param options? { now?: boolean } now: start it too
+---@effect write
 function Systemd:enable(unit, options)
     tell(self, "enable", unit, options and options.now and "--now" or nil)
 end
 
+--- Makes the unit no longer start at boot.
 ---@param unit string
 ---@param options? { now?: boolean } now: stop it too
+---@effect write
 function Systemd:disable(unit, options)
     tell(self, "disable", unit, options and options.now and "--now" or nil)
 end
@@ -411,6 +424,7 @@ end
 ---@param unit string
 ---@param signal string "USR1"
 ---@return true
+---@effect write
 function Systemd:signal(unit, signal)
     unit = unit_name(unit)
     local result = self.host:run({ "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }, {
@@ -421,11 +435,13 @@ end
 
 --- Forgets that a unit has failed, and how often it was started.
 ---@param unit string
+---@effect write
 function Systemd:reset_failed(unit)
     tell(self, "reset-failed", unit)
 end
 
 --- Has systemd read its unit files again.
+---@effect write
 function Systemd:daemon_reload()
     self.host:run { "systemctl", "daemon-reload" }
 end
@@ -476,9 +492,23 @@ function Systemd:wait_active(unit, options)
     return status
 end
 
+local function units(self)
+    local names = {}
+    for index, status in ipairs(self:units "*") do
+        names[index] = status.unit
+    end
+    return names
+end
+
+-- What the prompt offers for the name of a unit.
+Systemd.__completes = {
+    status = units, is_active = units, journal = units, start = units, stop = units, restart = units, reload = units,
+    enable = units, disable = units, signal = units, reset_failed = units, wait_active = units,
+}
+
 --- The services of a host.
----@param host table from ssh.connect
----@return table
+---@param host ssh.Host
+---@return systemd.Systemd
 function systemd.on(host)
     return setmetatable({ host = host }, Systemd)
 end

@@ -38,10 +38,10 @@ local function delete(one)
 end
 
 --- Once for all of them: a file is not edited by two at the same time.
-local function forget_host_keys(gone, date)
+local function forget_host_keys(gone)
     for _, known in ipairs(deletion.known_hosts(gone)) do
         step("forget host keys in " .. known.path, { idempotent = true }, function()
-            return host_keys.forget(known.path, known.hosts, date)
+            return host_keys.forget(known.path, known.hosts)
         end)
     end
 end
@@ -73,7 +73,7 @@ return playbook {
             delete(one)
             gone[#gone + 1] = one
         end)
-        forget_host_keys(gone, noted.date)
+        forget_host_keys(gone)
         deletion.tell_room(found, noted)
         if failed then
             error(failed, 0)

@@ -28,12 +28,10 @@ end
 
 --- What can only be told while everything is there.
 ---@return { names: string[], of: table<string, { hosts: string[], clusters: string[] }>, full: { cluster: string,
----  team: string }[], date: string } names: who can be deleted; of: what is whose, by tenant; full: clusters in teams
----  that are marked as full; the clusters are ids
+---  team: string }[] } names: who can be deleted; of: what is whose, by tenant; full: clusters in teams that are marked
+---  as full; the clusters are ids
 function deletion.note(found)
-    local noted = {
-        names = json.array {}, of = {}, full = json.array {}, date = os.date("!%Y-%m-%dT%H:%M:%SZ", now()),
-    }
+    local noted = { names = json.array {}, of = {}, full = json.array {} }
     for _, one in ipairs(deletion.deletable(found)) do
         noted.names[#noted.names + 1] = one.tenant
     end

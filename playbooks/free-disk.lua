@@ -2,8 +2,8 @@
 --
 -- Removes   the beginning of Meltano's long logs (the last MB of each stays), the journal before its last 100 MB,
 --           packages that apt has downloaded. Nothing else: of other large files in /var it only says where they are.
--- Then      waits until Meltano serves, having restarted it where it does not run. Where the disk is still full, it says
---           so and stops.
+-- Then      waits until Meltano serves, having restarted it where it does not run. Where the disk is still full, it
+--           says so and stops.
 -- Again     where there is none of these, nothing is asked and nothing changes.
 local instance = require "instance"
 local machine = require "machine"

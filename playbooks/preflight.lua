@@ -35,6 +35,21 @@ local function agent_has_a_key()
     end
 end
 
+--- A line of an instance that once had this name would make SSH refuse the new one, when all of it is there.
+local function no_stale_host_key(new)
+    return function()
+        for _, key in ipairs(ssh.known_keys(new.name, { known_hosts = site.known_hosts })) do
+            if not key.mark then
+                fail(("%s:%d has a host key of an earlier %s"):format(key.file, key.line, new.name), {
+                    code = "known_hosts",
+                    hint = ("if that machine is gone, take the line out: ssh-keygen -R %s -f %s"):format(new.name,
+                        key.file),
+                })
+            end
+        end
+    end
+end
+
 --- Raises unless the token may write: one that can only read is common.
 ---@param cloud table from digitalocean.account
 ---@param kind "droplets"|"databases"|"domains"|"projects"
@@ -78,6 +93,7 @@ end
 function preflight.check_all(new)
     local checks = {
         { what = "the ssh-agent has a key", holds = agent_has_a_key },
+        { what = "known_hosts does not know the name", holds = no_stale_host_key(new) },
         {
             what = "the token for droplets may write",
             holds = function() preflight.must_write(new.cloud, "droplets") end,

@@ -2,37 +2,44 @@
 --
 -- Runs      on each, as the user meltano: `meltano upgrade`, then `meltano install --include-related`.
 -- Asks      where the project has files of somebody else, as an upgrade run by root leaves them: whether to give them
---           back to meltano first. Without that it does not begin. --mend agrees beforehand.
+--           back to meltano first, and to start it where they have stopped it. Without that it does not begin. --mend
+--           agrees beforehand.
 -- Checks    that the UI answers afterwards, and that no file has changed hands. One that fails does not stop the
 --           others, unless --max-failures is passed.
 -- Again     Meltano looks again for something newer; what is there already stays.
 local fleet = require "fleet"
 local meltano = require "meltano"
 
---- An upgrade would trip over files of other users.
-local function settle_owners(app, one, agreed)
+--- The version, and what is wrong with the files' owners: an upgrade would trip over files of others.
+---@return { version: string, owners?: string }
+local function look(app)
     local _, err = try(app.check_owners, app)
-    if not err then
-        return
-    elseif err.code ~= "meltano.owner" then
+    if err and err.code ~= "meltano.owner" then
         error(err, 0)
     end
-    warn("%s: %s", one.name, err.message)
-    if not agreed then
-        confirm(("%s has files of other users in its project. Give them back to meltano?"):format(one.name))
-    end
-    step("give the files back to meltano", { idempotent = true }, function() return app:mend_owners() end)
+    return { version = app:version(), owners = err and err.message }
 end
 
 local function upgrade(one, p)
     local app = meltano.on(one.host)
-    settle_owners(app, one, p.mend)
-    local before = step("note the version", function() return app:version() end)
+    -- A step, although it only reads: a resumed run would find another version, and the files mended.
+    local before = step("look at the instance", function() return look(app) end)
+    if before.owners then
+        warn("%s: %s", one.name, before.owners)
+        if not p.mend then
+            confirm(("%s has files of other users in its project. Give them back to meltano?"):format(one.name))
+        end
+        step("give the files back to meltano", { idempotent = true }, function() return app:mend_owners() end)
+    end
     step("upgrade", { idempotent = true }, function() app:upgrade { plugins = not p.skip_plugins } end)
+    if before.owners and not app.systemd:is_active(meltano.UNIT) then
+        step("start Meltano", { idempotent = true }, function() app:restart() end)
+    end
     if not unknown(app:wait_until_it_serves { timeout = 60 }) then
         app:check_owners()
-        local after = app:version()
-        say("%s: Meltano %s, %s.", one.name, after, after == before and "as before" or "before " .. before)
+        local version = app:version()
+        say("%s: Meltano %s, %s.", one.name, version,
+            version == before.version and "as before" or "before " .. before.version)
     end
 end
 

@@ -91,6 +91,11 @@ void error_set_integer(lua_State *L, const char *field, lua_Integer value) {
     lua_setfield(L, -2, field);
 }
 
+void error_set_boolean(lua_State *L, const char *field, bool value) {
+    lua_pushboolean(L, value);
+    lua_setfield(L, -2, field);
+}
+
 int error_is(lua_State *L, int index) {
     if (!lua_istable(L, index) || !lua_getmetatable(L, index))
         return 0;

@@ -5,12 +5,16 @@
  *   message    what failed, one sentence
  *   hint       what to do next (optional)
  *   cause      the error underneath (optional)
+ *   unclear    of an effect: true when it may have happened all the same, for its end was not seen, false
+ *              when it surely has not; the gate records it, and a resumed run asks about such a write
  *   target, step, file, line, traceback, and the details of the effect that failed.
+ *
  * tostring() of it gives what a person reads. */
 #ifndef HOSTLER_ERROR_H
 #define HOSTLER_ERROR_H
 
 #include <lua.h>
+#include <stdbool.h>
 
 /* Pushes a new error table with this code and printf-formatted message. */
 void error_push(lua_State *L, const char *code, const char *format, ...)
@@ -20,6 +24,7 @@ void error_push(lua_State *L, const char *code, const char *format, ...)
 void error_set(lua_State *L, const char *field, const char *text);
 void error_set_text(lua_State *L, const char *field, const char *text, size_t length);
 void error_set_integer(lua_State *L, const char *field, lua_Integer value);
+void error_set_boolean(lua_State *L, const char *field, bool value);
 
 /* error_push and lua_error in one. Never returns; the int lets callers write `return error_raise(...)`. */
 int error_raise(lua_State *L, const char *code, const char *format, ...)

@@ -261,15 +261,20 @@ int json_parse(lua_State *L, const char *text, size_t length, size_t *offset) {
     return 1;
 }
 
-/* json.encode(value, [pretty]) -> text; raises "json" on what JSON cannot hold. */
-static int encode_lua(lua_State *L) {
-    cJSON *item = json_from_lua(L, 1, JSON_REFUSE_SECRETS);
-    char *text = lua_toboolean(L, 2) ? cJSON_Print(item) : cJSON_PrintUnformatted(item);
+const char *json_push_text(lua_State *L, int index, json_mode mode, bool indented) {
+    cJSON *item = json_from_lua(L, index, mode);
+    char *text = indented ? cJSON_Print(item) : cJSON_PrintUnformatted(item);
     cJSON_Delete(item);
     if (!text)
-        return luaL_error(L, "out of memory");
+        luaL_error(L, "out of memory");
     lua_pushstring(L, text);
     cJSON_free(text);
+    return lua_tostring(L, -1);
+}
+
+/* json.encode(value, [pretty]) -> text; raises "json" on what JSON cannot hold. */
+static int encode_lua(lua_State *L) {
+    json_push_text(L, 1, JSON_REFUSE_SECRETS, lua_toboolean(L, 2));
     return 1;
 }
 
@@ -312,11 +317,7 @@ static int is_array_lua(lua_State *L) {
 /* show(value) -> JSON text in which secrets and unknowns are masked; for the journal. */
 static int show_lua(lua_State *L) {
     lua_settop(L, 1);
-    cJSON *item = json_from_lua(L, 1, JSON_SHOW);
-    char *text = cJSON_PrintUnformatted(item);
-    cJSON_Delete(item);
-    lua_pushstring(L, text);
-    cJSON_free(text);
+    json_push_text(L, 1, JSON_SHOW, false);
     return 1;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cjson/cJSON.h>
 #include <lua.h>
+#include <stdbool.h>
 
 typedef enum {
     JSON_REFUSE_SECRETS, /* a secret or unknown inside raises */
@@ -16,6 +17,10 @@ typedef enum {
 /* Converts the value at this index; raises (and frees) on what JSON cannot hold: functions, cycles, NaN,
  * mixed keys. The caller owns the result. */
 cJSON *json_from_lua(lua_State *L, int index, json_mode mode);
+
+/* Pushes the JSON text of the value at this index, on one line or indented, and returns it. Raises as
+ * json_from_lua does. */
+const char *json_push_text(lua_State *L, int index, json_mode mode, bool indented);
 
 /* Pushes the Lua form of a parsed document. */
 void json_push(lua_State *L, const cJSON *item);

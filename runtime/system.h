@@ -6,4 +6,7 @@
 
 int system_open(lua_State *L);
 
+/* Writes all of it; returns 0 or an errno. */
+int system_write_all(int fd, const char *text, size_t length);
+
 #endif

@@ -2,7 +2,7 @@
  *
  * libuv callbacks never run Lua: they mark a wait done, which queues its task; the loop below resumes queued
  * tasks between two turns of libuv. The order of the queue is the order of completion. */
-#include "task.h"
+#include "task_internal.h"
 
 #include "error.h"
 #include "interrupt.h"
@@ -10,38 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TASK_TYPE "hostler.task"
-#define DEEPEST 80     /* tasks within tasks: a context looks its values up through as many parents */
-#define MOST_RAISED 30 /* cancellations that a task may catch before it is abandoned */
-#define LONGEST 1e9    /* seconds */
+#define STARVING 100 /* milliseconds that a task runs without a wait */
+#define DEEPEST 80   /* tasks within tasks: a context looks its values up through as many parents */
 
-typedef enum { TASK_LIVE, TASK_CLOSING, TASK_DONE } task_state;
-
-struct task {
-    lua_State *thread;
-    task *parent, *first_child, *next_sibling, **sibling_link;
-    task *next_ready;
-    wait *waiting;
-    wait *joiner;
-    uv_timer_t *timer;
-    uint64_t deadline; /* in milliseconds of uv_hrtime; 0 is none */
-    double seconds;    /* what it was given, where the deadline is its own */
-    int self_ref, thread_ref, context_ref, wait_ref;
-    int cancel_ref; /* the error that every wait of a cancelled task raises */
-    int effects;    /* how many effects it has open */
-    int depth, live_children, raised;
-    task_state state;
-    bool queued, started, failed, joined, shielded, abandoned;
-};
-
-static struct {
-    uv_loop_t loop;
-    lua_State *lua;
-    task *ready_first, **ready_last;
-    task *root, *running;
-    bool open, interrupted;
-    int settle_ref;
-} scheduler;
+task_scheduler scheduler;
 
 static uint64_t now_ms(void) {
     return uv_hrtime() / 1000000;
@@ -99,8 +71,7 @@ static void disown(task *child) {
 
 /* ---- cancelling ---- */
 
-/* Pushes a copy of the cancellation: each task adds its own traceback to the error it raises. */
-static void push_cancellation(lua_State *L, const task *t) {
+void task_push_cancellation(lua_State *L, const task *t) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->cancel_ref);
     lua_getfield(L, -1, "code");
     lua_getfield(L, -2, "message");
@@ -111,8 +82,7 @@ static void push_cancellation(lua_State *L, const task *t) {
     lua_pop(L, 2);
 }
 
-/* Cancels t with the error on top of L's stack, which stays there. */
-static void cancel(lua_State *L, task *t) {
+void task_cancel(lua_State *L, task *t) {
     if (t->state == TASK_DONE || t->cancel_ref != LUA_NOREF)
         return;
     lua_pushvalue(L, -1);
@@ -120,7 +90,7 @@ static void cancel(lua_State *L, task *t) {
     if (t->state == TASK_CLOSING) {
         for (task *child = t->first_child; child; child = child->next_sibling)
             if (!child->shielded)
-                cancel(L, child);
+                task_cancel(L, child);
         return;
     }
     if (!t->started)
@@ -136,7 +106,7 @@ static void cancel_children(lua_State *L, task *t, const char *message) {
     error_push(L, "cancelled", "%s", message);
     for (task *child = t->first_child; child; child = child->next_sibling)
         if (!child->shielded)
-            cancel(L, child);
+            task_cancel(L, child);
     lua_pop(L, 1);
 }
 
@@ -147,14 +117,12 @@ static bool is_cancelled(const task *t) {
 static void raise_if_cancelled(lua_State *L, const task *t) {
     if (!is_cancelled(t))
         return;
-    push_cancellation(L, t);
+    task_push_cancellation(L, t);
     lua_error(L);
 }
 
-/* The same where the caller can return what this returns. A task that catches its cancellation again and
- * again would never end: it is abandoned, by a yield from which nothing resumes it. */
-static int stop_if_cancelled(lua_State *L, task *t) {
-    if (is_cancelled(t) && ++t->raised > MOST_RAISED && lua_isyieldable(L)) {
+int task_stop_if_cancelled(lua_State *L, task *t) {
+    if (is_cancelled(t) && ++t->raised > TASK_MOST_RAISED && lua_isyieldable(L)) {
         t->abandoned = true;
         return lua_yield(L, 0);
     }
@@ -174,7 +142,7 @@ static void free_timer(uv_handle_t *handle) {
 
 static void expire(lua_State *L, task *t) {
     error_push(L, "timeout", "timed out after %g s", t->seconds);
-    cancel(L, t);
+    task_cancel(L, t);
     lua_pop(L, 1);
 }
 
@@ -230,8 +198,7 @@ static void make_context(lua_State *L, task *t) {
     t->context_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-/* Starts a task for the function at `function` with the arguments above it; pushes its handle. */
-static task *spawn(lua_State *L, int function, double seconds, bool shielded) {
+task *task_spawn(lua_State *L, int function, double seconds, bool shielded) {
     task *parent = scheduler.running;
     if (parent && parent->depth >= DEEPEST)
         error_raise(L, "usage", "tasks are nested more than %d deep: does a function start itself again?",
@@ -267,9 +234,7 @@ static void task_free_references(task *t) {
     t->cancel_ref = LUA_NOREF;
 }
 
-/* The parent forgets a task that has ended. Until then its memory must stay: the parent's list leads there.
- */
-static void let_go(task *child) {
+void task_let_go(task *child) {
     lua_State *L = scheduler.lua;
     disown(child);
     luaL_unref(L, LUA_REGISTRYINDEX, child->thread_ref);
@@ -294,7 +259,7 @@ static void release_children(task *t) {
         task *child = t->first_child;
         child->parent = NULL;
         child->joined = true; /* too late for that: its results go now */
-        let_go(child);
+        task_let_go(child);
     }
 }
 
@@ -305,6 +270,8 @@ static void end_if_childless(task *t) {
     release_children(t);
     clear_deadline(t);
     t->state = TASK_DONE;
+    if (scheduler.foreground == t)
+        task_set_foreground(NULL);
     if (t->joiner)
         wait_done(t->joiner);
     task *parent = t->parent;
@@ -332,7 +299,7 @@ static void resume(task *t) {
         t->started = true;
         if (t->cancel_ref != LUA_NOREF) {
             lua_settop(t->thread, 0);
-            push_cancellation(t->thread, t);
+            task_push_cancellation(t->thread, t);
             begin_closing(t, true);
             return;
         }
@@ -344,12 +311,13 @@ static void resume(task *t) {
         arguments = 1;
     }
     scheduler.running = t;
+    scheduler.resumed = now_ms();
     interrupt_watch(t->thread);
     int status = lua_resume(t->thread, arguments);
     interrupt_watch(NULL);
     scheduler.running = NULL;
     if (t->abandoned)
-        push_cancellation(t->thread, t);
+        task_push_cancellation(t->thread, t);
     if (t->abandoned || status != LUA_YIELD)
         begin_closing(t, t->abandoned || status != 0);
 }
@@ -366,7 +334,7 @@ static void run_ready_tasks(void) {
 }
 
 bool task_run_root(lua_State *L, int arguments, int results) {
-    task *root = spawn(L, lua_gettop(L) - arguments, -1, false);
+    task *root = task_spawn(L, lua_gettop(L) - arguments, -1, false);
     scheduler.root = root;
     scheduler.interrupted = false;
     interrupt_deliver();
@@ -383,17 +351,32 @@ bool task_run_root(lua_State *L, int arguments, int results) {
     if (ok)
         lua_settop(root->thread, results);
     lua_xmove(root->thread, L, ok ? results : 1);
-    let_go(root);
+    task_let_go(root);
     lua_remove(L, -(ok ? results : 1) - 1); /* the handle */
     return ok;
 }
 
-void task_interrupt(const char *reason) {
-    scheduler.interrupted = true;
+void task_set_foreground(task *t) {
+    scheduler.foreground = t && t->state != TASK_DONE ? t : NULL;
+    interrupt_forgive(scheduler.foreground != NULL);
+}
+
+static bool belongs_to(const task *t, const task *ancestor) {
+    while (t && t != ancestor)
+        t = t->parent;
+    return t != NULL;
+}
+
+void task_interrupt(const char *reason, bool by_ctrl_c) {
+    task *foreground = by_ctrl_c ? scheduler.foreground : NULL, *running = scheduler.running;
+    bool starves = running && foreground && now_ms() - scheduler.resumed > STARVING;
+    scheduler.interrupted = scheduler.interrupted || !foreground;
     if (!scheduler.root)
         return;
     error_push(scheduler.lua, "cancelled", "%s", reason);
-    cancel(scheduler.lua, scheduler.root);
+    task_cancel(scheduler.lua, foreground ? foreground : scheduler.root);
+    if (starves && !belongs_to(running, foreground) && !belongs_to(foreground, running))
+        task_cancel(scheduler.lua, running);
     lua_pop(scheduler.lua, 1);
 }
 
@@ -412,7 +395,7 @@ bool task_poll(lua_State *L, bool own_code) {
     if (own_code || !is_cancelled(scheduler.running))
         return is_cancelled(scheduler.running);
     interrupt_again(L);
-    stop_if_cancelled(L, scheduler.running);
+    task_stop_if_cancelled(L, scheduler.running);
     return false;
 }
 
@@ -447,264 +430,18 @@ void wait_done(wait *operation) {
         enqueue(operation->task);
 }
 
-typedef struct {
-    wait wait;
-    task *child;
-} join_wait;
-
-static int finish_join(lua_State *L, wait *w) {
-    task *child = ((join_wait *)w)->child;
-    bool failed = child->failed;
-    int results = failed ? 1 : lua_gettop(child->thread);
-    luaL_checkstack(L, results + 2, "too many results");
-    child->joined = true;
-    lua_xmove(child->thread, L, results);
-    let_go(child);
-    return failed ? lua_error(L) : results;
-}
-
-/* The child's error tells more than the parent's when both were cancelled for one reason; otherwise it is the
- * cause. */
-static int settle_cancelled_join(lua_State *L, task *t, task *child) {
-    if (!child->failed || t->raised > MOST_RAISED)
-        return stop_if_cancelled(L, t);
-    push_cancellation(L, t);
-    lua_pushvalue(child->thread, -1);
-    lua_xmove(child->thread, L, 1);
-    lua_getfield(L, -1, "code");
-    lua_getfield(L, -3, "code");
-    bool same = lua_equal(L, -1, -2);
-    lua_pop(L, 2);
-    t->raised++;
-    child->joined = true;
-    if (!same)
-        lua_setfield(L, -2, "cause");
-    return lua_error(L);
-}
-
-/* settle(...): what a waiting function's start returned. After a park that is the wait: finish it. */
-static int settle(lua_State *L) {
-    task *t = scheduler.running;
-    wait *w = t ? t->waiting : NULL;
-    if (!w || lua_touserdata(L, 1) != w)
-        return lua_gettop(L);
-    t->waiting = NULL;
-    w->task = NULL;
-    if (w->cancelled && w->finish == finish_join)
-        return settle_cancelled_join(L, t, ((join_wait *)w)->child);
-    if (w->cancelled)
-        return stop_if_cancelled(L, t);
-    return w->finish(L, w);
-}
-
-static int checkpoint(lua_State *L) {
-    return stop_if_cancelled(L, scheduler.running);
-}
-
-/* before_wait(shielded): nothing has begun yet, so this is the place to refuse. */
-static int before_wait(lua_State *L) {
-    if (!lua_isyieldable(L))
-        error_raise(L, "usage",
-                    "this call waits, and that cannot be done in a function which table.sort, string.gsub "
-                    "or another function of Lua calls");
-    return lua_toboolean(L, 1) ? 0 : stop_if_cancelled(L, scheduler.running);
-}
-
-/* A C function cannot run again after it yielded, so a Lua closure around it does the rest. */
-static const char register_source[] =
-    "local before_wait, settle = ...\n"
-    "return function(start, shielded)\n"
-    "  return function(...) before_wait(shielded) return settle(start(...)) end\n"
-    "end\n";
-
-static void register_waiting(lua_State *L, const char *name, lua_CFunction start, bool shielded) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, scheduler.settle_ref);
-    lua_pushcfunction(L, start);
-    lua_pushboolean(L, shielded);
-    lua_call(L, 2, 1);
-    lua_setfield(L, -2, name);
-}
-
-void task_register(lua_State *L, const luaL_Reg *functions) {
-    for (; functions->name; functions++)
-        register_waiting(L, functions->name, functions->func, false);
-}
-
 bool task_in_effect(void) {
     return scheduler.running && scheduler.running->effects > 0;
 }
 
-/* ---- the Lua side ---- */
+/* ---- the loop's beginning and end ---- */
 
-static task *check_task(lua_State *L, int index) {
-    return luaL_checkudata(L, index, TASK_TYPE);
-}
-
-static double check_seconds(lua_State *L, int index) {
-    double seconds = luaL_checknumber(L, index);
-    if (!(seconds >= 0 && seconds < LONGEST))
-        error_raise(L, "usage", "seconds must be a number from 0 up, not %g", seconds);
-    return seconds;
-}
-
-/* spawn(seconds or nil, fn, ...) -> task */
-static int lua_spawn(lua_State *L) {
-    double seconds = lua_isnil(L, 1) ? -1 : check_seconds(L, 1);
-    luaL_checktype(L, 2, LUA_TFUNCTION);
-    raise_if_cancelled(L, scheduler.running);
-    spawn(L, 2, seconds, false);
-    return 1;
-}
-
-/* shield(seconds, fn, ...) -> task that its parent's cancellation does not reach */
-static int lua_spawn_shielded(lua_State *L) {
-    double seconds = check_seconds(L, 1);
-    luaL_checktype(L, 2, LUA_TFUNCTION);
-    spawn(L, 2, seconds, true);
-    return 1;
-}
-
-static void cancel_join(wait *w) {
-    join_wait *join = (join_wait *)w;
-    lua_State *L = scheduler.lua;
-    if (join->child->shielded)
-        return;
-    push_cancellation(L, w->task);
-    cancel(L, join->child);
-    lua_pop(L, 1);
-}
-
-/* join(task) -> its results; raises its error. */
-static int lua_join(lua_State *L) {
-    task *child = check_task(L, 1);
-    if (child->parent != scheduler.running || child->joined || child->joiner)
-        return luaL_error(L, "a task is joined once, by the task that started it");
-    join_wait *join = wait_new(L, sizeof *join, cancel_join, finish_join);
-    join->child = child;
-    join->wait.what = "join";
-    child->joiner = &join->wait;
-    if (child->state == TASK_DONE)
-        join->wait.done = true;
-    lua_pushvalue(L, 1);
-    lua_createtable(L, 1, 0); /* the wait keeps the task's handle alive */
-    lua_insert(L, -2);
-    lua_rawseti(L, -2, 1);
-    lua_setfenv(L, -2);
-    return wait_park(L, &join->wait);
-}
-
-/* cancel(task, message): the task raises "cancelled" at its wait. */
-static int lua_cancel(lua_State *L) {
-    task *t = check_task(L, 1);
-    error_push(L, "cancelled", "%s", luaL_optstring(L, 2, "cancelled"));
-    cancel(L, t);
-    return 0;
-}
-
-typedef struct {
-    wait wait;
-    uv_timer_t timer;
-} sleep_wait;
-
-static void sleep_closed(uv_handle_t *handle) {
-    wait_done(handle->data);
-}
-
-static void on_sleep_over(uv_timer_t *timer) {
-    uv_close((uv_handle_t *)timer, sleep_closed);
-}
-
-static void cancel_sleep(wait *w) {
-    uv_timer_t *timer = &((sleep_wait *)w)->timer;
-    if (!uv_is_closing((uv_handle_t *)timer))
-        uv_close((uv_handle_t *)timer, sleep_closed);
-}
-
-static int finish_nothing(lua_State *L, wait *w) {
-    (void)L, (void)w;
-    return 0;
-}
-
-/* sleep(seconds) */
-static int lua_sleep(lua_State *L) {
-    double seconds = check_seconds(L, 1);
-    sleep_wait *s = wait_new(L, sizeof *s, cancel_sleep, finish_nothing);
-    s->wait.what = "sleep";
-    uv_timer_init(&scheduler.loop, &s->timer);
-    s->timer.data = &s->wait;
-    uv_update_time(&scheduler.loop);
-    uv_timer_start(&s->timer, on_sleep_over, (uint64_t)(seconds * 1000 + 0.5), 0);
-    return wait_park(L, &s->wait);
-}
-
-/* context() -> the running task's table of inherited values */
-static int lua_context(lua_State *L) {
-    if (!scheduler.running)
-        return luaL_error(L, "no task runs");
-    lua_rawgeti(L, LUA_REGISTRYINDEX, scheduler.running->context_ref);
-    return 1;
-}
-
-static int lua_effect_begin(lua_State *L) {
-    if (!scheduler.running)
-        return luaL_error(L, "an effect needs a task");
-    scheduler.running->effects++;
-    return 0;
-}
-
-static int lua_effect_end(lua_State *L) {
-    (void)L;
-    scheduler.running->effects--;
-    return 0;
-}
-
-/* time_left() -> seconds to the deadline, or nil */
-static int lua_time_left(lua_State *L) {
-    int64_t left = task_time_left();
-    if (left < 0)
-        return 0;
-    lua_pushnumber(L, (double)left / 1000);
-    return 1;
-}
-
-/* interrupted() -> true after a Ctrl-C */
-static int lua_interrupted(lua_State *L) {
-    lua_pushboolean(L, scheduler.interrupted);
-    return 1;
-}
-
-int task_open(lua_State *L) {
-    static const luaL_Reg plain[] = {
-        {"spawn", lua_spawn},
-        {"spawn_shielded", lua_spawn_shielded},
-        {"cancel", lua_cancel},
-        {"context", lua_context},
-        {"time_left", lua_time_left},
-        {"effect_begin", lua_effect_begin},
-        {"effect_end", lua_effect_end},
-        {"checkpoint", checkpoint},
-        {"interrupted", lua_interrupted},
-        {NULL, NULL},
-    };
-    static const luaL_Reg waiting[] = {{"join", lua_join}, {"sleep", lua_sleep}, {NULL, NULL}};
+bool task_scheduler_open(lua_State *L) {
     memset(&scheduler, 0, sizeof scheduler);
     scheduler.lua = L;
     scheduler.ready_last = &scheduler.ready_first;
     scheduler.open = uv_loop_init(&scheduler.loop) == 0;
-    luaL_newmetatable(L, TASK_TYPE);
-    lua_pop(L, 1);
-    if (luaL_loadbuffer(L, register_source, sizeof register_source - 1, "=hostler:task"))
-        lua_error(L);
-    lua_pushcfunction(L, before_wait);
-    lua_pushcfunction(L, settle);
-    lua_call(L, 2, 1);
-    scheduler.settle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_newtable(L);
-    luaL_register(L, NULL, plain);
-    task_register(L, waiting);
-    register_waiting(L, "join_shielded", lua_join, true);
-    interrupt_open(&scheduler.loop);
-    return 1;
+    return scheduler.open;
 }
 
 static void close_handle(uv_handle_t *handle, void *unused) {

@@ -24,11 +24,13 @@ int command_doctor(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_list(int argc, char **argv);
 int command_log(int argc, char **argv);
+int command_repl(int argc, char **argv);
 int command_resume(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_undo(int argc, char **argv);
 int command_version(int argc, char **argv);
+int command_worker(int argc, char **argv);
 
 #endif

@@ -58,24 +58,23 @@ my $all  = 'droplet record cluster items';
 
 # ---- hosts ----
 
-# Four runs beside each other, each with a host that fails it in another way.
+# Four runs beside each other, each with a host that fails it in another way, as soon as it is there.
 system("ssh-keygen -q -t ed25519 -N '' -C stranger -f $folder/stranger") == 0 or die;
 my ($agent, $socket) = $cloud->agent($folder, "$folder/stranger");
 my ($key) = Cloud::read_file("$folder/stranger.pub") =~ /^(\S+ \S+)/;
 $cloud->claim('changed');
+my %run = (changed => $cloud->start_setup('changed'));
+$cloud->wait_for_droplet('changed'); # its checks are over
 open my $known_hosts, '>>', $env{HOSTLER_KNOWN_HOSTS} or die $!;
 print $known_hosts "changed.meltanodata.com $key\n";
 close $known_hosts;
-my %run = (
-    stranger  => $cloud->start_setup('stranger', env => { SSH_AUTH_SOCK => $socket }),
-    changed   => $cloud->start_setup('changed'),
-    full      => $cloud->start_setup('full'),
-    unplugged => $cloud->start_setup('unplugged', in => $hurried),
-);
+$run{unplugged} = $cloud->start_setup('unplugged', in => $hurried);
 $cloud->script('droplet', 'link', $cloud->wait_for_droplet('unplugged')->{id}, 'down');
+$run{full} = $cloud->start_setup('full');
 my $full = $cloud->wait_for_droplet('full');
 $cloud->script('droplet', 'disk', $full->{id}, '2M');
 $cloud->inside($full, 'sh', '-c', 'cat /dev/zero >/root/filler 2>/dev/null');
+$run{stranger} = $cloud->start_setup('stranger', env => { SSH_AUTH_SOCK => $socket });
 Hostler::finish($run{$_}) for sort keys %run;
 $cloud->end_background($agent);
 

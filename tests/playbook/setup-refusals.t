@@ -102,6 +102,24 @@ $cloud->wait_for_droplet('taken4');
 refuses('one that has all parts but does not hold together', { tenant => 'taken4' }, 1, qr/5 of 5 parts exist/,
     qr/the A record points to 192\.0\.2\.1, the droplet is 198\.18\./);
 
+# ---- this machine's known_hosts ----
+
+{
+    my $known_hosts = $env{HOSTLER_KNOWN_HOSTS};
+    my $before = Cloud::read_file($known_hosts);
+    system("ssh-keygen -q -t ed25519 -N '' -C '' -f $folder/earlier") == 0 or die;
+    my ($key) = Cloud::read_file("$folder/earlier.pub") =~ /^(\S+ \S+)/;
+    open my $file, '>>', $known_hosts or die $!;
+    print $file "earlier.meltanodata.com,192.0.2.1 $key\n";
+    close $file;
+    my $refused = refuses('a name whose earlier host is still in known_hosts', { tenant => 'earlier' }, 1,
+        qr/known_hosts:\d+ has a host key of an earlier earlier\.meltanodata\.com/, qr/nothing has been made/);
+    my ($command) = $refused->{stderr} =~ /take the line out: (ssh-keygen -R \S+ -f \S+)/;
+    is system("$command 2>/dev/null >/dev/null"), 0, 'what it says to type can be typed';
+    is Cloud::read_file($known_hosts), $before, 'and takes out that line';
+    unlink "$known_hosts.old";
+}
+
 # ---- tokens, agents, servers ----
 
 sub with { my %changes = @_; return { env => \%changes } }
@@ -151,7 +169,7 @@ refuses('authorities that do not vouch for the server', with(HOSTLER_CA_FILE => 
 refuses('a file of authorities that is not there', with(HOSTLER_CA_FILE => "$folder/none.pem"), 1,
     qr/no trusted TLS session.*none\.pem/);
 refuses('two things wrong at once', with(SSH_AUTH_SOCK => undef, HOSTLER_SMTP_PASSWORD => 'not-this-one'), 1,
-    qr/2 of 6 failed/, qr/no ssh-agent/, qr/refused the login/);
+    qr/2 of 7 failed/, qr/no ssh-agent/, qr/refused the login/);
 
 # ---- an API in trouble ----
 
