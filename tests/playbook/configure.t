@@ -48,7 +48,7 @@ subtest 'the settings of the database' => sub {
     is pid($_, 'meltano'), $pid{$_}, "$_ was not restarted" for @tenants;
     my $is = inside('conf1', 'cat', '/etc/meltano/environment.d/postgres');
     inside('conf1', 'sh', '-c', 'cd /etc/meltano/environment.d; sed -i s/^PG_PASSWORD=.*/PG_PASSWORD=wrong/ postgres;'
-        . ' chown root postgres; chmod 644 postgres; systemctl restart meltano');
+        . ' chown root postgres; chmod 644 postgres; systemctl restart meltano 2>/dev/null');
     my $cluster = $cloud->cluster('conf2');
     $cloud->request(method => 'PUT', url => "$cloud->{env}{DIGITALOCEAN_API_URL}/v2/databases/$cluster->{id}/firewall",
         headers => ["Authorization: Bearer $cluster->{token}"],
