@@ -1,6 +1,8 @@
--- Looks whether everything is there that the other playbooks need, and says of what is not what to do.
+-- Looks whether everything is there that the other playbooks need. For each thing that is not, it says what to do.
 --
--- Changes   nothing. Asks the ssh-agent, DigitalOcean with each token, 1Password, the mail server and the name servers.
+-- Changes   nothing.
+-- Asks      the ssh-agent for its keys; DigitalOcean for each token's team, its room, and what the token may write;
+--           1Password, the mail server and the name servers; this machine for hostler's store and libraries.
 local dns = require "dns"
 local doctor = require "doctor"
 local mail = require "mail"
