@@ -9,7 +9,7 @@ local triage_verdict = { megabytes = inside.megabytes, date_of = outside.date_of
 ---@field proof string[] lines
 ---@field breaks boolean whether it keeps the instance from serving, rather than being odd
 ---@field symptom? boolean whether it may only follow from a fault that stands before it
----@field mend? string[] playbook and options; the tenant comes between them
+---@field mend? string|string[] a rule's: playbook and options, the tenant comes between them; a verdict's: the command
 ---@field by_hand? string what to do where no playbook does it
 
 -- In the order of causes: a full disk breaks the service, and that breaks what the outside sees. The first that breaks
@@ -56,9 +56,9 @@ end
 ---@param e table evidence: tenant, name, url, at (seconds since 1970), droplet, record (an address), addresses, outside
 ---  { serves, says, status }, certificate (http.probe_tls), ssh_error, cluster, trusted (its rules), and what
 ---  triage.examine found; what was not seen is nil, and `unseen` says by name why
----@return { cause: string, says: string, proof: string[], mend?: string, by_hand?: string } verdict cause is "healthy"
----  when nothing is wrong, "unknown" when it does not serve and no rule knows why; mend: the command to type
----@return table[] others what else was noticed, in the same shape
+---@return triage.Finding verdict its cause is "healthy" when nothing is wrong, "unknown" when it does not serve and no
+---  rule knows why; mend is the command to type
+---@return triage.Finding[] others what else was noticed
 function triage_verdict.of(e)
     local verdict, others = divide(find_all(e))
     if verdict then

@@ -5,8 +5,8 @@
  * The columns are stable, so that grep and awk work on them. Verbosity -1 is for scripts: only what say and
  * warn say, as it is. */
 #include "event.h"
-#include "output.h"
 #include "scope.h"
+#include "terminal.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -69,7 +69,7 @@ static void add_head(text_buffer *line, const event *e, const char *what) {
 
 static void print_line(plain_report *p, text_buffer *line) {
     text_puts(line, "\n");
-    fwrite(line->text, 1, line->length, p->out);
+    terminal_print(p->out, line->text, line->length);
     text_free(line);
 }
 
@@ -244,7 +244,6 @@ static void show(report *r, const event *e) {
     if (e->type == EVENT_RUN_END || e->type == EVENT_GROUP_END || e->type == EVENT_ITEM_END ||
         e->type == EVENT_STEP_END)
         end_place(p, e);
-    output_flush(p->out);
 }
 
 static void close_report(report *r) {

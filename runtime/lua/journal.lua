@@ -144,6 +144,17 @@ end
 
 -- ---- runs ----
 
+--- Set by what has no run until something is to be recorded: begins one.
+---@type fun()?
+journal.begin_late = nil
+
+--- Makes sure that there is a run to record in, where there can be one.
+function journal.demand()
+    if not journal.run and journal.begin_late then
+        journal.begin_late()
+    end
+end
+
 --- An id that no run has.
 local function new_id()
     local letters = {}
