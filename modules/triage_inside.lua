@@ -41,20 +41,26 @@ end
 
 -- ---- the machine ----
 
+-- How full a disk is, by its bytes or its inodes.
+local function fullness(disk)
+    return math.max(disk.used, disk.inodes_used or 0)
+end
+
 function triage_inside.is_full(e)
+    local fullest
     for _, disk in ipairs(e.disks or {}) do
-        local part = math.max(disk.used, disk.inodes_used or 0)
-        if part >= NEARLY_FULL then
-            local inodes = (disk.inodes_used or 0) > disk.used
-            return {
-                cause = "disk-full", breaks = part >= FULL,
-                says = ("the disk of %s is %s"):format(disk.place, part >= FULL and "full" or "nearly full"),
-                proof = { inodes and ("%s: %.0f%% of the inodes are used"):format(disk.place, disk.inodes_used * 100)
-                    or ("%s: %.0f%% used, %s of %s free"):format(disk.place, disk.used * 100, megabytes(disk.free),
-                        megabytes(disk.size)) },
-                mend = { "free-disk" },
-            }
-        end
+        fullest = (not fullest or fullness(disk) > fullness(fullest)) and disk or fullest
+    end
+    if fullest and fullness(fullest) >= NEARLY_FULL then
+        local is_full, place = fullness(fullest) >= FULL, fullest.place
+        return {
+            cause = "disk-full", breaks = is_full, mend = { "free-disk" },
+            says = ("the disk of %s is %s"):format(place, is_full and "full" or "nearly full"),
+            proof = { (fullest.inodes_used or 0) > fullest.used
+                and ("%s: %.0f%% of the inodes are used"):format(place, fullest.inodes_used * 100)
+                or ("%s: %.0f%% used, %s of %s free"):format(place, fullest.used * 100, megabytes(fullest.free),
+                    megabytes(fullest.size)) },
+        }
     end
 end
 
@@ -185,17 +191,20 @@ end
 local function trusts(e)
     if not e.trusted or not e.droplet then
         return nil
+    elseif #e.trusted == 0 then
+        return true
     end
-    local known = true
+    local answer = false
     for _, rule in ipairs(e.trusted) do
         local address = rule.value:gsub("/32$", "")
         if address == e.droplet.public_address or address == e.droplet.private_address
             or rule.type == "droplet" and rule.value == tostring(e.droplet.id) then
             return true
+        elseif rule.type ~= "droplet" and rule.type ~= "ip_addr" or address:find "/" then
+            answer = nil -- a tag, an app or a network may mean this droplet
         end
-        known = known and (rule.type == "ip_addr" and not address:find "/" or rule.type == "droplet")
     end
-    return known and #e.trusted == 0 or not known and nil
+    return answer
 end
 
 local function sources(e)

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use Cloud;
 use Droplets;
+use Promises;
 use Test::More;
 
 my $cloud = Cloud->connect;
@@ -140,6 +141,8 @@ sub fails_with {
     is caddyfile($droplet), $before, 'the Caddyfile stays';
 }
 
+is tls('tls2', '--acme', '--wait')->{status}, 2, 'options that contradict each other';
+
 subtest 'a rate limit without a time' => sub {
     anew(sub { $cloud->script('acme', 'limit', 'on', '--kind', 'set') });
     my $run = tls('tls2');
@@ -151,7 +154,11 @@ subtest 'a rate limit without a time' => sub {
 # A limit that Caddy has met.
 sub limited {
     my ($seconds) = @_;
-    anew(sub { $cloud->script('acme', 'limit', 'on', '--retry-after', $seconds) });
+    anew(sub {
+        put($droplet, '/etc/caddy/Caddyfile',   $edited);
+        put($droplet, '/etc/caddy/environment', "HOSTNAME=$droplet->{name}\n");
+        $cloud->script('acme', 'limit', 'on', '--retry-after', $seconds);
+    });
     eventually('the limit to be met', sub { $cloud->inside($droplet, 'journalctl', '-u', 'caddy', '-n', 20) =~ /rateLimited/ });
 }
 
@@ -178,6 +185,31 @@ subtest 'waiting for the end of a limit' => sub {
     is $run->{status}, 0, 'it ends well' or diag $run->{stdout}, $run->{stderr};
     like issuer($droplet), qr/Pebble/, 'with a certificate from the authority';
 };
+
+# What it may change: Caddy's files, whether it runs, and whose certificate it shows.
+sub look {
+    my $issuer = issuer($droplet);
+    return $cloud->inside($droplet, 'sh', '-c', 'cd /etc/caddy; ls -l; cat Caddyfile environment; systemctl is-active caddy') =~ s/ [A-Z][a-z]{2} [ \d]\d \d\d:\d\d / DATE /gr
+        . ($issuer =~ /Pebble/ ? 'Pebble' : $issuer eq 'none' ? 'none' : 'its own');
+}
+
+keeps_its_promises($cloud, 'its promises on a limit', {
+    command => [ 'caddy-tls', 'tls2', '--yes' ],
+    before  => sub { limited(7200) },
+    look    => \&look,
+    again   => qr/signs its certificate itself/,
+});
+
+keeps_its_promises($cloud, 'its promises on the way back', {
+    command => [ 'caddy-tls', 'tls2', '--acme' ],
+    before  => sub {
+        limited(7200);
+        is tls('tls2', '--yes')->{status}, 0, 'self-signed';
+        $cloud->script('acme', 'limit', 'off');
+    },
+    look  => \&look,
+    again => qr/has a certificate that is good/,
+});
 
 subtest 'Caddy is stopped' => sub {
     $cloud->inside($droplet, 'systemctl', 'stop', 'caddy');
