@@ -28,7 +28,7 @@ local now = system.now
 
 local ID_LETTERS, ID_LENGTH = "23456789abcdefghjkmnpqrstuvwxyz", 6
 local SCOPES_AN_ATTEMPT = 1e9
-local DEFAULT_LEASE_SECONDS, LONGEST_CALL_SECONDS = 30, 10
+local DEFAULT_LEASE_SECONDS = 30
 
 local store, attempt
 local last_number = 0
@@ -59,28 +59,6 @@ function journal.lease_seconds()
     return seconds
 end
 
-local function open_shared(uri)
-    if not uri:match "^postgres%w*://" then
-        error(native.error.new {
-            code = "usage", message = "HOSTLER_STORE is not the address of a store",
-            hint = "postgresql://USER@HOST/DBNAME; without it the journal is a file",
-        }, 0)
-    end
-    -- A call that takes longer than the lease would come too late.
-    local opened = native.journal.postgres(uri, math.min(LONGEST_CALL_SECONDS, journal.lease_seconds()))
-    local write = opened.write
-    function opened.write(...)
-        local ok, rows = pcall(write, ...)
-        if ok then
-            return rows
-        elseif rows.code == "fenced" then
-            journal.on_fenced()
-        end
-        error(rows, 0)
-    end
-    return opened, opened.name
-end
-
 local function open_file()
     local path = import "state".directory() .. "/journal.db"
     return native.journal.sqlite(path), path
@@ -95,7 +73,8 @@ function journal.store()
         local uri = system.env "HOSTLER_STORE"
         local opened, name
         if uri and uri ~= "" then
-            opened, name = open_shared(uri)
+            local function on_fenced() journal.on_fenced() end
+            opened, name = import "journal_shared".open(uri, journal.lease_seconds(), on_fenced)
         else
             opened, name = open_file()
         end
