@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "journal_postgres.h"
+#include "system.h"
 #include "task.h"
 
 #include <errno.h>
@@ -476,27 +477,6 @@ static int collect(lua_State *L) {
 
 /* ---- opening ---- */
 
-/* Makes the directories above the file; the innermost is for its owner only. Returns 0 or an errno. */
-static int make_directory(const char *path) {
-    char *copy = strdup(path);
-    if (!copy)
-        return ENOMEM;
-    int failed = 0;
-    char *last = strrchr(copy, '/');
-    for (char *slash = strchr(copy + 1, '/'); slash && !failed; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(copy, slash == last ? 0700 : 0755) && errno != EEXIST)
-            failed = errno;
-        struct stat status;
-        if (!failed && slash == last && stat(copy, &status) == 0 && (status.st_mode & 077) &&
-            chmod(copy, 0700))
-            failed = errno;
-        *slash = '/';
-    }
-    free(copy);
-    return failed;
-}
-
 /* SQLite gives its log the mode of the file, so the file is made before SQLite sees it. */
 static int make_file(const char *path) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -540,7 +520,7 @@ static void add_functions(lua_State *L) {
 /* sqlite(path) -> store */
 static int sqlite_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    int failed = make_directory(path);
+    int failed = system_make_directory(path);
     if (!failed)
         failed = make_file(path);
     if (failed) {

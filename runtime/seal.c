@@ -2,6 +2,7 @@
 #include "seal.h"
 
 #include "secret.h"
+#include "system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,9 @@ static int refuse(lua_State *L, const char *reason) {
 
 /* Writes a new key so that a crash leaves all of it or none. */
 static const char *make_key(const char *path) {
+    int failed = system_make_directory(path);
+    if (failed)
+        return strerror(failed);
     unsigned char fresh[sizeof key];
     randombytes_buf(fresh, sizeof fresh);
     char temporary[4096];
@@ -34,7 +38,7 @@ static const char *make_key(const char *path) {
     if (fd < 0)
         return strerror(errno);
     bool written = write(fd, fresh, sizeof fresh) == (ssize_t)sizeof fresh && fsync(fd) == 0;
-    int failed = written ? 0 : errno ? errno : ENOSPC;
+    failed = written ? 0 : errno ? errno : ENOSPC;
     close(fd);
     sodium_memzero(fresh, sizeof fresh);
     /* A link, not a rename: when another process was faster, its key stays. */

@@ -109,6 +109,26 @@ int system_write_all(int fd, const char *text, size_t length) {
     return 0;
 }
 
+int system_make_directory(const char *path) {
+    char *copy = strdup(path);
+    if (!copy)
+        return ENOMEM;
+    int failed = 0;
+    char *last = strrchr(copy, '/');
+    for (char *slash = strchr(copy + 1, '/'); slash && !failed; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(copy, slash == last ? 0700 : 0755) && errno != EEXIST)
+            failed = errno;
+        struct stat status;
+        if (!failed && slash == last && stat(copy, &status) == 0 && (status.st_mode & 077) &&
+            chmod(copy, 0700))
+            failed = errno;
+        *slash = '/';
+    }
+    free(copy);
+    return failed;
+}
+
 /* write_private(path, text) -> true, or nil, reason. The file is its owner's alone, also when it was there
  * before. */
 static int write_private_lua(lua_State *L) {

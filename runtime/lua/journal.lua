@@ -32,7 +32,6 @@ local DEFAULT_LEASE_SECONDS = 30
 
 local store, attempt
 local last_number = 0
-local noted_seal
 
 local function next_number()
     last_number = last_number + 1
@@ -66,7 +65,7 @@ end
 
 --- Opens the journal, once: the file, or the database of $HOSTLER_STORE. Everything that can be wrong with it is found
 --- here, before anything is done.
----@return table store see runtime/journal.h
+---@return table store see runtime/journal.h; `name` is its path or address
 ---@raise "journal"
 function journal.store()
     if not store then
@@ -79,6 +78,7 @@ function journal.store()
             opened, name = open_file()
         end
         schema.migrate(opened, name)
+        opened.name = name
         store = opened
     end
     return store
@@ -154,19 +154,20 @@ local function insert(record, run, status, holder)
     local queued, lease = holder and "NULL" or store.clock, holder and lease_sql() or "NULL"
     local id, started = new_id(), now()
     record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
-            holder, seal, started, updated, queued, batch, lease)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, ]] .. queued .. ", 0, " .. lease .. [[)
+            holder, started, updated, queued, batch, lease)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, ]] .. queued .. ", 0, " .. lease .. [[)
         ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.started = excluded.started THEN runs.id END]],
         id, run.playbook, run.file, system.real_path "." or "/", arguments, login, system.version(), run.mode, status,
-        holder and 1 or 0, holder, sealing.fingerprint, started)
+        holder and 1 or 0, holder, started)
     return id
 end
 
 --- Begins to record a new run.
 ---@param run { playbook: string, file: string, arguments: string[], mode: string }
 ---@return string id
+---@raise "journal", "key"
 function journal.begin(run)
-    journal.store()
+    sealing.prepare()
     journal.run, attempt = insert(store.write, run, "running", process.me()), 1
     guard()
     earlier_steps.begin(store, journal.run, true)
@@ -178,7 +179,7 @@ end
 ---@param keep function called to keep the sources of the run: they go with it
 ---@return string id
 function journal.enqueue(run, keep)
-    journal.store()
+    sealing.prepare()
     local id = insert(store.later, run, "queued")
     journal.run = id
     keep()
@@ -201,7 +202,9 @@ end
 --- Takes over a run that no process works on, to go on with it. It is no longer the workers'.
 ---@param run table a row of runs
 ---@return boolean false when another process was faster, or when its holder is alive after all
+---@raise "journal", "key"
 function journal.claim(run)
+    sealing.prepare()
     local gone = run.holder and has_ended(run.holder) and run.holder or ""
     local rows = journal.store().write(([[UPDATE runs
         SET status = 'running', holder = $1, attempt = $4 + 1, batch = 0, lease = %s, cancel = NULL, queued = NULL,
@@ -229,7 +232,9 @@ end
 
 --- Makes a run this process's that another one has claimed for it.
 ---@return boolean false when it has been taken over meanwhile
+---@raise "journal", "key"
 function journal.adopt(id, number)
+    sealing.prepare()
     local rows = journal.store().write(([[UPDATE runs SET holder = $1, lease = %s
         WHERE id = $2 AND attempt = $3 RETURNING id]]):format(lease_sql()), process.me(), id, number)
     if rows[1] then
@@ -272,9 +277,8 @@ function journal.finish(status, problem)
         return
     end
     store.later("DELETE FROM locks WHERE run = $1", journal.run)
-    store.write([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, seal = coalesce($3, seal),
-            updated = $4
-        WHERE id = $5 AND attempt = $6]], status, shown(problem), sealing.fingerprint, now(), journal.run, attempt)
+    store.write([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, updated = $3
+        WHERE id = $4 AND attempt = $5]], status, shown(problem), now(), journal.run, attempt)
     store.guard()
     journal.run = nil
 end
@@ -367,10 +371,6 @@ function journal.end_step(path, status, result, err)
     end
     local problem = err and json.encode { code = shown(err.code), message = shown(err) } or nil
     local kept = result ~= nil and sealing.encode(result) or nil
-    if sealing.fingerprint ~= noted_seal then
-        noted_seal = sealing.fingerprint
-        store.later("UPDATE runs SET seal = $1 WHERE id = $2", noted_seal, journal.run)
-    end
     if status ~= "done" then
         earlier_steps.note_failure(path)
     end
