@@ -54,18 +54,20 @@ local function libraries()
     return table.concat(words, ", ")
 end
 
--- Opens it, as every run does; it is made where there is none yet, and closed to others where it was open.
+-- Opens it, as every run does, with the key for its secrets; both are made where there are none yet, and closed to
+-- others where they were open.
 local function store()
-    import "journal".store()
-    return import "state".directory()
+    import "sealing".prepare()
+    return import "journal".store().name
 end
 
---- The checks of hostler itself: the libraries it runs on, the directory where it keeps its runs.
+--- The checks of hostler itself: the libraries it runs on, the store where it keeps its runs.
 ---@return doctor.Check[]
 function doctor.own()
     return { { what = "libraries", look = libraries }, {
         what = "store", look = store,
-        advice = "give the directory to the user who runs hostler, or set XDG_STATE_HOME to another one",
+        advice = "give its directory to the user who runs hostler, or name another one in XDG_STATE_HOME; "
+            .. "HOSTLER_STORE names a shared one",
     } }
 end
 
