@@ -19,7 +19,9 @@ function prompt_words.switch(rest, name)
     if rest ~= "on" and rest ~= "off" and rest ~= "" then
         usage(("it is :%s on, or :%s off"):format(name, name))
     end
-    return rest ~= "" and rest == "on" or nil
+    if rest ~= "" then
+        return rest == "on"
+    end
 end
 
 --- The words with their help, a line each.
