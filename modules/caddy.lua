@@ -4,6 +4,7 @@ local caddyfile = require "caddyfile"
 local caddy_journal = require "caddy_journal"
 local dns = require "dns"
 local environment_file = require "environment_file"
+local host_file = require "host_file"
 local systemd = require "systemd"
 
 local caddy = {
@@ -121,20 +122,6 @@ end
 
 -- ---- its files ----
 
--- Writes what `edit` makes of a file, if that is anything else. In a dry run on a host that is still to be made, what
--- the file will hold is unknown, and so is whether it changes: the plan shows the lines of `planned`.
-local function edit_file(self, path, edit, value, planned)
-    local text = self.host:read(path)
-    if unknown(text) or unknown(value) then
-        return self.host:write(path, gate.unknown("edited " .. path), { planned = planned })
-    end
-    local edited = edit(text, value)
-    if edited ~= text then
-        self.host:write(path, edited)
-    end
-    return edited ~= text, text
-end
-
 --- The Caddyfile's sites and their tls lines; see caddyfile.parse.
 ---@return caddyfile.Site[]
 function Caddy:config()
@@ -149,14 +136,19 @@ function Caddy:tls_mode()
     return unknown(text) and text or caddyfile.tls_mode(text)
 end
 
--- Has Caddy check a Caddyfile that was just written: one that it refuses is put back as it was.
-local function check_or_put_back(self, before)
+-- Writes what `edit` makes of the Caddyfile, and has Caddy check that: one that it refuses is put back as it was.
+local function change_config(self, edit, input, planned)
+    local changed, before = host_file.edit(self.host, caddy.CADDYFILE, edit, input, planned)
+    if unknown(changed) or not changed or gate.mode == "dry-run" then
+        return changed
+    end
     local _, err = try(self.validate, self)
     if err then
         self.host:write(caddy.CADDYFILE, before)
         err.hint = err.hint or "the Caddyfile was put back as it was"
         error(err, 0)
     end
+    return true
 end
 
 --- Puts another Caddyfile in place and has Caddy check it: one that it refuses is put back as it was. Takes effect at
@@ -166,11 +158,7 @@ end
 ---@raise "caddy.invalid"
 ---@effect write
 function Caddy:set_config(text)
-    local changed, before = edit_file(self, caddy.CADDYFILE, function() return text end)
-    if not unknown(changed) and changed and gate.mode ~= "dry-run" then
-        check_or_put_back(self, before)
-    end
-    return changed
+    return change_config(self, function() return text end)
 end
 
 --- Changes the TLS mode in the Caddyfile, its tls lines only, and has Caddy check the file: one that it refuses is put
@@ -186,14 +174,8 @@ function Caddy:set_tls(mode, options)
     for name, value in pairs(options or {}) do
         wanted[name] = value
     end
-    local changed, before = edit_file(self, caddy.CADDYFILE, function(text)
-        return caddyfile.set_tls(text, mode, wanted)
-    end, version, caddyfile.tls_lines(mode, wanted))
-    if unknown(changed) or not changed or gate.mode == "dry-run" then
-        return changed
-    end
-    check_or_put_back(self, before)
-    return true
+    return change_config(self, function(text) return caddyfile.set_tls(text, mode, wanted) end, version,
+        caddyfile.tls_lines(mode, wanted))
 end
 
 --- The host name that Caddy serves, without its port.
@@ -219,7 +201,7 @@ function Caddy:set_hostname(name, options)
         fail(("'%s' is no host name"):format(tostring(name)), { code = "usage" })
     end
     local value = port and ("%s:%d"):format(tostring(name), port) or name
-    return (edit_file(self, caddy.ENVIRONMENT, function(text)
+    return (host_file.edit(self.host, caddy.ENVIRONMENT, function(text)
         return environment_file.set(text, "HOSTNAME", value)
     end, name, { "HOSTNAME=" .. tostring(value) }))
 end

@@ -3,6 +3,7 @@
 -- there.
 local _, gate = ...
 local environment_file = require "environment_file"
+local host_file = require "host_file"
 local probes = require "meltano_probes"
 local systemd = require "systemd"
 local traceback = require "traceback"
@@ -276,15 +277,9 @@ function Meltano:set_flag(name, value)
             code = "usage", hint = "app:set_environment keeps settings in " .. meltano.ENVIRONMENT,
         })
     end
-    local text = self.host:read(meltano.FLAGS)
-    if unknown(text) then
-        return self.host:write(meltano.FLAGS, gate.unknown("edited " .. meltano.FLAGS))
-    end
-    local edited = environment_file.set(text, name, value)
-    if edited ~= text then
-        self.host:write(meltano.FLAGS, edited)
-    end
-    return edited ~= text
+    return (host_file.edit(self.host, meltano.FLAGS, function(text)
+        return environment_file.set(text, name, value)
+    end))
 end
 
 -- ---- its settings ----
@@ -417,10 +412,8 @@ end
 --- Whether the instance reaches its database with the settings that it has.
 ---@return { reachable: boolean, seconds: number, error?: string }
 function Meltano:database()
-    local python = meltano.VIRTUALENV .. "/bin/python"
-    local result = self.service:run({ python, "-I", "-B", "-c", probes.database, environment_path "postgres" },
-        { read = true, timeout = 30, env = ACTIVATED, summary = "connect to the database" })
-    return unknown(result) and result or json.decode(result.stdout)
+    return probes.run(self.service, meltano.VIRTUALENV .. "/bin/python", probes.database,
+        { environment_path "postgres" }, { timeout = 30, env = ACTIVATED, summary = "connect to the database" })
 end
 
 -- ---- its words ----
@@ -468,17 +461,11 @@ end
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
     local path = options and options.path or "/"
-    local result = self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", probes.ui, meltano.PORT, path, limit }, {
-        read = true, timeout = limit + 20, summary = "ask the UI for " .. path,
-    })
-    if unknown(result) then
-        return result
+    local answer = probes.run(self.host, probes.PYTHON, probes.ui, { meltano.PORT, path, limit },
+        { timeout = limit + 20, summary = "ask the UI for " .. path })
+    if not unknown(answer) then
+        answer.serves = answer.status ~= nil and answer.status < 500
     end
-    local answer = json.decode(result.stdout)
-    for name, value in pairs(answer) do
-        answer[name] = value ~= json.null and value or nil
-    end
-    answer.serves = answer.status ~= nil and answer.status < 500
     return answer
 end
 

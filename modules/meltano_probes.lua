@@ -1,6 +1,9 @@
 -- Small Python programs that an instance runs to look at itself. Each prints one line of JSON.
 local probes = {}
 
+--- Every Ubuntu server has a Python: cloud-init is written in it.
+probes.PYTHON = "/usr/bin/python3"
+
 -- Run as the service user with the virtualenv's Python, which has the database library that Meltano itself uses. The
 -- settings are read there: the password leaves neither the file nor the process.
 probes.database = [[
@@ -25,7 +28,7 @@ answer["seconds"] = round(time.monotonic() - started, 3)
 print(json.dumps(answer))
 ]]
 
--- Every Ubuntu server has a Python: cloud-init is written in it.
+-- Asks the UI for a page.
 probes.ui = [[
 import http.client, json, socket, sys, time
 port, path, limit = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -45,5 +48,29 @@ except (OSError, http.client.HTTPException) as error:
 answer["seconds"] = round(time.monotonic() - started, 3)
 print(json.dumps(answer))
 ]]
+
+--- Runs one, alone with Python's own library: nothing that lies about on the host is imported.
+---@param host table from ssh.connect
+---@param python string the interpreter
+---@param program string
+---@param arguments (string|number)[]
+---@param options { summary: string, timeout: number } and more for host:run
+---@return table answer what it printed, without nulls
+function probes.run(host, python, program, arguments, options)
+    local argv = { python, "-I", "-B", "-c", program }
+    for _, argument in ipairs(arguments) do
+        argv[#argv + 1] = argument
+    end
+    options.read = true
+    local result = host:run(argv, options)
+    if unknown(result) then
+        return result
+    end
+    local answer = json.decode(result.stdout)
+    for name, value in pairs(answer) do
+        answer[name] = value ~= json.null and value or nil
+    end
+    return answer
+end
 
 return probes

@@ -3,6 +3,7 @@
 --
 -- Passwords and all other concealed fields are secrets, on the way in and on the way out.
 local http = require "http"
+local the_only = require "the_only"
 
 local onepassword = {}
 
@@ -98,19 +99,19 @@ end
 function connection:vault(title)
     local found = ask(self, "GET", "/v1/vaults", "find vault " .. title,
         { query = { filter = equals("name", title) }, result = "vaults" })
-    if unknown(found) then
-        return found
-    elseif #found == 0 then
+    local one = the_only(found, {
+        things = "vaults", name = title, code = "onepassword.ambiguous", target = self.url,
+        label = function(item) return item.id end, hint = "give the Connect token one of them only",
+    })
+    if unknown(one) then
+        return one
+    elseif not one then
         fail(("there is no vault '%s'"):format(title), {
             code = "onepassword.not_found", target = self.url,
             hint = "a Connect token sees only the vaults that it was given",
         })
-    elseif #found > 1 then
-        fail(("%d vaults are called '%s'"):format(#found, title), {
-            code = "onepassword.ambiguous", target = self.url, hint = "give the Connect token one of them only",
-        })
     end
-    return setmetatable({ connection = self, id = found[1].id, title = title }, vault)
+    return setmetatable({ connection = self, id = one.id, title = title }, vault)
 end
 
 local function path_of(self, id)
@@ -165,20 +166,12 @@ end
 ---@return onepassword.Item?
 ---@raise "onepassword.ambiguous"
 function vault:find(title)
-    local found = self:items { title = title }
-    if unknown(found) then
-        return found
-    elseif #found > 1 then
-        local words = {}
-        for index, item in ipairs(found) do
-            words[index] = ("%s of %s"):format(item.id, tostring(item.createdAt))
-        end
-        fail(("%d items in %s are called '%s': %s"):format(#found, self.title, title, table.concat(words, ", ")), {
-            code = "onepassword.ambiguous", target = title,
-            hint = "keep the right one and rename or archive the others",
-        })
-    end
-    return found[1] and self:get(found[1].id)
+    local one = the_only(self:items { title = title }, {
+        things = "items in " .. self.title, name = title, code = "onepassword.ambiguous",
+        label = function(item) return ("%s of %s"):format(item.id, tostring(item.createdAt)) end,
+        hint = "keep the right one and rename or archive the others",
+    })
+    return unknown(one) and one or one and self:get(one.id)
 end
 
 --- One item with its fields.

@@ -538,14 +538,19 @@ function ssh.host_keys(address, options)
     return keys
 end
 
---- The known_hosts files that count for a host, as OpenSSH's configuration says.
+--- How ssh reaches a host and knows it again, as OpenSSH's configuration says.
 ---@param target string "host", as for ssh.connect
----@return string[] paths the one that new keys are written to comes first; not all of them need exist
-function ssh.known_hosts(target)
+---@return { port: integer, name: string, known_hosts: string[] } settings name: what known_hosts calls it, without the
+---  port; known_hosts: the file that new keys are written to comes first; not all of them need exist
+function ssh.settings(target)
     return gate.perform({
-        kind = "read", name = "ssh.known_hosts", target = target, summary = "which known_hosts count for " .. target,
+        kind = "read", name = "ssh.settings", target = target, summary = "how ssh reaches " .. target,
     }, function()
-        return config.resolve(native, target, {}).known_hosts
+        local settings = config.resolve(native, target, {})
+        return {
+            port = settings.port, name = settings.host_key_alias or settings.address,
+            known_hosts = settings.known_hosts,
+        }
     end)
 end
 

@@ -15,8 +15,8 @@ local JOURNAL_FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_PID,_SYSTEMD_INVOCAT
 local PROPERTIES = table.concat({
     "Id", "Description", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "FragmentPath",
     "MainPID", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "StateChangeTimestamp", "MemoryCurrent",
-    "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic",
-    "AssertResult", "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
+    "MemoryMax", "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult",
+    "ConditionTimestampMonotonic", "AssertResult", "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
 }, ",")
 
 -- ---- reading what it prints ----
@@ -98,6 +98,7 @@ function systemd.status_of(shown)
         started = systemd.parse_time(shown.ExecMainStartTimestamp),
         since = systemd.parse_time(shown.StateChangeTimestamp),
         memory = number_of(shown.MemoryCurrent),
+        memory_max = number_of(shown.MemoryMax),
         restarts = number_of(shown.NRestarts) or 0,
         needs_daemon_reload = shown.NeedDaemonReload == "yes",
         job = (shown.Job or "0") ~= "0" and shown.Job ~= "" or false,
@@ -124,6 +125,7 @@ end
 ---@field started? integer when the main process was started, seconds since 1970
 ---@field since? integer when the state changed last, seconds since 1970
 ---@field memory? integer bytes
+---@field memory_max? integer bytes that systemd lets it have
 ---@field restarts integer how often systemd has restarted it by itself
 ---@field needs_daemon_reload boolean its unit file is newer than what systemd has read
 ---@field job boolean a start or stop is under way
@@ -197,12 +199,12 @@ function systemd.describe(status)
         return ("active (%s)"):format(status.sub)
     end
     local reasons = { status.sub ~= status.active and status.sub or nil }
-    if status.result and status.result ~= "success" then
+    if status.result and status.result ~= "success" and status.result ~= "signal" then
         reasons[#reasons + 1] = status.result
     end
     local over = status.active ~= "activating" or status.sub == "auto-restart"
     if status.exit and over and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
-        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "signal",
+        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "killed by signal",
             tostring(status.exit.status))
     end
     if not status.condition_met then
@@ -337,11 +339,17 @@ local function tell(self, verb, unit, extra)
     return result
 end
 
+-- The result of a unit that failed before it was started too often stays what it failed for; its journal tells.
+local function has_hit_start_limit(err)
+    return err.code == "systemd.unit" and (err.status and err.status.result == "start-limit-hit"
+        or (err.log or ""):find "Start request repeated too quickly" ~= nil)
+end
+
 --- Starts or restarts a unit. What systemd counts against it, so that a broken service does not start for ever, also
 --- counts what was ordered: when that is the only reason to refuse, the count begins anew.
 local function start(self, verb, unit)
     local result, err = try(tell, self, verb, unit)
-    if err and err.code == "systemd.unit" and err.status and err.status.result == "start-limit-hit" then
+    if err and has_hit_start_limit(err) then
         self:reset_failed(unit)
         return tell(self, verb, unit)
     elseif err then

@@ -3,6 +3,7 @@ local host_keys = require "host_keys"
 local instance = require "instance"
 local preflight = require "preflight"
 local site = require "site"
+local the_only = require "the_only"
 
 local remains = {}
 
@@ -120,13 +121,12 @@ end
 ---@return table? error
 local function problem_with(one, cloud)
     local _, err = try(function()
-        if #one.droplets > 1 then
-            fail(("%d droplets are called %s"):format(#one.droplets, one.name), {
-                code = "digitalocean.ambiguous", target = one.name,
-                hint = "rename those in DigitalOcean that are to stay, then run this again",
-            })
-        end
-        if #one.droplets > 0 then
+        local droplet = the_only(one.droplets, {
+            things = "droplets", name = one.name, code = "digitalocean.ambiguous",
+            label = function(droplet) return ("%s of %s"):format(droplet.id, droplet.created_at) end,
+            hint = "rename those in DigitalOcean that are to stay, then run this again",
+        })
+        if droplet then
             preflight.must_write(cloud, "droplets")
         end
         if #one.records > 0 then

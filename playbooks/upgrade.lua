@@ -2,7 +2,7 @@
 --
 -- Runs      on each, as the user meltano: `meltano upgrade`, then `meltano install --include-related`.
 -- Refuses   an instance whose project has files of somebody else, as an upgrade run by root leaves them; --mend gives
---           them back first.
+--           them back first, and starts Meltano where they have stopped it.
 -- Checks    that the UI answers afterwards, and that no file has changed hands. One that fails does not stop the
 --           others, unless --max-failures is passed.
 local meltano = require "meltano"
@@ -28,6 +28,9 @@ local function upgrade(one, p)
     local before = app:version()
     settle_owners(app, one, p.mend)
     step("upgrade", { idempotent = true }, function() app:upgrade { plugins = not p.skip_plugins } end)
+    if p.mend and not app.systemd:is_active(meltano.UNIT) then
+        step("start Meltano", { idempotent = true }, function() app:restart() end)
+    end
     app:wait_until_it_serves { timeout = 60 }
     app:check_owners()
     local after = app:version()

@@ -171,7 +171,7 @@ static void print_wait(plain_report *p, const event *e) {
     if (e->status) {
         text_puts(&line, ": ");
         add_status(&line, e);
-    } else {
+    } else if (e->count > 0) {
         text_printf(&line, "  %ld look%s", e->count, e->count == 1 ? "" : "s");
     }
     print_line(p, &line);

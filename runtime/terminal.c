@@ -3,6 +3,8 @@
 #define _GNU_SOURCE /* strcasestr */
 #include "terminal.h"
 
+#include "output.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +70,7 @@ static int rows_above(const terminal *t) {
 }
 
 void terminal_write(FILE *out, const char *bytes, size_t length) {
-    fflush(out);
+    output_flush(out);
     while (length > 0) {
         ssize_t count = write(fileno(out), bytes, length);
         if (count < 0 && errno != EINTR && errno != EAGAIN)
@@ -90,7 +92,7 @@ void terminal_print(FILE *out, const char *bytes, size_t length) {
         return;
     }
     fwrite(bytes, 1, length, out);
-    fflush(out);
+    output_flush(out);
 }
 
 /* Lines are overwritten in place, so that nothing flickers; only lasting lines, which may wrap, need a clear

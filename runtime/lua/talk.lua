@@ -115,11 +115,12 @@ local function confirm(question, type_this)
         say("would ask: %s", question)
         return
     end
+    local words = type_this and ("%s Type '%s' to go on:"):format(question, type_this) or question .. " [y/N]"
     if talk.assume_yes then
         say("%s yes (--yes)", question)
+        answers.keep(answers.path(task.context(), words), "confirm", words, type_this or "yes")
         return
     end
-    local words = type_this and ("%s Type '%s' to go on:"):format(question, type_this) or question .. " [y/N]"
     local answer, path = answer_to { kind = "confirm", text = words, prompt = words }
     if answer == type_this or (not type_this and answer:lower():match "^y" ~= nil) then
         answers.keep(path, "confirm", words, answer)
