@@ -459,5 +459,11 @@ function triage_verdict.of(e)
     }, others
 end
 
-triage_verdict.megabytes, triage_verdict.date_of = megabytes, date_of
+--- Bytes as people write them: "1.5 GB", "20 MB".
+---@type fun(bytes: number): string
+triage_verdict.megabytes = megabytes
+
+--- A time in UTC: "2026-11-22 01:59".
+---@type fun(at: number): string
+triage_verdict.date_of = date_of
 return triage_verdict

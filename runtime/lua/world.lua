@@ -72,6 +72,7 @@ local function copy(source)
 end
 
 local globals = copy(_G)
+native.globals = globals
 for _, name in ipairs { "string", "table", "math", "bit", "os", "debug" } do
     globals[name] = copy(globals[name])
 end
@@ -90,5 +91,8 @@ function native.compile(source, name)
     local chunk, message = native.system.load_text(source, name)
     return chunk and setfenv(chunk, face), message
 end
+
+--- The function, with its names looked up in `environment`.
+native.enclose = setfenv
 
 return import
