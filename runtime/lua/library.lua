@@ -97,13 +97,35 @@ local function find_in_folders(file)
     end
 end
 
+--- The file of a module beside the playbooks, or nil.
+---@param name string
+---@return string?
+function library.module_path(name)
+    return kept[name] and kept[name].path or find_in_folders(name:gsub("%.", "/") .. ".lua")
+end
+
+--- The names of the modules that `require` finds: hostler's own, and the files beside the playbooks.
+---@return string[]
+function library.modules()
+    local names = {}
+    for _, file in ipairs(system.embedded_names()) do
+        names[#names + 1] = file:match "^modules/([%w_]+)%.lua$"
+    end
+    for _, folder in ipairs(library.folders()) do
+        for _, file in ipairs(system.list_files(folder) or {}) do
+            names[#names + 1] = file:match "^([%w_]+)%.lua$"
+        end
+    end
+    return names
+end
+
 local function load_module(name)
     local embedded = system.embedded("modules/" .. name .. ".lua")
     if embedded then
         local chunk = assert(system.load_text(embedded, "=hostler:modules/" .. name .. ".lua"))
         return chunk(system.module_natives(name), import "gate", import)
     end
-    local path = kept[name] and kept[name].path or find_in_folders(name:gsub("%.", "/") .. ".lua")
+    local path = library.module_path(name)
     if not path then
         error(native.error.new {
             code = "load", message = ("there is no module '%s'"):format(name),
