@@ -121,10 +121,15 @@ local function from_field(thing, name)
     return class and from_class(class, name)
 end
 
+--- The annotations of what is called.
+---@param thing table from prompt_completion.resolve
+---@return table? entry see annotations.lua
 local function entry_of(thing)
     return thing.entry or type(thing.value) == "function" and place_known(thing.value).entry
         or thing.class and thing.class.call
 end
+
+prompt_completion.entry_of = entry_of
 
 local function from_call(thing)
     local entry = entry_of(thing)

@@ -177,6 +177,19 @@ general.stop = {
 
 prompt_words.switch_names = switch_names
 
+general.mark = {
+    help = "begin anew what :save saves",
+    run = function(session)
+        session.mark = #session.entries
+        session:say "marked"
+    end,
+}
+
+general.save = {
+    usage = "NAME", help = "make a playbook of what was typed since :mark",
+    run = function(session, rest) import "prompt_save".save(session, rest) end,
+}
+
 --- The words of a prompt: its own and those of all.
 ---@param own? table<string, table>
 function prompt_words.with(own)
