@@ -118,6 +118,7 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
 	tests/bench/journal
+	tests/bench/with-sshd tests/bench/prompt
 
 install: build
 	install -D $(BUILD)/hostler $(DESTDIR)$(PREFIX)/bin/hostler
