@@ -83,4 +83,21 @@ subtest 'a Caddyfile' => sub {
     is $run->{status}, 0, 'the authority\'s lines' or diag $run->{stdout}, $run->{stderr};
     is inside('conf2', 'cat', '/etc/caddy/Caddyfile'), $wanted, 'are there already';
 };
+
+subtest 'an old image, with Caddy 1' => sub {
+    $droplet{conf3} = new_droplet($cloud, 'conf3', qr/^meltano-2024-03/);
+    my $run = run('configure-caddy', 'conf3');
+    is $run->{status}, 0, 'its tls lines and its host name are changed' or diag $run->{stdout}, $run->{stderr};
+    like inside('conf3', 'cat', '/etc/caddy/Caddyfile'), qr/^ +# tls self_signed\n +tls admin\@meltano\.com /m, 'as Caddy 1 has them';
+    is inside('conf3', 'cat', '/etc/caddy/environment'), "HOSTNAME=conf3.meltanodata.com\n", 'and what it is called';
+    my $pid    = pid('conf3', 'caddy');
+    my $wanted = inside('conf3', 'cat', '/etc/caddy/Caddyfile') =~ s/^( +proxy)/    header \/ X-Asked for\n$1/mr;
+    write_file("$folder/old", $wanted);
+    is run('configure-caddy', 'conf3', '--file', "$folder/old")->{status}, 1, 'a file for Caddy 2 is not for it';
+    is run('configure-caddy', 'conf3', '--file', "$folder/old", '--caddy', 1)->{status}, 0, 'one for Caddy 1 is put in place';
+    is inside('conf3', 'cat', '/etc/caddy/Caddyfile'), $wanted, 'as it is';
+    is pid('conf3', 'caddy'), $pid, 'without a restart';
+    like inside('conf3', qw(journalctl -u caddy)), qr/\[INFO\] Reloading complete/, 'but loaded';
+    like run('configure-caddy', 'conf3', '--file', "$folder/old", '--caddy', 1)->{stdout}, qr/ 0 changes/, 'a second time';
+};
 done_testing;
