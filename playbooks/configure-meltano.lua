@@ -1,8 +1,8 @@
 -- Brings Meltano's configuration up to date on any number of instances.
 --
 -- Changes   the database settings, to what DigitalOcean says of the instance's cluster; who owns and may read the files
---           in /etc/meltano/environment.d; the cluster's trusted sources, where the droplet is not among them. With
---           --flag only one line of .env, a feature flag.
+--           in /etc/meltano/environment.d; the cluster's trusted sources, where the droplet is not among them: to the
+--           droplet alone. With --flag only one line of .env, a feature flag.
 -- Restarts  Meltano where it runs with other settings or does not serve; a flag is read without a restart.
 -- Again     an instance that is up to date is left alone.
 local fleet = require "fleet"
