@@ -212,6 +212,7 @@ $terminal->keys('C-d');
 shows(qr/^what was written is on record: hostler log \w+\nstatus=0$/m, 'and at the end where that is recorded');
 repl(env => 'TERM=dumb');
 line('1 + 1');
+see(qr/^2\n.*open>/ms);
 line('"dumb"');
 shows(qr/open> 1 \+ 1\n2\n.*open> "dumb"\n"dumb"\n/, 'a dumb terminal');
 $terminal->keys('C-d');
