@@ -12,22 +12,25 @@ local PROBE_SECONDS = 10
 local LARGEST_FLAGS = 1024 * 1024 -- bytes
 local PLACES = { "/", "/var", meltano.PROJECT, "/tmp" }
 
--- Looks, and notes why where that fails.
-local function look(evidence, name, fn, ...)
+--- Looks, and notes why where that fails.
+---@param evidence table
+---@param name string what it is called in the evidence
+---@param fn function called with the rest
+---@return any value nil when it could not be seen
+function triage.look(evidence, name, fn, ...)
     local value, err = try(fn, ...)
-    evidence[name] = value
-    if err then
-        evidence.unseen[name] = tostring(err)
-    end
+    evidence[name], evidence.unseen[name] = value, err and err.message
     return value
 end
+
+local look = triage.look
 
 -- The settings are read so that their secrets are known, and hidden wherever a log shows them.
 local function environment(app)
     local files = app:environment_files()
     for _, file in ipairs(files) do
-        file.settings = {}
-        for name in pairs(try(app.environment, app, file.name) or {}) do
+        file.values, file.settings = try(app.environment, app, file.name) or {}, {}
+        for name in pairs(file.values) do
             file.settings[#file.settings + 1] = name
         end
         table.sort(file.settings)
@@ -63,7 +66,7 @@ local function of_the_service(evidence, app, services, host)
 end
 
 --- Looks at an instance from inside.
----@param host table from ssh.connect
+---@param host ssh.Host
 ---@param options? { nameservers?: string[] } for caddy's diagnosis
 ---@return table evidence see triage_verdict; `unseen` says by name what could not be seen, and why
 function triage.examine(host, options)

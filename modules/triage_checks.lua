@@ -64,8 +64,8 @@ local function from_inside(e)
     if not seen then
         return nil
     end
-    return check("from inside", seen.serves and "good" or "bad", "localhost:%d %s after %.2f s", meltano.PORT,
-        seen.status and ("answers %d"):format(seen.status) or tostring(seen.message), seen.seconds)
+    return check("from inside", seen.serves and "good" or "bad", "localhost:%d: %s", meltano.PORT,
+        seen.status and ("answers %d after %.2f s"):format(seen.status, seen.seconds) or tostring(seen.message))
 end
 
 local function failed_units(e)
@@ -148,7 +148,8 @@ local function memory(e)
     end
     local last = e.kills and e.kills[#e.kills]
     return check("memory", last and "odd" or "good", "%s of %s available%s", megabytes(seen.available),
-        megabytes(seen.total), last and ("; %s, %s"):format(date_of(last.at), last.line) or "")
+        megabytes(seen.total), last and ("; for want of it the kernel killed process %d (%s) on %s"):format(last.pid,
+            last.program, date_of(last.at)) or "")
 end
 
 local function caddy(e)

@@ -8,6 +8,7 @@
 #include "interrupt.h"
 #include "journal.h"
 #include "json.h"
+#include "line_editor.h"
 #include "seal.h"
 #include "secret.h"
 #include "system.h"
@@ -67,6 +68,7 @@ static int build_world(lua_State *L) {
     add(L, "json", json_open);
     add(L, "event", event_open);
     add(L, "system", system_open);
+    add(L, "line_editor", line_editor_lua_open);
     add(L, "journal", journal_open);
     add(L, "child", child_open);
     add(L, "seal", seal_open);

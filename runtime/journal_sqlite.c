@@ -8,7 +8,7 @@
 
 #include "error.h"
 #include "journal_postgres.h"
-#include "system.h"
+#include "private_file.h"
 #include "task.h"
 
 #include <errno.h>
@@ -520,7 +520,7 @@ static void add_functions(lua_State *L) {
 /* sqlite(path) -> store */
 static int sqlite_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    int failed = system_make_directory(path);
+    int failed = private_file_make_directory(path);
     if (!failed)
         failed = make_file(path);
     if (failed) {

@@ -1,8 +1,8 @@
 /* Seals with the key of a file; see seal.h. A sealed text is base64 of nonce and box. */
 #include "seal.h"
 
+#include "private_file.h"
 #include "secret.h"
-#include "system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@ static int refuse(lua_State *L, const char *reason) {
 
 /* Writes a new key so that a crash leaves all of it or none. */
 static const char *make_key(const char *path) {
-    int failed = system_make_directory(path);
+    int failed = private_file_make_directory(path);
     if (failed)
         return strerror(failed);
     unsigned char fresh[sizeof key];

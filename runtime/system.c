@@ -5,8 +5,10 @@
 #include "embed.h"
 #include "error.h"
 #include "host.h"
+#include "private_file.h"
 #include "secret.h"
 #include "task.h"
+#include "terminal.h"
 #include "text.h"
 #include "version.h"
 
@@ -27,7 +29,7 @@
 #include <unistd.h>
 
 #define LARGEST_FILE (16 * 1024 * 1024)
-#define LONGEST_ANSWER 4096
+#define LONGEST_ANSWER 65536
 
 static double seconds_of(clockid_t clock) {
     struct timespec now;
@@ -109,35 +111,7 @@ int system_write_all(int fd, const char *text, size_t length) {
     return 0;
 }
 
-int system_make_directory(const char *path) {
-    char *copy = strdup(path);
-    if (!copy)
-        return ENOMEM;
-    int failed = 0;
-    char *last = strrchr(copy, '/');
-    for (char *slash = strchr(copy + 1, '/'); slash && !failed; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(copy, slash == last ? 0700 : 0755) && errno != EEXIST)
-            failed = errno;
-        struct stat status;
-        if (!failed && slash == last && stat(copy, &status) == 0 && (status.st_mode & 077) &&
-            chmod(copy, 0700))
-            failed = errno;
-        *slash = '/';
-    }
-    free(copy);
-    return failed;
-}
-
-/* write_private(path, text) -> true, or nil, reason. The file is its owner's alone, also when it was there
- * before. */
-static int write_private_lua(lua_State *L) {
-    size_t length;
-    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int problem = fd < 0 || fchmod(fd, 0600) ? errno : system_write_all(fd, text, length);
-    if (fd >= 0 && close(fd) && !problem)
-        problem = errno;
+static int push_success(lua_State *L, int problem) {
     if (!problem) {
         lua_pushboolean(L, true);
         return 1;
@@ -145,6 +119,27 @@ static int write_private_lua(lua_State *L) {
     lua_pushnil(L);
     lua_pushstring(L, strerror(problem));
     return 2;
+}
+
+/* write_private(path, text) -> true, or nil, reason. The file is its owner's alone, also when it was there
+ * before. */
+static int write_private_lua(lua_State *L) {
+    size_t length;
+    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
+    return push_success(L, private_file_write(path, text, length));
+}
+
+/* append_private(path, text) -> true, or nil, reason. The directory is made where it is missing. */
+static int append_private_lua(lua_State *L) {
+    size_t length;
+    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
+    int problem = private_file_make_directory(path);
+    return push_success(L, problem ? problem : private_file_append(path, text, length));
+}
+
+/* rename(from, to) -> true, or nil, reason */
+static int rename_lua(lua_State *L) {
+    return push_success(L, rename(luaL_checkstring(L, 1), luaL_checkstring(L, 2)) ? errno : 0);
 }
 
 /* credential(name) -> the text of $CREDENTIALS_DIRECTORY/name without its last newline, or nil.
@@ -208,8 +203,7 @@ static int write_scrubbed(lua_State *L, FILE *out) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
     char *clean = scrub(text, length, &length);
-    fwrite(clean, 1, length, out);
-    fflush(out);
+    terminal_print(out, clean, length);
     free(clean);
     return 0;
 }
@@ -244,18 +238,26 @@ static void stop_reading(line_wait *line) {
         uv_close((uv_handle_t *)&line->poll, line_closed);
 }
 
-/* Byte by byte, so that what follows the line stays for whoever reads next. */
+/* Reads what there is of the line; true at its end. Byte by byte, so that what follows the line stays for
+ * whoever reads next. */
+static bool read_rest(line_wait *line) {
+    for (;;) {
+        char byte;
+        ssize_t count = read(STDIN_FILENO, &byte, 1);
+        if (count < 0 && (errno == EAGAIN || errno == EINTR))
+            return false;
+        line->ended = count <= 0;
+        if (count <= 0 || byte == '\n' || line->length == LONGEST_ANSWER)
+            return true;
+        line->text[line->length++] = byte;
+    }
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events) {
     (void)events;
     line_wait *line = (line_wait *)((wait *)poll->data);
-    char byte;
-    ssize_t count = status < 0 ? -1 : read(STDIN_FILENO, &byte, 1);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    line->ended = count <= 0;
-    if (count > 0 && byte != '\n' && line->length < LONGEST_ANSWER)
-        line->text[line->length++] = byte;
-    else
+    line->ended = status < 0;
+    if (status < 0 || read_rest(line))
         stop_reading(line);
 }
 
@@ -278,6 +280,10 @@ static int read_line_lua(lua_State *L) {
     line->wait.what = "an answer";
     line->flags = fcntl(STDIN_FILENO, F_GETFL);
     int problem = uv_poll_init(task_loop(), &line->poll, STDIN_FILENO);
+    if (problem == UV_EPERM && read_rest(line)) { /* a file: it never keeps anybody waiting */
+        wait_done(&line->wait);
+        return wait_park(L, &line->wait);
+    }
     if (problem)
         return error_raise(L, "input", "cannot read an answer: %s", uv_strerror(problem));
     line->poll.data = &line->wait;
@@ -364,6 +370,17 @@ static int embedded_lua(lua_State *L) {
     return 1;
 }
 
+/* embedded_names() -> the names of the Lua files in the binary */
+static int embedded_names_lua(lua_State *L) {
+    lua_newtable(L);
+    int count = 0;
+    for (const embedded_file *file = embedded_files; file->name; file++) {
+        lua_pushstring(L, file->name);
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
+
 /* module_natives(name) -> the table of C functions of a module with a C half, or nil; made once. */
 static int module_natives_lua(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
@@ -408,6 +425,16 @@ static int width_lua(lua_State *L) {
     return 1;
 }
 
+/* visible(text) -> what may be shown of it on one line, and the columns that takes */
+static int visible_lua(lua_State *L) {
+    text_buffer shown = {0};
+    size_t columns = text_visible(&shown, luaL_checkstring(L, 1));
+    lua_pushlstring(L, shown.length ? shown.text : "", shown.length);
+    lua_pushinteger(L, (lua_Integer)columns);
+    text_free(&shown);
+    return 2;
+}
+
 /* is_utf8(text) */
 static int is_utf8_lua(lua_State *L) {
     size_t length;
@@ -425,6 +452,8 @@ int system_open(lua_State *L) {
         {"credential", credential_lua},
         {"read_file", read_file_lua},
         {"write_private", write_private_lua},
+        {"append_private", append_private_lua},
+        {"rename", rename_lua},
         {"list_files", list_files_lua},
         {"kind", kind_lua},
         {"real_path", real_path_lua},
@@ -439,10 +468,12 @@ int system_open(lua_State *L) {
         {"version", version_lua},
         {"place_of", place_of_lua},
         {"embedded", embedded_lua},
+        {"embedded_names", embedded_names_lua},
         {"module_natives", module_natives_lua},
         {"load_text", load_text_lua},
         {"caller", caller_lua},
         {"width", width_lua},
+        {"visible", visible_lua},
         {"is_utf8", is_utf8_lua},
         {NULL, NULL},
     };

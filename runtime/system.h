@@ -9,7 +9,4 @@ int system_open(lua_State *L);
 /* Writes all of it; returns 0 or an errno. */
 int system_write_all(int fd, const char *text, size_t length);
 
-/* Makes the directories above the file; the innermost is for its owner only. Returns 0 or an errno. */
-int system_make_directory(const char *path);
-
 #endif

@@ -18,14 +18,19 @@ end
 
 --- Runs fn with a deadline; raises "timeout" when it is not done in time, after its operation has been cancelled.
 ---@param seconds number
----@param fn function
+---@param fn fun(...: any): any
+---@param ... any its arguments
 ---@return any ... what fn returns
+---@raise "timeout"
 local function timeout(seconds, fn, ...)
     return task.join(task.spawn(seconds, fn, ...))
 end
 
 --- Runs fn although the task has been cancelled: for cleanup that must wait.
 ---@param seconds number how long it may take
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ... what fn returns
 local function shield(seconds, fn, ...)
     return task.join_shielded(task.spawn_shielded(seconds, fn, ...))
 end
@@ -209,7 +214,9 @@ local FINAL = {
 --- Calls fn again when it fails. The last error is raised, and at once an error in the playbook itself.
 ---@param options { times: integer, backoff?: number } backoff: seconds before the second try, doubled before each
 ---  further one (1)
----@param fn function
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ... what fn returns
 local function retry(options, fn, ...)
     if type(options) ~= "table" or type(fn) ~= "function" then
         usage "retry({ times = 3 }, function() ... end)"
@@ -231,14 +238,43 @@ local function retry(options, fn, ...)
     end
 end
 
---- Calls condition until it returns something other than nil or false, and returns that.
+--- Waits until a moment. A dry run says so and goes on.
+local function wait_for_moment(what, moment)
+    if native.secret.is_unknown(moment) then
+        return
+    end
+    check_seconds("wait_until", "at", moment)
+    local context = task.context()
+    local seconds = moment - recording.value("now", "", native.system.now, true)
+    local text = ("%s, at %s"):format(what, os.date("!%Y-%m-%d %H:%M:%S UTC", moment))
+    if seconds <= 0 then
+        return
+    elseif journal.collecting then
+        error(native.error.new { code = "unfinished", message = "this is not so yet: " .. text }, 3)
+    elseif import "gate".mode == "dry-run" then
+        event.emit("say", { parent = context.scope, text = ("would wait for %s, for %s"):format(text,
+            import "text".duration(seconds)) })
+        return
+    end
+    event.emit("wait", { parent = context.scope, text = text, count = 0 })
+    sleep(seconds)
+    event.emit("wait", { parent = context.scope, text = text, count = 0, status = "done", seconds = seconds })
+end
+
+--- Calls condition until it returns something other than nil or false, and returns that. Or, with `at` and without a
+--- condition, waits for a moment: one that a step has returned is the same however often the run is stopped and
+--- resumed.
 ---@param what string what is waited for, as the person reads it: "ada.meltanodata.com to resolve"
----@param options { timeout: number, interval?: number } seconds; the interval (1) grows by half up to ten times itself
----@param condition fun(): any errors it raises end the wait
+---@param options { timeout: number, interval?: number } | { at: number } seconds; the interval (1) grows by half up to
+---  ten times itself; at: seconds since 1970
+---@param condition? fun(): any errors it raises end the wait
+---@return any what the condition returned
 ---@raise "timeout"
 local function wait_until(what, options, condition)
     what = tostring(what) -- it may name something unknown
-    if type(options) ~= "table" or type(condition) ~= "function" then
+    if type(options) == "table" and options.at ~= nil and condition == nil then
+        return wait_for_moment(what, options.at)
+    elseif type(options) ~= "table" or type(condition) ~= "function" then
         usage "wait_until(\"what is waited for\", { timeout = seconds }, function() ... end)"
     end
     check_seconds("wait_until", "timeout", options.timeout)

@@ -38,6 +38,10 @@ end
 ---@param options { code?: "kept"|"latest", anywhere?: boolean } anywhere: its directory may be another machine's
 ---@return table run for execution
 function resume.load(row, options)
+    if row.file == "" then
+        refuse(("run %s is what was typed at a prompt: it cannot be gone through again"):format(row.id), "usage",
+            ("hostler log %s shows what it did"):format(row.id))
+    end
     local ok, reason = system.change_directory(row.directory)
     if not ok and not options.anywhere then
         refuse(("the directory of this run, %s, cannot be entered: %s"):format(row.directory, reason), "load")

@@ -21,8 +21,8 @@ local function select_runs(values)
     local rows = journal.store().read("SELECT " .. journal.leased_sql() .. [[, id, playbook, arguments, operator, mode,
             status, attempt, holder, started, updated, error,
             (SELECT count(*) FROM steps WHERE run = runs.id AND status = 'done') AS steps
-        FROM runs WHERE ($1 = '' OR playbook = $1) AND started >= $2 ORDER BY started DESC, id]], values.playbook or "",
-        values.since and system.now() - values.since or 0)
+        FROM runs WHERE ($1 = '' OR playbook = $1) AND ($2 < 0 OR started >= ]] .. journal.now_sql "$3" .. [[ - $2)
+        ORDER BY number DESC, id]], values.playbook or "", values.since or -1, journal.now())
     local chosen = {}
     for _, row in ipairs(rows) do
         row.status = commandline.status(row)
@@ -67,8 +67,8 @@ end
 --- Forgets ended runs, and texts that no run uses any more. One that waits for an answer or can be gone on with after a
 --- kill stays, however old.
 local function prune(seconds)
-    local gone = journal.store().write([[DELETE FROM runs WHERE updated < $1
-        AND status IN ('done', 'failed', 'cancelled', 'undone') RETURNING id]], system.now() - seconds)
+    local gone = journal.store().write("DELETE FROM runs WHERE updated < " .. journal.now_sql "$1" .. [[ - $2
+        AND status IN ('done', 'failed', 'cancelled', 'undone') RETURNING id]], journal.now(), seconds)
     journal.store().write "DELETE FROM source_texts WHERE hash NOT IN (SELECT hash FROM sources)"
     system.write(("%d run%s forgotten\n"):format(#gone, #gone == 1 and "" or "s"))
 end
