@@ -248,8 +248,8 @@ function journal.claim(run)
             updated = %s, error = NULL
         WHERE id = $3 AND ((attempt = $4 AND (status <> 'running' OR holder IS NULL OR holder = $5 OR %s))
             OR (attempt = $4 + 1 AND holder = $1))
-        RETURNING attempt]]):format(lease_sql(), journal.now_sql "$2", expired_sql()), process.me(), journal.now(), run.id,
-        run.attempt, gone)
+        RETURNING attempt]]):format(lease_sql(), journal.now_sql "$2", expired_sql()), process.me(), journal.now(),
+        run.id, run.attempt, gone)
     if not rows[1] then
         return false
     end
@@ -265,7 +265,8 @@ function journal.claim_next()
         WHERE id = (SELECT id FROM runs
             WHERE queued <= %s AND (status = 'queued' OR (status = 'running' AND (holder IS NULL OR %s)))
             ORDER BY queued LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING id, attempt, playbook]]):format(lease_sql(), store.clock, store.clock, expired_sql()), process.me())[1]
+        RETURNING id, attempt, playbook]]):format(lease_sql(), store.clock, store.clock, expired_sql()),
+        process.me())[1]
 end
 
 --- Makes a run this process's that another one has claimed for it.
