@@ -57,7 +57,8 @@ subtest 'between runs' => sub {
     waitpid $pid, 0;
     go($runs, qw(one two three));
     ok Runs::wait_for(sub { listed($runs, '--status', 'stopped') == 1 }), 'killed, it has stopped';
-    is $runs->hostler('resume', 'last'), 0, 'and is the last one' or diag $runs->{said};
+    is $runs->hostler('resume', 'last'), 0, 'resumed' or diag $runs->{said};
+    like $runs->get('log'), qr/two\nthree\n\z/, 'it is the last one';
     $runs->hostler('runs');
     unlike $runs->{stdout}, qr/ -\d/, 'nothing took less than no time';
     is scalar(listed($runs, '--since', '1h')), 2, 'what seems to be in the future is recent';
