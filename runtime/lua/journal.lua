@@ -332,7 +332,9 @@ function journal.keep_source(name, path, text)
         return
     end
     local hash = system.hash(text)
-    store.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", hash, text)
+    -- Where others may forget runs meanwhile, the row is held, so that it stays until it is referred to.
+    store.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
+        .. (store.clock and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
     store.later([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
         ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]],
         journal.run, name, path, hash)
