@@ -46,6 +46,8 @@ local function fullness(disk)
     return math.max(disk.used, disk.inodes_used or 0)
 end
 
+--- A disk without room, or nearly so.
+---@return triage.Finding?
 function triage_inside.is_full(e)
     local fullest
     for _, disk in ipairs(e.disks or {}) do
@@ -80,6 +82,8 @@ local function kill_of_service(e)
     return status.result == "oom-kill" and "systemd says that its process was killed for want of memory" or nil
 end
 
+--- Meltano was killed for want of memory, or says that it has none.
+---@return triage.Finding?
 function triage_inside.is_out_of_memory(e)
     local kill = kill_of_service(e)
     local exception = e.traceback and e.traceback.exception or ""
@@ -105,6 +109,8 @@ end
 
 -- ---- its files ----
 
+--- Files of the project that are not the service user's.
+---@return triage.Finding?
 function triage_inside.has_wrong_owners(e)
     local files = e.owners or {}
     if #files == 0 or #files == 1 and files[1].path == meltano.FLAGS then
@@ -124,6 +130,8 @@ function triage_inside.has_wrong_owners(e)
     }
 end
 
+--- No settings of the database, or not all of them.
+---@return triage.Finding?
 function triage_inside.lacks_settings(e)
     local error_text = e.database and e.database.error or ""
     local missing = error_text:match "^[%w_]+ is not set$"
@@ -141,6 +149,8 @@ function triage_inside.lacks_settings(e)
     end
 end
 
+--- Settings that others may read.
+---@return triage.Finding?
 function triage_inside.has_open_settings(e)
     local proof = {}
     for _, file in ipairs(e.environment or {}) do
@@ -158,6 +168,8 @@ function triage_inside.has_open_settings(e)
     end
 end
 
+--- A .env that cannot be read, or that holds secrets.
+---@return triage.Finding?
 function triage_inside.has_broken_flags(e)
     local found = e.dotenv
     if not found or found.missing then
@@ -225,6 +237,8 @@ local function has_told_password(e)
     end
 end
 
+--- The database does not let the instance in.
+---@return triage.Finding?
 function triage_inside.is_refused_by_database(e)
     local answer = e.database
     if not answer or answer.reachable or (answer.error or ""):find "^[%w_]+ is not set$" then
@@ -265,6 +279,8 @@ end
 
 -- ---- its service ----
 
+--- The service does not run.
+---@return triage.Finding?
 function triage_inside.is_down(e)
     local status = e.meltano
     if not status or status.active == "active" then
@@ -285,6 +301,8 @@ function triage_inside.is_down(e)
     }
 end
 
+--- It runs, and does not answer.
+---@return triage.Finding?
 function triage_inside.is_hanging(e)
     if e.inside and e.inside.error then
         local proof = { "from inside: " .. tostring(e.inside.message), service_line(e) }
@@ -301,6 +319,8 @@ function triage_inside.is_hanging(e)
     end
 end
 
+--- It answers with a 500 of its own.
+---@return triage.Finding?
 function triage_inside.is_failing(e)
     if e.inside and e.inside.status and e.inside.status >= 500 then
         local proof = { ("from inside: GET / answers %d"):format(e.inside.status) }

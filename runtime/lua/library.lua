@@ -34,6 +34,12 @@ local function installed()
     end
 end
 
+--- The folder for the person's own playbooks, whether it is there or not.
+---@return string
+function library.own_folder()
+    return (folder_of "XDG_CONFIG_HOME" or (folder_of "HOME" or "/root") .. "/.config") .. "/hostler/playbooks"
+end
+
 --- The folders searched, first wins; each once, whatever its spelling.
 ---@return string[]
 function library.folders()
@@ -41,8 +47,7 @@ function library.folders()
     for folder in (system.env "HOSTLER_PATH" or ""):gmatch "[^:]+" do
         candidates[#candidates + 1] = folder
     end
-    candidates[#candidates + 1] = (folder_of "XDG_CONFIG_HOME" or (folder_of "HOME" or "/root") .. "/.config")
-        .. "/hostler/playbooks"
+    candidates[#candidates + 1] = library.own_folder()
     candidates[#candidates + 1] = "/etc/hostler/playbooks"
     candidates[#candidates + 1] = installed()
     local folders, seen = {}, {}
@@ -97,13 +102,35 @@ local function find_in_folders(file)
     end
 end
 
+--- The file of a module beside the playbooks, or nil.
+---@param name string
+---@return string?
+function library.module_path(name)
+    return kept[name] and kept[name].path or find_in_folders(name:gsub("%.", "/") .. ".lua")
+end
+
+--- The names of the modules that `require` finds: hostler's own, and the files beside the playbooks.
+---@return string[]
+function library.modules()
+    local names = {}
+    for _, file in ipairs(system.embedded_names()) do
+        names[#names + 1] = file:match "^modules/([%w_]+)%.lua$"
+    end
+    for _, folder in ipairs(library.folders()) do
+        for _, file in ipairs(system.list_files(folder) or {}) do
+            names[#names + 1] = file:match "^([%w_]+)%.lua$"
+        end
+    end
+    return names
+end
+
 local function load_module(name)
     local embedded = system.embedded("modules/" .. name .. ".lua")
     if embedded then
         local chunk = assert(system.load_text(embedded, "=hostler:modules/" .. name .. ".lua"))
         return chunk(system.module_natives(name), import "gate", import)
     end
-    local path = kept[name] and kept[name].path or find_in_folders(name:gsub("%.", "/") .. ".lua")
+    local path = library.module_path(name)
     if not path then
         error(native.error.new {
             code = "load", message = ("there is no module '%s'"):format(name),

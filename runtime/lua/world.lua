@@ -105,4 +105,7 @@ function native.compile(source, name, environment)
     return chunk and setfenv(chunk, environment or face), message
 end
 
+--- The function, with its names looked up in `environment`.
+native.enclose = setfenv
+
 return import
