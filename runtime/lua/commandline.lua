@@ -29,11 +29,11 @@ end
 ---@raise "usage"
 function commandline.find(text)
     if text == "last" then
-        return journal.store().read("SELECT " .. columns() .. " FROM runs ORDER BY started DESC, id LIMIT 1")[1]
+        return journal.store().read("SELECT " .. columns() .. " FROM runs ORDER BY number DESC, id LIMIT 1")[1]
             or usage("there is no run yet")
     end
     local rows = journal.store().read("SELECT " .. columns() .. [[ FROM runs
-        WHERE substr(id, 1, $2) = $1 ORDER BY started DESC LIMIT 20]], text, #text)
+        WHERE substr(id, 1, $2) = $1 ORDER BY number DESC LIMIT 20]], text, #text)
     if #rows == 1 or (rows[1] and text == rows[1].id) then
         return rows[1]
     elseif #rows == 0 then

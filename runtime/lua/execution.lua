@@ -4,16 +4,13 @@ local execution = {}
 
 local failure, gate, journal, lease = import "failure", import "gate", import "journal", import "lease"
 local lock, recording, step, talk = import "lock", import "recording", import "step", import "talk"
+local text = import "text"
 local event, system, task = native.event, native.system, native.task
 
-local function quoted(word)
-    return word:match "^[%w@%%+=:,./_-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
-end
-
 local function command_line(run)
-    local words = { "hostler run " .. quoted(run.given) }
+    local words = { "hostler run " .. text.shell_word(run.given) }
     for _, word in ipairs(run.arguments) do
-        words[#words + 1] = quoted(word)
+        words[#words + 1] = text.shell_word(word)
     end
     return table.concat(words, " ")
 end

@@ -56,6 +56,10 @@ function resume.load(row, options)
     for _, option in ipairs { "yes", "json", "verbose", "undo_on_failure" } do
         values[option] = values[option] or options[option] or false
     end
+    if values.record then
+        system.write_error(("hostler: %s has the run as far as it had come; what follows is not recorded\n"):format(
+            values.record))
+    end
     return {
         id = row.id, book = book, name = name, given = row.playbook, arguments = arguments, values = values,
         options = values,

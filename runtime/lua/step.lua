@@ -189,8 +189,12 @@ local function pass_over(context, name, path, row, code)
     return result
 end
 
+--- What is recorded of the step; where that cannot be known, it was not begun.
 local function find(path)
-    local found, row = pcall(journal.find_step, path)
+    local found, row = pcall(function()
+        journal.demand()
+        return journal.find_step(path)
+    end)
     if not found then
         begun[path] = nil
         error(row, 0)
@@ -218,7 +222,6 @@ local function run_step(name, options, fn)
     local context = task.context()
     local path = context.path .. "/" .. name
     check_place(context, path)
-    journal.demand()
     local row = find(path)
     if journal.collecting then
         return import "undo".collect(path, options, row)
