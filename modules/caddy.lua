@@ -251,16 +251,16 @@ end
 
 --- Has Caddy read its Caddyfile again, without dropping a connection. The file is checked first: of a wrong one Caddy 1
 --- says so in the journal only.
+---@return true
 ---@raise "caddy.invalid", "systemd.unit"
 ---@effect write
 function Caddy:reload()
     local version = self:version()
     self:validate()
     if version == 1 then
-        self.systemd:signal(caddy.UNIT, "USR1")
-    else
-        self.systemd:reload(caddy.UNIT)
+        return self.systemd:signal(caddy.UNIT, "USR1")
     end
+    return self.systemd:reload(caddy.UNIT)
 end
 
 --- Stops Caddy, has systemd read its unit files again, and starts it: then it knows a new host name.

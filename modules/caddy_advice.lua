@@ -1,7 +1,7 @@
 -- What the verdicts of Caddy:diagnose mean, in words, and what a person does about those that no playbook mends.
 
 ---@type table<string, { says: string, by_hand?: string }> by_hand: a format that takes the instance's name
-return {
+local caddy_advice = {
     ok = { says = "Caddy has a certificate that is good" },
     ["self-signed"] = { says = "Caddy signs its certificate itself, as its Caddyfile asks" },
     ["not-running"] = { says = "Caddy does not run" },
@@ -37,3 +37,5 @@ return {
         by_hand = "on %s, `journalctl -u caddy` says more",
     },
 }
+
+return caddy_advice

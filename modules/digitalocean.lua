@@ -184,18 +184,16 @@ end
 ---@effect write
 function cloud:delete_droplet(id, name)
     local summary = name and ("delete droplet %s (%s)"):format(name, id) or "delete droplet " .. id
-    local status
+    local existed
     wait_until(("what is going on with droplet %s to end"):format(id), { timeout = PENDING_TIMEOUT }, function()
-        local answered, err = try(function()
-            return { ask(self, "DELETE", "/v2/droplets/" .. id, summary, { expect = { 404 }, result = "deleted" }) }
-        end)
+        local err
+        existed, err = try(api.delete, self, "/v2/droplets/" .. id, summary)
         if err and not is_pending(err) then
             error(err, 0)
         end
-        status = answered and answered[2]
-        return answered ~= nil
+        return not err
     end)
-    return status ~= 404
+    return existed
 end
 
 --- Waits until a droplet runs and has its address.
@@ -393,9 +391,7 @@ function cloud:delete_record(domain, record)
     local id = type(record) == "table" and record.id or record
     local summary = type(record) == "table" and record_summary("delete", domain, record)
         or ("delete record %s in %s"):format(id, domain)
-    local _, status = ask(self, "DELETE", "/v2/domains/" .. domain .. "/records/" .. id, summary,
-        { expect = { 404 }, result = "deleted" })
-    return status ~= 404
+    return api.delete(self, "/v2/domains/" .. domain .. "/records/" .. id, summary)
 end
 
 -- ---- projects and tags -------------------------------------------------------------------------------------------

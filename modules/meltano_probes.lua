@@ -49,6 +49,50 @@ answer["seconds"] = round(time.monotonic() - started, 3)
 print(json.dumps(answer))
 ]]
 
+-- Fills in the UI's login form as a browser does, whatever its fields are called. Name and password come on standard
+-- input, a line each. A login that is taken leads elsewhere; one that is refused shows the form again, or says 401.
+probes.login = [[
+import html.parser, http.cookiejar, json, sys, urllib.error, urllib.parse, urllib.request
+class Form(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.fields, self.user, self.password = {}, None, None
+    def handle_starttag(self, tag, attributes):
+        field = dict(attributes)
+        kind, name = (field.get("type") or "text").lower(), field.get("name")
+        if tag != "input" or not name:
+            return
+        if kind == "hidden":
+            self.fields[name] = field.get("value") or ""
+        elif kind == "password":
+            self.password = self.password or name
+        elif kind in ("text", "email"):
+            self.user = self.user or name
+class Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+url = "http://localhost:%s/auth/login" % sys.argv[1]
+user, password = sys.stdin.read().split("\n")[:2]
+opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()), Stay)
+try:
+    form = Form()
+    form.feed(opener.open(url, timeout=20).read(1000000).decode("utf-8", "replace"))
+    if not form.user or not form.password:
+        raise ValueError("its login page has no form that asks for a user and a password")
+    form.fields.update({form.user: user, form.password: password})
+    try:
+        opener.open(url, urllib.parse.urlencode(form.fields).encode(), timeout=20)
+        answer = {"taken": False}
+    except urllib.error.HTTPError as error:
+        if error.code >= 500:
+            raise
+        place = urllib.parse.urlsplit(error.headers.get("Location") or "").path
+        answer = {"taken": error.code in (302, 303) and not place.endswith("/auth/login")}
+except (OSError, ValueError) as error:
+    answer = {"problem": str(error)}
+print(json.dumps(answer))
+]]
+
 --- Runs one, alone with Python's own library: nothing that lies about on the host is imported.
 ---@param host table from ssh.connect
 ---@param python string the interpreter

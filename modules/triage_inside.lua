@@ -41,20 +41,28 @@ end
 
 -- ---- the machine ----
 
+-- How full a disk is, by its bytes or its inodes.
+local function fullness(disk)
+    return math.max(disk.used, disk.inodes_used or 0)
+end
+
+--- A disk without room, or nearly so.
+---@return triage.Finding?
 function triage_inside.is_full(e)
+    local fullest
     for _, disk in ipairs(e.disks or {}) do
-        local part = math.max(disk.used, disk.inodes_used or 0)
-        if part >= NEARLY_FULL then
-            local inodes = (disk.inodes_used or 0) > disk.used
-            return {
-                cause = "disk-full", breaks = part >= FULL,
-                says = ("the disk of %s is %s"):format(disk.place, part >= FULL and "full" or "nearly full"),
-                proof = { inodes and ("%s: %.0f%% of the inodes are used"):format(disk.place, disk.inodes_used * 100)
-                    or ("%s: %.0f%% used, %s of %s free"):format(disk.place, disk.used * 100, megabytes(disk.free),
-                        megabytes(disk.size)) },
-                mend = { "free-disk" },
-            }
-        end
+        fullest = (not fullest or fullness(disk) > fullness(fullest)) and disk or fullest
+    end
+    if fullest and fullness(fullest) >= NEARLY_FULL then
+        local is_full, place = fullness(fullest) >= FULL, fullest.place
+        return {
+            cause = "disk-full", breaks = is_full, mend = { "free-disk" },
+            says = ("the disk of %s is %s"):format(place, is_full and "full" or "nearly full"),
+            proof = { (fullest.inodes_used or 0) > fullest.used
+                and ("%s: %.0f%% of the inodes are used"):format(place, fullest.inodes_used * 100)
+                or ("%s: %.0f%% used, %s of %s free"):format(place, fullest.used * 100, megabytes(fullest.free),
+                    megabytes(fullest.size)) },
+        }
     end
 end
 
@@ -74,6 +82,8 @@ local function kill_of_service(e)
     return status.result == "oom-kill" and "systemd says that its process was killed for want of memory" or nil
 end
 
+--- Meltano was killed for want of memory, or says that it has none.
+---@return triage.Finding?
 function triage_inside.is_out_of_memory(e)
     local kill = kill_of_service(e)
     local exception = e.traceback and e.traceback.exception or ""
@@ -99,6 +109,8 @@ end
 
 -- ---- its files ----
 
+--- Files of the project that are not the service user's.
+---@return triage.Finding?
 function triage_inside.has_wrong_owners(e)
     local files = e.owners or {}
     if #files == 0 or #files == 1 and files[1].path == meltano.FLAGS then
@@ -118,6 +130,8 @@ function triage_inside.has_wrong_owners(e)
     }
 end
 
+--- No settings of the database, or not all of them.
+---@return triage.Finding?
 function triage_inside.lacks_settings(e)
     local error_text = e.database and e.database.error or ""
     local missing = error_text:match "^[%w_]+ is not set$"
@@ -135,6 +149,8 @@ function triage_inside.lacks_settings(e)
     end
 end
 
+--- Settings that others may read.
+---@return triage.Finding?
 function triage_inside.has_open_settings(e)
     local proof = {}
     for _, file in ipairs(e.environment or {}) do
@@ -152,6 +168,8 @@ function triage_inside.has_open_settings(e)
     end
 end
 
+--- A .env that cannot be read, or that holds secrets.
+---@return triage.Finding?
 function triage_inside.has_broken_flags(e)
     local found = e.dotenv
     if not found or found.missing then
@@ -185,17 +203,20 @@ end
 local function trusts(e)
     if not e.trusted or not e.droplet then
         return nil
+    elseif #e.trusted == 0 then
+        return true
     end
-    local known = true
+    local answer = false
     for _, rule in ipairs(e.trusted) do
         local address = rule.value:gsub("/32$", "")
         if address == e.droplet.public_address or address == e.droplet.private_address
             or rule.type == "droplet" and rule.value == tostring(e.droplet.id) then
             return true
+        elseif rule.type ~= "droplet" and rule.type ~= "ip_addr" or address:find "/" then
+            answer = nil -- a tag, an app or a network may mean this droplet
         end
-        known = known and (rule.type == "ip_addr" and not address:find "/" or rule.type == "droplet")
     end
-    return known and #e.trusted == 0 or not known and nil
+    return answer
 end
 
 local function sources(e)
@@ -216,6 +237,8 @@ local function has_told_password(e)
     end
 end
 
+--- The database does not let the instance in.
+---@return triage.Finding?
 function triage_inside.is_refused_by_database(e)
     local answer = e.database
     if not answer or answer.reachable or (answer.error or ""):find "^[%w_]+ is not set$" then
@@ -256,6 +279,8 @@ end
 
 -- ---- its service ----
 
+--- The service does not run.
+---@return triage.Finding?
 function triage_inside.is_down(e)
     local status = e.meltano
     if not status or status.active == "active" then
@@ -276,6 +301,8 @@ function triage_inside.is_down(e)
     }
 end
 
+--- It runs, and does not answer.
+---@return triage.Finding?
 function triage_inside.is_hanging(e)
     if e.inside and e.inside.error then
         local proof = { "from inside: " .. tostring(e.inside.message), service_line(e) }
@@ -292,6 +319,8 @@ function triage_inside.is_hanging(e)
     end
 end
 
+--- It answers with a 500 of its own.
+---@return triage.Finding?
 function triage_inside.is_failing(e)
     if e.inside and e.inside.status and e.inside.status >= 500 then
         local proof = { ("from inside: GET / answers %d"):format(e.inside.status) }

@@ -18,6 +18,8 @@ local date_of = triage_outside.date_of
 
 -- ---- reaching it ----
 
+--- The droplet is off.
+---@return triage.Finding?
 function triage_outside.is_off(e)
     if e.droplet and e.droplet.status ~= "active" then
         return {
@@ -28,6 +30,8 @@ function triage_outside.is_off(e)
     end
 end
 
+--- Who answers shows another host key.
+---@return triage.Finding?
 function triage_outside.is_another_host(e)
     local err = e.ssh_error
     if err and err.code == "ssh.host_key_changed" then
@@ -38,6 +42,8 @@ function triage_outside.is_another_host(e)
     end
 end
 
+--- Nobody here has met the host yet.
+---@return triage.Finding?
 function triage_outside.is_not_known(e)
     local err = e.ssh_error
     if err and err.code == "ssh.host_key_unknown" then
@@ -51,6 +57,8 @@ function triage_outside.is_not_known(e)
     end
 end
 
+--- SSH does not get through.
+---@return triage.Finding?
 function triage_outside.is_unreachable(e)
     if e.ssh_error then
         return {
@@ -126,13 +134,16 @@ local function has_untrusted_certificate(e)
     end
 end
 
---- Each of these follows from the one before it, so the first tells.
+--- Caddy or its certificate. Each of these follows from the one before it, so the first tells.
+---@return triage.Finding?
 function triage_outside.has_fault_in_front(e)
     return is_without_caddy(e) or has_expired_certificate(e) or has_no_certificate(e) or has_untrusted_certificate(e)
 end
 
 -- ---- its name and the way to it ----
 
+--- The name leads elsewhere.
+---@return triage.Finding?
 function triage_outside.is_named_wrongly(e)
     if not e.droplet or not e.addresses then
         return nil
@@ -151,6 +162,8 @@ function triage_outside.is_named_wrongly(e)
     end
 end
 
+--- It serves, and from outside it cannot be reached.
+---@return triage.Finding?
 function triage_outside.is_closed(e)
     if e.inside and e.inside.serves and e.outside and not e.outside.serves then
         return {

@@ -75,6 +75,9 @@ return playbook {
         flag("acme", "go back from self-signed to the certificate authority"),
     },
     run = function(p)
+        if p.acme and (p.wait or p.self_signed) or p.wait and p.self_signed then
+            fail("of --self-signed, --wait and --acme one goes", { code = "usage" })
+        end
         lock("instance:" .. p.tenant)
         local one = instance.of(p.tenant)
         local server = certificate.on(one.host)

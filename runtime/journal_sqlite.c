@@ -550,7 +550,7 @@ int journal_open(lua_State *L) {
     lua_newtable(L);
     lua_pushcfunction(L, sqlite_lua);
     lua_setfield(L, -2, "sqlite");
-    lua_pushcfunction(L, journal_postgres_lua);
+    journal_postgres_open(L);
     lua_setfield(L, -2, "postgres");
     return 1;
 }

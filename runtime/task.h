@@ -50,6 +50,9 @@ void wait_done(wait *operation);
 /* Adds waiting functions to the table on top of the stack; plain functions are added with luaL_register. */
 void task_register(lua_State *L, const luaL_Reg *functions);
 
+/* The same for functions that a cancelled task may call as well: what they wait for has no `cancel`. */
+void task_register_shielded(lua_State *L, const luaL_Reg *functions);
+
 /* Raises the task's cancellation if it has one. Long computations in C call it between their parts. */
 void task_checkpoint(lua_State *L);
 

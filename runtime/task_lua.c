@@ -135,6 +135,11 @@ void task_register(lua_State *L, const luaL_Reg *functions) {
         register_waiting(L, functions->name, functions->func, false);
 }
 
+void task_register_shielded(lua_State *L, const luaL_Reg *functions) {
+    for (; functions->name; functions++)
+        register_waiting(L, functions->name, functions->func, true);
+}
+
 /* ---- the rest of the face ---- */
 
 /* spawn(seconds or nil, fn, ...) -> task */

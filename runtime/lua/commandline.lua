@@ -5,7 +5,7 @@ local commandline = {}
 local failure, journal, params = import "failure", import "journal", import "params"
 local system = native.system
 
-local COLUMNS = "id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder, seal, "
+local COLUMNS = "id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder, "
     .. "started, updated, error, queued, "
 
 local function columns()

@@ -265,8 +265,8 @@ end
 --- condition, waits for a moment: one that a step has returned is the same however often the run is stopped and
 --- resumed.
 ---@param what string what is waited for, as the person reads it: "ada.meltanodata.com to resolve"
----@param options { timeout: number, interval?: number } | { at: number } seconds; the interval (1) grows by half up to
----  ten times itself; at: seconds since 1970
+---@param options { timeout?: number, interval?: number, at?: number } timeout: seconds; interval: seconds between two
+---  looks (1), grows by half up to ten times itself; at: the moment, in seconds since 1970
 ---@param condition? fun(): any errors it raises end the wait
 ---@return any what the condition returned
 ---@raise "timeout"

@@ -134,6 +134,17 @@ local function finish(effect, context, outer_kind, scope, number, started, ok, .
     error(err, 0)
 end
 
+--- Records the intent. A run that is cancelled while its journal writes that begins nothing any more.
+local function intend(effect, context)
+    local number = journal.begin_effect(effect, context)
+    local goes_on, stopped = pcall(task.checkpoint)
+    if not goes_on then
+        journal.end_effect(number, "failed", stopped)
+        error(stopped, 0)
+    end
+    return number
+end
+
 --- Passes on how the effect ended.
 local function after(write, ...)
     crash.at("effect", write)
@@ -180,7 +191,7 @@ function gate.perform(effect, run, ...)
         refuse(effect, "unknown", "an unknown value reached a real effect")
     end
     task.checkpoint()
-    local number = journal.begin_effect(effect, context)
+    local number = intend(effect, context)
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })

@@ -28,11 +28,10 @@ local now = system.now
 
 local ID_LETTERS, ID_LENGTH = "23456789abcdefghjkmnpqrstuvwxyz", 6
 local SCOPES_AN_ATTEMPT = 1e9
-local DEFAULT_LEASE_SECONDS, LONGEST_CALL_SECONDS = 30, 10
+local DEFAULT_LEASE_SECONDS = 30
 
 local store, attempt
 local last_number = 0
-local noted_seal
 
 local function next_number()
     last_number = last_number + 1
@@ -59,28 +58,6 @@ function journal.lease_seconds()
     return seconds
 end
 
-local function open_shared(uri)
-    if not uri:match "^postgres%w*://" then
-        error(native.error.new {
-            code = "usage", message = "HOSTLER_STORE is not the address of a store",
-            hint = "postgresql://USER@HOST/DBNAME; without it the journal is a file",
-        }, 0)
-    end
-    -- A call that takes longer than the lease would come too late.
-    local opened = native.journal.postgres(uri, math.min(LONGEST_CALL_SECONDS, journal.lease_seconds()))
-    local write = opened.write
-    function opened.write(...)
-        local ok, rows = pcall(write, ...)
-        if ok then
-            return rows
-        elseif rows.code == "fenced" then
-            journal.on_fenced()
-        end
-        error(rows, 0)
-    end
-    return opened, opened.name
-end
-
 local function open_file()
     local path = import "state".directory() .. "/journal.db"
     return native.journal.sqlite(path), path
@@ -88,18 +65,20 @@ end
 
 --- Opens the journal, once: the file, or the database of $HOSTLER_STORE. Everything that can be wrong with it is found
 --- here, before anything is done.
----@return table store see runtime/journal.h
+---@return table store see runtime/journal.h; `name` is its path or address
 ---@raise "journal"
 function journal.store()
     if not store then
         local uri = system.env "HOSTLER_STORE"
         local opened, name
         if uri and uri ~= "" then
-            opened, name = open_shared(uri)
+            local function on_fenced() journal.on_fenced() end
+            opened, name = import "journal_shared".open(uri, journal.lease_seconds(), on_fenced)
         else
             opened, name = open_file()
         end
         schema.migrate(opened, name)
+        opened.name = name
         store = opened
     end
     return store
@@ -186,19 +165,20 @@ local function insert(record, run, status, holder)
     local queued, lease = holder and "NULL" or store.clock, holder and lease_sql() or "NULL"
     local id, started = new_id(), now()
     record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
-            holder, seal, started, updated, queued, batch, lease)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, ]] .. queued .. ", 0, " .. lease .. [[)
+            holder, started, updated, queued, batch, lease)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, ]] .. queued .. ", 0, " .. lease .. [[)
         ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.started = excluded.started THEN runs.id END]],
         id, run.playbook, run.file, system.real_path "." or "/", arguments, login, system.version(), run.mode, status,
-        holder and 1 or 0, holder, sealing.fingerprint, started)
+        holder and 1 or 0, holder, started)
     return id
 end
 
 --- Begins to record a new run.
 ---@param run { playbook: string, file: string, arguments: string[], mode: string }
 ---@return string id
+---@raise "journal", "key"
 function journal.begin(run)
-    journal.store()
+    sealing.prepare()
     journal.run, attempt = insert(store.write, run, "running", process.me()), 1
     guard()
     earlier_steps.begin(store, journal.run, true)
@@ -210,7 +190,7 @@ end
 ---@param keep function called to keep the sources of the run: they go with it
 ---@return string id
 function journal.enqueue(run, keep)
-    journal.store()
+    sealing.prepare()
     local id = insert(store.later, run, "queued")
     journal.run = id
     keep()
@@ -233,7 +213,9 @@ end
 --- Takes over a run that no process works on, to go on with it. It is no longer the workers'.
 ---@param run table a row of runs
 ---@return boolean false when another process was faster, or when its holder is alive after all
+---@raise "journal", "key"
 function journal.claim(run)
+    sealing.prepare()
     local gone = run.holder and has_ended(run.holder) and run.holder or ""
     local rows = journal.store().write(([[UPDATE runs
         SET status = 'running', holder = $1, attempt = $4 + 1, batch = 0, lease = %s, cancel = NULL, queued = NULL,
@@ -261,7 +243,9 @@ end
 
 --- Makes a run this process's that another one has claimed for it.
 ---@return boolean false when it has been taken over meanwhile
+---@raise "journal", "key"
 function journal.adopt(id, number)
+    sealing.prepare()
     local rows = journal.store().write(([[UPDATE runs SET holder = $1, lease = %s
         WHERE id = $2 AND attempt = $3 RETURNING id]]):format(lease_sql()), process.me(), id, number)
     if rows[1] then
@@ -304,9 +288,8 @@ function journal.finish(status, problem)
         return
     end
     store.later("DELETE FROM locks WHERE run = $1", journal.run)
-    store.write([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, seal = coalesce($3, seal),
-            updated = $4
-        WHERE id = $5 AND attempt = $6]], status, shown(problem), sealing.fingerprint, now(), journal.run, attempt)
+    store.write([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, updated = $3
+        WHERE id = $4 AND attempt = $5]], status, shown(problem), now(), journal.run, attempt)
     store.guard()
     journal.run = nil
 end
@@ -399,10 +382,6 @@ function journal.end_step(path, status, result, err)
     end
     local problem = err and json.encode { code = shown(err.code), message = shown(err) } or nil
     local kept = result ~= nil and sealing.encode(result) or nil
-    if sealing.fingerprint ~= noted_seal then
-        noted_seal = sealing.fingerprint
-        store.later("UPDATE runs SET seal = $1 WHERE id = $2", noted_seal, journal.run)
-    end
     if status ~= "done" then
         earlier_steps.note_failure(path)
     end

@@ -102,7 +102,14 @@ local STEPS = {
         "ALTER TABLE runs ADD COLUMN cancel TEXT",
         "CREATE INDEX runs_by_status ON runs (status)",
     },
-    { "CREATE INDEX steps_by_position ON steps (run, position)" },
+    {
+        "CREATE INDEX steps_by_position ON steps (run, position)",
+        -- The key that secrets are sealed with, once there is one. It has one row.
+        "CREATE TABLE seal (one BIGINT PRIMARY KEY CHECK (one = 1), fingerprint TEXT NOT NULL)",
+        [[INSERT INTO seal (one, fingerprint)
+            SELECT 1, seal FROM runs WHERE seal IS NOT NULL ORDER BY updated DESC LIMIT 1]],
+        "ALTER TABLE runs DROP COLUMN seal",
+    },
 }
 
 schema.version = #STEPS

@@ -28,7 +28,6 @@ function resume.claim(row)
         refuse(("run %s is being worked on by process %d on %s"):format(row.id, pid, host), "locked",
             ("hostler log %s -f follows it"):format(row.id))
     end
-    sealing.check(row.seal)
     if not journal.claim(row) then
         refuse(("run %s was taken over by another process just now"):format(row.id), "locked")
     end

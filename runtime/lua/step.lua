@@ -140,7 +140,11 @@ local function perform(context, name, path, options, fn, code, settle)
         or "failed"
     -- While nobody could say whether it happened, what is recorded of it stays in doubt.
     if settled then
-        journal.end_step(path, status, ok and result or nil, not ok and result or nil)
+        local recorded, problem = pcall(journal.end_step, path, status, ok and result or nil, not ok and result or nil)
+        if not recorded then
+            problem.cause = not ok and result or problem.cause
+            ok, result, status = false, problem, "failed"
+        end
     end
     emit_end(context, scope, name, status == "parked" and "cancelled" or status, started, result)
     if not ok then
@@ -185,6 +189,15 @@ local function pass_over(context, name, path, row, code)
     return result
 end
 
+local function find(path)
+    local found, row = pcall(journal.find_step, path)
+    if not found then
+        begun[path] = nil
+        error(row, 0)
+    end
+    return row
+end
+
 --- Runs fn as a named step. A write may only happen inside one.
 ---@param name string part of the step's identity in the run; may be anything readable
 ---@param options? { undo?: function, probe?: function, idempotent?: boolean, retry?: table, timeout?: number }
@@ -206,7 +219,7 @@ local function run_step(name, options, fn)
     local path = context.path .. "/" .. name
     check_place(context, path)
     journal.demand()
-    local row = journal.find_step(path)
+    local row = find(path)
     if journal.collecting then
         return import "undo".collect(path, options, row)
     end

@@ -77,7 +77,6 @@ local function take(id, attempt)
         journal.finish("cancelled", "cancelled by " .. wanted)
         return 1
     end
-    sealing.check(row.seal)
     local run = resume.prepare(row, { anywhere = true })
     run.options = setmetatable({ silent = true, requeue = true }, { __index = run.options })
     import "library".keep()
@@ -121,6 +120,7 @@ function worker.main(argv)
                 hint = "name a store that several controllers share: HOSTLER_STORE=postgresql://USER@HOST/DBNAME",
             }, 0)
         end
+        sealing.prepare()
         work_in_slots(values.jobs, values.once)
     end)
 end

@@ -132,6 +132,14 @@ subtest 'forgetting' => sub {
     is $runs->hostler('answer', 'last', 'that'), 0, 'and can be gone on with';
 };
 
+subtest 'more lines than wait for the disk' => sub {
+    my $runs = Runs->new(talks => 'return playbook { summary = "x", run = function() for i = 1, 20000 do say("line %d", i) end end }');
+    is $runs->hostler('run', 'talks'), 0, 'a run that says much, and never waits' or diag substr $runs->{said}, -500;
+    is $runs->hostler('log', 'last'), 0, 'log';
+    my @lines = $runs->{stdout} =~ /^\S+ say +line (\d+)$/mg;
+    is_deeply \@lines, [ 1 .. 20000 ], 'has every line, in order';
+};
+
 subtest 'no trace' => sub {
     my $runs = Runs->new(done => 'return playbook { summary = "x", run = function() end }');
     is $runs->hostler('run', 'done', '--dry-run'), 0, 'a dry run';

@@ -74,7 +74,19 @@ sub control_postgres {
 # What the journal's database answers.
 sub query {
     my ($self, $statement) = @_;
-    return sql($statement, $self->{store} =~ m{/(\w+)\?} ? $1 : die 'the journal is a file');
+    return sql($statement, $self->{store} =~ m{/(\w+)\?}) if $self->{store};
+    open my $python, '-|', 'python3', '-c', <<'PYTHON', $self->path('state/hostler/journal.db'), $statement or die "python3: $!";
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+for statement in sys.argv[2].split(";"):
+    for row in database.execute(statement):
+        print("|".join("" if value is None else str(value) for value in row))
+database.commit()
+PYTHON
+    local $/;
+    my $answer = <$python> // '';
+    close $python or die "SQLite failed: $statement\n";
+    return $answer =~ s/\n\z//r;
 }
 
 sub binary { $binary }
@@ -137,10 +149,15 @@ sub wait_for {
     return 0;
 }
 
-# All that the journal's files hold.
+# All that the journal holds.
 sub journal {
     my ($self) = @_;
-    return join '', map { $self->get($_) } map { "state/hostler/journal.db$_" } '', '-wal', '-shm';
+    return join '', map { $self->get("state/hostler/journal.db$_") } '', '-wal', '-shm' if !$self->{store};
+    local $ENV{PGPASSWORD} = $ENV{POSTGRES_PASSWORD};
+    my ($name) = $self->{store} =~ m{/(\w+)\?};
+    my $dump = `pg_dump --host=localhost --port=$ENV{POSTGRES_PORT} --username=admin --data-only $name`;
+    die "pg_dump failed\n" if $?;
+    return $dump;
 }
 
 1;

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use Cloud;
 use Droplets;
+use Promises;
 use Test::More;
 
 my $cloud = Cloud->connect;
@@ -140,6 +141,8 @@ sub fails_with {
     is caddyfile($droplet), $before, 'the Caddyfile stays';
 }
 
+like tls('tls2', '--acme', '--wait')->{stderr}, qr/of --self-signed, --wait and --acme one goes/, 'options that contradict each other';
+
 subtest 'a rate limit without a time' => sub {
     anew(sub { $cloud->script('acme', 'limit', 'on', '--kind', 'set') });
     my $run = tls('tls2');
@@ -148,10 +151,15 @@ subtest 'a rate limit without a time' => sub {
     like $run->{stdout}, qr/ends .* at the latest/, 'and its end is estimated';
 };
 
-# A limit that Caddy has met.
+# A limit that Caddy has met: one that tells when it ends, or not.
 sub limited {
     my ($seconds) = @_;
-    anew(sub { $cloud->script('acme', 'limit', 'on', '--retry-after', $seconds) });
+    my @limit = defined $seconds ? ('--retry-after', $seconds) : ();
+    anew(sub {
+        put($droplet, '/etc/caddy/Caddyfile',   $edited);
+        put($droplet, '/etc/caddy/environment', "HOSTNAME=$droplet->{name}\n");
+        $cloud->script('acme', 'limit', 'on', @limit);
+    });
     eventually('the limit to be met', sub { $cloud->inside($droplet, 'journalctl', '-u', 'caddy', '-n', 20) =~ /rateLimited/ });
 }
 
@@ -161,15 +169,21 @@ subtest 'waiting for the end of a limit' => sub {
     is $plan->{status}, 0, 'a dry run does not wait' or diag $plan->{stderr};
     like $plan->{stdout}, qr/would wait for the limit to end, at 20.* UTC, for [12] h \d+ min.*plan .*stop caddy/s, 'but says how long';
 
-    limited(12);
+    limited(); # when it ends is guessed at, once
     my $run = $cloud->start({}, 'run', 'caddy-tls', 'tls2', '--wait');
     Hostler::wait_for($run, qr/wait +for the limit to end/);
     my ($end) = $run->{stdout} =~ /for the limit to end, at (.* UTC)/;
     kill KILL => $run->{pid};
     Hostler::finish($run);
+    sleep 2;
     $run = $cloud->start({}, 'resume', 'last');
     Hostler::wait_for($run, qr/wait +for the limit to end/);
     like $run->{stdout}, qr/for the limit to end, at \Q$end\E/, 'stopped and resumed it waits for the same moment';
+    kill INT => $run->{pid};
+    is Hostler::finish($run)->{status}, 130, 'until somebody stops it';
+
+    limited(12);
+    $run = $cloud->start({}, 'run', 'caddy-tls', 'tls2', '--wait');
     Hostler::wait_for($run, qr/ends      .*ends      /s);
     like $run->{stdout}, qr/try again \(1\): done.*gives no more certificates for now/s, 'when the limit goes on, so does the waiting';
     limited(3); # a fresh start of Caddy meets it, and then it ends
@@ -178,6 +192,31 @@ subtest 'waiting for the end of a limit' => sub {
     is $run->{status}, 0, 'it ends well' or diag $run->{stdout}, $run->{stderr};
     like issuer($droplet), qr/Pebble/, 'with a certificate from the authority';
 };
+
+# What it may change: Caddy's files, whether it runs, and whose certificate it shows.
+sub look {
+    my $issuer = issuer($droplet);
+    return $cloud->inside($droplet, 'sh', '-c', 'cd /etc/caddy; ls -l; cat Caddyfile environment; systemctl is-active caddy') =~ s/ [A-Z][a-z]{2} [ \d]\d \d\d:\d\d / DATE /gr
+        . ($issuer =~ /Pebble/ ? 'Pebble' : $issuer eq 'none' ? 'none' : 'its own');
+}
+
+keeps_its_promises($cloud, 'its promises on a limit', {
+    command => [ 'caddy-tls', 'tls2', '--yes' ],
+    before  => sub { limited(7200) },
+    look    => \&look,
+    again   => qr/signs its certificate itself/,
+});
+
+keeps_its_promises($cloud, 'its promises on the way back', {
+    command => [ 'caddy-tls', 'tls2', '--acme' ],
+    before  => sub {
+        limited(7200);
+        is tls('tls2', '--yes')->{status}, 0, 'self-signed';
+        $cloud->script('acme', 'limit', 'off');
+    },
+    look  => \&look,
+    again => qr/has a certificate that is good/,
+});
 
 subtest 'Caddy is stopped' => sub {
     $cloud->inside($droplet, 'systemctl', 'stop', 'caddy');

@@ -76,6 +76,7 @@ end
 local function test_meltano(droplet)
     local app, host = meltano.on(droplet.host), droplet.host
     local password = secret.wrap "it's a $ecret \\ \"quoted\""
+    try(cloud, "database", "drop", "services", "services") -- what a test that died has left
     sh.run({ "tests/cloud/database", "create", "services", "services" }, { stdin = password })
     cloud("database", "trust", "services", "services", droplet.address)
     local postgres = {

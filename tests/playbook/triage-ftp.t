@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use Cloud;
+use Promises;
 use Test::More;
 
 my $cloud = Cloud->connect;
@@ -76,6 +77,13 @@ subtest 'a writable chroot' => sub {
     is $again->{status}, 0, 'again';
     like $again->{stdout}, qr/nothing to do.*0 changes/s, 'there is nothing to do';
 };
+
+keeps_its_promises($cloud, 'its promises', {
+    command => [ 'triage-ftp', $tenant, '--yes' ],
+    before  => sub { $cloud->inside($droplet, 'chmod', 'g+w', '/var/meltano/project') },
+    look    => sub { machine_of($cloud, $droplet) },
+    again   => qr/FTP works: nothing to do/,
+});
 
 subtest 'a root that the FTP user owns' => sub {
     $cloud->inside($droplet, 'chown', 'meltano_ftp', '/var/meltano/project');

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use Cloud;
 use Droplets;
+use Promises;
 use File::Temp qw(tempdir);
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -201,6 +202,35 @@ subtest 'other keys by the time that somebody agrees' => sub {
     like $run->{stderr}, qr/someone may be in between/, 'as the check says';
     $cloud->inside($droplet, 'sh', '-c', "mv /root/k $keys; mv /root/k.pub $keys.pub");
 };
+
+subtest 'a droplet that was deleted and made anew' => sub {
+    local $cloud->{env}{HOSTLER_KNOWN_HOSTS} = $cloud->{env}{HOSTLER_KNOWN_HOSTS};
+    my $first  = new_droplet($cloud, 'again');
+    my ($line) = Cloud::read_file($cloud->{env}{HOSTLER_KNOWN_HOSTS}) =~ /^(\Q$first->{name}\E .*\n)/m;
+    my $file   = write_file("$folder/anew", $before . $line . $after);
+    $cloud->forget('again');
+    sleep 1.1; # DigitalOcean's times are whole seconds
+    my $second = new_droplet($cloud, 'again');
+    my $run = $cloud->run({ env => { HOSTLER_KNOWN_HOSTS => $file } }, 'run', 'trust-host', 'again', '--yes');
+    is $run->{status}, 0, 'is believed' or diag $run->{stdout}, $run->{stderr};
+    like $run->{stdout}, qr/the droplet was created on 20/, 'for it is younger than the line';
+    like Cloud::read_file($file), qr/\A\Q$before\E\Q$second->{name}\E ssh-ed25519 \S+ added .*\n\Q$after\E\z/, 'which has the new key';
+};
+
+{
+    my $file = "$folder/promises";
+    local $cloud->{env}{HOSTLER_KNOWN_HOSTS} = $file;
+    keeps_its_promises($cloud, 'its promises', {
+        command => [ 'trust-host', $tenant, '--yes' ],
+        before  => sub {
+            unlink glob "$file*";
+            write_file($file, $before . $middle{several} . $after);
+            utime $old_time, $old_time, $file;
+        },
+        look  => sub { join "\n", map { s/\d{4}-\d\d-\d\dT[\d:]+Z/DATE/gr } map { ($_, Cloud::read_file($_)) } sort glob "$file*" },
+        again => qr/shows the keys that known_hosts has: nothing to do/,
+    });
+}
 
 # ---- impostors ----
 

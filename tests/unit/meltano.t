@@ -32,6 +32,14 @@ tap.ok(not json.encode({ tostring(moved.GITLAB_API_TOKEN) }):find "glpat", "and 
 tap.is(select(2, meltano.split_flags(kept)), nil, "a second time there is nothing to do")
 tap.is((meltano.split_flags(kept)), kept, "and the text stays")
 
+local set_in_flags = require "meltano_settings".set_in_flags
+tap.is(set_in_flags("A=true # on\r\nexport B='x'\r\n", "B", "y"), "A=true # on\r\nexport B=y\r\n",
+    "a flag is set where it stands, with its `export` and line end")
+tap.is(set_in_flags("A=true # on\nB=1\n", "A", "false"), "A=false # on\nB=1\n", "and with its comment")
+tap.is(set_in_flags("A=true # on\n", "A", "true"), "A=true # on\n", "one that has the value stays as it is written")
+tap.is(set_in_flags("A=1\nA=2\n", "A", "3"), "A=1\nA=3\n", "of two the one that counts")
+tap.is(set_in_flags("# end", "A", "on"), "# end\nA=on\n", "a new one comes last")
+
 tap.ok(meltano.is_private { mode = tonumber("600", 8), owner = "meltano" }, "0600 of meltano is private")
 tap.ok(not meltano.is_private { mode = tonumber("640", 8), owner = "meltano" }, "0640 is not")
 tap.ok(not meltano.is_private { mode = tonumber("600", 8), owner = "root" }, "nor is a file of root")

@@ -61,6 +61,8 @@ case("a host key that is not known", { ssh_error = { code = "ssh.host_key_unknow
     "host-key-unknown")
 case("a full disk outweighs what follows", { disks = { { place = "/", size = 100, free = 0, used = 1 } }, inside = FAILS,
     outside = OUTSIDE }, "disk-full", "free-disk ada")
+case("of two disks the fuller", { disks = { { place = "/", size = 100, free = 8, used = 0.92 }, { place = "/var", size = 9,
+    free = 0, used = 1 } }, inside = FAILS }, "disk-full", "free-disk ada")
 case("no inodes", { disks = { { place = "/", size = 100, free = 90, used = 0.1, inodes_used = 1 } } }, "disk-full",
     "free-disk ada")
 case("a disk that is nearly full is odd", { disks = { { place = "/", size = 100, free = 8, used = 0.92 } } }, "healthy", nil,
