@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #define LARGEST_FILE (16 * 1024 * 1024)
-#define LONGEST_ANSWER 4096
+#define LONGEST_ANSWER 65536
 
 static double seconds_of(clockid_t clock) {
     struct timespec now;
@@ -224,18 +224,26 @@ static void stop_reading(line_wait *line) {
         uv_close((uv_handle_t *)&line->poll, line_closed);
 }
 
-/* Byte by byte, so that what follows the line stays for whoever reads next. */
+/* Reads what there is of the line; true at its end. Byte by byte, so that what follows the line stays for
+ * whoever reads next. */
+static bool read_rest(line_wait *line) {
+    for (;;) {
+        char byte;
+        ssize_t count = read(STDIN_FILENO, &byte, 1);
+        if (count < 0 && (errno == EAGAIN || errno == EINTR))
+            return false;
+        line->ended = count <= 0;
+        if (count <= 0 || byte == '\n' || line->length == LONGEST_ANSWER)
+            return true;
+        line->text[line->length++] = byte;
+    }
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events) {
     (void)events;
     line_wait *line = (line_wait *)((wait *)poll->data);
-    char byte;
-    ssize_t count = status < 0 ? -1 : read(STDIN_FILENO, &byte, 1);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    line->ended = count <= 0;
-    if (count > 0 && byte != '\n' && line->length < LONGEST_ANSWER)
-        line->text[line->length++] = byte;
-    else
+    line->ended = status < 0;
+    if (status < 0 || read_rest(line))
         stop_reading(line);
 }
 
@@ -258,6 +266,10 @@ static int read_line_lua(lua_State *L) {
     line->wait.what = "an answer";
     line->flags = fcntl(STDIN_FILENO, F_GETFL);
     int problem = uv_poll_init(task_loop(), &line->poll, STDIN_FILENO);
+    if (problem == UV_EPERM && read_rest(line)) { /* a file: it never keeps anybody waiting */
+        wait_done(&line->wait);
+        return wait_park(L, &line->wait);
+    }
     if (problem)
         return error_raise(L, "input", "cannot read an answer: %s", uv_strerror(problem));
     line->poll.data = &line->wait;
@@ -344,6 +356,20 @@ static int embedded_lua(lua_State *L) {
     return 1;
 }
 
+/* embedded_files(beginning) -> the names of the Lua files in the binary that begin so */
+static int embedded_files_lua(lua_State *L) {
+    const char *beginning = luaL_checkstring(L, 1);
+    lua_newtable(L);
+    int count = 0;
+    for (const embedded_file *file = embedded_files; file->name; file++) {
+        if (strncmp(file->name, beginning, strlen(beginning)) != 0)
+            continue;
+        lua_pushstring(L, file->name);
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
+
 /* module_natives(name) -> the table of C functions of a module with a C half, or nil; made once. */
 static int module_natives_lua(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
@@ -388,6 +414,16 @@ static int width_lua(lua_State *L) {
     return 1;
 }
 
+/* visible(text) -> what may be shown of it on one line, and the columns that takes */
+static int visible_lua(lua_State *L) {
+    text_buffer shown = {0};
+    size_t columns = text_visible(&shown, luaL_checkstring(L, 1));
+    lua_pushlstring(L, shown.length ? shown.text : "", shown.length);
+    lua_pushinteger(L, (lua_Integer)columns);
+    text_free(&shown);
+    return 2;
+}
+
 /* is_utf8(text) */
 static int is_utf8_lua(lua_State *L) {
     size_t length;
@@ -419,10 +455,12 @@ int system_open(lua_State *L) {
         {"version", version_lua},
         {"place_of", place_of_lua},
         {"embedded", embedded_lua},
+        {"embedded_files", embedded_files_lua},
         {"module_natives", module_natives_lua},
         {"load_text", load_text_lua},
         {"caller", caller_lua},
         {"width", width_lua},
+        {"visible", visible_lua},
         {"is_utf8", is_utf8_lua},
         {NULL, NULL},
     };

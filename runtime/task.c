@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEEPEST 80 /* tasks within tasks: a context looks its values up through as many parents */
+#define STARVING 100 /* milliseconds that a task runs without a wait */
+#define DEEPEST 80   /* tasks within tasks: a context looks its values up through as many parents */
 
 task_scheduler scheduler;
 
@@ -269,6 +270,8 @@ static void end_if_childless(task *t) {
     release_children(t);
     clear_deadline(t);
     t->state = TASK_DONE;
+    if (scheduler.foreground == t)
+        task_set_foreground(NULL);
     if (t->joiner)
         wait_done(t->joiner);
     task *parent = t->parent;
@@ -308,6 +311,7 @@ static void resume(task *t) {
         arguments = 1;
     }
     scheduler.running = t;
+    scheduler.resumed = now_ms();
     interrupt_watch(t->thread);
     int status = lua_resume(t->thread, arguments);
     interrupt_watch(NULL);
@@ -352,12 +356,27 @@ bool task_run_root(lua_State *L, int arguments, int results) {
     return ok;
 }
 
-void task_interrupt(const char *reason) {
-    scheduler.interrupted = true;
+void task_set_foreground(task *t) {
+    scheduler.foreground = t && t->state != TASK_DONE ? t : NULL;
+    interrupt_forgive(scheduler.foreground != NULL);
+}
+
+static bool belongs_to(const task *t, const task *ancestor) {
+    while (t && t != ancestor)
+        t = t->parent;
+    return t != NULL;
+}
+
+void task_interrupt(const char *reason, bool by_ctrl_c) {
+    task *foreground = by_ctrl_c ? scheduler.foreground : NULL, *running = scheduler.running;
+    bool starves = running && foreground && now_ms() - scheduler.resumed > STARVING;
+    scheduler.interrupted = scheduler.interrupted || !foreground;
     if (!scheduler.root)
         return;
     error_push(scheduler.lua, "cancelled", "%s", reason);
-    task_cancel(scheduler.lua, scheduler.root);
+    task_cancel(scheduler.lua, foreground ? foreground : scheduler.root);
+    if (starves && !belongs_to(running, foreground) && !belongs_to(foreground, running))
+        task_cancel(scheduler.lua, running);
     lua_pop(scheduler.lua, 1);
 }
 

@@ -66,13 +66,14 @@ uv_loop_t *task_loop(void);
  * true. */
 bool task_run_root(lua_State *L, int arguments, int results);
 
-/* Cancels the root task with code "cancelled", as a first Ctrl-C does. Called on the loop's thread. */
-void task_interrupt(const char *reason);
+/* Cancels the root task with code "cancelled"; when it is by Ctrl-C, the foreground task if there is one, and
+ * a background task that keeps the loop from everything else. Called on the loop's thread. */
+void task_interrupt(const char *reason, bool by_ctrl_c);
 
-/* True after task_interrupt: the exit status is 130 whatever the playbook made of it. */
+/* True once the root task was interrupted: the exit status is 130 whatever the playbook made of it. */
 bool task_interrupted(void);
 
-/* Pushes a table: spawn spawn_shielded join join_shielded cancel sleep context time_left
+/* Pushes a table: spawn spawn_shielded join join_shielded cancel sleep context time_left foreground tree
  * effect_begin effect_end. */
 int task_open(lua_State *L);
 

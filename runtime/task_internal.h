@@ -32,6 +32,8 @@ typedef struct {
     lua_State *lua;
     task *ready_first, **ready_last;
     task *root, *running;
+    task *foreground; /* what Ctrl-C cancels instead of the root, or NULL */
+    uint64_t resumed; /* when the running task was, in milliseconds of uv_hrtime */
     bool open, interrupted;
     int settle_ref;
 } task_scheduler;
@@ -47,6 +49,9 @@ task *task_spawn(lua_State *L, int function, double seconds, bool shielded);
 
 /* Cancels t with the error on top of L's stack, which stays there. */
 void task_cancel(lua_State *L, task *t);
+
+/* Makes t what Ctrl-C cancels, until it has ended; NULL: the root again. */
+void task_set_foreground(task *t);
 
 /* Pushes a copy of the cancellation: each task adds its own traceback to the error it raises. */
 void task_push_cancellation(lua_State *L, const task *t);

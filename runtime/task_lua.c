@@ -4,6 +4,8 @@
 #include "error.h"
 #include "interrupt.h"
 
+#include <string.h>
+
 #define LONGEST 1e9 /* seconds */
 
 double task_check_seconds(lua_State *L, int index) {
@@ -160,6 +162,61 @@ static int lua_cancel(lua_State *L) {
     return 0;
 }
 
+/* foreground(task or nil) -> what was it before: Ctrl-C cancels that task instead of the root, until it has
+ * ended. */
+static int lua_foreground(lua_State *L) {
+    task *before = scheduler.foreground, *t = lua_isnoneornil(L, 1) ? NULL : check_task(L, 1);
+    if (before)
+        lua_rawgeti(L, LUA_REGISTRYINDEX, before->self_ref);
+    else
+        lua_pushnil(L);
+    task_set_foreground(t);
+    return 1;
+}
+
+/* The innermost place in code that people write: "file.lua:12". Pushes it, or nil. */
+static void push_place(lua_State *L, lua_State *thread) {
+    lua_Debug frame;
+    for (int level = 0; lua_getstack(thread, level, &frame); level++) {
+        lua_getinfo(thread, "Sl", &frame);
+        if (strncmp(frame.source, "=hostler:", strlen("=hostler:")) != 0 && frame.currentline > 0) {
+            lua_pushfstring(L, "%s:%d", frame.source + 1, frame.currentline);
+            return;
+        }
+    }
+    lua_pushnil(L);
+}
+
+/* Pushes { task, context, waits_for, place, children } of t; a context nobody set anything in is empty. */
+static void push_tree(lua_State *L, task *t) {
+    luaL_checkstack(L, 8, "tasks are nested too deeply");
+    lua_createtable(L, 0, 5);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->self_ref);
+    lua_setfield(L, -2, "task");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->context_ref);
+    lua_setfield(L, -2, "context");
+    lua_pushstring(L, t->waiting ? t->waiting->what : NULL);
+    lua_setfield(L, -2, "waits_for");
+    push_place(L, t->thread);
+    lua_setfield(L, -2, "place");
+    lua_newtable(L);
+    for (task *child = t->first_child; child; child = child->next_sibling) {
+        if (child->state == TASK_DONE)
+            continue;
+        push_tree(L, child);
+        lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+    }
+    lua_setfield(L, -2, "children");
+}
+
+/* tree() -> the tasks there are, from the root; the last started first. */
+static int lua_tree(lua_State *L) {
+    if (!scheduler.root)
+        return 0;
+    push_tree(L, scheduler.root);
+    return 1;
+}
+
 /* context() -> the running task's table of inherited values */
 static int lua_context(lua_State *L) {
     if (!scheduler.running)
@@ -198,16 +255,10 @@ static int lua_interrupted(lua_State *L) {
 
 int task_open(lua_State *L) {
     static const luaL_Reg plain[] = {
-        {"spawn", lua_spawn},
-        {"spawn_shielded", lua_spawn_shielded},
-        {"cancel", lua_cancel},
-        {"context", lua_context},
-        {"time_left", lua_time_left},
-        {"effect_begin", lua_effect_begin},
-        {"effect_end", lua_effect_end},
-        {"checkpoint", checkpoint},
-        {"interrupted", lua_interrupted},
-        {NULL, NULL},
+        {"spawn", lua_spawn},         {"spawn_shielded", lua_spawn_shielded}, {"cancel", lua_cancel},
+        {"context", lua_context},     {"foreground", lua_foreground},         {"tree", lua_tree},
+        {"time_left", lua_time_left}, {"effect_begin", lua_effect_begin},     {"effect_end", lua_effect_end},
+        {"checkpoint", checkpoint},   {"interrupted", lua_interrupted},       {NULL, NULL},
     };
     static const luaL_Reg waiting[] = {{"join", lua_join}, {"sleep", task_sleep}, {NULL, NULL}};
     if (!task_scheduler_open(L))

@@ -24,6 +24,7 @@ int command_doctor(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_list(int argc, char **argv);
 int command_log(int argc, char **argv);
+int command_repl(int argc, char **argv);
 int command_resume(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_runs(int argc, char **argv);

@@ -1,10 +1,13 @@
 -- The one gate: every effect of every module passes through gate.perform.
--- Modes, the journal's effect rows, progress and the error's context are added here, once. The C halves of modules
+-- Modes, the journal's effect rows, progress and the error's context are added here, once. A prompt watches effects by a
+-- function in the task's context, `on_effect`, which may open a step for a write. The C halves of modules
 -- refuse to work while no effect is open (task_in_effect), so a module cannot forget it.
 local native, import = ...
 local gate = {
     --- "normal", "dry-run" or "read-only"; set before the run begins.
     mode = "normal",
+    --- How a person lets a run write that only reads.
+    write_hint = "remove `effects = \"read\"`",
     --- How many effects of each kind have been performed.
     performed = { read = 0, write = 0, output = 0 },
     --- The files that the person named on the command line for output, by their paths: writing these is what they asked
@@ -124,11 +127,14 @@ function gate.perform(effect, run, ...)
     if context.loading then
         refuse(effect, "load", "a playbook that is being loaded touches nothing", "do it in run = function(p) ... end")
     end
+    if effect.kind == "write" and gate.mode == "read-only" then
+        refuse(effect, "readonly", "this run only reads, and this writes", gate.write_hint
+            .. ", or mark a command that changes nothing with read = true")
+    end
+    if context.on_effect then
+        context.on_effect(effect, context)
+    end
     if effect.kind == "write" then
-        if gate.mode == "read-only" then
-            refuse(effect, "readonly", "this run only reads, and this writes", "remove `effects = \"read\"`, or mark a "
-                .. "command that changes nothing with read = true")
-        end
         if not context.step then
             refuse(effect, "step", "a write outside a step", "put it in step(\"name\", function() ... end)")
         end

@@ -54,8 +54,10 @@ function library.folders()
     return folders
 end
 
---- Loads a file, or the text that is kept of it, and remembers under which name.
-local function load_file(path, name)
+--- The text of a file, or what is kept of it, without a first line for the shell; remembered under its name.
+---@return string
+---@raise "load"
+function library.read(path, name)
     local source, reason = (kept[name] or {}).text, nil
     if not source then
         source, reason = system.read_file(path)
@@ -70,7 +72,11 @@ local function load_file(path, name)
             journal.keep_source(name, path, source)
         end
     end
-    local chunk, message = native.compile(source:gsub("^#[^\n]*", ""), "@" .. path)
+    return (source:gsub("^#[^\n]*", ""))
+end
+
+local function load_file(path, name)
+    local chunk, message = native.compile(library.read(path, name), "@" .. path)
     if not chunk then
         local line, text = message:match ":(%d+): (.*)$"
         error(native.error.new {
@@ -125,6 +131,28 @@ local function require(name)
         cache[name] = value == nil and true or value
     end
     return cache[name]
+end
+
+--- The names of the modules that `require` finds: hostler's own, and the files beside the playbooks.
+---@return string[]
+function library.modules()
+    local names = {}
+    for _, file in ipairs(system.embedded_files "modules/") do
+        names[#names + 1] = file:match "^modules/([%w_]+)%.lua$"
+    end
+    for _, folder in ipairs(library.folders()) do
+        for _, file in ipairs(system.list_files(folder) or {}) do
+            names[#names + 1] = file:match "^([%w_]+)%.lua$"
+        end
+    end
+    return names
+end
+
+--- True when `require` would find a module of this name.
+---@param name string
+function library.has_module(name)
+    return system.embedded("modules/" .. name .. ".lua") ~= nil
+        or find_in_folders(name:gsub("%.", "/") .. ".lua") ~= nil
 end
 
 --- Every playbook name with the files that carry it, the one that counts first.
