@@ -3,7 +3,7 @@ local native, import = ...
 local execution = {}
 
 local failure, gate, journal, recording = import "failure", import "gate", import "journal", import "recording"
-local lock, step, talk = import "lock", import "step", import "talk"
+local hooks, lock, step, talk = import "hooks", import "lock", import "step", import "talk"
 local event, system = native.event, native.system
 
 local function quoted(word)
@@ -72,13 +72,17 @@ end
 --- Runs the playbook as a task of its own, so that this one lives to record how it ended.
 local function perform(run)
     local task = native.task
-    local ok, err = pcall(task.join_shielded, task.spawn(nil, run.book.run, run.values))
+    hooks.body = task.spawn(nil, run.book.run, run.values)
+    local ok, err = pcall(task.join_shielded, hooks.body)
+    if not ok and hooks.failed then
+        hooks.failed(err)
+    end
     if ok and task.interrupted() then -- it has caught its cancellation
         ok, err = pcall(task.checkpoint)
     end
-    local difference = recording.difference()
-    if difference then
-        ok, err = false, difference
+    local decided = hooks.aborted or recording.difference()
+    if decided then
+        ok, err = false, decided
     end
     return ok, not ok and native.error.complete(err) or nil
 end
@@ -128,6 +132,9 @@ function execution.run(run)
     execution.choose_report(run.options)
     gate.mode = execution.mode(run.book, run.options)
     talk.assume_yes = run.options.yes
+    if run.options.debug then
+        import "debugger".attend()
+    end
     local ok, err = keep_recording(go_through(run))
     local undo = not ok and run.id and run.options.undo_on_failure and status_of(err) == "failed"
     if not undo then
@@ -142,7 +149,7 @@ function execution.run(run)
         local undone = import "undo".perform(run)
         return undone and failure.exit_status(err) or 1
     end
-    return failure.exit_status(err)
+    return hooks.after and hooks.after(run) or failure.exit_status(err)
 end
 
 return execution

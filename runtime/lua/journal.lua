@@ -262,4 +262,13 @@ function event.emit(kind, fields)
     return scope
 end
 
+--- Notes a line for `hostler log` that nobody has to be shown now.
+---@param parent? number the scope it belongs to
+---@param text string
+function journal.note(parent, text)
+    if journal.run and not journal.collecting then
+        keep_event("say", nil, { parent = parent, text = text })
+    end
+end
+
 return journal
