@@ -27,8 +27,8 @@ local function place()
     end
 end
 
---- Opens a prompt here, with the variables of this place; `continue` goes on. In a dry run, in a replay and where nobody
---- is at a terminal the playbook goes on with a warning, unless --debug was given.
+--- Opens a prompt here, with the variables of this place; `continue` goes on. In a dry run, in a replay and where
+--- nobody is at a terminal the playbook goes on with a warning, unless --debug was given.
 local function stop_here()
     if journal.collecting then
         return

@@ -1,7 +1,7 @@
 -- What a person sees of a stack that stands still: one frame at a time, with its source and its variables.
 local native, import = ...
 local frames, inspect, library, failure = import "frames", import "inspect", import "library", import "failure"
-local worlds = import "prompt_world"
+local edited, worlds = import "edited", import "prompt_world"
 
 local SOURCE_LINES = 4 -- shown before and after the current one
 local MOST_VARIABLES = 40
@@ -33,7 +33,15 @@ function View:label()
     return (frame and frames.place(frame):match "[^/]+$" or "debug") .. "> "
 end
 
-local function source_of(frame)
+--- The text that a frame runs. A function that was edited meanwhile, and those inside it, are of another one than the
+--- rest of the playbook.
+local function source_of(frame, list)
+    for _, other in ipairs(list) do
+        local text = edited.texts[other.fn]
+        if text and other.source == frame.source and other.first <= frame.first and other.last >= frame.last then
+            return text
+        end
+    end
     local own = frame.source:match "^=hostler:(.*)$"
     return own and native.system.embedded(own) or library.text(frame.source:sub(2))
 end
@@ -42,7 +50,7 @@ end
 ---@return string? nil when there is no text of it
 function View:source(around)
     local frame = self:frame()
-    local text, lines, number = frame and source_of(frame), {}, 0
+    local text, lines, number = frame and source_of(frame, self.list), {}, 0
     if not text then
         return nil
     end

@@ -4,7 +4,11 @@
 -- several alike by its place among them. Its new text is loaded by itself, and takes its outer variables from where the
 -- old function had them: so it works on the values that the run has at that moment.
 local native, import = ...
-local edited = {}
+local edited = {
+    --- The texts that functions were taken from, where these are not those of the playbook.
+    ---@type table<function, string>
+    texts = setmetatable({}, { __mode = "k" }),
+}
 
 local frames, library, tokens = import "frames", import "library", import "tokens"
 
@@ -225,6 +229,7 @@ function edited.step(work, list)
     check_syntax(now, path)
     local part = find_again(work.text or before, now, work)
     local fn = load(now, path, part, enclosing(list, work.fn))
+    edited.texts[fn] = now
     library.keep_edited(path, now)
     return { fn = fn, code = library.code_at(now, part.first, part.last), text = now, on_disk = now }
 end

@@ -136,20 +136,22 @@ function execution.run(run)
         import "debugger".attend()
     end
     local ok, err = keep_recording(go_through(run))
-    local undo = not ok and run.id and run.options.undo_on_failure and status_of(err) == "failed"
+    local undo = not ok and run.id and not hooks.after and run.options.undo_on_failure and status_of(err) == "failed"
     if not undo then
         ok, err = record_end(ok, err, run.options)
     end
     event.report "none"
     if ok then
         return 0
+    elseif hooks.after then
+        return hooks.after(run)
     end
     report_failure(err, run)
     if undo then
         local undone = import "undo".perform(run)
         return undone and failure.exit_status(err) or 1
     end
-    return hooks.after and hooks.after(run) or failure.exit_status(err)
+    return failure.exit_status(err)
 end
 
 return execution
