@@ -12,6 +12,9 @@ local caddy = {
     ENVIRONMENT = "/etc/caddy/environment",
 }
 
+---@class caddy.Caddy the Caddy of a host
+---@field host ssh.Host
+---@field systemd systemd.Systemd
 local Caddy = {}
 Caddy.__index = Caddy
 
@@ -39,9 +42,16 @@ local MONTHS = {
     Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10, Nov = 11, Dec = 12,
 }
 
+---@class caddy.Certificate
+---@field issuer string
+---@field subject string
+---@field not_before integer seconds since 1970
+---@field not_after integer seconds since 1970
+---@field self_signed? boolean the host made it for itself; of Caddy:certificate only
+
 --- A certificate as `openssl x509 -noout -issuer -subject -dates` shows it.
 ---@param text string
----@return { issuer: string, subject: string, not_before: integer, not_after: integer }? times in seconds since 1970
+---@return caddy.Certificate?
 function caddy.parse_certificate(text)
     local function time(name)
         local month, day, clock, year = text:match(name .. "=(%a+)%s+(%d+) ([%d:]+) (%d+) GMT")
@@ -126,7 +136,7 @@ local function edit_file(self, path, edit, value, planned)
 end
 
 --- The Caddyfile's sites and their tls lines; see caddyfile.parse.
----@return table[]
+---@return caddyfile.Site[]
 function Caddy:config()
     local text = self.host:read(caddy.CADDYFILE)
     return unknown(text) and text or caddyfile.parse(text)
@@ -154,6 +164,7 @@ end
 ---@param text string
 ---@return boolean changed false when the file said so already
 ---@raise "caddy.invalid"
+---@effect write
 function Caddy:set_config(text)
     local changed, before = edit_file(self, caddy.CADDYFILE, function() return text end)
     if not unknown(changed) and changed and gate.mode ~= "dry-run" then
@@ -168,6 +179,7 @@ end
 ---@param options? { email?: string, ca?: string, ca_root?: string } see caddyfile.set_tls
 ---@return boolean changed false when the file had it already
 ---@raise "caddy.invalid", "caddy.site", "usage"
+---@effect write
 function Caddy:set_tls(mode, options)
     local version = self:version()
     local wanted = { version = version }
@@ -200,6 +212,7 @@ end
 ---@param name string
 ---@param options? { port?: integer } port: 443 for a self-signed certificate on Caddy 1, which else serves on 2015
 ---@return boolean changed
+---@effect write
 function Caddy:set_hostname(name, options)
     local port = options and options.port
     if not unknown(name) and not (type(name) == "string" and name:find "^[%w.-]+$") then
@@ -257,6 +270,7 @@ end
 --- Has Caddy read its Caddyfile again, without dropping a connection. The file is checked first: of a wrong one Caddy 1
 --- says so in the journal only.
 ---@raise "caddy.invalid", "systemd.unit"
+---@effect write
 function Caddy:reload()
     local version = self:version()
     self:validate()
@@ -270,6 +284,7 @@ end
 --- Stops Caddy, has systemd read its unit files again, and starts it: then it knows a new host name.
 ---@param options? { timeout?: number } seconds until it has to run (30)
 ---@raise "systemd.unit" with Caddy's last journal lines
+---@effect write
 function Caddy:restart(options)
     self.systemd:stop(caddy.UNIT)
     self.systemd:daemon_reload()
@@ -285,8 +300,7 @@ timeout 10 openssl s_client -connect localhost:443 -servername "$1" </dev/null 2
 
 --- The certificate that the host's own port 443 shows for a name.
 ---@param name? string its own host name
----@return { issuer: string, subject: string, not_before: integer, not_after: integer, self_signed: boolean }?
----  certificate times in seconds since 1970; nil when port 443 shows none
+---@return caddy.Certificate? certificate nil when port 443 shows none
 function Caddy:certificate(name)
     name = name or self:hostname()
     if unknown(name) then
@@ -347,10 +361,10 @@ end
 --- Why the instance has no certificate, or that it has one. Reads only.
 ---@param options? { nameservers?: string[] } whom to ask for the name's address, where that matters (the system's)
 ---@return { verdict: string, evidence: string[], retry_after?: integer, limit?: string, mode: string, certificate?:
----  table, status: systemd.Status, renewal?: string } verdict: "ok", "self-signed" (as the Caddyfile asks), "expired",
----  "not-running", or one of caddy_journal.verdict's: "rate-limited", "dns", "port-closed", "port-taken",
----  "bad-caddyfile", "authority-unreachable", "pending", "unknown"; evidence: lines for a person; renewal: the verdict
----  on a renewal that fails while the old certificate is still good
+---  caddy.Certificate, status: systemd.Status, renewal?: string } verdict: "ok", "self-signed" (as the Caddyfile
+---  asks), "expired", "not-running", or one of caddy_journal.verdict's: "rate-limited", "dns", "port-closed",
+---  "port-taken", "bad-caddyfile", "authority-unreachable", "pending", "unknown"; evidence: lines for a person;
+---  renewal: the verdict on a renewal that fails while the old certificate is still good
 function Caddy:diagnose(options)
     local status = self.systemd:status(caddy.UNIT)
     if unknown(status) then
@@ -394,8 +408,8 @@ function Caddy:diagnose(options)
 end
 
 --- The Caddy of a host.
----@param host table from ssh.connect
----@return table
+---@param host ssh.Host
+---@return caddy.Caddy
 function caddy.on(host)
     return setmetatable({ host = host, systemd = systemd.on(host) }, Caddy)
 end

@@ -282,10 +282,15 @@ local function find_site(sites)
     return sites[1]
 end
 
+---@class caddyfile.Site
+---@field addresses string[]
+---@field line integer
+---@field tls? { mode: "acme"|"self-signed"|"off"|"files", email?: string, ca?: string, ca_root?: string,
+---  line: integer } nil where the site has no tls line
+
 --- What a Caddyfile says about TLS, enough to decide about it.
 ---@param text string
----@return { addresses: string[], line: integer, tls?: table }[] tls: { mode = "acme"|"self-signed"|"off"|"files",
----  email, ca, ca_root, line }; nil where the site has no tls line
+---@return caddyfile.Site[]
 function caddyfile.parse(text)
     local _, sites = read(text)
     local shown = {}

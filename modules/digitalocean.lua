@@ -7,6 +7,10 @@ local api = require "digitalocean_api"
 local ask, list, item, map, select, order_once = api.ask, api.list, api.item, api.map, api.select, api.order_once
 
 local digitalocean = {}
+
+---@class digitalocean.Cloud: digitalocean.Databases one team's resources
+---@field url string
+---@field name string what its token is called in messages
 local cloud = {}
 cloud.__index = cloud
 for name, method in pairs(require "digitalocean_databases") do
@@ -24,7 +28,7 @@ local PENDING_TIMEOUT = 300 -- seconds
 ---  this API ($DIGITALOCEAN_API_URL); ca_file: its certificate authorities
 ---  ($HOSTLER_CA_FILE); timeout: seconds for each request (30); name: what
 ---  the token is called in messages ("DO_API_TOKEN")
----@return table cloud
+---@return digitalocean.Cloud
 ---@raise "usage"
 function digitalocean.account(token, options)
     options = options or {}
@@ -92,10 +96,29 @@ local function with_addresses(droplet)
     return droplet
 end
 
+---@class digitalocean.Droplet
+---@field id integer
+---@field name string
+---@field status "new"|"active"|"off"|"archive"
+---@field created_at string "2026-11-22T01:59:19Z"
+---@field tags string[]
+---@field public_address? string its public IPv4 address
+---@field private_address? string
+---@field region { slug: string, name: string }
+---@field image { id: integer, name: string }
+---@field size_slug string "s-2vcpu-2gb"
+---@field memory integer MiB
+---@field vcpus integer
+---@field disk integer GiB
+---@field networks table
+---@field vpc_uuid? string
+---@field features string[]
+---@field locked boolean something is going on with it
+---@field [string] any what else the API tells
+
 --- The team's droplets. https://docs.digitalocean.com/reference/api/digitalocean/#operation/droplets_list
 ---@param filter? { tag?: string, name?: string } one of both
----@return { id: integer, name: string, status: string, created_at: string, tags: string[], public_address?: string,
----  private_address?: string }[]
+---@return digitalocean.Droplet[]
 function cloud:droplets(filter)
     filter = filter or {}
     return map(list(self, "/v2/droplets", "droplets", "list droplets", { tag_name = filter.tag, name = filter.name }),
@@ -104,7 +127,7 @@ end
 
 --- One droplet.
 ---@param id integer
----@return table
+---@return digitalocean.Droplet
 ---@raise "digitalocean.not_found"
 function cloud:droplet(id)
     local answer = ask(self, "GET", "/v2/droplets/" .. id, "read droplet " .. id, { result = "droplet" })
@@ -113,7 +136,7 @@ end
 
 --- The droplet of this name, or nil. Names need not be unique: more than one is an error that lists them.
 ---@param name string
----@return table?
+---@return digitalocean.Droplet?
 ---@raise "digitalocean.ambiguous"
 function cloud:find_droplet(name)
     local found = self:droplets { name = name }
@@ -136,8 +159,9 @@ end
 --- https://docs.digitalocean.com/reference/api/digitalocean/#operation/droplets_create
 ---@param order { name: string, region: string, size: string, image: integer|string, ssh_keys: integer[], tags?:
 ---  string[], vpc_uuid?: string, backups?: boolean, user_data?: string }
----@return table droplet
+---@return digitalocean.Droplet
 ---@raise "digitalocean.unprocessable_entity" for what DigitalOcean does not accept, its droplet limit too
+---@effect write
 function cloud:create_droplet(order)
     local before = self:droplets { name = order.name }
     local function send()
@@ -164,6 +188,7 @@ end
 ---@param id integer
 ---@param name? string for the plan and the log
 ---@return boolean existed
+---@effect write
 function cloud:delete_droplet(id, name)
     local summary = name and ("delete droplet %s (%s)"):format(name, id) or "delete droplet " .. id
     local status
@@ -183,7 +208,7 @@ end
 --- Waits until a droplet runs and has its address.
 ---@param id integer
 ---@param options? { timeout?: number } seconds (600)
----@return table droplet
+---@return digitalocean.Droplet
 ---@raise "timeout", "digitalocean.not_found"
 function cloud:wait_active(id, options)
     local patience = { timeout = options and options.timeout or 600, interval = 1 }
@@ -193,12 +218,22 @@ function cloud:wait_active(id, options)
     end)
 end
 
+---@class digitalocean.Action
+---@field id integer
+---@field type string "create", "rebuild", "restore", "power_off" ...
+---@field status "in-progress"|"completed"|"errored"
+---@field started_at string
+---@field completed_at? string
+---@field resource_id integer
+---@field [string] any what else the API tells
+
 --- Sets something going on a droplet.
 --- https://docs.digitalocean.com/reference/api/digitalocean/#tag/Droplet-Actions
 ---@param id integer
 ---@param kind "reboot"|"power_cycle"|"power_on"|"power_off"|"shutdown"|"rebuild"|string
 ---@param details? table more fields of this action
----@return { id: integer, status: string } action
+---@return digitalocean.Action
+---@effect write
 function cloud:droplet_action(id, kind, details)
     local order = { type = kind }
     for key, value in pairs(details or {}) do
@@ -210,7 +245,7 @@ function cloud:droplet_action(id, kind, details)
 end
 
 --- What the team has set going, newest first.
----@return { id: integer, status: string, type: string, started_at: string, resource_id: integer }[]
+---@return digitalocean.Action[]
 function cloud:actions()
     return list(self, "/v2/actions", "actions", "list actions")
 end
@@ -218,8 +253,7 @@ end
 --- What was done to one droplet, newest first.
 --- https://docs.digitalocean.com/reference/api/digitalocean/#operation/dropletActions_list
 ---@param id integer
----@return { id: integer, status: string, type: string, started_at: string, completed_at?: string }[] type: "create",
----  "rebuild", "restore", "power_off" ...; status: "in-progress", "completed" or "errored"
+---@return digitalocean.Action[]
 function cloud:droplet_actions(id)
     return list(self, "/v2/droplets/" .. id .. "/actions", "actions", "list what was done to droplet " .. id)
 end
@@ -227,7 +261,7 @@ end
 --- Waits until an action has ended.
 ---@param id integer
 ---@param options? { timeout?: number } seconds (600)
----@return table action
+---@return digitalocean.Action
 ---@raise "timeout", "digitalocean.action" when it ended with an error
 function cloud:wait_action(id, options)
     local patience = { timeout = options and options.timeout or 600, interval = 1 }
@@ -243,9 +277,20 @@ function cloud:wait_action(id, options)
     return action
 end
 
+---@class digitalocean.Snapshot
+---@field id string
+---@field name string
+---@field created_at string
+---@field regions string[]
+---@field min_disk_size integer GiB
+---@field size_gigabytes number
+---@field resource_id string
+---@field resource_type string
+---@field [string] any what else the API tells
+
 --- Snapshots, which droplets are made of.
 ---@param filter? { resource_type?: "droplet"|"volume", prefix?: string } prefix: of the name
----@return { id: string, name: string, created_at: string, regions: string[], min_disk_size: integer }[] newest first
+---@return digitalocean.Snapshot[] newest first
 function cloud:snapshots(filter)
     filter = filter or {}
     local found = list(self, "/v2/snapshots", "snapshots", "list snapshots", { resource_type = filter.resource_type })
@@ -265,6 +310,7 @@ function cloud:regions()
     return list(self, "/v2/regions", "regions", "list regions")
 end
 
+--- The sizes of droplets.
 ---@return { slug: string, memory: integer, vcpus: integer, disk: integer, price_monthly: number, regions: string[] }[]
 function cloud:sizes()
     return list(self, "/v2/sizes", "sizes", "list sizes")
@@ -272,15 +318,24 @@ end
 
 -- ---- keys --------------------------------------------------------------------------------------------------------
 
+---@class digitalocean.Key
+---@field id integer
+---@field name string
+---@field fingerprint string
+---@field public_key string
+---@field [string] any what else the API tells
+
 --- The SSH keys of the account.
----@return { id: integer, name: string, fingerprint: string, public_key: string }[]
+---@return digitalocean.Key[]
 function cloud:keys()
     return list(self, "/v2/account/keys", "ssh_keys", "list SSH keys")
 end
 
+--- Adds an SSH key to the account.
 ---@param name string
 ---@param public_key string a line as in authorized_keys
----@return table key
+---@return digitalocean.Key
+---@effect write
 function cloud:add_key(name, public_key)
     return item(ask(self, "POST", "/v2/account/keys", "add SSH key " .. name,
         { json = { name = name, public_key = public_key }, result = "key" }), "ssh_key")
@@ -288,15 +343,25 @@ end
 
 -- ---- domains -----------------------------------------------------------------------------------------------------
 
+--- The team's domains.
 ---@return { name: string, ttl: integer }[]
 function cloud:domains()
     return list(self, "/v2/domains", "domains", "list domains")
 end
 
+---@class digitalocean.Record
+---@field id integer
+---@field type string "A"
+---@field name string "ada" or "@"
+---@field data string
+---@field ttl integer seconds
+---@field priority? integer
+---@field [string] any what else the API tells
+
 --- The records of a domain. https://docs.digitalocean.com/reference/api/digitalocean/#tag/Domain-Records
 ---@param domain string
 ---@param filter? { name?: string, type?: string } name: as the record has it, "ada" or "@"
----@return { id: integer, type: string, name: string, data: string, ttl: integer, priority?: integer }[]
+---@return digitalocean.Record[]
 function cloud:records(domain, filter)
     filter = filter or {}
     local full_name = filter.name and (filter.name == "@" and domain or filter.name .. "." .. domain) or nil
@@ -311,7 +376,8 @@ end
 --- Creates a record. When the answer is lost, looks whether it was made before asking again.
 ---@param domain string
 ---@param record { type: string, name: string, data: string, ttl?: integer, priority?: integer } ttl: seconds
----@return table record
+---@return digitalocean.Record
+---@effect write
 function cloud:create_record(domain, record)
     local summary = record_summary("create", domain, record)
     local function send()
@@ -327,8 +393,9 @@ end
 
 --- Deletes a record; one that is gone is fine.
 ---@param domain string
----@param record integer|table its id, or the record
+---@param record integer|digitalocean.Record its id, or the record
 ---@return boolean existed
+---@effect write
 function cloud:delete_record(domain, record)
     local id = type(record) == "table" and record.id or record
     local summary = type(record) == "table" and record_summary("delete", domain, record)
@@ -340,12 +407,21 @@ end
 
 -- ---- projects and tags -------------------------------------------------------------------------------------------
 
----@return { id: string, name: string, is_default: boolean }[]
+---@class digitalocean.Project
+---@field id string
+---@field name string
+---@field is_default boolean
+---@field [string] any what else the API tells
+
+--- The team's projects.
+---@return digitalocean.Project[]
 function cloud:projects()
     return list(self, "/v2/projects", "projects", "list projects")
 end
 
 --- The project of this name, or nil.
+---@param name string
+---@return digitalocean.Project?
 function cloud:find_project(name)
     local found = select(self:projects(), function(project)
         return project.name == name
@@ -353,6 +429,7 @@ function cloud:find_project(name)
     return unknown(found) and found or found[1]
 end
 
+--- What is in a project.
 ---@param id string
 ---@return { urn: string, assigned_at: string }[]
 function cloud:project_resources(id)
@@ -360,9 +437,10 @@ function cloud:project_resources(id)
 end
 
 --- Puts resources into a project.
----@param project table as projects() returns it
+---@param project digitalocean.Project
 ---@param urns string[] "do:droplet:123", "do:dbaas:UUID", "do:domain:NAME"
 ---@return { urn: string, status: string }[]
+---@effect write
 function cloud:assign(project, urns)
     local words = {}
     for index, urn in ipairs(urns) do
@@ -373,13 +451,21 @@ function cloud:assign(project, urns)
         { json = { resources = urns }, result = "assigned" }), "resources")
 end
 
----@return { name: string, resources: table }[]
+---@class digitalocean.Tag
+---@field name string
+---@field resources table how many there are of each kind
+---@field [string] any what else the API tells
+
+--- The team's tags.
+---@return digitalocean.Tag[]
 function cloud:tags()
     return list(self, "/v2/tags", "tags", "list tags")
 end
 
 --- Makes a tag; one that exists is fine.
 ---@param name string
+---@return digitalocean.Tag
+---@effect write
 function cloud:create_tag(name)
     return item(ask(self, "POST", "/v2/tags", "create tag " .. name, { json = { name = name }, result = "tag" }), "tag")
 end
@@ -396,6 +482,7 @@ end
 --- Tags droplets.
 ---@param name string a tag that exists
 ---@param ids integer[]
+---@effect write
 function cloud:tag_droplets(name, ids)
     change_tag(self, "POST", name, ids, "tag droplet %s as %s", "tagged")
 end
@@ -403,11 +490,13 @@ end
 --- Takes a tag off droplets.
 ---@param name string a tag that exists
 ---@param ids integer[]
+---@effect write
 function cloud:untag_droplets(name, ids)
     change_tag(self, "DELETE", name, ids, "take from droplet %s the tag %s", "untagged")
 end
 
---- See digitalocean_api.lua.
+--- True when DigitalOcean refused an order because a limit of the team is reached.
+---@type fun(err: Error): boolean
 digitalocean.is_full = api.is_full
 
 return digitalocean

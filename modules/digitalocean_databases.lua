@@ -4,6 +4,7 @@ local api = require "digitalocean_api"
 local base64 = require "base64"
 local ask, list, item, map, select, order_once = api.ask, api.list, api.item, api.map, api.select, api.order_once
 
+---@class digitalocean.Databases
 local databases = {}
 
 local CONNECTIONS = { "connection", "private_connection", "standby_connection", "standby_private_connection",
@@ -30,18 +31,54 @@ local function with_secrets(cluster)
     return cluster
 end
 
+---@class digitalocean.Connection how to reach a cluster
+---@field host string
+---@field port integer
+---@field user string
+---@field password secret
+---@field database string
+---@field uri secret
+---@field ssl boolean
+---@field [string] any what else the API tells
+
+---@class digitalocean.Cluster
+---@field id string
+---@field name string
+---@field status string "creating", "online" ...
+---@field engine string "pg"
+---@field version string
+---@field region string
+---@field size string
+---@field num_nodes integer
+---@field created_at string
+---@field tags? string[]
+---@field connection digitalocean.Connection
+---@field private_connection? digitalocean.Connection
+---@field rules? digitalocean.Source[]
+---@field users? table[]
+---@field db_names? string[]
+---@field [string] any what else the API tells
+
+---@class digitalocean.Source whom a cluster lets in
+---@field uuid? string
+---@field type "ip_addr"|"droplet"|"tag"|"k8s"|"app"
+---@field value string
+---@field cluster_uuid? string
+---@field created_at? string
+---@field [string] any what else the API tells
+
 --- The team's database clusters.
 --- https://docs.digitalocean.com/reference/api/digitalocean/#operation/databases_list_clusters
 ---@param filter? { tag?: string }
----@return { id: string, name: string, status: string, engine: string, region: string, connection: { host: string,
----  port: integer, user: string, password: secret, database: string, uri: secret }, rules?: table[] }[]
+---@return digitalocean.Cluster[]
 function databases:databases(filter)
     return map(list(self, "/v2/databases", "databases", "list database clusters", { tag_name = filter and filter.tag }),
         with_secrets)
 end
 
+--- One cluster.
 ---@param id string
----@return table cluster
+---@return digitalocean.Cluster
 ---@raise "digitalocean.not_found"
 function databases:database(id)
     local answer = ask(self, "GET", "/v2/databases/" .. id, "read database cluster " .. id, { result = "database" })
@@ -50,7 +87,7 @@ end
 
 --- The cluster of this name, or nil. A name is unique in its team.
 ---@param name string
----@return table?
+---@return digitalocean.Cluster?
 function databases:find_database(name)
     local found = select(self:databases(), function(cluster)
         return cluster.name == name
@@ -63,9 +100,10 @@ end
 --- https://docs.digitalocean.com/reference/api/digitalocean/#operation/databases_create_cluster
 ---@param order { name: string, engine: string, num_nodes: integer, size: string, region: string, version?: string,
 ---  tags?: string[], rules?: table[] }
----@return table cluster
+---@return digitalocean.Cluster
 ---@raise "digitalocean.team_full" when the team has no room for it; "digitalocean.unprocessable_entity" for all else
 ---  that DigitalOcean does not accept
+---@effect write
 function databases:create_database(order)
     local function send()
         local summary = ("create database cluster %s %s %s"):format(order.name, order.size, order.region)
@@ -90,6 +128,7 @@ end
 ---@param id string
 ---@param name? string for the plan and the log
 ---@return boolean existed
+---@effect write
 function databases:delete_database(id, name)
     local summary = name and ("delete database cluster %s (%s)"):format(name, id) or "delete database cluster " .. id
     local _, status = ask(self, "DELETE", "/v2/databases/" .. id, summary, { expect = { 404 }, result = "deleted" })
@@ -99,7 +138,7 @@ end
 --- Waits until a cluster is online.
 ---@param id string
 ---@param options? { timeout?: number } seconds (1800)
----@return table cluster
+---@return digitalocean.Cluster
 ---@raise "timeout", "digitalocean.not_found"
 function databases:wait_online(id, options)
     local patience = { timeout = options and options.timeout or 1800, interval = 1 }
@@ -111,7 +150,7 @@ end
 
 --- The trusted sources of a cluster: who may connect. An empty list lets everybody in.
 ---@param id string
----@return { uuid: string, type: "ip_addr"|"droplet"|"tag"|"k8s"|"app", value: string }[]
+---@return digitalocean.Source[]
 function databases:trusted_sources(id)
     return item(ask(self, "GET", "/v2/databases/" .. id .. "/firewall", "read trusted sources of " .. id,
         { result = "rules" }), "rules")
@@ -119,8 +158,9 @@ end
 
 --- Replaces the trusted sources of a cluster. A droplet of another team can only be named by its address.
 ---@param id string
----@param rules { type: string, value: string, uuid?: string }[] not empty: that would let everybody in
+---@param rules digitalocean.Source[] not empty: that would let everybody in
 ---@raise "usage" for an empty list
+---@effect write
 function databases:set_trusted_sources(id, rules)
     if not unknown(rules) and #rules == 0 then
         fail("a cluster without trusted sources lets everybody in", { code = "usage", target = id })

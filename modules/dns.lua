@@ -60,11 +60,15 @@ local function look_up(...)
     return results[2], results[3]
 end
 
+---@class dns.Options
+---@field type? "A"|"AAAA"|"CNAME"|"TXT"|"NS"|"MX"|"CAA" ("A")
+---@field nameservers? string[] "192.0.2.53", "192.0.2.53:5353", "[2001:db8::53]:53" (the system's)
+---@field timeout? number seconds in all (5)
+---@field tcp? boolean do not try UDP first
+
 --- Asks for the records of a name. The servers are asked one after the other, until one answers.
 ---@param name string
----@param options? { type?: "A"|"AAAA"|"CNAME"|"TXT"|"NS"|"MX"|"CAA", nameservers?: string[], timeout?: number,
----  tcp?: boolean } type: "A"; nameservers: "192.0.2.53", "192.0.2.53:5353", "[2001:db8::53]:53" (the system's);
----  timeout: seconds in all (5); tcp: do not try UDP first
+---@param options? dns.Options
 ---@return string[]|table[] records in the answer's order: addresses, names or texts; MX: { host, preference };
 ---  CAA: { tag, value, critical }
 ---@return "nxdomain"|"nodata"|nil absence why the list is empty: no such name, or no such record of it
@@ -107,7 +111,7 @@ end
 --- visitors are sent there. A server that does not answer makes it false, for use in wait_until.
 ---@param name string
 ---@param address string IPv4 or IPv6; may be unknown in a dry run, and so is the result then
----@param options? table see dns.resolve, without type; all nameservers are asked at the same time
+---@param options? dns.Options without type; all nameservers are asked at the same time
 ---@return boolean
 ---@return string? reason what the first server that disagrees says
 ---@raise "dns.name", "usage"

@@ -200,8 +200,8 @@ end
 --- line. An assignment that has the value already stays as it is written.
 ---@param text string
 ---@param name string
----@param value string|number|boolean|userdata a secret makes the text a secret
----@return string|userdata
+---@param value string|number|boolean|secret a secret makes the text a secret
+---@return string|secret
 function environment_file.set(text, name, value)
     local current
     for _, item in ipairs(environment_file.parse(text)) do
@@ -242,8 +242,8 @@ function environment_file.remove(text, names)
 end
 
 --- A whole file of these variables, sorted by name.
----@param values table<string, string|number|boolean|userdata>
----@return string|userdata a secret where a value is one
+---@param values table<string, string|number|boolean|secret>
+---@return string|secret a secret where a value is one
 function environment_file.format(values)
     local names = {}
     for name in pairs(values) do

@@ -74,6 +74,7 @@ end
 ---@param options? { mode?: integer } mode: of a new file (0644)
 ---@return true
 ---@raise "file" with path and reason
+---@effect write
 function file.write(path, text, options)
     path, options = check_path("file.write", path), options or {}
     if type(text) ~= "string" and not unknown(text) then
@@ -96,6 +97,7 @@ end
 ---@param to string
 ---@return true
 ---@raise "file" with path and reason
+---@effect write
 function file.copy(from, to)
     from, to = check_path("file.copy", from), check_path("file.copy", to)
     return perform("write", "file.copy", to, ("copy %s to %s"):format(from, to), function()
@@ -130,6 +132,7 @@ end
 ---@param date? string "2026-11-22T01:59:19Z" (now)
 ---@return string copy its path
 ---@raise "file" with path and reason
+---@effect write
 function file.keep(path, date)
     local dated = ("%s.%s"):format(path, date or os.date("!%Y-%m-%dT%H:%M:%SZ", now()))
     local copy, number = dated, 1

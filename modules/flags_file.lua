@@ -51,11 +51,15 @@ local function split_lines(text)
     return lines
 end
 
+---@class flags_file.Problem
+---@field line integer
+---@field what string
+
 --- What of a .env cannot be read, and the text with it mended: a quote that is not closed is closed at the end of its
 --- line, a line that is no setting becomes a comment. All else stays as it is, byte for byte.
 ---@param text string
 ---@return string mended
----@return { line: integer, what: string }[] problems
+---@return flags_file.Problem[] problems
 function flags_file.mend(text)
     local problems = {}
     local function note(line, what)
@@ -90,8 +94,8 @@ end
 
 --- All that is wrong with a .env, and what it should be.
 ---@param text string
----@return { problems: table[], kept: string, moved: table<string, userdata>, names: string[] } problems: see mend;
----  kept: the text as it should be; moved: the settings that do not belong there, as secrets; names: theirs, sorted
+---@return { problems: flags_file.Problem[], kept: string, moved: table<string, secret>, names: string[] } kept: the
+---  text as it should be; moved: the settings that do not belong there, as secrets; names: theirs, sorted
 function flags_file.examine(text)
     local mended, problems = flags_file.mend(text)
     local kept, moved = meltano.split_flags(mended)

@@ -37,10 +37,16 @@ end
 
 local KINDS = { d = "directory", l = "link", ["-"] = "file" }
 
+---@class ftp.Entry
+---@field name string
+---@field kind "file"|"directory"|"link"|"other"
+---@field mode string "rwxr-xr-x"
+---@field size integer bytes
+---@field changed string as the server writes it
+
 --- The entries of a listing as `ls -l` and all usual servers print it.
 ---@param listing string
----@return { name: string, kind: string, mode: string, size: integer, changed: string }[] kind: "file", "directory",
----  "link", "other"; mode: "rwxr-xr-x"; changed: as the server writes it
+---@return ftp.Entry[]
 function ftp.parse_listing(listing)
     local entries = {}
     for line in listing:gmatch "[^\r\n]+" do
@@ -61,8 +67,7 @@ end
 ---@param options? { user?: string, password?: secret, path?: string, tls?: "required"|"never", ca_file?: string,
 ---  timeout?: number } without user: anonymous; path: "/" (where the login lands); tls: "required" unless told "never",
 ---  which sends the password unencrypted; timeout: seconds for all of it (30)
----@return { files: table[], listing: string, reply: string } files: see ftp.parse_listing; reply: the server's last
----  words
+---@return { files: ftp.Entry[], listing: string, reply: string } reply: the server's last words
 ---@raise "ftp" with `reason` connect, greeting, tls, login, list or closed, and the server's own `reply` and `status`;
 ---  "timeout". RFC 959, 2428, 4217.
 function ftp.list(server, options)

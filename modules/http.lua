@@ -309,31 +309,44 @@ local function perform(request)
     return response
 end
 
+---@class http.Request
+---@field method? string "GET" and so on ("GET")
+---@field url? string|secret http or https
+---@field query? table { name = value or list of values }, appended to the URL
+---@field headers? table { name = value }
+---@field json? any what to send, as JSON. Values may be secrets, at any depth, here and in form and body
+---@field form? table what to send, as { name = value }
+---@field body? string|secret what to send, as it is
+---@field expect? integer[] statuses from 400 up that are answers rather than errors: { 404 }
+---@field timeout? number seconds for one try, at most a day (30); the task's deadline ends it too
+---@field retries? integer how often to try again (3): after 429, whatever the method; after 502, 503, 504 and a refused
+---  connection if the method is idempotent or `retries` is given; after an answer that broke off if it is GET or HEAD
+---@field redirects? integer how many to follow (5 for GET and HEAD, else 0); never from https to http, and neither
+---  secret headers nor Authorization and Cookie go to another host
+---@field limit? integer bytes of the answer's body (64 MiB)
+---@field ca_file? string PEM file with the only authorities to trust, in place of the system's ($SSL_CERT_FILE)
+---@field insecure? boolean true takes any certificate, a self-signed one too: to see whether a server answers, never
+---  with secrets
+---@field resolve? table<string, string> { ["host:port"] = address }: connect there; name and certificate are still
+---  checked for host
+---@field summary? string what the effect is called for people, e.g. "create droplet ada s-2vcpu-2gb nyc3"
+---@field read? boolean true marks a request of another method that changes nothing as a read
+---@field result? string labels the unknown that a dry run returns
+
+---@class http.Response
+---@field status integer
+---@field headers table<string, string> names in lower case
+---@field body string
+---@field json any the parsed body, nil without one
+---@field url string where the answer came from, without the query given
+
 --- Sends a request and returns its answer. The gate treats GET and HEAD as reads, other methods as writes.
----@param options table
----  method    "GET" and so on ("GET")
----  url       http or https; text or a secret
----  query     { name = value or list of values }, appended to the URL
----  headers   { name = value }
----  json, form, body   what to send: a value, { name = value }, or text. Values may be secrets, at any depth
----  expect    statuses from 400 up that are answers rather than errors: { 404 }
----  timeout   seconds for one try, at most a day (30); the task's deadline ends it too
----  retries   how often to try again (3): after 429, whatever the method; after 502, 503, 504 and a refused connection
----            if the method is idempotent or `retries` is given; after an answer that broke off if it is GET or HEAD
----  redirects how many to follow (5 for GET and HEAD, else 0); never from https to http, and neither secret headers nor
----            Authorization and Cookie go to another host
----  limit     bytes of the answer's body (64 MiB)
----  ca_file   PEM file with the only authorities to trust, in place of the system's; the default is $SSL_CERT_FILE
----  insecure  true takes any certificate, a self-signed one too: to see whether a server answers, never with secrets
----  resolve   { ["host:port"] = address }: connect there; name and certificate are still checked for host
----  summary   what the effect is called for people, e.g. "create droplet ada s-2vcpu-2gb nyc3"
----  read      true marks a request of another method that changes nothing as a read
----  result    labels the unknown that a dry run returns
----@return { status: integer, headers: table<string, string>, body: string, json: any, url: string } # header names in
----  lower case; `json` is the parsed body, nil without one; url is where the answer came from, without the query given
+---@param options http.Request
+---@return http.Response
 ---@raise "http.status" (fields status, body, reason, headers), "http.dns", "http.connect", "http.tls", "timeout",
 ---  "http.body" (broken off), "http.json" when `json` is read and the body is none, "http.limit", "http.redirect",
 ---  "http" for what is none of these, "usage"
+---@effect write unless read, or method is GET or HEAD
 function http.request(options)
     local method = check(options)
     local target, path = split(options.url)
@@ -377,9 +390,33 @@ local function with_method(method)
     end
 end
 
---- Shorthands of http.request: (url, options) with the options above.
-http.get, http.head, http.post = with_method "GET", with_method "HEAD", with_method "POST"
-http.put, http.patch, http.delete = with_method "PUT", with_method "PATCH", with_method "DELETE"
+--- http.request with the method GET.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+http.get = with_method "GET"
+
+--- http.request with the method HEAD.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+http.head = with_method "HEAD"
+
+--- http.request with the method POST.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.post = with_method "POST"
+
+--- http.request with the method PUT.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.put = with_method "PUT"
+
+--- http.request with the method PATCH.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.patch = with_method "PATCH"
+
+--- http.request with the method DELETE.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.delete = with_method "DELETE"
 
 --- Looks at the certificate that a host shows. A certificate that does not verify is an answer here.
 ---@param host string
@@ -404,7 +441,11 @@ function http.probe_tls(host, options)
     end)
 end
 
---- Starts an HTTP server; see http_server.lua.
+--- Starts an HTTP server; see http_server.serve.
+---@param options? { address?: string, port?: integer, tls?: { certificate: string, key: string }, limit?: integer,
+---  timeout?: number } as for http_server.serve
+---@param handler fun(request: http_server.Request): any
+---@return http_server.Server
 function http.serve(options, handler)
     return require "http_server".serve(options, handler)
 end

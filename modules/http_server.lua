@@ -3,6 +3,9 @@ local native, gate, import = ...
 local crew = import "crew"
 local http_server = {}
 
+---@class http_server.Server
+---@field port integer
+---@field url string
 local Server = {}
 Server.__index = Server
 
@@ -114,11 +117,20 @@ local function accept(server, handler)
     end
 end
 
+---@class http_server.Request
+---@field id integer
+---@field method string
+---@field path string
+---@field query table<string, string>
+---@field headers table<string, string> names in lower case
+---@field body string
+---@field json fun(): any parses the body
+---@field remote string the client's IP address
+
 --- Starts an HTTP/1.1 server. It belongs to the running task, which ends only after the server has been closed; when
 --- that task fails or is cancelled the server ends with it.
 ---
---- handler(request) runs as a task of its own for each request; request = { id, method, path, query, headers, body,
---- json(), remote }: header names in lower case, json() parses the body, remote is the client's IP address. It returns
+--- handler(request) runs as a task of its own for each request. It returns
 ---   { status =, headers =, json = or body = }   (200), or a table that is sent as JSON, text, or nothing (204);
 ---   cut = BYTES breaks the body off after so many, for tests of clients.
 --- An error in it is answered with 500 and a warning. It is cancelled when the client closes the connection, or its
@@ -126,8 +138,8 @@ end
 ---@param options? { address?: string, port?: integer, tls?: { certificate: string, key: string }, limit?: integer,
 ---  timeout?: number } address: an IP address (127.0.0.1); port: 0 takes a free one (0); tls: PEM files; limit: bytes
 ---  of a request's body (1 MiB), more is answered with 413; timeout: seconds a client may be silent (30)
----@param handler fun(request: table): any
----@return { port: integer, url: string } # with methods close() and wait()
+---@param handler fun(request: http_server.Request): any
+---@return http_server.Server
 ---@raise "http.listen" when the port cannot be had, "usage"
 function http_server.serve(options, handler)
     if type(options) == "function" then

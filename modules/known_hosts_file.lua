@@ -94,13 +94,23 @@ local function set_of(names)
     return set
 end
 
+---@class known_hosts_file.Concern
+---@field number integer
+---@field kind "own"|"shared"|"pattern"|"marked" the host's alone, with other hosts, by a wildcard, or @revoked or
+---  @cert-authority
+---@field concerns string[] which of the names
+---@field hashed boolean
+---@field names string
+---@field type string
+---@field key string in base64
+---@field fingerprint string
+---@field mark? string
+---@field added? string when hostler added it
+
 --- The lines of a file that concern a host by any of its names.
 ---@param text string
 ---@param names string[] as known_hosts_file.name makes them: the host's name and its address
----@return { number: integer, kind: "own"|"shared"|"pattern"|"marked", concerns: string[], hashed: boolean, names:
----  string, type: string, key: string, fingerprint: string, mark?: string, added?: string }[] kind: "own" is the host's
----  alone, "shared" lists other hosts too, "pattern" concerns it by a wildcard, "marked" is @revoked or
----  @cert-authority; concerns: which of the names
+---@return known_hosts_file.Concern[]
 function known_hosts_file.concerning(text, names)
     local found, wanted = {}, set_of(names)
     for _, line in ipairs(known_hosts_file.parse(text)) do

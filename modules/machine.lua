@@ -2,6 +2,8 @@
 local systemd = require "systemd"
 local machine = {}
 
+---@class machine.Machine a host as a machine
+---@field host ssh.Host
 local Machine = {}
 Machine.__index = Machine
 
@@ -19,11 +21,31 @@ local function rows_of(text)
     return rows
 end
 
+---@class machine.Disk a file system
+---@field place string where it is mounted
+---@field size integer bytes
+---@field free integer bytes
+---@field used number the part of what users may fill, 0 to 1
+---@field inodes_free? integer nil where the file system counts none
+---@field inodes_used? number
+
+---@class machine.Memory in bytes
+---@field total integer
+---@field available integer
+---@field swap_total integer
+---@field swap_free integer
+
+---@class machine.Kill a process that the kernel killed for want of memory
+---@field at number seconds since 1970
+---@field pid integer
+---@field program string
+---@field uid? integer
+---@field line string
+
 --- The file systems that `df -P -B1` and `df -P -i` show, each once.
 ---@param bytes string
 ---@param inodes string
----@return { place: string, size: integer, free: integer, used: number, inodes_free?: integer, inodes_used?: number }[]
----  in bytes; used: the part of what users may fill, 0 to 1; inodes are nil where the file system counts none
+---@return machine.Disk[]
 function machine.parse_disks(bytes, inodes)
     local disks, by_place = {}, {}
     local function part(row)
@@ -46,7 +68,7 @@ end
 
 --- The numbers of /proc/meminfo.
 ---@param text string
----@return { total: integer, available: integer, swap_total: integer, swap_free: integer } bytes
+---@return machine.Memory
 function machine.parse_memory(text)
     local function bytes(name)
         return (tonumber(text:match(name .. ":%s*(%d+) kB")) or 0) * 1024
@@ -65,7 +87,7 @@ end
 
 --- The processes that the kernel's log says it killed for want of memory, oldest first.
 ---@param text string lines of `dmesg --time-format=iso` under UTC, or of `journalctl --output=short-unix`
----@return { at: number, pid: integer, program: string, uid?: integer, line: string }[] at: seconds since 1970
+---@return machine.Kill[]
 function machine.parse_kills(text)
     local kills = {}
     for line in text:gmatch "[^\n]+" do
@@ -90,7 +112,7 @@ end
 
 --- The room on the file systems that hold these places.
 ---@param places string[]
----@return table[] see machine.parse_disks
+---@return machine.Disk[]
 function Machine:disks(places)
     local bytes, inodes = { "df", "-P", "-B1", "--" }, { "df", "-P", "-i", "--" }
     for _, place in ipairs(places) do
@@ -100,7 +122,7 @@ function Machine:disks(places)
 end
 
 --- Memory and swap.
----@return table see machine.parse_memory
+---@return machine.Memory
 function Machine:memory()
     return machine.parse_memory(ask(self, { "cat", "/proc/meminfo" }, "see the memory"))
 end
@@ -113,7 +135,7 @@ printf '%s\n' "$lines" | tail -n 50]]
 
 --- The processes of a user that the kernel killed for want of memory, oldest first, at most the last 50 of all users.
 ---@param user string
----@return table[] see machine.parse_kills
+---@return machine.Kill[]
 function Machine:kills(user)
     local result = self.host:sh(KERNEL_LOG, {
         read = true, env = { LC_ALL = "C", TZ = "UTC" }, summary = "look for processes killed for want of memory",
@@ -173,14 +195,16 @@ with open(path, "r+b") as log:
 --- Cuts the beginning off a log; whole lines of its end stay. Its owner and mode too.
 ---@param path string
 ---@param keep integer at most this many bytes
+---@effect write
 function Machine:shorten(path, keep)
     self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", SHORTEN, path, keep }, {
         summary = ("shorten %s to its last %.0f kB"):format(path, keep / 1024),
     })
 end
 
----@param host table from ssh.connect
----@return table
+--- A host as a machine.
+---@param host ssh.Host
+---@return machine.Machine
 function machine.on(host)
     return setmetatable({ host = host }, Machine)
 end

@@ -271,6 +271,7 @@ end
 ---@raise "mail.address" for an address that is none; "mail.header" for a header with a line break; "mail.send" with
 ---  `reason` connect, tls, auth, sender, recipient, message or greeting, and the server's `status` and `reply`;
 ---  "timeout". RFC 5321, 5322, 2045, 2047.
+---@effect write
 function mail.send(options)
     check_options("mail.send", options, CONNECTION, MESSAGE)
     local request = connection_of("mail.send", options)

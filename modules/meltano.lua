@@ -21,6 +21,10 @@ local meltano = {
     PORT = 5000,
 }
 
+---@class meltano.Meltano the Meltano of a host
+---@field host ssh.Host
+---@field service ssh.Host the same host, as the service user
+---@field systemd systemd.Systemd
 local Meltano = {}
 Meltano.__index = Meltano
 
@@ -66,7 +70,7 @@ end
 --- settings.
 ---@param text string
 ---@return string kept the text without them; comments, blanks and line ends as they were
----@return table<string, userdata>? moved the settings that do not belong there, as secrets; nil when there are none
+---@return table<string, secret>? moved the settings that do not belong there, as secrets; nil when there are none
 function meltano.split_flags(text)
     local moved, names = nil, {}
     for _, item in ipairs(read_flags(text)) do
@@ -124,6 +128,7 @@ end
 --- users, which an upgrade would trip over.
 ---@param options? { plugins?: boolean } plugins: install the plugins anew too (true)
 ---@raise "meltano.owner" with `files`; "ssh.exit"
+---@effect write
 function Meltano:upgrade(options)
     self:check_owners()
     self.service:run(command({ "upgrade" }, { timeout = UPGRADE_SECONDS }))
@@ -134,6 +139,7 @@ end
 
 --- Installs the project's plugins and what they need.
 ---@raise "ssh.exit"
+---@effect write
 function Meltano:install()
     self.service:run(command({ "install", "--include-related" }, { timeout = INSTALL_SECONDS }))
 end
@@ -152,11 +158,12 @@ end
 --- Adds a user of the UI. Meltano takes the password as an argument: other users of the host could see it while the
 --- command runs, which is as short as Meltano allows; sudo, the shell and ssh do not have it in theirs.
 ---@param name string
----@param password userdata a secret
+---@param password secret
 ---@param options? { role?: string, overwrite?: boolean } role: "admin" (the default) or "regular"; overwrite: give an
 ---  existing user this password
 ---@return "added"|"exists" outcome "exists": there is such a user, and nothing was changed
 ---@raise "usage", "ssh.exit"
+---@effect write
 function Meltano:add_user(name, password, options)
     options = options or {}
     meltano.check_user_name(name)
@@ -231,6 +238,7 @@ end
 
 --- Gives every file under the project that belongs to someone else to the service user.
 ---@return boolean changed false when there was none
+---@effect write
 function Meltano:mend_owners()
     local files = self:wrong_owners()
     if not unknown(files) and #files == 0 then
@@ -261,6 +269,7 @@ end
 ---@param value string
 ---@return boolean changed
 ---@raise "usage" for what does not belong there: secrets, and the database's settings
+---@effect write
 function Meltano:set_flag(name, value)
     if meltano.is_secret(name, value) or name:find "^PG_" then
         fail(("%s does not belong among the feature flags"):format(name), {
@@ -289,7 +298,7 @@ end
 
 --- The settings in a file of the service's environment, secrets as secrets.
 ---@param name string "postgres"
----@return table<string, string|userdata>? settings nil when there is no such file
+---@return table<string, string|secret>? settings nil when there is no such file
 function Meltano:environment(name)
     local path = environment_path(name)
     local stat = self.host:stat(path)
@@ -339,9 +348,10 @@ end
 --- Writes a file of the service's environment, readable by the service user alone. Meltano reads it at a restart. A
 --- file that says the same already, with the right owner and mode, stays.
 ---@param name string "postgres"
----@param values table<string, string|number|userdata> the whole file: what is not among them goes
+---@param values table<string, string|number|secret> the whole file: what is not among them goes
 ---@return boolean changed
 ---@raise "usage" for names and values that an environment file cannot hold
+---@effect write
 function Meltano:set_environment(name, values)
     local path, text = environment_path(name), nil
     if not gate.has_unknown(values) then
@@ -387,6 +397,7 @@ end
 
 --- Gives the files of the service's environment to the service user alone.
 ---@return boolean changed false when they were already
+---@effect write
 function Meltano:close_environment()
     local files, changed = self:environment_files(), false
     if unknown(files) then
@@ -431,7 +442,7 @@ function Meltano:logs(lines, name)
 end
 
 --- The last traceback in the UI's log; see traceback.last.
----@return table?
+---@return traceback.Traceback?
 function Meltano:last_traceback()
     local text = self:logs(5000)
     if unknown(text) then
@@ -442,10 +453,18 @@ end
 
 -- ---- its service ----
 
+---@class meltano.Answer what the UI said
+---@field serves boolean it answered, and not with a 5xx
+---@field status? integer
+---@field location? string where it redirects to
+---@field body? string
+---@field error? "refused"|"timeout"|"broken" why there is no answer
+---@field message? string
+---@field seconds number
+
 --- Asks the UI for a page, from inside the host.
 ---@param options? { path?: string, timeout?: number } path: "/" ; timeout: seconds (10)
----@return { status?: integer, location?: string, body?: string, error?: "refused"|"timeout"|"broken", message?: string,
----  seconds: number, serves: boolean } serves: it answered, and not with a 5xx
+---@return meltano.Answer
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
     local path = options and options.path or "/"
@@ -475,7 +494,7 @@ end
 
 --- Waits until the UI answers without a 5xx. A service that failed ends the wait at once.
 ---@param options? { timeout?: number } seconds (180): a start upgrades the database first
----@return table answer see probe
+---@return meltano.Answer
 ---@raise "systemd.unit" with the service's last journal lines; "meltano.serves" with the last answer and traceback
 function Meltano:wait_until_it_serves(options)
     if gate.mode == "dry-run" then
@@ -504,19 +523,21 @@ end
 
 --- Restarts the service, which reads its environment files and upgrades the database first.
 ---@raise "systemd.unit"
+---@effect write
 function Meltano:restart()
     self.systemd:restart(meltano.UNIT)
 end
 
 --- Has the service read its feature flags (.env) again, without a restart.
 ---@raise "systemd.unit"
+---@effect write
 function Meltano:reload()
     self.systemd:reload(meltano.UNIT)
 end
 
 --- The Meltano of a host.
----@param host table from ssh.connect
----@return table
+---@param host ssh.Host
+---@return meltano.Meltano
 function meltano.on(host)
     return setmetatable({ host = host, service = host:as(meltano.USER), systemd = systemd.on(host) }, Meltano)
 end

@@ -5,8 +5,18 @@
 local http = require "http"
 
 local onepassword = {}
-local connection, vault = {}, {}
-connection.__index, vault.__index = connection, vault
+
+---@class onepassword.Connection a Connect server
+---@field url string
+local connection = {}
+connection.__index = connection
+
+---@class onepassword.Vault
+---@field id string
+---@field title string
+---@field connection onepassword.Connection
+local vault = {}
+vault.__index = vault
 
 local CODES = { [400] = "invalid", [401] = "unauthorized", [403] = "forbidden", [404] = "not_found" }
 local HINTS = {
@@ -57,7 +67,7 @@ end
 ---@param token secret a Connect access token
 ---@param options? { ca_file?: string, timeout?: number } ca_file: certificate authorities of the server
 ---  ($HOSTLER_CA_FILE); timeout: seconds for each request (30)
----@return table op
+---@return onepassword.Connection
 ---@raise "usage"
 function onepassword.connect(url, token, options)
     options = options or {}
@@ -83,7 +93,7 @@ end
 
 --- The vault of this title.
 ---@param title string
----@return table vault
+---@return onepassword.Vault
 ---@raise "onepassword.not_found", "onepassword.ambiguous" when more than one has the title
 function connection:vault(title)
     local found = ask(self, "GET", "/v1/vaults", "find vault " .. title,
@@ -126,9 +136,22 @@ local function with_secrets(item)
     return item
 end
 
+---@class onepassword.Item
+---@field id string
+---@field title string
+---@field category string "LOGIN"
+---@field urls? { href: string, primary?: boolean }[]
+---@field tags? string[]
+---@field username? string nil where the fields were not asked for
+---@field password? secret
+---@field fields? { id: string, label: string, type: string, purpose?: string, value?: string|secret }[]
+---@field createdAt string
+---@field updatedAt string
+---@field [string] any what else the API tells
+
 --- Items of the vault, without their fields.
 ---@param filter? { title?: string } the whole title
----@return { id: string, title: string, category: string, urls?: { href: string }[], tags?: string[] }[]
+---@return onepassword.Item[]
 function vault:items(filter)
     local title = filter and filter.title
     local summary = title and "find item " .. title or "list items of " .. self.title
@@ -139,7 +162,7 @@ end
 --- The item of this title with its fields, or nil. Titles need not be unique: more than one is an error that lists
 --- them.
 ---@param title string
----@return { id: string, title: string, username?: string, password?: secret, fields: table[] }?
+---@return onepassword.Item?
 ---@raise "onepassword.ambiguous"
 function vault:find(title)
     local found = self:items { title = title }
@@ -160,7 +183,7 @@ end
 
 --- One item with its fields.
 ---@param id string
----@return table item
+---@return onepassword.Item
 ---@raise "onepassword.not_found"
 function vault:get(id)
     return with_secrets((ask(self.connection, "GET", path_of(self, id), "read item " .. id, { result = "item" })))
@@ -206,10 +229,11 @@ end
 --- Creates an item. Items may have the same title: look with find first.
 ---@param item { title: string, username?: string, password?: secret, generate?: boolean|table, urls?: string[],
 ---  fields?: { label: string, value: string|secret }[], tags?: string[], category?: string } generate: let 1Password
---- make the  password, by its default or this recipe { length, characterSets }; urls: the first is the primary one;
+--- make the password, by its default or this recipe { length, characterSets }; urls: the first is the primary one;
 --- category: "LOGIN"
----@return table item as get() returns it
+---@return onepassword.Item
 ---@raise "usage", "onepassword.forbidden"
+---@effect write
 function vault:create(item)
     check(item)
     local order = {
@@ -225,6 +249,7 @@ end
 ---@param id string
 ---@param title? string for the plan and the log
 ---@return boolean existed
+---@effect write
 function vault:delete(id, title)
     local _, status = ask(self.connection, "DELETE", path_of(self, id),
         ("delete item %s in %s"):format(title or id, self.title), { expect = { 404 }, result = "deleted" })

@@ -100,7 +100,7 @@ end
 -- All sessions of one connection share its `link`; `link.scope` is the innermost open transaction. A session may be
 -- used only while its own scope is the innermost, so that no statement slips into a transaction of somebody else.
 
----@class postgres.session
+---@class postgres.Session a connection, or a transaction on it
 local session = {}
 session.__index = session
 
@@ -161,16 +161,22 @@ local function perform(self, sql, read, ...)
     end, ...)
 end
 
+---@class postgres.Rows
+---@field [integer] table<string, any>
+---@field columns string[] names in order
+---@field command string "INSERT"
+---@field affected integer how many rows it concerned
+
 --- Runs one statement. A write: it needs a step, and a dry run only plans it.
 ---@param sql string one statement; values are written $1, $2 ... and passed behind it
 ---@param ... any parameters: text, numbers, booleans, secrets; nil or json.null for NULL; a table is sent as JSON;
 ---  postgres.bytes(text) for bytea, postgres.array(list) for an array
----@return table[] rows one table a row, by column name. A NULL is an absent field. Integers and floats are numbers (an
----  int8 beyond 2^53 is text), bool is boolean, bytea is text of its bytes, json and jsonb are Lua values, all else
----  is the server's text, numeric and dates included. Of two columns with one name the last is kept. Besides:
----  rows.columns (names in order), rows.command ("INSERT"), rows.affected (how many rows it concerned)
+---@return postgres.Rows rows one table a row, by column name. A NULL is an absent field. Integers and floats are
+---  numbers (an int8 beyond 2^53 is text), bool is boolean, bytea is text of its bytes, json and jsonb are Lua values,
+---  all else is the server's text, numeric and dates included. Of two columns with one name the last is kept
 ---@raise "pg.query" with sqlstate, severity, detail, position, excerpt, schema, table, column, constraint;
 ---  "pg.closed" when the connection ended; "pg.busy"; "pg.limit" for a result larger than the limit
+---@effect write unless read_only
 function session:query(sql, ...)
     check(self)
     check_statement(sql)
@@ -180,7 +186,7 @@ end
 --- Runs one statement that the server lets only read: it has a READ ONLY transaction of its own. A read: it needs no
 --- step, and a dry run really runs it.
 ---@param sql string see session:query
----@return table[] rows
+---@return postgres.Rows rows
 ---@raise "pg.query" with sqlstate 25006 when the statement would write; else as session:query
 function session:read(sql, ...)
     if self.scope and self.scope.read_only then
@@ -217,10 +223,11 @@ end
 
 --- Runs fn in a transaction: committed when fn returns, rolled back when it raises or is cancelled. Inside a
 --- transaction it is a savepoint.
----@param fn fun(tx: postgres.session): any tx is the handle to use inside; db itself is busy meanwhile
+---@param fn fun(tx: postgres.Session): any tx is the handle to use inside; db itself is busy meanwhile
 ---@param options? { read_only?: boolean } read_only: the server refuses writes; its queries are reads then
 ---@return any ... what fn returns
 ---@raise what fn raises; "pg.query" when the COMMIT fails
+---@effect write unless read_only
 function session:transaction(fn, options)
     check(self)
     local link, outer = self.link, self.scope
@@ -255,7 +262,7 @@ end
 
 --- The same connection or transaction with other limits for its results.
 ---@param limits { rows?: integer, bytes?: integer } bytes: of the rows as Lua tables, roughly
----@return postgres.session
+---@return postgres.Session
 function session:limit(limits)
     return new_session(self.link, self.scope, {
         rows = limits.rows or self.limits.rows,
@@ -379,13 +386,34 @@ local function split_arguments(target, options)
     return target, options or {}
 end
 
+---@class postgres.Options
+---@field host? string a name, an address, or the directory of a Unix socket ($PGHOST)
+---@field hostaddr? string connect to this address, but check the certificate for host
+---@field port? integer
+---@field user? string
+---@field password? string|secret
+---@field dbname? string
+---@field database? string the same as dbname
+---@field sslmode? string ("verify-full" with a CA, else "require"; nothing for a Unix socket)
+---@field ca_file? string a file with the certificate authority of the server
+---@field ca? string the authority itself, PEM text
+---@field cert_file? string
+---@field key_file? string
+---@field application_name? string
+---@field options? string for the server's command line
+---@field timeout? number seconds to connect (15)
+---@field limit_rows? integer of a result (10,000,000)
+---@field limit_bytes? integer of a result (64 MiB)
+
+local function is_open(handle)
+    return native.state(handle) ~= "lost"
+end
+
 --- Connects. In a dry run with an unknown among the settings the handle is real but has no connection: its writes
 --- appear in the plan, its reads are unknown.
----@param target string|table a connection string (it may be a secret), or the options
----@param options? table host, port, user, password (text or secret), dbname, sslmode ("verify-full" with a CA, else
----  "require"; nothing for a Unix socket), ca_file or ca (PEM text), cert_file, key_file, hostaddr, application_name,
----  options, timeout (seconds, 15), limit_rows (10,000,000), limit_bytes (64 MiB, of a result)
----@return postgres.session db
+---@param target string|secret|postgres.Options a connection string, or the options
+---@param options? postgres.Options
+---@return postgres.Session db
 ---@raise "postgres.connect" with the server's own words in `said`; "usage"
 function postgres.connect(target, options)
     local uri
@@ -403,6 +431,7 @@ function postgres.connect(target, options)
             keywords[keyword] = keywords[keyword] or value
         end
         link.handle = native.connect(target_of(keywords), keywords, options.timeout or CONNECT_SECONDS, options.ca)
+        gate.hold(link.handle, tostring(link.handle), is_open)
         return true
     end)
     link.unknown = unknown(connected) and connected or nil

@@ -72,19 +72,31 @@ local function summary_of(arguments)
     return table.concat(words, " ")
 end
 
+---@class sh.Options
+---@field read? boolean it changes nothing
+---@field stdin? string|secret what it reads
+---@field env? table<string, string|number|secret|false> variables to add, false leaves one out (a secret here can be
+---  read by the same user and root in /proc)
+---@field cwd? string the directory to run in
+---@field timeout? number seconds
+---@field limit? integer most bytes of either output (16 MiB)
+---@field check? boolean raise unless its exit status is 0 (true)
+
+---@class sh.Result
+---@field status integer
+---@field stdout string
+---@field stderr string
+
 --- Runs a program of this machine and waits until it has ended and closed its output.
 ---
 --- It counts as a write unless `read = true`. It runs in a session of its own, without a terminal; when the playbook is
 --- cancelled, it and all it started get SIGTERM, and SIGKILL two seconds later. It inherits hostler's environment.
 ---@param argv (string|number)[] the program and its arguments; a secret among them raises, for `ps` would show it
----@param options? { read?: boolean, stdin?: string|secret, env?: table<string, string|number|secret|false>,
----  cwd?: string, timeout?: number, limit?: integer, check?: boolean } read: it changes nothing; stdin: what it reads;
----  env: variables to add, false leaves one out (a secret here can be read by the same user and root in /proc);
----  cwd: the directory to run in; timeout: seconds; limit: most bytes of either output (16 MiB);
----  check: raise unless its exit status is 0 (true)
----@return { status: integer, stdout: string, stderr: string }
+---@param options? sh.Options
+---@return sh.Result
 ---@raise "sh.exit" with status, stdout, stderr; "sh.signal" with signal; "sh.spawn" when it cannot be started;
 ---  "sh.output" past the limit; "timeout"
+---@effect write unless read
 function sh.run(argv, options)
     options = options or {}
     check_options(options)
@@ -101,9 +113,10 @@ end
 
 --- Like sh.run, but returns nil and the error instead of raising it. A cancellation is raised all the same.
 ---@param argv (string|number)[]
----@param options? table as for sh.run
----@return { status: integer, stdout: string, stderr: string }?
----@return table? error
+---@param options? sh.Options
+---@return sh.Result?
+---@return Error? error
+---@effect write unless read
 function sh.try(argv, options)
     return try(sh.run, argv, options)
 end

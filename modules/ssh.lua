@@ -9,7 +9,7 @@ local ssh = {}
 local config, command = require "ssh_config", require "ssh_command"
 local known_hosts_file, sh = require "known_hosts_file", require "sh"
 
----@class ssh.Host
+---@class ssh.Host a host, as a user of it
 ---@field target string the host as the playbook named it
 ---@field user string who commands run as
 local Host = {}
@@ -107,9 +107,10 @@ function connect_now(target, options, via, path)
     local known_hosts = options.known_hosts and list_of(options.known_hosts) or settings.known_hosts
     local policy = options.host_key or settings.host_key or "strict"
     local name = settings.host_key_alias or (options.address and host) or settings.address
-    return native.connect({
-        key = table.concat({ user, address, port, name, policy, settings.agent or "", path or "",
-            table.concat(identities, " "), table.concat(known_hosts, " ") }, "|"),
+    local key = table.concat({ user, address, port, name, policy, settings.agent or "", path or "",
+        table.concat(identities, " "), table.concat(known_hosts, " ") }, "|")
+    local connection = native.connect({
+        key = key,
         label = ("%s@%s%s"):format(user, host, port ~= 22 and ":" .. port or ""),
         user = user,
         address = address,
@@ -124,8 +125,22 @@ function connect_now(target, options, via, path)
         remember = gate.mode == "normal",
         timeout = options.timeout or settings.timeout or CONNECT_TIMEOUT,
         keepalive = options.keepalive or KEEPALIVE,
-    }, via), user
+    }, via)
+    gate.hold(connection, "ssh " .. key, native.is_open)
+    return connection, user
 end
+
+---@class ssh.Options
+---@field user? string
+---@field port? integer
+---@field identity? string|string[] private key files, and then only these keys are tried
+---@field known_hosts? string|string[] the files that tell host keys
+---@field host_key? "strict"|"accept-new" whether the key of a host that known_hosts does not know is refused or written
+---  down (a changed one is always refused)
+---@field jump? string|string[]|ssh.Host the hosts to go through, nearest first
+---@field timeout? number seconds for each of resolving, dialling, shaking hands and logging in (15)
+---@field address? string connect to this one, but check the host key under the target's name
+---@field keepalive? number seconds between signs of life (15), three without an answer close the connection
 
 --- Connects to a host, or shares the connection that this run has already.
 ---
@@ -133,13 +148,7 @@ end
 --- else are OpenSSH's defaults. Keys are the agent's and those in files. In a dry run on a host that does not exist
 --- yet the result has not connected: reads give unknowns and writes are planned.
 ---@param target string "host", "user@host" or "user@host:port"; may be unknown in a dry run
----@param options? { user?: string, port?: integer, identity?: string|string[], known_hosts?: string|string[],
----  host_key?: "strict"|"accept-new", jump?: string|string[]|ssh.Host, timeout?: number, address?: string,
----  keepalive?: number } identity: private key files, and then only these keys are tried; host_key: whether the key
----  of a host that known_hosts does not know is refused or written down (a changed one is always refused); jump: the
----  hosts to go through, nearest first; timeout: seconds for each of resolving, dialling, shaking hands and logging
----  in (15); address: connect to this one, but check the host key under the target's name; keepalive: seconds between
----  signs of life (15), three without an answer close the connection
+---@param options? ssh.Options
 ---@return ssh.Host
 ---@raise "ssh.resolve", "ssh.unreachable", "ssh.refused", "ssh.timeout", "ssh.closed", "ssh.protocol" (not an SSH
 ---  server), "ssh.auth" with user, tried and agent; "ssh.host_key_unknown", "ssh.host_key_changed",
@@ -296,19 +305,35 @@ local function perform(self, effect, request, options)
     }, execute, self, request, options, shown, effect.take)
 end
 
+---@class ssh.RunOptions
+---@field read? boolean it changes nothing
+---@field stdin? string|secret what it reads
+---@field env? table<string, string|number|secret>
+---@field cwd? string the directory to run in
+---@field timeout? number seconds
+---@field limit? integer most bytes of either output (16 MiB)
+---@field summary? string how the effect is shown
+---@field check? boolean raise unless its status is 0 (true)
+---@field allow_secret_argv? boolean for tools that take a secret only as an argument
+---@field args? (string|number)[] of host:sh: its "$1" and so on
+
+---@class ssh.Result
+---@field status integer
+---@field stdout string
+---@field stderr string
+---@field signal? string the one that ended it
+
 --- Runs a program on the host and waits until it has ended.
 ---
 --- It counts as a write unless `read = true`. Environment and standard input never appear among its arguments, which
 --- all users of the host can read. Without `stdin` its input is empty.
 ---@param argv (string|number)[] the program and its arguments
----@param options? { read?: boolean, stdin?: string|secret, env?: table<string, string|number|secret>, cwd?: string,
----  timeout?: number, limit?: integer, summary?: string, check?: boolean, allow_secret_argv?: boolean } read: it
----  changes nothing; timeout: seconds; limit: most bytes of either output (16 MiB); summary: how the effect is shown;
----  check: raise unless its status is 0 (true); allow_secret_argv: for tools that take a secret only as an argument
----@return { status: integer, stdout: string, stderr: string, signal?: string }
+---@param options? ssh.RunOptions
+---@return ssh.Result
 ---@raise "ssh.exit" with status, stdout, stderr (their last 4 KiB); "ssh.signal" with signal; "ssh.output" past the
 ---  limit; "ssh.closed" when the connection drops; "ssh.secret" for a secret argument; "timeout"; what ssh.connect
 ---  raises
+---@effect write unless read
 function Host:run(argv, options)
     options = options or {}
     check_run("host:run", options)
@@ -316,8 +341,11 @@ function Host:run(argv, options)
 end
 
 --- Like host:run, but returns nil and the error instead of raising it. A cancellation is raised all the same.
----@return { status: integer, stdout: string, stderr: string }?
----@return table? error
+---@param argv (string|number)[]
+---@param options? ssh.RunOptions
+---@return ssh.Result?
+---@return Error? error
+---@effect write unless read
 function Host:try(argv, options)
     return try(self.run, self, argv, options)
 end
@@ -325,8 +353,9 @@ end
 --- Runs a shell script on the host. The script is sent on standard input, so it does not appear among arguments;
 --- values go in as positional arguments: host:sh("mkdir -p \"$1\"", { args = { path } }).
 ---@param script string|secret for /bin/sh
----@param options? table as for host:run, and args: list of arguments, "$1" and so on
----@return { status: integer, stdout: string, stderr: string }
+---@param options? ssh.RunOptions
+---@return ssh.Result
+---@effect write unless read
 function Host:sh(script, options)
     options = options or {}
     check_run("host:sh", options)
@@ -434,6 +463,7 @@ end
 ---@param options? { port?: integer, known_hosts?: string|string[] }
 ---@return integer changed how many lines
 ---@raise "ssh.known_hosts" when a file cannot be written
+---@effect write
 function ssh.forget(target, options)
     return gate.perform({
         kind = "write", name = "ssh.forget", target = target, inputs = { target },

@@ -16,6 +16,8 @@ end
 local SAFE = "^[%w%%+,./:@_-]+$"
 
 --- One word for a shell.
+---@param text string
+---@return string
 function command.quote(text)
     return text:find(SAFE) and text or "'" .. text:gsub("'", "'\\''") .. "'"
 end
@@ -27,6 +29,7 @@ end
 
 --- What a person reads of a command.
 ---@param argv any[]
+---@return string
 function command.shown(argv)
     local words = {}
     for index, word in ipairs(argv) do
@@ -78,7 +81,8 @@ end
 --- Builds the command line and its input.
 ---@param request { argv: any[], script?: string|secret, env?: table, cwd?: string, user?: string, login: string,
 ---  stdin?: string|secret } user: run as them; login: who is logged in; script: run by sh with argv as its arguments
----@return string line, any[] input
+---@return string|secret line
+---@return any[] input
 function command.build(request)
     local secret_argv = has_secret(request.argv)
     local on_input = secret_argv or request.script ~= nil or next(request.env or {}) ~= nil

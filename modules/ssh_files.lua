@@ -185,8 +185,9 @@ local function hide_both(old, new)
     return hide_values(old, new_lines, "old"), hidden_new
 end
 
----@param Host table the class that gets the methods
----@param perform fun(host, effect, request, options) what every command of a host passes through
+---@param Host ssh.Host the class that gets the methods
+---@param perform fun(host: ssh.Host, effect: table, request: table, options: table): any what every command of a host
+---  passes through
 ---@param native table the ssh module's C half
 return function(Host, perform, native)
     local function run(host, effect, argv, options)
@@ -208,12 +209,20 @@ return function(Host, perform, native)
         return unknown(result) and result or result.stdout
     end
 
+    ---@class ssh.Stat
+    ---@field kind "file"|"directory"|"link"|"socket"|"fifo"|"device"
+    ---@field size integer bytes
+    ---@field mode integer the permission bits
+    ---@field owner string
+    ---@field group string
+    ---@field uid integer
+    ---@field gid integer
+    ---@field mtime number seconds since 1970
+
     --- What a file is, links followed.
     ---@param path string
     ---@param options? { follow?: boolean } follow: look at what a link points to (true)
-    ---@return { kind: string, size: integer, mode: integer, owner: string, group: string, uid: integer, gid: integer,
-    ---  mtime: number }? stat nil when there is none; kind: "file", "directory", "link", "socket", "fifo", "device";
-    ---  mode: the permission bits; mtime: seconds since 1970
+    ---@return ssh.Stat? stat nil when there is none
     ---@raise "ssh.file"
     function Host:stat(path, options)
         path = check_path("host:stat", path)
@@ -283,6 +292,7 @@ return function(Host, perform, native)
     ---  number; planned: lines that a dry run shows when the text is unknown
     ---@return true
     ---@raise "ssh.file" with path and reason, such as a full disk
+    ---@effect write
     function Host:write(path, text, options)
         path = check_path("host:write", path)
         local size = (type(text) == "string" or secret.is(text)) and (" (%d bytes)"):format(length_of(text)) or ""
@@ -351,6 +361,7 @@ return function(Host, perform, native)
     ---@return true
     ---@raise "ssh.file" with path and reason: also when the file changes while it is read; "ssh.closed" with
     ---  `temporary`, a file that may be left on the host, when the connection is lost
+    ---@effect write
     function Host:upload(from, to, options)
         from, to, options = check_here("host:upload", from), check_path("host:upload", to), options or {}
         check_write("host:upload", options)
@@ -391,6 +402,7 @@ return function(Host, perform, native)
     ---  one it replaces, or 0644)
     ---@return true
     ---@raise "ssh.file" with path and reason; "ssh.closed"
+    ---@effect write
     function Host:download(from, to, options)
         from, to, options = check_path("host:download", from), check_here("host:download", to), options or {}
         local mode = options.mode and tonumber(octal(options.mode), 8)
@@ -404,6 +416,7 @@ return function(Host, perform, native)
     ---@param path string
     ---@param options? { recursive?: boolean } recursive: a directory and all in it
     ---@raise "ssh.file"
+    ---@effect write
     function Host:remove(path, options)
         path = check_path("host:remove", path)
         if not unknown(path) and not path:find "[^/.]" then
@@ -420,6 +433,7 @@ return function(Host, perform, native)
     --- Makes a directory and those above it. One that is there gets the mode and owner all the same.
     ---@param path string
     ---@param options? { mode?: integer|string, owner?: string, group?: string } mode: "0755"
+    ---@effect write
     function Host:mkdir(path, options)
         path, options = check_path("host:mkdir", path), options or {}
         local argv = { "env", "LC_ALL=C", "install", "-d", "-m", options.mode and octal(options.mode) or "755" }
@@ -453,6 +467,20 @@ return function(Host, perform, native)
         end
         return unknown(result) and result or files.parse_list(result.stdout)
     end
+
+    local function paths(self, beginning)
+        local folder, names = beginning:match "^(.*/)" or "", {}
+        for index, entry in ipairs(self:list(folder ~= "" and folder or ".")) do
+            names[index] = folder .. entry.name .. (entry.kind == "directory" and "/" or "")
+        end
+        return names
+    end
+
+    -- What the prompt offers for a path on the host.
+    Host.__completes = {
+        read = paths, write = paths, stat = paths, download = paths, remove = paths, mkdir = paths, list = paths,
+        tail = paths,
+    }
 
     --- The last lines of a file.
     ---@param path string

@@ -5,6 +5,8 @@
 local _, gate = ...
 local systemd = {}
 
+---@class systemd.Systemd the services of a host
+---@field host ssh.Host
 local Systemd = {}
 Systemd.__index = Systemd
 
@@ -351,18 +353,23 @@ end
 --- Starts a unit; returns when systemd calls it started, which for a simple service is at once: see wait_active.
 ---@param unit string
 ---@raise "systemd.unit" with `status` and `log`, the unit's last journal lines
+---@effect write
 function Systemd:start(unit)
     start(self, "start", unit)
 end
 
+--- Stops a unit; returns when it has ended.
 ---@param unit string
 ---@raise "systemd.unit"
+---@effect write
 function Systemd:stop(unit)
     tell(self, "stop", unit)
 end
 
+--- Stops and starts a unit.
 ---@param unit string
 ---@raise "systemd.unit"
+---@effect write
 function Systemd:restart(unit)
     start(self, "restart", unit)
 end
@@ -370,6 +377,7 @@ end
 --- Runs the unit's ExecReload.
 ---@param unit string
 ---@raise "systemd.unit"
+---@effect write
 function Systemd:reload(unit)
     tell(self, "reload", unit)
 end
@@ -377,12 +385,15 @@ end
 --- Makes the unit start at boot.
 ---@param unit string
 ---@param options? { now?: boolean } now: start it too
+---@effect write
 function Systemd:enable(unit, options)
     tell(self, "enable", unit, options and options.now and "--now" or nil)
 end
 
+--- Makes the unit no longer start at boot.
 ---@param unit string
 ---@param options? { now?: boolean } now: stop it too
+---@effect write
 function Systemd:disable(unit, options)
     tell(self, "disable", unit, options and options.now and "--now" or nil)
 end
@@ -390,6 +401,7 @@ end
 --- Sends a signal to the unit's main process.
 ---@param unit string
 ---@param signal string "USR1"
+---@effect write
 function Systemd:signal(unit, signal)
     unit = unit_name(unit)
     self.host:run({ "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }, {
@@ -399,11 +411,13 @@ end
 
 --- Forgets that a unit has failed, and how often it was started.
 ---@param unit string
+---@effect write
 function Systemd:reset_failed(unit)
     tell(self, "reset-failed", unit)
 end
 
 --- Has systemd read its unit files again.
+---@effect write
 function Systemd:daemon_reload()
     self.host:run { "systemctl", "daemon-reload" }
 end
@@ -454,9 +468,23 @@ function Systemd:wait_active(unit, options)
     return status
 end
 
+local function units(self)
+    local names = {}
+    for index, status in ipairs(self:units "*") do
+        names[index] = status.unit
+    end
+    return names
+end
+
+-- What the prompt offers for the name of a unit.
+Systemd.__completes = {
+    status = units, is_active = units, journal = units, start = units, stop = units, restart = units, reload = units,
+    enable = units, disable = units, signal = units, reset_failed = units, wait_active = units,
+}
+
 --- The services of a host.
----@param host table from ssh.connect
----@return table
+---@param host ssh.Host
+---@return systemd.Systemd
 function systemd.on(host)
     return setmetatable({ host = host }, Systemd)
 end

@@ -38,11 +38,16 @@ local function extent(lines, first)
     return #lines, exception
 end
 
+---@class traceback.Traceback
+---@field heading? string the log line before it
+---@field exception? string "psycopg2.OperationalError: ..."; nil when the log ends before it
+---@field file? string where the last exception was raised
+---@field line? integer
+---@field text string all of it
+
 --- The last traceback of a log, with the exceptions that led to it.
 ---@param text string
----@return { heading?: string, exception?: string, file?: string, line?: integer, text: string }? traceback heading: the
----  log line before it; exception: "psycopg2.OperationalError: ..." (nil when the log ends before it); file and line:
----  where the last exception was raised; nil when the log has none
+---@return traceback.Traceback? traceback nil when the log has none
 function traceback.last(text)
     local lines = {}
     for line in (text:gsub("\r\n", "\n") .. "\n"):gmatch "([^\n]*)\n" do

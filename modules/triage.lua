@@ -63,7 +63,7 @@ local function of_the_service(evidence, app, services, host)
 end
 
 --- Looks at an instance from inside.
----@param host table from ssh.connect
+---@param host ssh.Host
 ---@param options? { nameservers?: string[] } for caddy's diagnosis
 ---@return table evidence see triage_verdict; `unseen` says by name what could not be seen, and why
 function triage.examine(host, options)

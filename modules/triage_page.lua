@@ -108,8 +108,8 @@ end
 
 --- The page.
 ---@param e table evidence; see triage_verdict.of
----@param verdict table
----@param others table[] both from triage_verdict.of
+---@param verdict triage.Finding from triage_verdict.of
+---@param others triage.Finding[]
 ---@return string html
 function triage_page.of(e, verdict, others)
     local title = escape(("%s: %s"):format(e.name, verdict.says))

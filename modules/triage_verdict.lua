@@ -440,9 +440,9 @@ end
 ---@param e table evidence: tenant, name, url, at (seconds since 1970), droplet, record, addresses, outside { serves,
 ---  says, status }, certificate (http.probe_tls), ssh_error, cluster, trusted, clusters_seen, and what triage.examine
 ---  found; what was not seen is nil
----@return { cause: string, says: string, proof: string[], mend?: string, by_hand?: string } verdict cause is "healthy"
----  when nothing is wrong, "unknown" when it does not serve and no rule knows why; mend: the command to type
----@return table[] others what else was noticed, in the same shape
+---@return triage.Finding verdict its cause is "healthy" when nothing is wrong, "unknown" when it does not serve and no
+---  rule knows why
+---@return triage.Finding[] others what else was noticed
 function triage_verdict.of(e)
     local verdict, others = divide(find_all(e))
     if verdict then

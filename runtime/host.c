@@ -1,12 +1,14 @@
 /* Makes the Lua world and runs root tasks in it; see host.h. */
 #include "host.h"
 
+#include "child.h"
 #include "embed.h"
 #include "error.h"
 #include "event.h"
 #include "interrupt.h"
 #include "journal.h"
 #include "json.h"
+#include "line_editor.h"
 #include "seal.h"
 #include "secret.h"
 #include "system.h"
@@ -66,7 +68,9 @@ static int build_world(lua_State *L) {
     add(L, "json", json_open);
     add(L, "event", event_open);
     add(L, "system", system_open);
+    add(L, "line_editor", line_editor_lua_open);
     add(L, "journal", journal_open);
+    add(L, "child", child_open);
     add(L, "seal", seal_open);
     const embedded_file *world = embedded_find("runtime/lua/world.lua");
     if (luaL_loadbuffer(L, world->text, (size_t)(world->end - world->text), "=hostler:runtime/lua/world.lua"))

@@ -8,11 +8,20 @@
  * - later(sql, ...): written in order, soon, and at the latest with the next write. Not worth a flush of its
  *   own: a power cut may lose it, a kill what is younger than a moment.
  * - read(sql, ...) -> rows: sees what was written and what was given to later().
+ * - guard(matches, written, ...): from now on every transaction that writes begins with the statement
+ *   `matches`, which changes or finds a row: where it has none, nothing is written, and code "fenced" is
+ *   raised. Its parameters are these and, last, the number of the transaction, from 1 up. `written` is a
+ *   query with the same parameters that finds a row when that transaction was committed: a store that lost
+ *   the connection meanwhile asks it. guard() ends that.
  * - writes() -> integer: how many transactions were flushed to disk.
  * - version() -> integer: of its tables; 0 when it has none yet.
  * - migrate(sql, version): runs these statements and sets the version, in one transaction; does nothing when
  *   another process has already brought the tables to that version.
  * - close()
+ * - clock: SQL for the seconds since the epoch by the clock that all who share the store go by; nil when it
+ * is not shared with other machines.
+ *
+ * A shared store may run an unguarded statement again when it lost the connection before it knew the end.
  *
  * Parameters are $1, $2 ...: nil, text, numbers, booleans. rows is a list of tables by column name; NULL is
  * absent. Statements are written in what SQLite and PostgreSQL have in common. Failures raise code "journal"
@@ -22,8 +31,12 @@
 
 #include <lua.h>
 
-/* Pushes the constructors: { sqlite = function(path) -> store }. The file's directory is made (0700), and the
- * file, too (0600). */
+/* Pushes the constructors: { sqlite = function(path) -> store, postgres = function(uri, patience) -> store }.
+ * The file's directory is made (0700), and the file, too (0600). `patience` is the longest that a call may
+ * take, in seconds. */
 int journal_open(lua_State *L);
+
+/* Raises "fenced": the guard matched no row. */
+int journal_raise_fenced(lua_State *L);
 
 #endif

@@ -7,6 +7,8 @@
 #include "journal.h"
 
 #include "error.h"
+#include "journal_postgres.h"
+#include "private_file.h"
 #include "task.h"
 
 #include <errno.h>
@@ -25,6 +27,7 @@
 #define MOST_QUEUED 256
 #define MOST_STATEMENTS 64
 #define MOST_PARAMETERS 16
+#define FENCED (-1) /* beside SQLite's codes: the guard matched no row */
 
 typedef struct {
     enum { VALUE_NULL, VALUE_NUMBER, VALUE_TEXT } type;
@@ -51,6 +54,7 @@ typedef struct {
     int statement_count;
     queued *first, **last;
     int queue_length;
+    queued *guard;
     uv_timer_t *timer;
     bool full_sync;
     char detail[200]; /* what SQLite said of the last failure: a rollback makes it forget */
@@ -90,7 +94,15 @@ static void push_problem(lua_State *L, const char *path, int code, const char *d
     error_set(L, "hint", found->hint);
 }
 
+int journal_raise_fenced(lua_State *L) {
+    error_push(L, "fenced", "this run was taken over by another process, so this one stops");
+    error_set(L, "hint", "it was out of reach of the journal for too long");
+    return lua_error(L);
+}
+
 static int raise_problem(lua_State *L, store *s, int code) {
+    if (code == FENCED)
+        return journal_raise_fenced(L);
     /* Where SQLite only knows that a system call failed, the system knows why. */
     int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->database) : 0;
     if (reason == ENOSPC || reason == EDQUOT)
@@ -195,6 +207,20 @@ static int execute(store *s, const char *sql) {
     return sqlite3_exec(s->database, sql, NULL, NULL, NULL);
 }
 
+static void bind_queued(const queued *q) {
+    for (int i = 0; i < q->count; i++)
+        bind_value(q->statement, i + 1, &q->values[i]);
+}
+
+static int check_guard(store *s) {
+    if (!s->guard)
+        return SQLITE_OK;
+    bind_queued(s->guard);
+    int code = sqlite3_step(s->guard->statement);
+    sqlite3_reset(s->guard->statement);
+    return code == SQLITE_DONE ? FENCED : code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
 static int begin(store *s, bool flush) {
     if (flush != s->full_sync) {
         int code = execute(s, flush ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
@@ -202,13 +228,13 @@ static int begin(store *s, bool flush) {
             return code;
         s->full_sync = flush;
     }
-    return execute(s, "BEGIN IMMEDIATE");
+    int code = execute(s, "BEGIN IMMEDIATE");
+    return code == SQLITE_OK ? check_guard(s) : code;
 }
 
 static int run_queue(store *s) {
     for (queued *q = s->first; q; q = q->next) {
-        for (int i = 0; i < q->count; i++)
-            bind_value(q->statement, i + 1, &q->values[i]);
+        bind_queued(q);
         int code = run_statement(NULL, q->statement, false);
         if (code != SQLITE_OK)
             return code;
@@ -216,13 +242,17 @@ static int run_queue(store *s) {
     return SQLITE_OK;
 }
 
+static void free_queued(queued *q) {
+    for (int i = 0; q && i < q->count; i++)
+        free(q->values[i].text);
+    free(q);
+}
+
 static void empty_queue(store *s) {
     while (s->first) {
         queued *q = s->first;
         s->first = q->next;
-        for (int i = 0; i < q->count; i++)
-            free(q->values[i].text);
-        free(q);
+        free_queued(q);
     }
     s->last = &s->first;
     s->queue_length = 0;
@@ -323,9 +353,9 @@ static int read_lua(lua_State *L) {
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
 
-static void copy_values(lua_State *L, queued *q) {
+static void copy_values(lua_State *L, queued *q, int first) {
     for (int i = 0; i < q->count; i++) {
-        value v = value_from_lua(L, i + 2);
+        value v = value_from_lua(L, first + i);
         if (v.type == VALUE_TEXT) {
             char *copy = malloc(v.length + 1);
             if (!copy)
@@ -336,17 +366,32 @@ static void copy_values(lua_State *L, queued *q) {
     }
 }
 
-static int later_lua(lua_State *L) {
-    store *s = self(L);
-    int count = parameter_count(L);
+/* The statement at index 1 with the `count` parameters from `first` on. */
+static queued *queued_new(lua_State *L, store *s, int first, int count) {
     sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, 1));
-    for (int i = 1; i <= count; i++)
-        value_from_lua(L, i + 1); /* raises for a wrong type while nothing is allocated */
+    for (int i = 0; i < count; i++)
+        value_from_lua(L, first + i); /* raises for a wrong type while nothing is allocated */
     queued *q = malloc(sizeof *q + (size_t)count * sizeof *q->values);
     if (!q)
         abort();
     *q = (queued){NULL, statement, count};
-    copy_values(L, q);
+    copy_values(L, q, first);
+    return q;
+}
+
+/* guard(matches, written, ...): nothing here can lose a transaction's end, so the numbers are not needed. */
+static int guard_lua(lua_State *L) {
+    store *s = self(L);
+    int count = parameter_count(L);
+    queued *guard = lua_isnoneornil(L, 1) ? NULL : queued_new(L, s, 3, count - 1);
+    free_queued(s->guard);
+    s->guard = guard;
+    return 0;
+}
+
+static int later_lua(lua_State *L) {
+    store *s = self(L);
+    queued *q = queued_new(L, s, 2, parameter_count(L));
     *s->last = q;
     s->last = &q->next;
     start_timer(s);
@@ -408,6 +453,7 @@ static void close_store(store *s) {
         return;
     write_queue(s);
     empty_queue(s);
+    free_queued(s->guard);
     if (s->timer)
         uv_close((uv_handle_t *)s->timer, free_timer);
     for (int i = 0; i < s->statement_count; i++) {
@@ -430,27 +476,6 @@ static int collect(lua_State *L) {
 }
 
 /* ---- opening ---- */
-
-/* Makes the directories above the file; the innermost is for its owner only. Returns 0 or an errno. */
-static int make_directory(const char *path) {
-    char *copy = strdup(path);
-    if (!copy)
-        return ENOMEM;
-    int failed = 0;
-    char *last = strrchr(copy, '/');
-    for (char *slash = strchr(copy + 1, '/'); slash && !failed; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(copy, slash == last ? 0700 : 0755) && errno != EEXIST)
-            failed = errno;
-        struct stat status;
-        if (!failed && slash == last && stat(copy, &status) == 0 && (status.st_mode & 077) &&
-            chmod(copy, 0700))
-            failed = errno;
-        *slash = '/';
-    }
-    free(copy);
-    return failed;
-}
 
 /* SQLite gives its log the mode of the file, so the file is made before SQLite sees it. */
 static int make_file(const char *path) {
@@ -481,8 +506,9 @@ static int configure(store *s) {
 
 static void add_functions(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"write", write_lua},     {"later", later_lua},     {"read", read_lua},   {"writes", writes_lua},
-        {"version", version_lua}, {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
+        {"write", write_lua},     {"later", later_lua}, {"read", read_lua},
+        {"writes", writes_lua},   {"guard", guard_lua}, {"version", version_lua},
+        {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);
@@ -494,7 +520,7 @@ static void add_functions(lua_State *L) {
 /* sqlite(path) -> store */
 static int sqlite_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    int failed = make_directory(path);
+    int failed = private_file_make_directory(path);
     if (!failed)
         failed = make_file(path);
     if (failed) {
@@ -524,5 +550,7 @@ int journal_open(lua_State *L) {
     lua_newtable(L);
     lua_pushcfunction(L, sqlite_lua);
     lua_setfield(L, -2, "sqlite");
+    lua_pushcfunction(L, journal_postgres_lua);
+    lua_setfield(L, -2, "postgres");
     return 1;
 }

@@ -22,6 +22,8 @@ const command commands[] = {
     {"cancel", "RUN", "stop a run", command_cancel},
     {"answer", "RUN VALUE", "answer a run's question, and go on with it", command_answer},
     {"repl", "[--write] [-e CODE] [FILE]", "a prompt with everything that playbooks have", command_repl},
+    {"worker", "[--jobs N] [--once]", "go through the queue of a store that controllers share",
+     command_worker},
     {"list", "[--json]", "list the playbooks", command_list},
     {"show", "NAME", "explain a playbook: what it does and takes", command_show},
     {"doctor", "[--json]", "look whether everything is there that the playbooks need", command_doctor},

@@ -6,6 +6,7 @@
  * warn say, as it is. */
 #include "event.h"
 #include "scope.h"
+#include "terminal.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -68,7 +69,7 @@ static void add_head(text_buffer *line, const event *e, const char *what) {
 
 static void print_line(plain_report *p, text_buffer *line) {
     text_puts(line, "\n");
-    fwrite(line->text, 1, line->length, p->out);
+    terminal_print(p->out, line->text, line->length);
     text_free(line);
 }
 
@@ -126,8 +127,7 @@ static void print_scope(plain_report *p, const event *e, const char *what, bool 
 /* "read ada/create droplet: http.request api.example.com  GET /v2/droplets: done 0.2s" */
 static void print_effect(plain_report *p, const event *e) {
     const char *path = path_of(p, e->parent);
-    bool failed = e->status && strcmp(e->status, "failed") == 0;
-    if (p->verbosity < 1 || (p->verbosity < 2 && !failed && e->kind && strcmp(e->kind, "read") == 0))
+    if (p->verbosity < 1)
         return;
     text_buffer line = {0};
     add_head(&line, e, e->kind ? e->kind : "effect");
@@ -244,7 +244,6 @@ static void show(report *r, const event *e) {
     if (e->type == EVENT_RUN_END || e->type == EVENT_GROUP_END || e->type == EVENT_ITEM_END ||
         e->type == EVENT_STEP_END)
         end_place(p, e);
-    fflush(p->out);
 }
 
 static void close_report(report *r) {

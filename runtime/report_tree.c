@@ -305,8 +305,8 @@ static char *effect_label(const event *e) {
 static void begin_effect(tree *t, const event *e) {
     node *n = add_node(t, NODE_EFFECT, e);
     n->label = effect_label(e);
-    n->writes = !e->kind || strcmp(e->kind, "write") == 0;
-    if (n->writes && n->parent) {
+    bool writes = !e->kind || strcmp(e->kind, "write") == 0;
+    if (writes && n->parent) {
         free(n->parent->waiting);
         n->parent->waiting = NULL;
     }
@@ -314,7 +314,7 @@ static void begin_effect(tree *t, const event *e) {
 
 static void end_effect(tree *t, node *n, const event *e) {
     bool failed = has_status(e, "failed");
-    if (t->verbosity < (n->writes ? 1 : 2))
+    if (t->verbosity < 1)
         return;
     text_buffer *out = sink_of(t, n);
     size_t indent = indent_of(n);

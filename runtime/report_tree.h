@@ -16,8 +16,7 @@ struct node {
     node_kind kind;
     node *parent, *first, *last, *next, *previous; /* children in the order in which they began */
     int depth;
-    bool open;   /* a run, or the only item of its group: its steps stand on lines of their own */
-    bool writes; /* an effect */
+    bool open; /* a run, or the only item of its group: its steps stand on lines of their own */
     char *name;
     char *label;                 /* an effect, in words */
     char *waiting;               /* what it waits for now, or NULL */

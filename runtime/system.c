@@ -5,8 +5,10 @@
 #include "embed.h"
 #include "error.h"
 #include "host.h"
+#include "private_file.h"
 #include "secret.h"
 #include "task.h"
+#include "terminal.h"
 #include "text.h"
 #include "version.h"
 
@@ -109,15 +111,7 @@ int system_write_all(int fd, const char *text, size_t length) {
     return 0;
 }
 
-/* write_private(path, text) -> true, or nil, reason. The file is its owner's alone, also when it was there
- * before. */
-static int write_private_lua(lua_State *L) {
-    size_t length;
-    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int problem = fd < 0 || fchmod(fd, 0600) ? errno : system_write_all(fd, text, length);
-    if (fd >= 0 && close(fd) && !problem)
-        problem = errno;
+static int push_success(lua_State *L, int problem) {
     if (!problem) {
         lua_pushboolean(L, true);
         return 1;
@@ -125,6 +119,27 @@ static int write_private_lua(lua_State *L) {
     lua_pushnil(L);
     lua_pushstring(L, strerror(problem));
     return 2;
+}
+
+/* write_private(path, text) -> true, or nil, reason. The file is its owner's alone, also when it was there
+ * before. */
+static int write_private_lua(lua_State *L) {
+    size_t length;
+    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
+    return push_success(L, private_file_write(path, text, length));
+}
+
+/* append_private(path, text) -> true, or nil, reason. The directory is made where it is missing. */
+static int append_private_lua(lua_State *L) {
+    size_t length;
+    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
+    int problem = private_file_make_directory(path);
+    return push_success(L, problem ? problem : private_file_append(path, text, length));
+}
+
+/* rename(from, to) -> true, or nil, reason */
+static int rename_lua(lua_State *L) {
+    return push_success(L, rename(luaL_checkstring(L, 1), luaL_checkstring(L, 2)) ? errno : 0);
 }
 
 /* credential(name) -> the text of $CREDENTIALS_DIRECTORY/name without its last newline, or nil.
@@ -188,8 +203,7 @@ static int write_scrubbed(lua_State *L, FILE *out) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
     char *clean = scrub(text, length, &length);
-    fwrite(clean, 1, length, out);
-    fflush(out);
+    terminal_print(out, clean, length);
     free(clean);
     return 0;
 }
@@ -356,14 +370,11 @@ static int embedded_lua(lua_State *L) {
     return 1;
 }
 
-/* embedded_files(beginning) -> the names of the Lua files in the binary that begin so */
-static int embedded_files_lua(lua_State *L) {
-    const char *beginning = luaL_checkstring(L, 1);
+/* embedded_names() -> the names of the Lua files in the binary */
+static int embedded_names_lua(lua_State *L) {
     lua_newtable(L);
     int count = 0;
     for (const embedded_file *file = embedded_files; file->name; file++) {
-        if (strncmp(file->name, beginning, strlen(beginning)) != 0)
-            continue;
         lua_pushstring(L, file->name);
         lua_rawseti(L, -2, ++count);
     }
@@ -441,6 +452,8 @@ int system_open(lua_State *L) {
         {"credential", credential_lua},
         {"read_file", read_file_lua},
         {"write_private", write_private_lua},
+        {"append_private", append_private_lua},
+        {"rename", rename_lua},
         {"list_files", list_files_lua},
         {"kind", kind_lua},
         {"real_path", real_path_lua},
@@ -455,7 +468,7 @@ int system_open(lua_State *L) {
         {"version", version_lua},
         {"place_of", place_of_lua},
         {"embedded", embedded_lua},
-        {"embedded_files", embedded_files_lua},
+        {"embedded_names", embedded_names_lua},
         {"module_natives", module_natives_lua},
         {"load_text", load_text_lua},
         {"caller", caller_lua},

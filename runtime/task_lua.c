@@ -154,10 +154,10 @@ static int lua_spawn_shielded(lua_State *L) {
     return 1;
 }
 
-/* cancel(task, message): the task raises "cancelled" at its wait. */
+/* cancel(task, message, code): the task raises this at its wait; code is "cancelled" when it is not given. */
 static int lua_cancel(lua_State *L) {
     task *t = check_task(L, 1);
-    error_push(L, "cancelled", "%s", luaL_optstring(L, 2, "cancelled"));
+    error_push(L, luaL_optstring(L, 3, "cancelled"), "%s", luaL_optstring(L, 2, "cancelled"));
     task_cancel(L, t);
     return 0;
 }
@@ -201,7 +201,7 @@ static void push_tree(lua_State *L, task *t) {
     lua_setfield(L, -2, "place");
     lua_newtable(L);
     for (task *child = t->first_child; child; child = child->next_sibling) {
-        if (child->state == TASK_DONE)
+        if (child->state == TASK_DONE || child == scheduler.running)
             continue;
         push_tree(L, child);
         lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
@@ -209,7 +209,7 @@ static void push_tree(lua_State *L, task *t) {
     lua_setfield(L, -2, "children");
 }
 
-/* tree() -> the tasks there are, from the root; the last started first. */
+/* tree() -> the tasks there are, from the root, without the one that asks; the last started first. */
 static int lua_tree(lua_State *L) {
     if (!scheduler.root)
         return 0;
@@ -273,6 +273,12 @@ static int lua_time_left(lua_State *L) {
     return 1;
 }
 
+/* interrupt(reason): does what a first Ctrl-C does. */
+static int lua_interrupt(lua_State *L) {
+    task_interrupt(luaL_checkstring(L, 1), false);
+    return 0;
+}
+
 /* interrupted() -> true after a Ctrl-C */
 static int lua_interrupted(lua_State *L) {
     lua_pushboolean(L, scheduler.interrupted);
@@ -291,6 +297,7 @@ int task_open(lua_State *L) {
         {"effect_begin", lua_effect_begin},
         {"effect_end", lua_effect_end},
         {"checkpoint", checkpoint},
+        {"interrupt", lua_interrupt},
         {"interrupted", lua_interrupted},
         {"threads", lua_threads},
         {"hold_deadlines", lua_hold_deadlines},

@@ -31,5 +31,6 @@ int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
 int command_undo(int argc, char **argv);
 int command_version(int argc, char **argv);
+int command_worker(int argc, char **argv);
 
 #endif

@@ -2,7 +2,7 @@
 local native, import = ...
 local answer = {}
 
-local answers, commandline, params, process = import "answers", import "commandline", import "params", import "process"
+local answers, commandline, journal, params = import "answers", import "commandline", import "journal", import "params"
 local system = native.system
 
 local declare = params.globals
@@ -51,7 +51,7 @@ function answer.main(argv)
     return commandline.call("answer", specs, argv, function(values)
         local row = commandline.find(values.run)
         local question = choose(row, values.to)
-        if row.status == "running" and process.alive(row.holder) then
+        if row.status == "running" and journal.is_held(row) then
             error(native.error.new { code = "locked", message = ("run %s is being worked on"):format(row.id) }, 0)
         end
         answers.give(row.id, question.path, values.value)

@@ -12,16 +12,24 @@ local function refuse(message, hint)
     error(native.error.new { code = "usage", message = message, hint = hint }, 0)
 end
 
---- The process cleans up and records the end itself; this waits for it.
-local function stop(row)
-    local host, pid = process.parts(row.holder)
-    if host ~= (process.parts(process.me())) then
-        refuse(("run %s goes on on another host: %s"):format(row.id, host), "cancel it there")
+--- Tells the process that works on it: by a signal, or, as it may be on another machine, through the store, where it
+--- looks when it renews its lease.
+local function tell(row, pid)
+    if journal.is_shared() then
+        local _, user = system.user()
+        journal.ask_to_cancel(row.id, user)
+        return
     end
     local sent, reason = system.signal(pid, SIGTERM)
     if not sent then
         refuse(("process %d cannot be told to stop: %s"):format(pid, reason), "cancel it as the user who started it")
     end
+end
+
+--- The process cleans up and records the end itself; this waits for it.
+local function stop(row)
+    local host, pid = process.parts(row.holder)
+    tell(row, pid)
     local deadline = system.monotonic() + PATIENCE_SECONDS
     repeat
         native.task.sleep(POLL_SECONDS)
@@ -29,8 +37,8 @@ local function stop(row)
             return
         end
     until system.monotonic() > deadline
-    refuse(("process %d was told to stop %d seconds ago, and still cleans up"):format(pid, PATIENCE_SECONDS),
-        ("hostler log %s -f"):format(row.id))
+    refuse(("process %d on %s was told to stop %d seconds ago, and still cleans up"):format(pid, host,
+        PATIENCE_SECONDS), ("hostler log %s -f"):format(row.id))
 end
 
 ---@param argv string[]

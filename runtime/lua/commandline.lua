@@ -2,18 +2,22 @@
 local native, import = ...
 local commandline = {}
 
-local failure, journal, params, process = import "failure", import "journal", import "params", import "process"
+local failure, journal, params = import "failure", import "journal", import "params"
 local system = native.system
 
 local COLUMNS = "id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder, seal, "
-    .. "started, updated, error"
+    .. "started, updated, error, queued, "
+
+local function columns()
+    return COLUMNS .. journal.leased_sql()
+end
 
 commandline.run_argument = params.globals.arg("run", "string", "the run: its id, the beginning of it, or `last`")
 
 --- The run as people see it: one that is recorded as running but whose process is gone has stopped.
----@return "running"|"stopped"|"done"|"failed"|"cancelled"|"parked"|"undone"
+---@return "queued"|"running"|"stopped"|"done"|"failed"|"cancelled"|"parked"|"undone"
 function commandline.status(run)
-    return run.status == "running" and not process.alive(run.holder) and "stopped" or run.status
+    return run.status == "running" and not journal.is_held(run) and "stopped" or run.status
 end
 
 local function usage(message, hint)
@@ -25,10 +29,10 @@ end
 ---@raise "usage"
 function commandline.find(text)
     if text == "last" then
-        return journal.store().read("SELECT " .. COLUMNS .. " FROM runs ORDER BY started DESC, id LIMIT 1")[1]
+        return journal.store().read("SELECT " .. columns() .. " FROM runs ORDER BY started DESC, id LIMIT 1")[1]
             or usage("there is no run yet")
     end
-    local rows = journal.store().read("SELECT " .. COLUMNS .. [[ FROM runs
+    local rows = journal.store().read("SELECT " .. columns() .. [[ FROM runs
         WHERE substr(id, 1, $2) = $1 ORDER BY started DESC LIMIT 20]], text, #text)
     if #rows == 1 or (rows[1] and text == rows[1].id) then
         return rows[1]

@@ -18,14 +18,19 @@ end
 
 --- Runs fn with a deadline; raises "timeout" when it is not done in time, after its operation has been cancelled.
 ---@param seconds number
----@param fn function
+---@param fn fun(...: any): any
+---@param ... any its arguments
 ---@return any ... what fn returns
+---@raise "timeout"
 local function timeout(seconds, fn, ...)
     return task.join(task.spawn(seconds, fn, ...))
 end
 
 --- Runs fn although the task has been cancelled: for cleanup that must wait.
 ---@param seconds number how long it may take
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ... what fn returns
 local function shield(seconds, fn, ...)
     return task.join_shielded(task.spawn_shielded(seconds, fn, ...))
 end
@@ -212,7 +217,9 @@ local FINAL = {
 --- Calls fn again when it fails. The last error is raised, and at once an error in the playbook itself.
 ---@param options { times: integer, backoff?: number } backoff: seconds before the second try, doubled before each
 ---  further one (1)
----@param fn function
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any ... what fn returns
 local function retry(options, fn, ...)
     if type(options) ~= "table" or type(fn) ~= "function" then
         usage "retry({ times = 3 }, function() ... end)"
@@ -238,6 +245,7 @@ end
 ---@param what string what is waited for, as the person reads it: "ada.meltanodata.com to resolve"
 ---@param options { timeout: number, interval?: number } seconds; the interval (1) grows by half up to ten times itself
 ---@param condition fun(): any errors it raises end the wait
+---@return any what the condition returned
 ---@raise "timeout"
 local function wait_until(what, options, condition)
     what = tostring(what) -- it may name something unknown

@@ -76,27 +76,41 @@ function evaluate.compile(source, environment, name)
     }
 end
 
---- Runs code in a task of its own, which Ctrl-C cancels while it leaves the caller alone.
+--- Begins to run code in a task of its own.
 ---@param chunk function
 ---@param prepare? fun(context: table) called in the task before the code
----@return boolean ok
----@return table what it returned, `n` values, or the error
-function evaluate.run(chunk, prepare)
-    local function body()
+---@return userdata task
+function evaluate.start(chunk, prepare)
+    return task.spawn(nil, function()
         if prepare then
             prepare(task.context())
         end
         return chunk()
-    end
-    local function pack(ok, ...)
-        return ok, ok and { n = select("#", ...), ... } or native.error.complete((...))
-    end
-    local running = task.spawn(nil, body)
+    end)
+end
+
+local function pack(ok, ...)
+    return ok, ok and { n = select("#", ...), ... } or native.error.complete((...))
+end
+
+--- Waits for code that was begun.
+---@param running userdata
+---@return boolean ok false too when the caller was cancelled meanwhile: then its next wait raises
+---@return table result what the code returned, `n` values, or the error
+function evaluate.wait(running)
+    return pack(pcall(task.join, running))
+end
+
+--- Runs code in a task of its own, which Ctrl-C cancels while it leaves the caller alone.
+---@param chunk function
+---@param prepare? fun(context: table)
+---@return boolean ok, table result as of evaluate.wait
+function evaluate.run(chunk, prepare)
+    local running = evaluate.start(chunk, prepare)
     local outer = task.foreground(running)
-    local ok, results = pack(pcall(task.join, running))
+    local ok, result = evaluate.wait(running)
     task.foreground(outer)
-    task.checkpoint()
-    return ok, results
+    return ok, result
 end
 
 return evaluate

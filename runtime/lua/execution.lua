@@ -2,9 +2,10 @@
 local native, import = ...
 local execution = {}
 
-local failure, gate, journal, recording = import "failure", import "gate", import "journal", import "recording"
-local hooks, lock, step, talk = import "hooks", import "lock", import "step", import "talk"
-local event, system = native.event, native.system
+local failure, gate, journal, lease = import "failure", import "gate", import "journal", import "lease"
+local hooks, lock, recording = import "hooks", import "lock", import "recording"
+local step, talk = import "step", import "talk"
+local event, system, task = native.event, native.system, native.task
 
 local function quoted(word)
     return word:match "^[%w@%%+=:,./_-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
@@ -21,6 +22,9 @@ end
 --- Shows events on standard output the way the options ask for.
 ---@param options { json?: boolean, verbose?: boolean }
 function execution.choose_report(options)
+    if options.silent then
+        return
+    end
     local live = system.isatty(1) and (system.env "TERM" or "dumb") ~= "dumb"
     event.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
 end
@@ -35,7 +39,8 @@ local function next_commands(run, err)
         lines[1] = ("hostler answer %s VALUE"):format(run.id)
     end
     lines[#lines + 1] = ("hostler log %s         what it did"):format(run.id)
-    if import "undo".is_possible(run.id) then
+    local reached, possible = pcall(import "undo".is_possible, run.id)
+    if reached and possible then
         lines[#lines + 1] = ("hostler undo %s        take back what it did"):format(run.id)
     end
     return lines
@@ -57,10 +62,25 @@ local function status_of(err)
     return code == "cancelled" and "cancelled" or code == "parked" and "parked" or "failed"
 end
 
+-- After this time a run that found something locked by another one is tried again.
+local LOCKED_SECONDS = 5
+
+--- Whether the run goes back to the queue: this process was told to stop, or something is locked.
+local function is_requeued(err, options)
+    if not options.requeue then
+        return false
+    end
+    return failure.code_of(err) == "locked" or (err.code == "cancelled" and task.interrupted())
+end
+
 --- Records the end. When even that fails, the run has failed for that reason.
 local function record_end(ok, err, options)
-    local recorded, problem = pcall(journal.finish, ok and "done" or status_of(err),
-        not ok and failure.describe(err, options.verbose) or nil)
+    local status = ok and "done" or is_requeued(err, options) and "queued" or status_of(err)
+    if status == "queued" and err.code ~= "cancelled" then
+        journal.postpone(LOCKED_SECONDS)
+    end
+    local problem_text = not ok and status ~= "queued" and failure.describe(err, options.verbose) or nil
+    local recorded, problem = pcall(journal.finish, status, problem_text)
     if recorded then
         return ok, err
     end
@@ -69,14 +89,21 @@ local function record_end(ok, err, options)
     return false, problem
 end
 
---- Runs the playbook as a task of its own, so that this one lives to record how it ended.
-local function perform(run)
-    local task = native.task
+--- Goes through the playbook in a task that a person at a prompt may abort, and shows it to them when it has failed.
+local function go(run)
     hooks.body = task.spawn(nil, run.book.run, run.values)
-    local ok, err = pcall(task.join_shielded, hooks.body)
+    local ok, err = pcall(task.join, hooks.body)
     if not ok and hooks.failed then
         hooks.failed(err)
     end
+    if not ok then
+        error(err, 0)
+    end
+end
+
+--- Runs the playbook as a task of its own, so that this one lives to record how it ended.
+local function perform(run)
+    local ok, err = lease.hold(go, run)
     if ok and task.interrupted() then -- it has caught its cancellation
         ok, err = pcall(task.checkpoint)
     end
@@ -89,10 +116,11 @@ end
 
 --- Goes through the playbook once, with the events of a run around it.
 ---@param run { book: table, name: string, given: string, arguments: string[], values: table, options: table,
----  id?: string } options: json, verbose, yes, dry_run, undo_on_failure
+---  id?: string } options: json, verbose, yes, dry_run, undo_on_failure; silent: no events; requeue: when this process
+---  is told to stop, the run goes back to the queue
 ---@return boolean ok, table? err
 local function go_through(run)
-    local context = native.task.context()
+    local context = task.context()
     context.path = run.name
     lock.enter(context)
     context.scope = event.emit("run.begin", {
@@ -145,8 +173,9 @@ function execution.run(run)
         return 0
     elseif hooks.after then
         return hooks.after(run)
+    elseif not is_requeued(err, run.options) then
+        report_failure(err, run)
     end
-    report_failure(err, run)
     if undo then
         local undone = import "undo".perform(run)
         return undone and failure.exit_status(err) or 1

@@ -4,9 +4,29 @@ local failure = {}
 
 local MOST_CAUSES = 10
 
+---@class Error what is raised when something fails; tostring gives what a person reads
+---@field code string a stable word to test for: "ssh.exit", "http.status", "timeout", "cancelled", "usage" ...
+---@field message string what failed, one sentence
+---@field hint? string what to do next
+---@field cause? Error the error underneath
+---@field target? string whom the effect reached
+---@field effect? string the effect that failed
+---@field step? string the step it failed in
+---@field file? string where in the playbook
+---@field line? integer
+---@field traceback? string
+---@field status? integer|table of a command its exit status, of an HTTP request the answer's
+---@field stdout? string the last of what a command said
+---@field stderr? string
+---@field body? string the beginning of what a server said
+---@field sqlstate? string PostgreSQL's word for it
+---@field failures? { key: string, error: Error }[] of an each: what failed
+---@field [string] any the details that a function's `raises` names
+
 --- Raises an error. `fields` may add code (default "failed"), hint, target and details of its own.
 ---@param message string what failed, one sentence
----@param fields? table
+---@param fields? { code?: string, hint?: string, target?: string, cause?: Error, [string]: any }
+---@return never
 local function fail(message, fields)
     local err = {}
     for key, value in pairs(fields or {}) do
@@ -18,8 +38,10 @@ local function fail(message, fields)
 end
 
 --- Calls fn and returns its results, or nil and the error. A cancellation is not caught.
----@param fn function
----@return any, table?
+---@param fn fun(...: any): any
+---@param ... any its arguments
+---@return any result what fn returns, all of it
+---@return Error? error
 local function try(fn, ...)
     local results = { xpcall(fn, native.error.complete, ...) }
     if results[1] then
@@ -110,7 +132,7 @@ end
 
 -- Exit statuses before a run has begun, and after.
 local EXIT_BEFORE = { usage = 2, manifest = 2, syntax = 2, load = 2, locked = 4 }
-local EXIT_AFTER = { parked = 3, locked = 4 }
+local EXIT_AFTER = { parked = 3, locked = 4, cancelled = 130 }
 local EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 
 --- The error's code; of an each all of whose items failed alike, theirs.

@@ -1,7 +1,7 @@
 -- The one gate: every effect of every module passes through gate.perform.
--- Modes, the journal's effect rows, progress and the error's context are added here, once. A prompt watches effects by a
--- function in the task's context, `on_effect`, which may open a step for a write. The C halves of modules
--- refuse to work while no effect is open (task_in_effect), so a module cannot forget it.
+-- Modes, the journal's effect rows, progress and the error's context are added here, once. A prompt watches effects by
+-- a function in the task's context, `on_effect`, which may open a step for a write. The C halves of modules refuse
+-- to work while no effect is open (task_in_effect), so a module cannot forget it.
 local native, import = ...
 local gate = {
     --- "normal", "dry-run" or "read-only"; set before the run begins.
@@ -49,6 +49,29 @@ function gate.scrub(text)
     return native.secret.scrub(text)
 end
 
+-- Connections by what holds them, so that one that nobody uses any more can go.
+local connections = setmetatable({}, { __mode = "k" })
+
+--- Tells of a connection that stays open between effects, for those who want to know how many there are.
+---@param object userdata|table
+---@param name string equal for handles of one connection
+---@param is_open fun(object): boolean
+function gate.hold(object, name, is_open)
+    connections[object] = { name = name, is_open = is_open }
+end
+
+--- How many connections are open.
+---@return integer
+function gate.open_connections()
+    local count, seen = 0, {}
+    for object, connection in pairs(connections) do
+        if not seen[connection.name] and connection.is_open(object) then
+            seen[connection.name], count = true, count + 1
+        end
+    end
+    return count
+end
+
 --- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
 ---@param value string|userdata
 ---@param fn fun(text: string): string must neither keep nor show the text
@@ -81,12 +104,15 @@ local function plan(effect, context)
     return gate.unknown(effect.result or tostring(effect.summary))
 end
 
+-- Codes with which a task is cancelled in the middle of something.
+local STOPPED = { cancelled = true, timeout = true, fenced = true, journal = true }
+
 --- Whether a failed effect may have happened all the same: its module says, unless the wait for its end was cut short.
 local function is_unclear(err)
     if err.unclear ~= nil then
         return err.unclear
     end
-    return err.code == "cancelled" or err.code == "timeout"
+    return STOPPED[err.code] or false
 end
 
 local function finish(effect, context, outer_kind, scope, number, started, ok, ...)
@@ -183,6 +209,8 @@ gate.value = recording.value
 gate.unrecordable = recording.refuse
 
 --- True for a value that only the real run will know. In a dry run such values stand for what writes would return.
+---@param value any
+---@return boolean
 local function unknown(value)
     return is_unknown(value)
 end

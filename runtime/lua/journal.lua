@@ -6,20 +6,29 @@
 -- how a write ended, and the events for `hostler log`, go to disk with the next flush or a moment later.
 --
 -- `attempt` counts the processes that worked on a run. Every claim raises it, and names the attempt it expects: of two
--- that would resume a run at once, one finds no row.
+-- that would resume a run at once, one finds no row. It is also the fence: every write of a run matches the attempt it
+-- was made by, so a process that was taken for dead writes nothing more.
+--
+-- In a store that several machines share, a run carries a lease besides: until when it is taken to be alive, by the
+-- store's clock. Every write renews it, and so does lease.lua while there is nothing to write.
 local native, import = ...
 local journal = {
     --- The run that is being recorded; nil when nothing is: in a dry run, in tests of modules.
     run = nil,
-    --- While the finished steps of a run are gone through again to undo them: nothing new is begun.
+    --- While the finished steps of a run are gone through again to undo them (journal.collect): nothing new is begun.
     collecting = false,
+    --- Called when the store says that the run is another process's now.
+    on_fenced = function() end,
 }
 
-local process, schema, sealing = import "process", import "journal_schema", import "sealing"
-local event, json, scrub, now = native.event, native.json.face, native.secret.scrub, native.system.now
+local earlier_steps, process = import "earlier_steps", import "process"
+local schema, sealing = import "journal_schema", import "sealing"
+local event, json, scrub, system = native.event, native.json.face, native.secret.scrub, native.system
+local now = system.now
 
 local ID_LETTERS, ID_LENGTH = "23456789abcdefghjkmnpqrstuvwxyz", 6
 local SCOPES_AN_ATTEMPT = 1e9
+local DEFAULT_LEASE_SECONDS, LONGEST_CALL_SECONDS = 30, 10
 
 local store, attempt
 local last_number = 0
@@ -40,78 +49,265 @@ local function in_attempt(scope)
     return scope and scope + attempt * SCOPES_AN_ATTEMPT
 end
 
---- Opens the journal, once. Everything that can be wrong with it is found here, before anything is done.
+--- How long a run is taken to be alive after its last write, in seconds.
+---@return number
+function journal.lease_seconds()
+    local seconds = tonumber(system.env "HOSTLER_LEASE" or DEFAULT_LEASE_SECONDS)
+    if not seconds or seconds < 1 or seconds > 86400 then
+        error(native.error.new { code = "usage", message = "HOSTLER_LEASE is a number of seconds from 1 to 86400" }, 0)
+    end
+    return seconds
+end
+
+local function open_shared(uri)
+    if not uri:match "^postgres%w*://" then
+        error(native.error.new {
+            code = "usage", message = "HOSTLER_STORE is not the address of a store",
+            hint = "postgresql://USER@HOST/DBNAME; without it the journal is a file",
+        }, 0)
+    end
+    -- A call that takes longer than the lease would come too late.
+    local opened = native.journal.postgres(uri, math.min(LONGEST_CALL_SECONDS, journal.lease_seconds()))
+    local write = opened.write
+    function opened.write(...)
+        local ok, rows = pcall(write, ...)
+        if ok then
+            return rows
+        elseif rows.code == "fenced" then
+            journal.on_fenced()
+        end
+        error(rows, 0)
+    end
+    return opened, opened.name
+end
+
+local function open_file()
+    local path = import "state".directory() .. "/journal.db"
+    return native.journal.sqlite(path), path
+end
+
+--- Opens the journal, once: the file, or the database of $HOSTLER_STORE. Everything that can be wrong with it is found
+--- here, before anything is done.
 ---@return table store see runtime/journal.h
 ---@raise "journal"
 function journal.store()
     if not store then
-        local path = import "state".directory() .. "/journal.db"
-        local opened = native.journal.sqlite(path)
-        schema.migrate(opened, path)
+        local uri = system.env "HOSTLER_STORE"
+        local opened, name
+        if uri and uri ~= "" then
+            opened, name = open_shared(uri)
+        else
+            opened, name = open_file()
+        end
+        schema.migrate(opened, name)
         store = opened
     end
     return store
 end
 
+--- Whether other machines use the same journal.
+---@return boolean
+function journal.is_shared()
+    return journal.store().clock ~= nil
+end
+
+--- SQL: until when a run is leased that is written to now.
+local function lease_sql()
+    return store.clock and ("%s + %g"):format(store.clock, journal.lease_seconds()) or "NULL"
+end
+
+--- SQL: whether the lease of a row of runs has run out. Without a lease it has not: who holds the run is then asked.
+local function expired_sql()
+    return store.clock and "lease < " .. store.clock or "1 = 0"
+end
+
+--- SQL for a column `leased`: 1 while the lease lasts.
+function journal.leased_sql()
+    return journal.store().clock and ("CASE WHEN lease >= %s THEN 1 ELSE 0 END AS leased"):format(store.clock)
+        or "1 AS leased"
+end
+
+--- Whether a process is known to have ended: in a shared store it may be another machine's.
+local function has_ended(holder)
+    if store.clock then
+        return process.has_ended(holder)
+    end
+    return not process.alive(holder)
+end
+
+--- Whether a process still works on the run. One of this machine can be seen; of another's, the lease tells.
+---@param row { holder?: string, leased: integer } a row of runs, with journal.leased_sql()
+---@return boolean
+function journal.is_held(row)
+    return row.holder ~= nil and row.leased == 1 and not has_ended(row.holder)
+end
+
 -- ---- runs ----
 
+--- Set by what has no run until something is to be recorded: begins one.
+---@type fun()?
+journal.begin_late = nil
+
+--- Makes sure that there is a run to record in, where there can be one.
+function journal.demand()
+    if not journal.run and journal.begin_late then
+        journal.begin_late()
+    end
+end
+
+--- An id that no run has.
 local function new_id()
     local letters = {}
     for index = 1, ID_LENGTH do
-        local at = native.system.random(#ID_LETTERS) + 1
+        local at = system.random(#ID_LETTERS) + 1
         letters[index] = ID_LETTERS:sub(at, at)
     end
-    return table.concat(letters)
+    local id = table.concat(letters)
+    return store.read("SELECT id FROM runs WHERE id = $1", id)[1] and new_id() or id
+end
+
+--- From here on the store refuses what this process writes once the run is another's.
+local function guard()
+    local mine = "id = $1 AND attempt = $2"
+    if store.clock then
+        store.guard(("UPDATE runs SET batch = $3, lease = %s WHERE %s AND batch < $3 RETURNING id"):format(lease_sql(),
+            mine), ("SELECT id FROM runs WHERE %s AND batch = $3"):format(mine), journal.run, attempt)
+    else
+        store.guard(("SELECT id FROM runs WHERE %s"):format(mine), "", journal.run, attempt)
+    end
+end
+
+--- Adds a row. A store that is asked twice for the same one adds it once: the time tells.
+---@param record function store.write or store.later
+local function insert(record, run, status, holder)
+    local _, user = system.user()
+    local login = system.env "SUDO_USER" or user
+    local arguments = sealing.encode(json.array { unpack(run.arguments) })
+    local queued, lease = holder and "NULL" or store.clock, holder and lease_sql() or "NULL"
+    local id, started = new_id(), now()
+    record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
+            holder, seal, started, updated, queued, batch, lease)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, ]] .. queued .. ", 0, " .. lease .. [[)
+        ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.started = excluded.started THEN runs.id END]],
+        id, run.playbook, run.file, system.real_path "." or "/", arguments, login, system.version(), run.mode, status,
+        holder and 1 or 0, holder, sealing.fingerprint, started)
+    return id
 end
 
 --- Begins to record a new run.
 ---@param run { playbook: string, file: string, arguments: string[], mode: string }
 ---@return string id
 function journal.begin(run)
-    local _, user = native.system.user()
-    local login = native.system.env "SUDO_USER" or user
-    local arguments = sealing.encode(json.array { unpack(run.arguments) })
-    local rows
-    repeat
-        journal.run = new_id()
-        rows = journal.store().write([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version,
-                mode, status, attempt, holder, seal, started, updated)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', 1, $9, $10, $11, $11)
-            ON CONFLICT (id) DO NOTHING RETURNING id]],
-            journal.run, run.playbook, run.file, native.system.real_path "." or "/", arguments, login,
-            native.system.version(), run.mode, process.me(), sealing.fingerprint, now())
-    until rows[1]
-    attempt = 1
+    journal.store()
+    journal.run, attempt = insert(store.write, run, "running", process.me()), 1
+    guard()
+    earlier_steps.begin(store, journal.run, true)
     return journal.run
 end
 
---- Takes over a run that no process works on, to go on with it.
+--- Puts a new run into the queue, for a worker to claim.
+---@param run table as for journal.begin
+---@param keep function called to keep the sources of the run: they go with it
+---@return string id
+function journal.enqueue(run, keep)
+    journal.store()
+    local id = insert(store.later, run, "queued")
+    journal.run = id
+    keep()
+    journal.run = nil
+    store.write("UPDATE runs SET updated = $1 WHERE id = $2", now(), id)
+    return id
+end
+
+--- The run and its attempt are this process's now.
+local function hold(id, number)
+    journal.run, attempt = id, number
+    last_number = store.read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1
+        UNION ALL SELECT number FROM effects WHERE run = $1
+        UNION ALL SELECT ended_number FROM effects WHERE run = $1
+        UNION ALL SELECT position FROM steps WHERE run = $1) AS numbers]], id)[1].number or 0
+    guard()
+    earlier_steps.begin(store, id)
+end
+
+--- Takes over a run that no process works on, to go on with it. It is no longer the workers'.
 ---@param run table a row of runs
----@return boolean false when another process was faster
+---@return boolean false when another process was faster, or when its holder is alive after all
 function journal.claim(run)
-    local rows = journal.store().write([[UPDATE runs
-        SET status = 'running', holder = $1, attempt = attempt + 1, updated = $2, error = NULL
-        WHERE id = $3 AND attempt = $4 RETURNING attempt]], process.me(), now(), run.id, run.attempt)
+    local gone = run.holder and has_ended(run.holder) and run.holder or ""
+    local rows = journal.store().write(([[UPDATE runs
+        SET status = 'running', holder = $1, attempt = $4 + 1, batch = 0, lease = %s, cancel = NULL, queued = NULL,
+            updated = $2, error = NULL
+        WHERE id = $3 AND ((attempt = $4 AND (status <> 'running' OR holder IS NULL OR holder = $5 OR %s))
+            OR (attempt = $4 + 1 AND holder = $1))
+        RETURNING attempt]]):format(lease_sql(), expired_sql()), process.me(), now(), run.id, run.attempt, gone)
     if not rows[1] then
         return false
     end
-    journal.run, attempt = run.id, rows[1].attempt
-    last_number = store.read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1
-        UNION ALL SELECT number FROM effects WHERE run = $1
-        UNION ALL SELECT ended_number FROM effects WHERE run = $1) AS numbers]], run.id)[1].number or 0
+    hold(run.id, rows[1].attempt)
     return true
 end
 
+--- Claims the run that has waited longest in the queue, or whose worker has lost its lease. For journal.adopt.
+---@return { id: string, attempt: integer, playbook: string }?
+function journal.claim_next()
+    return journal.store().write(([[UPDATE runs
+        SET status = 'running', holder = $1, attempt = attempt + 1, batch = 0, lease = %s, updated = $2, error = NULL
+        WHERE id = (SELECT id FROM runs
+            WHERE queued <= %s AND (status = 'queued' OR (status = 'running' AND (holder IS NULL OR %s)))
+            ORDER BY queued LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING id, attempt, playbook]]):format(lease_sql(), store.clock, expired_sql()), process.me(), now())[1]
+end
+
+--- Makes a run this process's that another one has claimed for it.
+---@return boolean false when it has been taken over meanwhile
+function journal.adopt(id, number)
+    local rows = journal.store().write(([[UPDATE runs SET holder = $1, lease = %s
+        WHERE id = $2 AND attempt = $3 RETURNING id]]):format(lease_sql()), process.me(), id, number)
+    if rows[1] then
+        hold(id, number)
+    end
+    return rows[1] ~= nil
+end
+
+--- Takes a run from a holder whose lease has run out, so that what it held can be given to another.
+---@return boolean false when the holder has renewed it
+function journal.fence(id, holder)
+    return journal.store().write(([[UPDATE runs SET attempt = attempt + 1, holder = NULL, lease = NULL
+        WHERE id = $1 AND holder = $2 AND %s RETURNING id]]):format(expired_sql()), id, holder)[1] ~= nil
+end
+
+--- Has a run of the queue wait there for so many seconds when it goes back to it.
+function journal.postpone(seconds)
+    store.later(("UPDATE runs SET queued = %s + $1 WHERE id = $2"):format(store.clock), seconds, journal.run)
+end
+
+--- Renews the lease. Returns who has asked for the run to be cancelled, if somebody has.
+---@return string?
+---@raise "fenced", "journal"
+function journal.renew()
+    return store.write("SELECT cancel FROM runs WHERE id = $1", journal.run)[1].cancel
+end
+
+--- Asks the process that works on a run, wherever it is, to stop.
+---@param by string who asks
+function journal.ask_to_cancel(id, by)
+    journal.store().write("UPDATE runs SET cancel = $1 WHERE id = $2 AND status = 'running'", by, id)
+end
+
 --- Records how the run ended, and gives back what it held.
----@param status "done"|"failed"|"cancelled"|"parked"|"undone"
+---@param status "done"|"failed"|"cancelled"|"parked"|"undone"|"queued"
 ---@param problem? string what a person reads of the error
+---@raise "fenced", "journal"
 function journal.finish(status, problem)
     if not journal.run then
         return
     end
     store.later("DELETE FROM locks WHERE run = $1", journal.run)
-    store.write([[UPDATE runs SET status = $1, error = $2, holder = NULL, seal = coalesce($3, seal), updated = $4
+    store.write([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, seal = coalesce($3, seal),
+            updated = $4
         WHERE id = $5 AND attempt = $6]], status, shown(problem), sealing.fingerprint, now(), journal.run, attempt)
+    store.guard()
     journal.run = nil
 end
 
@@ -123,7 +319,7 @@ function journal.keep_source(name, path, text)
     if not journal.run then
         return
     end
-    local hash = native.system.hash(text)
+    local hash = system.hash(text)
     store.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", hash, text)
     store.later([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
         ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]],
@@ -142,17 +338,22 @@ end
 
 -- ---- steps ----
 
+--- Begins or ends to go through the run's steps again, from the first.
+---@param on boolean
+function journal.collect(on)
+    journal.collecting = on
+    if on then
+        earlier_steps.begin(store, journal.run)
+    end
+end
+
 --- What earlier attempts left of a step; nil when it was not begun before. `writes` and `unclear` count the write
 --- effects of the last attempt at it: all of them, and those of which it is not known whether they happened.
 ---@param path string
 ---@return { status: string, attempt: integer, code?: string, result?: string, error?: string, undone?: string,
 ---  position?: integer, writes?: integer, unclear?: integer }?
 function journal.find_step(path)
-    if not journal.run or (attempt == 1 and not journal.collecting) then
-        return nil
-    end
-    local row = store.read([[SELECT status, attempt, code, result, error, undone, position FROM steps
-        WHERE run = $1 AND path = $2]], journal.run, path)[1]
+    local row = journal.run and earlier_steps.find(path) or nil
     if row and row.status ~= "done" then
         local effects = store.read([[SELECT count(*) AS writes,
                 sum(CASE WHEN status IS NULL OR status = 'unclear' THEN 1 ELSE 0 END) AS unclear
@@ -201,6 +402,9 @@ function journal.end_step(path, status, result, err)
     if sealing.fingerprint ~= noted_seal then
         noted_seal = sealing.fingerprint
         store.later("UPDATE runs SET seal = $1 WHERE id = $2", noted_seal, journal.run)
+    end
+    if status ~= "done" then
+        earlier_steps.note_failure(path)
     end
     store.write([[UPDATE steps SET status = $1, result = $2, error = $3, ended = $4, position = $5
         WHERE run = $6 AND path = $7]], status, kept, problem, now(), next_number(), journal.run, path)

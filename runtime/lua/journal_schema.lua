@@ -92,6 +92,17 @@ local STEPS = {
             hash TEXT NOT NULL REFERENCES source_texts (hash),
             PRIMARY KEY (run, name))]],
     },
+    {
+        -- lease: until when its holder is taken to be alive, by the clock of a shared store. batch: the number of the
+        -- last transaction of this attempt. queued: since when it is the workers'; none for a run that a person began.
+        -- cancel: who has asked for its end.
+        "ALTER TABLE runs ADD COLUMN lease DOUBLE PRECISION",
+        "ALTER TABLE runs ADD COLUMN batch BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN queued DOUBLE PRECISION",
+        "ALTER TABLE runs ADD COLUMN cancel TEXT",
+        "CREATE INDEX runs_by_status ON runs (status)",
+    },
+    { "CREATE INDEX steps_by_position ON steps (run, position)" },
 }
 
 schema.version = #STEPS
@@ -108,7 +119,7 @@ function schema.migrate(store, path)
             code = "journal",
             message = ("the journal %s was made by a newer hostler (version %d; this one knows %d)"):format(path,
                 store.version(), schema.version),
-            hint = "use that newer hostler, or another directory in XDG_STATE_HOME",
+            hint = "use that newer hostler, or another journal: XDG_STATE_HOME, HOSTLER_STORE",
         }, 0)
     end
 end

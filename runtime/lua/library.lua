@@ -8,6 +8,8 @@ local suggest, manifest = import "suggest", import "manifest"
 local journal = import "journal"
 
 local cache, loading = {}, {}
+-- Of modules from files: the path, and every table that has been the module, for values made by an earlier one live on.
+local origins, incarnations = {}, {}
 
 -- The texts of this run's files: by path, and by name in the order they were loaded ("playbook", or the module's).
 local texts, loaded = {}, {}
@@ -115,11 +117,51 @@ local function load_module(name)
                 .. table.concat(library.folders(), ", "),
         }, 3)
     end
-    return load_file(path, name)()
+    origins[name] = path
+    local value = load_file(path, name)()
+    incarnations[name] = { value }
+    return value
+end
+
+--- Gives a table the contents and the metatable of another.
+local function become(old, new)
+    for key in pairs(old) do
+        if rawget(new, key) == nil then
+            old[key] = nil
+        end
+    end
+    for key, value in pairs(new) do
+        old[key] = value
+    end
+    setmetatable(old, getmetatable(new))
+end
+
+--- Loads the modules anew whose files were edited. The tables that they were stay what they are and get the contents of
+--- the new ones, so that values made before have the new methods.
+---@return string[] names
+---@raise "syntax", and what the modules raise: then the module stays as it was
+function library.reload()
+    local names = {}
+    for name, path in pairs(origins) do
+        if system.read_file(path) ~= texts[path] then
+            local value = load_file(path)()
+            for _, old in ipairs(incarnations[name]) do
+                if type(old) == "table" and type(value) == "table" then
+                    become(old, value)
+                end
+            end
+            cache[name] = type(value) == "table" and type(cache[name]) == "table" and cache[name] or value
+            table.insert(incarnations[name], value)
+            names[#names + 1] = name
+        end
+    end
+    table.sort(names)
+    return names
 end
 
 --- Loads a module once: one of hostler's own, or NAME.lua beside the playbooks ("a.b" is a/b.lua).
 ---@param name string
+---@return any what the module returns
 local function require(name)
     if type(name) ~= "string" or not name:match "^[%w_.-]+$" or name:find("..", 1, true) then
         error(native.error.new { code = "load", message = "require takes a module's name, not a path" }, 2)
@@ -143,7 +185,7 @@ end
 ---@return string[]
 function library.modules()
     local names = {}
-    for _, file in ipairs(system.embedded_files "modules/") do
+    for _, file in ipairs(system.embedded_names()) do
         names[#names + 1] = file:match "^modules/([%w_]+)%.lua$"
     end
     for _, folder in ipairs(library.folders()) do
@@ -154,11 +196,23 @@ function library.modules()
     return names
 end
 
+--- A module, if it is loaded already.
+---@param name string
+function library.loaded(name)
+    return cache[name]
+end
+
+--- The file of a module that is none of hostler's own.
+---@param name string
+---@return string? path
+function library.module_file(name)
+    return not system.embedded("modules/" .. name .. ".lua") and find_in_folders(name:gsub("%.", "/") .. ".lua") or nil
+end
+
 --- True when `require` would find a module of this name.
 ---@param name string
 function library.has_module(name)
-    return system.embedded("modules/" .. name .. ".lua") ~= nil
-        or find_in_folders(name:gsub("%.", "/") .. ".lua") ~= nil
+    return system.embedded("modules/" .. name .. ".lua") ~= nil or library.module_file(name) ~= nil
 end
 
 --- Every playbook name with the files that carry it, the one that counts first.

@@ -1,7 +1,8 @@
 -- Named locks: what one run works on, no other touches meanwhile.
 --
 -- A lock belongs to the enclosing item of an each, or to the run. Its holder is a process; when that is gone, whoever
--- asks next takes the lock over.
+-- asks next takes the lock over. In a shared store a lock lasts as long as its run's lease; who takes it over after
+-- that first sees to it that the holder, should it be alive after all, does nothing more.
 local native, import = ...
 local lock = {}
 
@@ -29,12 +30,11 @@ local function is_held_here(scope, name)
 end
 
 local function busy(name, row)
-    local run = journal.store().read("SELECT playbook, operator FROM runs WHERE id = $1", row.run)[1] or {}
-    local host, pid = process.parts(row.holder)
+    local host, pid = process.parts(row.worked_on_by)
     error(native.error.new {
         code = "locked",
         message = ("'%s' is locked by run %s (%s by %s, process %d on %s) since %s"):format(name, row.run,
-            run.playbook or "?", run.operator or "?", pid, host, os.date("%Y-%m-%d %H:%M:%S", row.since)),
+            row.playbook or "?", row.operator or "?", pid, host, os.date("%Y-%m-%d %H:%M:%S", row.since)),
         hint = ("wait for it, or see what it does: hostler log %s -f"):format(row.run),
         holder = row.run,
     }, 3)
@@ -48,11 +48,28 @@ local function take(name, dead_holder)
         RETURNING name]], name, journal.run, process.me(), now(), dead_holder or "")[1] ~= nil
 end
 
+--- The lock with the run that has it.
+local function find(name)
+    return journal.store().read(([[SELECT locks.run, locks.holder, locks.since, runs.holder AS worked_on_by,
+            runs.playbook, runs.operator, %s
+        FROM locks LEFT JOIN runs ON runs.id = locks.run WHERE locks.name = $1]]):format(journal.leased_sql()), name)[1]
+end
+
+--- Whether its run has ended or stopped, and cannot go on as if it had the lock.
+local function is_free(row)
+    if not row or row.run == journal.run or not row.worked_on_by then
+        return true
+    elseif journal.is_held { holder = row.worked_on_by, leased = row.leased } then
+        return false
+    end
+    return row.leased == 1 or journal.fence(row.run, row.worked_on_by)
+end
+
 local function take_or_raise(name)
     local dead_holder
     while not take(name, dead_holder) do
-        local row = journal.store().read("SELECT run, holder, since FROM locks WHERE name = $1", name)[1]
-        if row and process.alive(row.holder) then
+        local row = find(name)
+        if not is_free(row) then
             busy(name, row)
         end
         dead_holder = row and row.holder
@@ -75,6 +92,7 @@ local function lock_name(name)
         task.sleep(POLL_SECONDS)
     end
     held[name] = scope
+    journal.demand()
     if journal.run then
         local ok, err = pcall(take_or_raise, name)
         if not ok then

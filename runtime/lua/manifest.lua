@@ -17,6 +17,8 @@ manifest.run_options = {
     { kind = "flag", name = "json", field = "json", default = false, help = "print events as JSON, one a line" },
     { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false, help = "show every effect" },
     { kind = "flag", name = "debug", field = "debug", default = false, help = "open a prompt where it fails" },
+    { kind = "flag", name = "queue", field = "queue", default = false,
+        help = "leave it to a `hostler worker` of any controller" },
     { kind = "flag", name = "undo-on-failure", field = "undo_on_failure", default = false,
         help = "take back what was done when the run fails" },
     { kind = "opt", name = "record", field = "record", type = "string",
@@ -91,10 +93,19 @@ local function check_params(specs, file)
     end
 end
 
+---@class Playbook
+---@field summary string one line, for `hostler list`
+---@field handbook? string the page of the handbook that it does
+---@field description? string more, for `hostler show`
+---@field params? Parameter[]
+---@field effects? "read"|"write" "read": what writes is refused ("write")
+---@field once? boolean a run that did not end has to be resumed or undone before the same is begun anew
+---@field run fun(p: table): any does it; p has the parameters by name, dashes written as underscores
+
 --- Declares a playbook; the file returns it.
----@param fields { summary: string, handbook?: string, description?: string, params?: table[], effects?: "read"|"write",
----  once?: boolean,
----  run: fun(p: table) }
+---@param fields Playbook
+---@return Playbook
+---@raise "manifest" for a field that is wrong
 local function playbook(fields)
     local file = native.task.context().loading or "?"
     if type(fields) ~= "table" then

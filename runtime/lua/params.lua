@@ -108,27 +108,44 @@ function params.is(value)
     return declared[value] ~= nil
 end
 
+---@class Parameter what arg, list, opt and flag return, for a playbook's `params`
+
+---@alias ParameterType "string"|"name"|"int"|"number"|"subdomain"|"email"|"duration"|"path"|"output"
+
 --- A required positional parameter.
----@param name string
----@param type_name string|string[] string name int number subdomain email path, or the choices
+---@param name string lower-case words joined by dashes; p has it with underscores
+---@param type_name ParameterType|string[] a type, or the choices. name: text without line breaks; duration: 45s, 30m,
+---  12h or 7d, in seconds; output: a file that the playbook may write also where it only reads
 ---@param help string
+---@return Parameter
 local function arg(name, type_name, help)
     return declare("arg", name, type_name, help)
 end
 
 --- One or more positional parameters; the last of a playbook's.
+---@param name string
+---@param type_name ParameterType|string[] of each, as for arg
+---@param help string
 ---@param default? any[] what it is when none is given; without it there has to be one
+---@return Parameter
 local function list(name, type_name, help, default)
     return declare("list", name, type_name, help, default)
 end
 
 --- An option with a value: --name VALUE.
+---@param name string
+---@param type_name ParameterType|string[] as for arg
+---@param help string
 ---@param default? any its value when it is not given
+---@return Parameter
 local function opt(name, type_name, help, default)
     return declare("opt", name, type_name, help, default)
 end
 
 --- An option without a value: --name.
+---@param name string
+---@param help string
+---@return Parameter
 local function flag(name, help)
     return declare("flag", name, nil, help, false)
 end

@@ -64,4 +64,13 @@ function process.alive(holder)
     return name ~= host() or (booted == boot() and start_of(pid) == start)
 end
 
+--- Whether that process is known to have ended: it was one of this machine, since its last boot. Machines may share a
+--- name, so of one with another boot nothing is known.
+---@param holder string
+---@return boolean
+function process.has_ended(holder)
+    local name, booted, pid, start = holder:match "^(%S+) (%S+) (%d+) (%S+)$"
+    return name == host() and booted == boot() and start_of(pid) ~= start
+end
+
 return process

@@ -34,6 +34,18 @@ function prompt_world.new()
             add_names(names, environment)
             native.missing(name, names)
         end,
+        __names = function()
+            local names = library.modules()
+            add_names(names, native.globals)
+            return names
+        end,
+        __peek = function(name)
+            local value = rawget(environment, name)
+            if value == nil then
+                value = rawget(native.globals, name)
+            end
+            return value == nil and library.loaded(name) or value
+        end,
     })
 end
 

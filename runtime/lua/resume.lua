@@ -25,7 +25,7 @@ end
 ---@param row table a row of runs
 ---@raise "locked", "key"
 function resume.claim(row)
-    if row.holder and row.status == "running" and process.alive(row.holder) then
+    if row.status == "running" and journal.is_held(row) then
         local host, pid = process.parts(row.holder)
         refuse(("run %s is being worked on by process %d on %s"):format(row.id, pid, host), "locked",
             ("hostler log %s -f follows it"):format(row.id))
@@ -38,11 +38,15 @@ end
 
 --- Loads the playbook of a recorded run with the texts kept with it, or today's.
 ---@param row table a row of runs
----@param options { code?: "kept"|"latest" }
+---@param options { code?: "kept"|"latest", anywhere?: boolean } anywhere: its directory may be another machine's
 ---@return table run for execution
 function resume.load(row, options)
+    if row.file == "" then
+        refuse(("run %s is what was typed at a prompt: it cannot be gone through again"):format(row.id), "usage",
+            ("hostler log %s shows what it did"):format(row.id))
+    end
     local ok, reason = system.change_directory(row.directory)
-    if not ok then
+    if not ok and not options.anywhere then
         refuse(("the directory of this run, %s, cannot be entered: %s"):format(row.directory, reason), "load")
     end
     local sources = journal.sources(row.id)
@@ -69,6 +73,12 @@ end
 ---@return table run for execution
 function resume.take(row, options)
     resume.claim(row)
+    return resume.prepare(row, options)
+end
+
+--- Loads a run that this process has claimed. When that cannot be done, the run has failed.
+---@return table run for execution
+function resume.prepare(row, options)
     local ok, run = xpcall(resume.load, native.error.complete, row, options)
     if not ok then
         journal.finish(row.status == "running" and "failed" or row.status, tostring(run))

@@ -76,10 +76,10 @@ function run.print_usage(err, book, name)
     return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
 end
 
---- Of --dry-run, --record and --replay a run may have one.
+--- Of --dry-run, --queue, --record and --replay a run may have one.
 local function check_options(options)
     local given = {}
-    for _, name in ipairs { "dry_run", "record", "replay" } do
+    for _, name in ipairs { "dry_run", "queue", "record", "replay" } do
         if options[name] then
             given[#given + 1] = "--" .. name:gsub("_", "-")
         end
@@ -87,7 +87,7 @@ local function check_options(options)
     if #given > 1 then
         error(native.error.new {
             code = "usage", message = table.concat(given, " and ") .. " do not go together",
-            hint = "a recording is of a real run, and a replay makes nothing",
+            hint = "leave out all but one",
         }, 0)
     end
 end
@@ -156,6 +156,21 @@ local function wants_help(words)
     return false
 end
 
+--- Leaves the run to the workers.
+local function enqueue(new)
+    if not journal.is_shared() then
+        error(native.error.new {
+            code = "usage", message = "there is no queue in a journal that is a file",
+            hint = "name a store that several controllers share: HOSTLER_STORE=postgresql://USER@HOST/DBNAME",
+        }, 0)
+    end
+    unfinished.check(new, run.specs(new.book))
+    local id = journal.enqueue({
+        playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, new.options),
+    }, library.keep)
+    system.write(("run %s is queued\n"):format(id))
+end
+
 --- argv without "run". Returns the exit status.
 ---@param argv string[]
 ---@return integer
@@ -186,12 +201,12 @@ function run.main(argv)
     if new.taped then
         new.options.yes = new.options.yes or new.taped.yes
     end
-    local recorded, err = pcall(record, new)
+    local recorded, err = pcall(new.options.queue and enqueue or record, new)
     if not recorded then
         system.write_error(failure.describe(native.error.complete(err)) .. "\n")
         return failure.exit_status_before(err)
     end
-    return execution.run(new)
+    return new.options.queue and 0 or execution.run(new)
 end
 
 return run

@@ -8,7 +8,8 @@ local system, json = native.system, native.json.face
 
 local declare = params.globals
 local SPECS = {
-    declare.opt("status", { "running", "stopped", "done", "failed", "cancelled", "parked", "undone" }, "only these"),
+    declare.opt("status", { "queued", "running", "stopped", "done", "failed", "cancelled", "parked", "undone" },
+        "only these"),
     declare.opt("playbook", "string", "only runs of this playbook"),
     declare.opt("since", "duration", "only runs begun within this time, such as 12h or 7d"),
     declare.opt("limit", "int", "how many", 50),
@@ -17,8 +18,9 @@ local SPECS = {
 }
 
 local function select_runs(values)
-    local rows = journal.store().read([[SELECT id, playbook, arguments, operator, mode, status, attempt, holder,
-            started, updated, error, (SELECT count(*) FROM steps WHERE run = runs.id AND status = 'done') AS steps
+    local rows = journal.store().read("SELECT " .. journal.leased_sql() .. [[, id, playbook, arguments, operator, mode,
+            status, attempt, holder, started, updated, error,
+            (SELECT count(*) FROM steps WHERE run = runs.id AND status = 'done') AS steps
         FROM runs WHERE ($1 = '' OR playbook = $1) AND started >= $2 ORDER BY started DESC, id]], values.playbook or "",
         values.since and system.now() - values.since or 0)
     local chosen = {}

@@ -1,4 +1,5 @@
--- hostler show: what a playbook does and takes, from its manifest and its opening comment.
+-- hostler show: what a playbook does and takes, from its manifest and its opening comment; what a module or a function
+-- does, from its annotations.
 local native, import = ...
 local show = {}
 
@@ -26,6 +27,15 @@ local function shadowed(name, path)
     end
 end
 
+--- What a module, a function or a global is, when the name is that of one.
+local function print_reference(name)
+    local lines = import "annotation_page".of(name)
+    if lines then
+        system.write(table.concat(lines, "\n") .. "\n")
+        return true
+    end
+end
+
 ---@param argv string[]
 ---@return integer exit status
 function show.main(argv)
@@ -38,7 +48,9 @@ function show.main(argv)
         path = library.find(argv[1])
         book, name = library.load(path)
     end)
-    if not ok then
+    if not path and print_reference(argv[1]) then
+        return 0
+    elseif not ok then
         local err = native.error.complete(problem)
         local place = err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
         system.write_error(("hostler: %s%s\n%s"):format(place, tostring(err), err.hint and err.hint .. "\n" or ""))

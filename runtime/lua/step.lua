@@ -236,6 +236,7 @@ local function run_step(name, options, fn)
     local context = task.context()
     local path = context.path .. "/" .. name
     check_place(context, path)
+    journal.demand()
     local row = journal.find_step(path)
     if journal.collecting then
         return import "undo".collect(path, options, row)

@@ -18,12 +18,14 @@ end
 
 --- Shows a line.
 ---@param format any shown as it is when nothing follows it, else a format of string.format
+---@param ... any its values
 local function say(format, ...)
     event.emit("say", { parent = task.context().scope, text = shown(format, ...) })
 end
 
 --- Shows a line that asks for attention.
 ---@param format any as for say
+---@param ... any
 local function warn(format, ...)
     event.emit("warn", { parent = task.context().scope, text = shown(format, ...) })
 end
@@ -55,6 +57,11 @@ local function find_answer(question)
         return given, path
     elseif journal.collecting then
         error(native.error.new { code = "unfinished", message = "this was not asked yet: " .. question.text }, 3)
+    elseif task.context().unattended then
+        error(native.error.new {
+            code = "parked", message = "a person has to answer: " .. question.text,
+            hint = "run it without :bg, where it can ask",
+        }, 3)
     elseif not (native.system.isatty(0) and native.system.isatty(2)) then
         answers.open(path, question.kind, question.text)
         error(native.error.new {
@@ -165,16 +172,21 @@ local function split_secret(value, separator)
     return parts
 end
 
+---@class secret a value that is never shown; `..` and string.format with one make another
+
+---@class secretlib
+---@field split fun(value: secret, separator?: string): secret[] the parts of a secret list, each a secret; they stand
+---  between separators of one character (",")
+---@field random fun(length?: integer): secret a random one of letters and digits, 8 to 256 of them (32)
+---@field wrap fun(text: string): secret makes text a secret: it is masked wherever it would be shown
+---@field is fun(value: any): boolean whether a value is a secret
+---@overload fun(name: string, options?: { optional?: boolean }): secret reads a secret from the environment or from
+---  systemd's $CREDENTIALS_DIRECTORY; where it is not set this raises "secret", or with `optional` gives nil
+
+---@type secretlib
 local secret = setmetatable({
-    split = split_secret,
-    --- A new random secret of letters and digits.
-    ---@param length? integer 8 to 256 (32)
-    random = native.secret.random,
-    --- Makes text a secret: it is masked wherever it would be shown.
-    wrap = native.secret.new,
-    is = native.secret.is,
+    split = split_secret, random = native.secret.random, wrap = native.secret.new, is = native.secret.is,
 }, {
-    --- Reads a secret from the environment or from systemd's $CREDENTIALS_DIRECTORY.
     __call = function(_, name, options)
         local value = recording.setting("secret " .. name, function()
             local text = native.system.credential(name) or native.system.env(name)
@@ -193,16 +205,31 @@ local secret = setmetatable({
     end,
 })
 
+---@class jsonlib
+---@field encode fun(value: any, pretty?: boolean): string the JSON text of a value; a table with items is a list,
+---  another one an object. A secret in it raises "json"
+---@field decode fun(text: string): any the value of a JSON text; null is json.null. Raises "json"
+---@field array fun(list?: any[]): any[] the same table, written as [] also where it is empty
+---@field is_array fun(value: any): boolean whether a table is written as a list
+---@field null userdata stands for null
+
 talk.globals = {
-    say = say, warn = warn, ask = ask, confirm = confirm, manual = manual, secret = secret, json = native.json.face,
+    say = say, warn = warn, ask = ask, confirm = confirm, manual = manual, secret = secret,
+    ---@type jsonlib
+    json = native.json.face,
     --- A setting from the environment, or the default.
+    ---@param name string
+    ---@param default? string
+    ---@return string?
     env = function(name, default)
         local text = recording.setting(name, function() return native.system.env(name) end)
         return text ~= nil and text ~= "" and text or default
     end,
     --- Seconds since 1970.
+    ---@return number
     now = function() return recording.value("now", "", native.system.now, true) end,
     --- A random UUID.
+    ---@return string
     uuid = function() return recording.value("uuid", "", native.system.uuid, true) end,
 }
 return talk

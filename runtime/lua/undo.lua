@@ -88,7 +88,8 @@ local function collect(run)
     if remaining == 0 then
         return nil
     end
-    gate.mode, journal.collecting = "read-only", true
+    gate.mode = "read-only"
+    journal.collect(true)
     step.reset()
     answers.reset()
     pass = task.spawn(nil, function()
@@ -98,7 +99,8 @@ local function collect(run)
         run.book.run(run.values)
     end)
     local ok, err = pcall(task.join, pass)
-    gate.mode, journal.collecting = "normal", false
+    gate.mode = "normal"
+    journal.collect(false)
     task.checkpoint()
     return not ok and remaining > 0 and native.error.complete(err) or nil
 end
@@ -211,7 +213,8 @@ end
 ---@param run table as for execution.run
 ---@return boolean
 function undo.perform(run)
-    local ok, err = xpcall(take_all_back, native.error.complete, run)
+    local ok, err = import "lease".hold(take_all_back, run)
+    err = not ok and native.error.complete(err) or nil
     local status = ok and "undone" or err.code == "cancelled" and "cancelled" or "failed"
     local recorded, problem = pcall(journal.finish, status, not ok and failure.describe(err) or nil)
     if not recorded then

@@ -106,7 +106,7 @@ subtest 'following and cancelling' => sub {
     my $pid = $runs->start('run', 'hold');
     ok holds($runs), 'a run';
     my $follower = Runs->new;
-    $follower->{state} = $runs->{state};
+    @$follower{qw(state store)} = @$runs{qw(state store)};
     my $log = $follower->start('log', 'last', '-f');
     ok Runs::wait_for(sub { $follower->get('stdout') =~ /step +one\/hold: begin/ }), 'the log shows it live';
     is $runs->hostler('cancel', 'last'), 0, 'cancelled' or diag $runs->{said};

@@ -101,6 +101,7 @@ LUA
 };
 
 subtest 'the intent is on disk before the effect' => sub {
+    plan skip_all => 'the journal is no file' if Runs::shared();
     my $runs = Runs->new(book => $book);
     $runs->put('kill', "copy make-a\n");
     is $runs->hostler('run', 'book'), 0, 'a run, and a copy of the journal from the midst of an effect';
@@ -147,6 +148,25 @@ subtest 'in doubt: idempotent' => sub {
     Runs::wait_for(sub { !-e $runs->path('kill') });
     is $runs->hostler('resume', 'last'), 0, 'is run again';
     is $runs->get('log'), "thing\nthing\n", 'and happened twice';
+};
+
+subtest 'in doubt: a step that is tried again within the run' => sub {
+    my $runs = Runs->new(book => $write . <<'LUA');
+return playbook {
+    summary = "takes longer than it may, the first time",
+    run = function()
+        retry({ times = 2, backoff = 0 }, function()
+            say("got %s", step("thing", { timeout = 0.5, probe = function() return written "thing" end }, function()
+                write "thing"
+                sleep(60)
+            end))
+        end)
+    end,
+}
+LUA
+    is $runs->hostler('run', 'book'), 0, 'ends well' or diag $runs->{said};
+    like $runs->{stdout}, qr/got thing/, 'with what its probe found';
+    is $runs->get('log'), "thing\n", 'and happened once';
 };
 
 subtest 'a failed step runs again; RUN may be the beginning of an id' => sub {
@@ -197,6 +217,73 @@ end }';
     is $runs->hostler('resume', 'last', '--code', 'latest'), 3, 'today\'s: a finished step was edited';
     like $runs->{said}, qr/edited since this run began/, 'it says so';
     is $runs->hostler('answer', 'last', 'y'), 0, 'and goes on after a yes' or diag $runs->{said};
+};
+
+subtest 'many steps, met again in another order' => sub {
+    my $source = <<'LUA';
+return playbook {
+    summary = "adds up what its steps return",
+    run = function()
+        local items = { "a", "b", "c", "d", "e", "f" }
+        local sum, long = 0, ("x"):rep(10000)
+        each(items, { parallel = 3 }, function(item)
+            for i = 1, 200 do
+                sum = sum + step("number " .. i, function()
+                    return { value = i, long = i % 50 == 0 and long or "" }
+                end).value
+            end
+        end)
+        if not env "GO" then fail "stop" end
+        say("the sum is %d", sum)
+    end,
+}
+LUA
+    my $runs = Runs->new(book => $source);
+    is $runs->hostler('run', 'book'), 1, 'stopped';
+    local $ENV{GO} = 1;
+    (my $backwards = $source) =~ s/for i = 1, 200 do/for i = 200, 1, -1 do/;
+    $backwards =~ s/"a", "b", "c", "d"/"d", "c", "b", "a"/;
+    $backwards =~ s/end\)\n +if not/step("one more", function() return 1 end) end)\n if not/;
+    $runs->put('playbooks/book.lua', $backwards);
+    is $runs->hostler('resume', 'last', '--code', 'latest'), 0, 'resumed' or diag $runs->{said};
+    like $runs->{stdout}, qr/the sum is 120600$/m, 'every result came back';
+    is $runs->hostler('runs', '--json'), 0, 'runs';
+    is JSON::PP::decode_json($runs->{stdout})->[0]{steps}, 1206, 'and only what was added was done';
+};
+
+subtest 'what is recorded takes no memory' => sub {
+    plan skip_all => 'a sanitizer keeps what was freed' if Runs::binary() =~ /-san/;
+    my $runs = Runs->new(book => <<'LUA');
+local sh = require "sh"
+return playbook {
+    summary = "long results",
+    params = { arg("count", "int", "how many") },
+    run = function(p)
+        for i = 1, p.count do
+            step("number " .. i, function() return ("%04d"):format(i):rep(1000) end)
+        end
+        if not env "GO" then fail "stop" end
+        wait_until("somebody to look", { timeout = 60, interval = 0.02 }, function()
+            return sh.run({ "test", "-e", "seen" }, { read = true, check = false }).status == 0
+        end)
+    end,
+}
+LUA
+    my $memory = sub {
+        my ($count) = @_;
+        unlink $runs->path('seen');
+        $runs->hostler('run', 'book', $count);
+        local $ENV{GO} = 1;
+        my $pid = $runs->start('resume', 'last');
+        ok Runs::wait_for(sub { $runs->get('stdout') =~ /somebody/ }), "$count steps are passed over";
+        open my $status, '<', "/proc/$pid/status" or die $!;
+        my ($most) = map { /^VmHWM:\s+(\d+)/ } <$status>;
+        $runs->put('seen', '');
+        is $runs->finish($pid), 0, 'to the end' or diag $runs->{said};
+        return $most / 1024;
+    };
+    my ($few, $many) = ($memory->(1000), $memory->(4000));
+    cmp_ok $many - $few, '<', 4, sprintf 'three thousand more, of 12 MB, take %.1f MB', $many - $few;
 };
 
 done_testing;

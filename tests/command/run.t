@@ -114,4 +114,12 @@ SKIP: {
     chmod 0, "$in/playbooks/book.lua";
     told(hostler({ in => $in }, 'run', 'book'), 2, qr/cannot read .*denied/i, 'a file that may not be read');
 }
+
+# ---- what is shown ----
+
+my $looks = 'local sh = require "sh"
+return playbook { summary = "looks", run = function() sh.run({ "true" }, { read = true }) end }';
+unlike run_book($looks)->{stdout}, qr/sh\.run/, 'effects are not shown';
+like run_book($looks, '-v')->{stdout}, qr/^\S+ read   sh\.run localhost  true: done/m, 'unless -v asks for them: reads too';
+
 done_testing;

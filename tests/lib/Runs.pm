@@ -1,4 +1,5 @@
-# A folder with playbooks and a journal of its own, and hostler started in it.
+# A folder with playbooks and a journal of its own, and hostler started in it. Beside a PostgreSQL (with-postgres) and
+# with RUNS_STORE=postgresql the journal is a database there; otherwise it is a file.
 package Runs;
 use strict;
 use warnings;
@@ -15,12 +16,68 @@ my $binary = ($build =~ m{^/} ? $build : "$root/$build") . '/hostler';
 # new(NAME => source, ...)
 sub new {
     my ($class, %playbooks) = @_;
-    my $self = bless { folder => tempdir(CLEANUP => 1) }, $class;
+    my $self = $class->new_folder;
     mkdir "$self->{folder}/playbooks" or die $!;
     $self->{state} = "$self->{folder}/state";
     $self->put("playbooks/$_.lua", $playbooks{$_}) for keys %playbooks;
+    $self->{store} = database() if shared();
     return $self;
 }
+
+sub new_folder {
+    my ($class) = @_;
+    return bless { folder => tempdir(CLEANUP => 1) }, $class;
+}
+
+# The same playbooks and journal, on another controller: a folder for its output, perhaps the name of a machine.
+sub beside {
+    my ($self, $host) = @_;
+    my $other = Runs->new_folder;
+    system('cp', '-r', $self->path('playbooks'), $other->{folder}) == 0 or die 'cp failed';
+    @$other{qw(state store host)} = (@$self{qw(state store)}, $host);
+    return $other;
+}
+
+# Whether journals are databases.
+sub shared { ($ENV{RUNS_STORE} // '') eq 'postgresql' }
+
+my $databases = 0;
+
+# The address of a new database.
+sub database {
+    my $name = "journal_$$" . '_' . ++$databases;
+    sql("CREATE DATABASE $name", 'postgres');
+    return "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/$name?sslmode=verify-full&sslrootcert=$ENV{POSTGRES_CA}";
+}
+
+# What psql prints of a statement, in this database.
+sub sql {
+    my ($statement, $database) = @_;
+    local $ENV{PGPASSWORD} = $ENV{POSTGRES_PASSWORD};
+    open my $psql, '-|', 'psql', qw(-h localhost -U admin -XAtq -v ON_ERROR_STOP=1 -p), $ENV{POSTGRES_PORT}, '-d', $database,
+        '-c', $statement or die "psql: $!";
+    local $/;
+    my $answer = <$psql> // '';
+    close $psql or die "psql failed: $statement\n";
+    return $answer =~ s/\n\z//r;
+}
+
+# pg_ctl on the server of with-postgres, which goes on at its port.
+sub control_postgres {
+    my (@words) = @_;
+    my ($programs) = reverse sort glob '/usr/lib/postgresql/*/bin';
+    my @as = $> == 0 ? qw(runuser -u postgres --) : ();
+    system(@as, "$programs/pg_ctl", "--pgdata=$ENV{POSTGRES_SOCKET}/data", "--options=-p $ENV{POSTGRES_PORT}",
+        "--log=$ENV{POSTGRES_SOCKET}/log", '--wait', '--silent', @words) == 0 or die "pg_ctl @words failed\n";
+}
+
+# What the journal's database answers.
+sub query {
+    my ($self, $statement) = @_;
+    return sql($statement, $self->{store} =~ m{/(\w+)\?} ? $1 : die 'the journal is a file');
+}
+
+sub binary { $binary }
 
 sub path { "$_[0]{folder}/$_[1]" }
 
@@ -38,16 +95,19 @@ sub get {
     return scalar <$file> // '';
 }
 
-# Starts it and returns its process number; its output goes to files. It has no terminal.
+# Starts it and returns its process number; its output goes to files. It has no terminal. With {host} it takes itself to be
+# on a machine of that name (which needs root).
 sub start {
     my ($self, @arguments) = @_;
     my $pid = fork // die "fork: $!";
     return $pid if $pid;
     chdir $self->{folder} or POSIX::_exit(99);
     $ENV{XDG_STATE_HOME} = $self->{state};
+    @ENV{qw(HOSTLER_STORE PGPASSWORD)} = ($self->{store}, $ENV{POSTGRES_PASSWORD}) if $self->{store};
     open STDIN,  '<', '/dev/null' or POSIX::_exit(99);
     open STDOUT, '>', 'stdout'    or POSIX::_exit(99);
     open STDERR, '>', 'stderr'    or POSIX::_exit(99);
+    exec qw(unshare --uts sh -c), 'hostname "$1"; shift; exec "$@"', 'sh', $self->{host}, $binary, @arguments if $self->{host};
     exec $binary, @arguments or POSIX::_exit(98);
 }
 

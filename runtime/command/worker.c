@@ -1,0 +1,6 @@
+/* hostler worker: see runtime/lua/worker.lua. */
+#include "command.h"
+
+int command_worker(int argc, char **argv) {
+    return command_run_lua("worker", argc, argv);
+}

@@ -1,0 +1,278 @@
+#!/usr/bin/perl
+# The journal in PostgreSQL, where it differs from a file: a server that is away, hangs or refuses, leases, locks and
+# cancellations between controllers, the queue.
+use strict;
+use warnings;
+use lib 'tests/lib';
+use Runs;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+if (!$ENV{POSTGRES_PORT}) {
+    $ENV{RUNS_STORE} = 'postgresql';
+    exec 'tests/lib/with-postgres', $^X, '-Itests/lib', $0;
+}
+
+# Long enough for a loaded machine, short enough to wait for.
+my $lease = $ENV{HOSTLER_LEASE} = 3;
+
+# Each step writes its name into the file `log` once the file `go-NAME` is there; `at` says where it is.
+my $book = <<'LUA';
+local sh = require "sh"
+return playbook {
+    summary = "three things, each when it may",
+    params = { opt("lock", "string", "a lock to hold") },
+    run = function(p)
+        if p.lock then lock(p.lock) end
+        for _, name in ipairs { "one", "two", "three" } do
+            wait_until("go-" .. name, { timeout = 60, interval = 0.05 }, function()
+                return sh.run({ "sh", "-c", "echo $1 > at; test -e go-$1", "sh", name }, { read = true, check = false }).status == 0
+            end)
+            local function written()
+                return sh.run({ "grep", "-qx", name, "log" }, { read = true, check = false }).status == 0 or nil
+            end
+            step(name, { probe = written }, function() sh.run { "sh", "-c", "echo $1 >> log", "sh", name } end)
+        end
+        say("the store is %s", env "HOSTLER_STORE")
+    end,
+}
+LUA
+
+sub book { return Runs->new(book => $book, @_) }
+sub at { my ($runs, $name) = @_; return Runs::wait_for(sub { $runs->get('at') eq "$name\n" }) }
+sub go { my ($runs, @names) = @_; $runs->put("go-$_", '') for @names ? @names : qw(one two three) }
+sub wrote { my ($runs) = @_; return join ' ', split /\n/, $runs->get('log') }
+sub status { my ($runs) = @_; return $runs->query('SELECT status FROM runs ORDER BY started DESC LIMIT 1') }
+
+# The server's processes.
+sub postgres {
+    open my $file, '<', "$ENV{POSTGRES_SOCKET}/data/postmaster.pid" or die $!;
+    chomp(my $pid = <$file>);
+    open my $children, '<', "/proc/$pid/task/$pid/children" or die $!;
+    return ($pid, split ' ', <$children> // '');
+}
+
+subtest 'a server that is away before' => sub {
+    for my $case (
+        [ 'no server', 'postgresql://admin@localhost:1/x', qr/cannot be reached: .*Connection refused/ ],
+        [ 'no database', "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/x?sslmode=require", qr/database "x" does not exist/ ],
+        [ 'a password that is wrong', "postgresql://admin:secret-and-wrong\@localhost:$ENV{POSTGRES_PORT}/postgres", qr/authentication failed/ ],
+        [ 'another CA', "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/postgres?sslmode=verify-full&sslrootcert=$ENV{POSTGRES_OTHER_CA}",
+            qr/certificate verify failed/ ],
+        [ 'not a URI', 'postgresql://admin:secret%and-wrong@localhost/x', qr/no URI that PostgreSQL understands/ ],
+        [ 'another kind', 'mysql://admin:secret-and-wrong@localhost/x', qr/is not the address of a store/ ],
+        [ 'a user who may not', "postgresql://app\@localhost:$ENV{POSTGRES_PORT}/postgres?sslmode=require", qr/permission denied for schema.*\n +hint/ ],
+    ) {
+        my ($name, $store, $pattern) = @$case;
+        my $runs = book();
+        go($runs);
+        $runs->{store} = $store;
+        my $began = time;
+        isnt $runs->hostler('run', 'book'), 0, "$name: refused";
+        like $runs->{said}, $pattern, 'says why';
+        unlike $runs->{said}, qr/and-wrong/, 'and no password';
+        cmp_ok time - $began, '<', 5, 'soon';
+        is wrote($runs), '', 'before anything was done';
+    }
+};
+
+subtest 'the password is nowhere' => sub {
+    my $runs = book();
+    go($runs);
+    $runs->{store} =~ s/admin\@/admin:$ENV{POSTGRES_PASSWORD}\@/;
+    is $runs->hostler('run', 'book'), 0, 'a URI with a password' or diag $runs->{said};
+    unlike $runs->{said}, qr/$ENV{POSTGRES_PASSWORD}/, 'which is not shown';
+    like $runs->{said}, qr/the store is postgresql/, 'although the URI is';
+    is $runs->hostler('log', 'last', '-v'), 0, 'log';
+    unlike $runs->{said}, qr/$ENV{POSTGRES_PASSWORD}/, 'nor kept';
+};
+
+subtest 'a server that is restarted meanwhile' => sub {
+    my $runs = book();
+    my $pid = $runs->start('run', 'book');
+    go($runs, 'one');
+    ok at($runs, 'two'), 'a run';
+    Runs::control_postgres('--mode=immediate', 'restart');
+    go($runs);
+    is $runs->finish($pid), 0, 'goes on' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'everything happened once';
+};
+
+subtest 'a server that goes away meanwhile' => sub {
+    my $runs = book();
+    my $pid = $runs->start('run', 'book');
+    go($runs, 'one');
+    ok at($runs, 'two'), 'a run';
+    Runs::control_postgres('--mode=fast', 'stop');
+    my $began = time;
+    go($runs);
+    is $runs->finish($pid), 1, 'stops';
+    Runs::control_postgres('start');
+    cmp_ok time - $began, '<', 3 * $lease + 5, 'within bounds';
+    like $runs->{said}, qr/journal .* cannot be reached/, 'says why' or diag $runs->{said};
+    is wrote($runs), 'one', 'and nothing was done that is not recorded';
+    is $runs->hostler('resume', 'last'), 0, 'it can be resumed' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'everything happened once';
+};
+
+subtest 'a server that hangs' => sub {
+    my $runs = book();
+    my $pid = $runs->start('run', 'book');
+    go($runs, 'one');
+    ok at($runs, 'two'), 'a run';
+    my @postgres = postgres();
+    kill STOP => @postgres;
+    my $began = time;
+    go($runs);
+    is $runs->finish($pid), 1, 'stops';
+    my $seconds = time - $began;
+    kill CONT => @postgres;
+    cmp_ok $seconds, '<', 3 * $lease + 5, 'within bounds';
+    like $runs->{said}, qr/the server does not answer/, 'says why' or diag $runs->{said};
+    is wrote($runs), 'one', 'and nothing was done that is not recorded';
+    is $runs->hostler('resume', 'last'), 0, 'it can be resumed' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'everything happened once';
+};
+
+subtest 'a run that was stopped beyond its lease' => sub {
+    my $runs = book();
+    my $pid = $runs->start('run', 'book');
+    go($runs, 'one');
+    ok at($runs, 'two'), 'a run';
+    kill STOP => $pid;
+    my $other = $runs->beside;
+    is $other->hostler('resume', 'last'), 4, 'nobody takes it over while its lease lasts' or diag $other->{said};
+    ok Runs::wait_for(sub { $other->hostler('runs'); $other->{stdout} =~ /stopped/ }), 'then it counts as stopped';
+    $runs->put('log', '');
+    go($runs);
+    is $other->hostler('resume', 'last'), 0, 'and another goes on with it' or diag $other->{said};
+    is wrote($runs), 'two three', 'to its end';
+    kill CONT => $pid;
+    is $runs->finish($pid), 1, 'continued, the first stops';
+    like $runs->{said}, qr/taken over by another process/, 'says why';
+    is wrote($runs), 'two three', 'and does nothing more';
+    is status($runs), 'done', 'nor does it record anything';
+};
+
+SKIP: {
+    skip 'another host name needs root', 1 if $> != 0;
+    subtest 'controllers' => sub {
+        my $here = book();
+        my $there = $here->beside('there');
+        my $pid = $there->start('run', 'book', '--lock', 'thing');
+        ok at($there, 'one'), 'a run on another controller';
+        is $here->hostler('run', 'book', '--lock', 'thing'), 4, 'its lock holds here';
+        like $here->{said}, qr/'thing' is locked by run \w{6} \(book by root, process \d+ on there\)/, 'and names it';
+        is $here->hostler('cancel', $here->query("SELECT id FROM runs WHERE status = 'running'")), 0, 'cancelled from here'
+            or diag $here->{said};
+        is $there->finish($pid), 130, 'it ends';
+        like $there->{said}, qr/cancelled by root/, 'and says who did it';
+
+        unlink $there->path('at');
+        $pid = $there->start('run', 'book', '--lock', 'thing');
+        ok at($there, 'one'), 'another';
+        kill KILL => $pid;
+        waitpid $pid, 0;
+        go($here);
+        is $here->hostler('run', 'book', '--lock', 'thing'), 4, 'killed, it has its lock until its lease is over';
+        ok Runs::wait_for(sub { $here->hostler('run', 'book', '--lock', 'thing') == 0 }), 'then another run takes it';
+
+        unlink $there->path('at');
+        $pid = $there->start('run', 'book', '--lock', 'thing');
+        ok at($there, 'one'), 'one more';
+        kill STOP => $pid;
+        ok Runs::wait_for(sub { $here->hostler('run', 'book', '--lock', 'thing') == 0 }), 'stopped, it loses its lock';
+        kill CONT => $pid;
+        go($there);
+        is $there->finish($pid), 1, 'continued, it stops, although nobody has taken the run';
+        is wrote($there), '', 'and does nothing';
+    };
+}
+
+# ---- the queue ----
+
+subtest 'the queue' => sub {
+    my $runs = book();
+    $runs->hostler('runs');
+    is $runs->hostler('run', '--queue', 'book', '--wrong'), 2, 'arguments are checked first';
+    is $runs->hostler('run', '--queue', 'book', '-n'), 2, 'a dry run is not queued';
+    is $runs->query('SELECT count(*) FROM runs'), 0, 'so nothing is queued' or diag $runs->{said};
+    is $runs->hostler('run', 'book', '--queue'), 0, 'queued';
+    like $runs->{stdout}, qr/^run \w{6} is queued$/, 'says its id';
+    is $runs->hostler('runs', '--status', 'queued'), 0, 'runs';
+    like $runs->{stdout}, qr/ queued /, 'lists it';
+    is $runs->hostler('cancel', 'last'), 0, 'it can be cancelled';
+    is status($runs), 'cancelled', 'and is';
+
+    $runs->hostler('run', 'book', '--queue');
+    unlink $runs->path('playbooks/book.lua');
+    my $worker = $runs->start('worker');
+    ok at($runs, 'one'), 'a worker takes the next one, with the playbook as it was';
+    go($runs, 'one');
+    ok at($runs, 'two'), 'and goes on with it';
+    kill TERM => $worker;
+    is $runs->finish($worker), 0, 'told to stop, it ends' or diag $runs->{said};
+    is status($runs), 'queued', 'and the run is in the queue again' or diag $runs->{said};
+    go($runs);
+    is $runs->hostler('worker', '--once'), 0, 'another worker';
+    is status($runs), 'done', 'ends it';
+    is wrote($runs), 'one two three', 'everything happened once';
+    like $runs->{stdout}, qr/\Arun \w{6} \(book\): begins\nrun \w{6} \(book\): done\n\z/, 'it says what it does';
+};
+
+subtest 'a run of a worker is cancelled, or waits for an answer' => sub {
+    my $runs = book(asks => 'return playbook { summary = "x", run = function() say(ask "What?") end }');
+    $runs->hostler('run', 'book', '--queue');
+    my $worker = $runs->start('worker', '--jobs', 2);
+    ok at($runs, 'one'), 'a worker has a run';
+    my $other = $runs->beside;
+    $other->hostler('run', 'asks', '--queue');
+    ok Runs::wait_for(sub { status($runs) eq 'parked' }), 'a second one, meanwhile, asks';
+    is $other->hostler('cancel', $runs->query("SELECT id FROM runs WHERE status = 'running'")), 0, 'the first is cancelled';
+    is $runs->query("SELECT count(*) FROM runs WHERE status = 'cancelled'"), 1, 'and stays so';
+    is $other->hostler('answer', 'last', 'that'), 0, 'the second gets its answer';
+    kill TERM => $worker;
+    is $runs->finish($worker), 0, 'the worker goes on all the while';
+};
+
+subtest 'a run of a worker waits for a lock' => sub {
+    my $runs = book();
+    my $holder = $runs->start('run', 'book', '--lock', 'thing');
+    ok at($runs, 'one'), 'a run has a lock';
+    my $other = $runs->beside;
+    go($other);
+    $other->hostler('run', '--queue', 'book', '--lock', 'thing');
+    my $id = $runs->query("SELECT id FROM runs WHERE status = 'queued'");
+    my $worker = $other->start('worker');
+    ok Runs::wait_for(sub { $other->get('stdout') =~ /^run $id .*: waits for a lock$/m }), 'one of the queue waits for it';
+    is $runs->query("SELECT 1 FROM runs WHERE id = '$id' AND status = 'queued' AND error IS NULL"), 1, 'in the queue';
+    go($runs);
+    is $runs->finish($holder), 0, 'the first ends';
+    ok Runs::wait_for(sub { $runs->query("SELECT status FROM runs WHERE id = '$id'") eq 'done' }), 'the other one, too';
+    kill TERM => $worker;
+    is $other->finish($worker), 0, 'the worker as well';
+};
+
+subtest 'without a shared store' => sub {
+    my $runs = book();
+    delete $runs->{store};
+    is $runs->hostler('worker'), 2, 'no worker';
+    is $runs->hostler('run', 'book', '--queue'), 2, 'no queue';
+    like $runs->{said}, qr/HOSTLER_STORE=postgresql/, 'and what to do';
+};
+
+# ---- tables ----
+
+subtest 'tables' => sub {
+    my $runs = book();
+    my @others = map { $runs->beside } 1 .. 6;
+    my @pids = map { $_->start('runs') } @others;
+    is_deeply [ map { $others[$_]->finish($pids[$_]) } 0 .. $#others ], [ (0) x @others ], 'several make them at once';
+    $runs->query('UPDATE journal_version SET version = 99');
+    go($runs);
+    is $runs->hostler('run', 'book'), 1, 'those of a newer version';
+    like $runs->{said}, qr/made by a newer hostler \(version 99/, 'are left alone';
+    is wrote($runs), '', 'before anything is done';
+};
+
+done_testing;

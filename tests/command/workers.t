@@ -1,0 +1,180 @@
+#!/usr/bin/perl
+# One PostgreSQL, eight workers and a queue of runs, while workers are killed, stopped beyond their lease and continued,
+# and the server is restarted. Every run ends once, no step is recorded twice, and what each step writes into a log shows
+# that a worker which has lost its lease does nothing more. RUNS=NUMBER sets how many runs, SEED=NUMBER the misfortunes.
+use strict;
+use warnings;
+use lib 'tests/lib';
+use Runs;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+if (!$ENV{POSTGRES_PORT}) {
+    $ENV{RUNS_STORE} = 'postgresql';
+    exec 'tests/lib/with-postgres', $^X, '-Itests/lib', $0;
+}
+
+my $total = $ENV{RUNS} // 200;
+my $seed = $ENV{SEED} // int rand 1e6;
+my @steps = qw(one two three);
+my ($lease, $workers, $most_seconds) = (2, 8, 150);
+srand $seed;
+note "SEED=$seed";
+$ENV{HOSTLER_LEASE} = $lease;
+
+my $runs = Runs->new(book => <<'LUA');
+local sh = require "sh"
+return playbook {
+    summary = "three lines in a log, each with the process that wrote it",
+    params = { arg("number", "int", "which") },
+    run = function(p)
+        for _, name in ipairs { "one", "two", "three" } do
+            local line = p.number .. " " .. name .. " "
+            step(name, {
+                probe = function()
+                    return sh.run({ "grep", "-q", "^" .. line, "log" }, { read = true, check = false }).status == 0 or nil
+                end,
+            }, function()
+                sh.run { "sh", "-c", 'sleep 0.05; echo "$1$PPID" >> log', "sh", line }
+            end)
+        end
+    end,
+}
+LUA
+$runs->put('log', '');
+
+# ---- the queue ----
+
+# Four at once.
+for my $part (0 .. 3) {
+    next if fork;
+    for (my $number = $part; $number < $total; $number += 4) {
+        my $pid = fork // die;
+        if (!$pid) {
+            open STDOUT, '>', '/dev/null';
+            chdir $runs->{folder};
+            @ENV{qw(HOSTLER_STORE PGPASSWORD XDG_STATE_HOME)} = ($runs->{store}, $ENV{POSTGRES_PASSWORD}, $runs->{state});
+            exec Runs::binary(), 'run', '--queue', 'book', $number or POSIX::_exit(98);
+        }
+        waitpid $pid, 0;
+        POSIX::_exit(1) if $?;
+    }
+    POSIX::_exit(0);
+}
+my $queued = 0;
+while (wait > 0) { $queued += $? == 0 }
+is $queued, 4, "$total runs are queued";
+
+# ---- the workers ----
+
+my %worker;
+
+sub start_worker {
+    my $pid = fork // die;
+    if ($pid) {
+        $worker{$pid} = 1;
+        return;
+    }
+    chdir $runs->{folder};
+    @ENV{qw(HOSTLER_STORE PGPASSWORD XDG_STATE_HOME)} = ($runs->{store}, $ENV{POSTGRES_PASSWORD}, $runs->{state});
+    open STDIN,  '<',  '/dev/null' or POSIX::_exit(99);
+    open STDOUT, '>>', 'worked'    or POSIX::_exit(99);
+    open STDERR, '>>', 'errors'    or POSIX::_exit(99);
+    exec Runs::binary(), 'worker' or POSIX::_exit(98);
+}
+
+sub reap {
+    while ((my $pid = waitpid -1, POSIX::WNOHANG()) > 0) { delete $worker{$pid} }
+}
+
+# The process that works on a run for this worker.
+sub child_of {
+    my ($pid) = @_;
+    open my $file, '<', "/proc/$pid/task/$pid/children" or return;
+    return (split ' ', <$file> // '')[0];
+}
+
+my ($killed, $stopped, $restarted, %asleep) = (0, 0, 0);
+
+sub misfortune {
+    my @pids = keys %worker;
+    my $pid = $pids[ rand @pids ] or return;
+    my $child = child_of($pid) or return;
+    return if $asleep{$child};
+    my $kind = rand;
+    if ($kind < 0.2) {
+        $killed += kill KILL => $child;
+    } elsif ($kind < 0.4) {
+        $killed += kill KILL => $pid, $child;
+    } elsif ($kind < 0.55) {
+        $killed += kill KILL => $pid;
+    } else {
+        kill STOP => $child or return;
+        $asleep{$child} = time + $lease * (1.2 + rand 0.6);
+        $stopped++;
+    }
+}
+
+sub wake {
+    my ($all) = @_;
+    for my $pid (grep { $all || $asleep{$_} < time } keys %asleep) {
+        kill CONT => $pid;
+        delete $asleep{$pid};
+    }
+}
+
+sub count_done {
+    my $count = eval { $runs->query("SELECT count(*) FROM runs WHERE status NOT IN ('queued', 'running')") };
+    return $count // 0;
+}
+
+my $began = time;
+my $done = 0;
+while ($done < $total && time - $began < $most_seconds) {
+    reap();
+    start_worker() while keys %worker < $workers;
+    misfortune() if keys %asleep < $workers / 2;
+    wake();
+    $done = count_done();
+    if ($restarted < 2 && $done > $total * ($restarted + 1) / 3) {
+        $restarted++;
+        Runs::control_postgres('--mode=' . ($restarted == 1 ? 'fast' : 'immediate'), 'restart');
+    }
+    sleep 0.1;
+}
+wake(1);
+note sprintf '%.0f s, %d kills, %d stops, %d restarts', time - $began, $killed, $stopped, $restarted;
+is $done, $total, 'every run has ended';
+
+# Those that were stopped and continued notice it; then the workers are told to end.
+sleep 1.5;
+reap();
+kill TERM => keys %worker;
+ok Runs::wait_for(sub { reap(); !%worker }), 'the workers end when they are told to';
+kill KILL => keys %worker;
+
+# ---- what came of it ----
+
+is $runs->query("SELECT string_agg(DISTINCT status, ' ') FROM runs"), 'done', 'and ended well'
+    or diag $runs->query("SELECT id, status, error FROM runs WHERE status <> 'done' LIMIT 5");
+is $runs->query("SELECT count(*) FROM (SELECT run FROM events WHERE type = 'run.end' AND status = 'done' GROUP BY run
+    HAVING count(*) = 1) AS once"), $total, 'once';
+is $runs->query("SELECT count(*) FROM steps WHERE status = 'done'"), $total * @steps, 'every step is recorded';
+is $runs->query("SELECT count(*) FROM (SELECT run, name FROM events WHERE type = 'step.end' AND status = 'done'
+    GROUP BY run, name HAVING count(*) > 1) AS twice"), 0, 'none twice';
+
+my (%times, %writers, @returned);
+for my $line (split /\n/, $runs->get('log')) {
+    my ($number, $step, $pid) = split ' ', $line;
+    $times{"$number $step"}++;
+    my $writers = $writers{$number} ||= [];
+    push @returned, $line if @$writers && $writers->[-1] != $pid && grep { $_ == $pid } @$writers;
+    push @$writers, $pid;
+}
+is scalar(keys %times), $total * @steps, 'every step has happened';
+is_deeply [ grep { $times{$_} > 1 } sort keys %times ], [], 'none twice';
+is_deeply \@returned, [], 'none by a worker whose run another one had taken over';
+my $fenced = () = $runs->get('errors') =~ /^error: this run was taken over by another process/mg;
+cmp_ok $fenced, '>', 0, "workers noticed that ($fenced)" if $total >= 100;
+
+done_testing;
