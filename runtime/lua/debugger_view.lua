@@ -1,14 +1,16 @@
--- What a person sees of a stack that stands still: one frame at a time, with its source and its variables.
+-- What a person sees of a run that stands still: one frame at a time, with its source and its variables, and the steps.
 local native, import = ...
 local frames, inspect, library, failure = import "frames", import "inspect", import "library", import "failure"
-local edited, worlds = import "edited", import "prompt_world"
+local edited, hooks, journal, worlds = import "edited", import "hooks", import "journal", import "prompt_world"
 
 local SOURCE_LINES = 4 -- shown before and after the current one
 local MOST_VARIABLES = 40
 
 ---@class debugger.View
 ---@field title string
+---@field path string where in the run it is
 ---@field err table?
+---@field doubts string[]? writes of which it is not known whether they happened
 ---@field list frames.Frame[] innermost first
 ---@field at integer? the frame looked at
 local View = {}
@@ -22,15 +24,37 @@ function View:frame()
     return self.list[self.at]
 end
 
---- The variables of the frame looked at, then what there is at every prompt.
-function View:environment()
-    return frames.environment(function() return self:frame() end, worlds.new())
+--- The steps of the run, as rows and by their names.
+local function steps()
+    local rows = journal.steps()
+    for index = 1, #rows do
+        rows[rows[index].step] = rows[index]
+    end
+    return rows
 end
 
---- "book.lua:12> "
+--- What the run was given.
+local function params()
+    local values = {}
+    for _, spec in ipairs(hooks.run.book.params) do
+        values[spec.field] = hooks.run.values[spec.field]
+    end
+    return values
+end
+
+local EXTRA = { steps = steps, params = params }
+
+--- The variables of the frame looked at, then `steps` and `params`, then what there is at every prompt.
+function View:environment()
+    local outer = worlds.new()
+    return frames.environment(function() return self:frame() end, outer, EXTRA)
+end
+
+--- "ada book.lua:12> ": the item, where there is one, and the place.
 function View:label()
     local frame = self:frame()
-    return (frame and frames.place(frame):match "[^/]+$" or "debug") .. "> "
+    local item = self.path:match "^[^/]*/(.*)$"
+    return ("%s%s> "):format(item and item .. " " or "", frame and frames.place(frame):match "[^/]+$" or "debug"), "red"
 end
 
 --- The text that a frame runs. A function that was edited meanwhile, and those inside it, are of another one than the
@@ -69,6 +93,9 @@ function View:introduction()
     local frame = self:frame()
     local parts = { ("\n%s%s"):format(self.title, frame and " at " .. frames.place(frame) or "") }
     parts[#parts + 1] = self.err and failure.describe(self.err, false)
+    for _, doubt in ipairs(self.doubts or {}) do
+        parts[#parts + 1] = "  in doubt  " .. doubt
+    end
     parts[#parts + 1] = self:source(SOURCE_LINES)
     return table.concat(parts, "\n") .. "\n"
 end
@@ -119,12 +146,14 @@ end
 
 local view = {}
 
----@param title string what has happened
----@param err table? what was raised
+---@param stop debugger.Stop
 ---@param list frames.Frame[] innermost first
 ---@return debugger.View
-function view.new(title, err, list)
-    return setmetatable({ title = title, err = err, list = list, at = frames.innermost(list) }, View)
+function view.new(stop, list)
+    return setmetatable({
+        title = stop.title, path = stop.place.path, err = stop.err, doubts = stop.doubts, list = list,
+        at = frames.innermost(list),
+    }, View)
 end
 
 local function number_of(rest, otherwise)
@@ -162,6 +191,13 @@ function view.words(shown)
         },
         locals = {
             help = "the variables of this frame", run = function(session) session:say(shown:locals()) end,
+        },
+        steps = {
+            help = "the steps of this run and what they returned; also by name: steps[\"NAME\"].result",
+            run = function(session)
+                local rows = journal.steps()
+                session:say(rows[1] and inspect.table(rows, native.system.width()) or "no step has begun")
+            end,
         },
         source = {
             usage = "[N]", help = "the source around this line", run = function(session, rest)

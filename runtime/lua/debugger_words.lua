@@ -37,26 +37,37 @@ local function value_of(session, source)
     return value
 end
 
+local function skip_word()
+    return {
+        usage = "[VALUE]", help = "the step counts as done, with that result", plain = true,
+        run = function(session, rest)
+            return true, { skip = true, value = value_of(session, rest) }
+        end,
+    }
+end
+
 --- What may be done about a step that failed.
 ---@param work table see edited.step
 ---@param list frames.Frame[]
 function debugger_words.of_step(work, list)
     return {
         retry = {
-            help = "run the step again, as it stands in the file by now", plain = true, run = function()
-                local new = edited.step(work, list)
-                return true, { retry = true, new = new }
-            end,
+            help = "run the step again, as it stands in the file by now", plain = true,
+            run = function() return true, { retry = true, new = edited.step(work, list) } end,
         },
-        skip = {
-            usage = "[VALUE]", help = "the step counts as done, with that result", plain = true,
-            run = function(session, rest)
-                return true, { skip = true, value = value_of(session, rest) }
-            end,
-        },
+        skip = skip_word(),
         continue = decision("let the error take its course", "continue"),
         abort = decision("end the run here", "abort"),
         resume = resume_word(),
+    }
+end
+
+--- What may be done about a step that was not begun.
+function debugger_words.of_next_step()
+    return {
+        continue = decision("begin the step, and go on", "continue"),
+        skip = skip_word(),
+        abort = decision("end the run here", "abort"),
     }
 end
 

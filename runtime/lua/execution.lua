@@ -29,16 +29,25 @@ function execution.choose_report(options)
     event.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
 end
 
+local function status_of(err)
+    local code = failure.code_of(err)
+    return code == "cancelled" and "cancelled" or code == "parked" and "parked" or "failed"
+end
+
 --- What to type next, a line each.
 local function next_commands(run, err)
     if not run.id then
         return {}
     end
+    local status = status_of(err)
     local lines = { ("hostler resume %s      go on where it stopped"):format(run.id) }
-    if failure.code_of(err) == "parked" then
+    if status == "parked" then
         lines[1] = ("hostler answer %s VALUE"):format(run.id)
     end
     lines[#lines + 1] = ("hostler log %s         what it did"):format(run.id)
+    if status == "failed" then
+        lines[#lines + 1] = ("hostler debug %s       look into it where it failed"):format(run.id)
+    end
     local reached, possible = pcall(import "undo".is_possible, run.id)
     if reached and possible then
         lines[#lines + 1] = ("hostler undo %s        take back what it did"):format(run.id)
@@ -55,11 +64,6 @@ local function report_failure(err, run)
         lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "next" or "", line)
     end
     system.write_error(table.concat(lines, "\n") .. "\n")
-end
-
-local function status_of(err)
-    local code = failure.code_of(err)
-    return code == "cancelled" and "cancelled" or code == "parked" and "parked" or "failed"
 end
 
 -- After this time a run that found something locked by another one is tried again.
@@ -160,8 +164,9 @@ function execution.run(run)
     execution.choose_report(run.options)
     gate.mode = execution.mode(run.book, run.options)
     talk.assume_yes = run.options.yes
+    hooks.run = run
     if run.options.debug then
-        import "debugger".attend()
+        import "debugger".attend(run.options.look_into)
     end
     local ok, err = keep_recording(go_through(run))
     local undo = not ok and run.id and not hooks.after and run.options.undo_on_failure and status_of(err) == "failed"

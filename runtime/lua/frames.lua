@@ -178,34 +178,54 @@ function frames.variables(frame)
     return list
 end
 
+local function find_in(frame, name)
+    if frame then
+        return frames.find(frame, name)
+    end
+    return false
+end
+
 --- An environment over a frame: its locals, its upvalues, then `outer`, which also takes what is assigned to new names.
 ---@param current fun(): frames.Frame? the frame of this moment
----@param outer table
+---@param outer table as prompt_world makes it
+---@param made? table<string, fun(): any> names whose values are made when they are asked for
 ---@return table
-function frames.environment(current, outer)
+function frames.environment(current, outer, made)
+    local beyond = getmetatable(outer)
     return setmetatable({}, {
         __index = function(_, name)
-            local frame = current()
-            local found, value = false, nil
-            if frame then
-                found, value = frames.find(frame, name)
-            end
+            local found, value = find_in(current(), name)
             if found then
                 return value
+            elseif made and made[name] and rawget(outer, name) == nil then
+                return made[name]()
             end
             return outer[name]
         end,
         __newindex = function(_, name, value)
-            local frame = current()
-            local found, _, set = false, nil, nil
-            if frame then
-                found, _, set = frames.find(frame, name)
-            end
+            local found, _, set = find_in(current(), name)
             if found then
                 set(value)
             else
                 outer[name] = value
             end
+        end,
+        __names = function()
+            local names = beyond.__names()
+            for name in pairs(made or {}) do
+                names[#names + 1] = name
+            end
+            for _, variable in ipairs(current() and frames.variables(current()) or {}) do
+                names[#names + 1] = variable.name
+            end
+            return names
+        end,
+        __peek = function(name)
+            local found, value = find_in(current(), name)
+            if found then
+                return value
+            end
+            return beyond.__peek(name)
         end,
     })
 end

@@ -62,7 +62,7 @@ function resume.load(row, options)
     values.debug = options.debug or false -- somebody was there then; is there now?
     return {
         id = row.id, book = book, name = name, given = row.playbook, arguments = arguments, values = values,
-        options = values,
+        options = setmetatable({ look_into = options.look_into }, { __index = values }),
         changed = options.code == "latest" and library.changed(sources) or {},
     }
 end
@@ -112,7 +112,7 @@ function resume.again(run, code)
     step.reset()
     answers.reset()
     hooks.aborted, hooks.after = nil, nil
-    local options = setmetatable({ code = code }, { __index = run.options })
+    local options = setmetatable({ code = code, look_into = false }, { __index = run.options })
     return commandline.guard(resume.go_on, commandline.find(run.id), options)
 end
 

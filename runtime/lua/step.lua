@@ -153,7 +153,7 @@ local function attempt(work, settle)
     return ok, result
 end
 
---- What a person has decided about a step that failed.
+--- Does what a person has decided about a step: see hooks.lua.
 ---@return boolean ok, any result
 local function follow(decision, work)
     if decision.skip then
@@ -169,10 +169,16 @@ local function follow(decision, work)
 end
 
 --- Runs a step to its end, and returns or raises its result.
-local function perform(work, settle)
-    local ok, result = attempt(work, settle)
+---@param decision? table what a person has decided before it begins
+local function perform(work, settle, decision)
+    local ok, result
+    if decision then
+        ok, result = follow(decision, work)
+    else
+        ok, result = attempt(work, settle)
+    end
     while not ok do
-        local decision = hooks.failed_step and hooks.failed_step(work, result)
+        decision = hooks.failed_step and hooks.failed_step(work, result)
         if not decision then
             begun[work.path] = nil -- it may be tried again: retry() around a step
             error(result, 0)
@@ -251,7 +257,7 @@ local function run_step(name, options, fn)
             return settle(path, options, row)
         end
         return false
-    end)
+    end, hooks.before_step and hooks.before_step(work, row))
 end
 
 --- The steps that have finished, for the summary of a failed run: their names, or their number; nil when there are
