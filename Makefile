@@ -26,7 +26,8 @@ PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libc
                  libedit-dev openssh-client ca-certificates lua-check
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
-PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps
+PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
+                 faketime
 PACKAGES_LINT  = clang-format cppcheck shellcheck
 PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
 
