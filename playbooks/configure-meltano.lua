@@ -7,6 +7,7 @@
 -- Again     an instance that is up to date is left alone.
 local fleet = require "fleet"
 local meltano = require "meltano"
+local meltano_settings = require "meltano_settings"
 
 --- The cluster lets the droplet in, by every address that it may come from.
 local function trust(one, found)
@@ -31,7 +32,7 @@ local function configure(one)
         return app:close_environment()
     end)
     local settings = app:environment "postgres" or {}
-    for name, value in pairs(meltano.database_settings(found.cluster.connection)) do
+    for name, value in pairs(meltano_settings.database_settings(found.cluster.connection)) do
         settings[name] = value
     end
     local written = step("write the database settings", { idempotent = true }, function()
