@@ -71,6 +71,20 @@ keeps_its_promises($cloud, 'configure-meltano', {
     again => qr/is up to date/,
 });
 
+# The database answers at this address, too: Meltano goes on serving, with settings that are not the cluster's.
+my $other_address = $cluster->{connection}{host} =~ s/^198\.18\./198.19./r;
+keeps_its_promises($cloud, 'configure-meltano where Meltano serves', {
+    command => [ 'configure-meltano', $tenant ],
+    before  => sub {
+        shell('sed -i "s/^PG_ADDRESS=.*/PG_ADDRESS=$0/" /etc/meltano/environment.d/postgres', $other_address);
+        restart_meltano();
+        like environment(), qr/^PG_ADDRESS=\Q$other_address\E$/m, 'Meltano serves with another address';
+    },
+    look  => sub { return machine() . environment() },
+    again => qr/is up to date/,
+});
+like environment(), qr/^PG_ADDRESS=\Q$cluster->{connection}{host}\E$/m, 'Meltano runs with the address of its cluster';
+
 keeps_its_promises($cloud, 'configure-meltano --flag', {
     command => [ 'configure-meltano', '--flag', 'MY_FLAG', $tenant ],
     before  => sub { shell("sed -i /MY_FLAG/d $env; systemctl reload meltano") },
