@@ -62,7 +62,14 @@ function commandline.call(name, specs, argv, fn)
         system.write_error(table.concat(lines, "\n") .. "\n")
         return 2
     end
-    local ok, result = xpcall(fn, native.error.complete, values)
+    return commandline.guard(fn, values)
+end
+
+--- Calls fn, and reports what it raises.
+---@param fn fun(...): integer? exit status, 0 when it returns none
+---@return integer exit status
+function commandline.guard(fn, ...)
+    local ok, result = xpcall(fn, native.error.complete, ...)
     if ok then
         return result or 0
     end

@@ -378,13 +378,31 @@ function journal.find_step(path)
     return row
 end
 
+--- What is recorded of the steps of this run, in the order in which they began.
+---@return { step: string, status: string, result?: any, error?: string }[]
+function journal.steps()
+    local steps = { columns = { "step", "status", "result", "error" } }
+    for index, row in ipairs(journal.run and store.read([[SELECT path, status, result, error FROM steps
+            WHERE run = $1 ORDER BY started]], journal.run) or {}) do
+        steps[index] = {
+            step = row.path:match "^[^/]*/(.*)$" or row.path, status = row.status,
+            result = row.result and sealing.decode(row.result), error = row.error and json.decode(row.error).message,
+        }
+    end
+    return steps
+end
+
 --- The writes of an attempt at a step of which it is not known whether they happened, in words.
+---@param of_attempt? integer this one
 ---@return string[]
 function journal.doubts(path, of_attempt)
     local summaries = {}
+    if not journal.run then
+        return summaries
+    end
     for index, row in ipairs(store.read([[SELECT summary FROM effects WHERE run = $1 AND step = $2 AND attempt = $3
             AND kind = 'write' AND (status IS NULL OR status = 'unclear') ORDER BY number]], journal.run, path,
-            of_attempt)) do
+            of_attempt or attempt)) do
         summaries[index] = row.summary
     end
     return summaries
@@ -475,6 +493,15 @@ function event.emit(kind, fields)
         keep_event(kind, scope, fields)
     end
     return scope
+end
+
+--- Notes a line for `hostler log` that nobody has to be shown now.
+---@param parent? number the scope it belongs to
+---@param text string
+function journal.note(parent, text)
+    if journal.run and not journal.collecting then
+        keep_event("say", nil, { parent = parent, text = text })
+    end
 end
 
 return journal
