@@ -50,9 +50,9 @@ function certificate.diagnose(server)
     return found
 end
 
---- Whether the instance serves as its Caddyfile asks.
-function certificate.is_good(found)
-    return found.verdict == "ok" or found.verdict == "self-signed"
+--- Whether the instance serves as its Caddyfile asks, under its name.
+function certificate.is_good(found, name)
+    return (found.verdict == "ok" or found.verdict == "self-signed") and found.hostname == name
 end
 
 --- Tells what was found.
@@ -71,7 +71,7 @@ function certificate.tell(found, name)
         warn("its renewal fails: %s", caddy_advice[found.renewal].says)
     end
     if found.hostname ~= name then
-        warn("HOSTNAME in /etc/caddy/environment is %s; --acme sets it right", tostring(found.hostname))
+        warn("HOSTNAME in /etc/caddy/environment is %s, and not its name", tostring(found.hostname))
     end
 end
 
@@ -130,7 +130,7 @@ end
 ---@return table found see certificate.diagnose; unknown in a dry run
 function certificate.sign_itself(server, name)
     local found = certificate.diagnose(server)
-    if found.verdict == "ok" then
+    if found.verdict == "ok" and found.hostname == name then
         return found
     end
     server:set_tls "self-signed"
