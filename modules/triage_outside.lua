@@ -71,8 +71,8 @@ end
 
 -- ---- Caddy and its certificate ----
 
--- What to do about a verdict on Caddy: caddy-tls does it, or a person does and caddy-tls tries again. A Caddy that is to
--- sign for itself and does not lacks its port only.
+-- What to do about a verdict on Caddy: caddy-tls does it, or a person does and caddy-tls tries again. A Caddy that is
+-- to sign for itself and does not lacks its port only.
 local function remedy(e, verdict)
     local by_hand = caddy_advice[verdict].by_hand
     if by_hand and not (verdict == "unknown" and e.caddy.mode == "self-signed") then
