@@ -1,7 +1,7 @@
 # make try       install what is needed, build, start a local cloud and set up an instance in it
 # make down      remove every trace of the local cloud
 # make test      install what the tests need, build, and run them all
-# make chaos     set-up killed around every one of its writes, and resumed: about ten minutes
+# make chaos     set-up and every playbook killed around each of their writes, and resumed: about twenty minutes
 # make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make fuzz      hostile input for what reads text from outside
 # make lint      formatting and static analysis
@@ -23,15 +23,20 @@ LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm
 # Debian 12 packages by what needs them.
 PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libcurl4-openssl-dev libcjson-dev \
                  libssh2-1-dev libpq-dev libsqlite3-dev libc-ares-dev libmicrohttpd-dev libsodium-dev libssl-dev \
-                 libedit-dev openssh-client ca-certificates
+                 libedit-dev openssh-client ca-certificates lua-check
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
-PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps
-PACKAGES_LINT  = clang-format cppcheck lua-check shellcheck
+PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
+                 faketime
+PACKAGES_LINT  = clang-format cppcheck shellcheck
 PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
 
 C_FILES    = $(wildcard runtime/*.c runtime/command/*.c modules/*.c)
 LUA_FILES  = $(sort $(wildcard runtime/lua/*.lua modules/*.lua))
+# luacheck's lexer and parser, for `hostler check`, and its licence: in the binary under luacheck/.
+LUACHECK   = /usr/share/lua/5.1/luacheck
+LUACHECKED = $(foreach part,lexer parser decoder utils unicode unicode_printability_boundaries,\
+                 luacheck/$(part).lua=$(LUACHECK)/$(part).lua) luacheck/copyright=/usr/share/doc/lua-check/copyright
 OBJECTS    = $(C_FILES:%.c=$(BUILD)/%.o) $(BUILD)/embedded.o
 
 build: packages-build
@@ -50,7 +55,7 @@ $(BUILD)/%.o: %.c
 
 $(BUILD)/embedded.S: runtime/embed.sh $(LUA_FILES) Makefile
 	@mkdir -p $(@D)
-	@runtime/embed.sh $(LUA_FILES) > $@
+	@runtime/embed.sh $(LUA_FILES) $(LUACHECKED) > $@
 
 $(BUILD)/embedded.o: $(BUILD)/embedded.S
 	@$(CC) -c -o $@ $<
@@ -82,7 +87,7 @@ test: packages-test
 
 chaos: packages-test
 	$(MAKE) binaries
-	TEST_SECONDS=7200 tests/run tests/chaos
+	CHAOS=all TEST_SECONDS=7200 tests/run tests/chaos tests/playbook/promises.t
 
 # The sanitizers make gcc see dangers that are none, so warnings are no errors here.
 sanitize: packages-test
@@ -114,6 +119,7 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
 	tests/bench/journal
+	tests/bench/with-sshd tests/bench/prompt
 
 install: build
 	install -D $(BUILD)/hostler $(DESTDIR)$(PREFIX)/bin/hostler

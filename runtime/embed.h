@@ -1,4 +1,5 @@
-/* The Lua files baked into the binary: runtime/lua/ and modules/. The table is made by the Makefile. */
+/* The Lua files baked into the binary: runtime/lua/, modules/ and luacheck's parser. The table is made by the
+ * Makefile. */
 #ifndef HOSTLER_EMBED_H
 #define HOSTLER_EMBED_H
 

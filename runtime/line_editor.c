@@ -26,6 +26,7 @@
 #define ABOVE_MS 15        /* lines above are gathered for so long */
 #define ABOVE_MOST 65536   /* bytes that are gathered at most */
 #define INVISIBLE L'\1'
+#define END_OF_INPUT '\4' /* Ctrl-D */
 
 static struct {
     EditLine *libedit;
@@ -435,7 +436,8 @@ static void take_paste(const char *text) {
 line_outcome line_editor_take(char byte) {
     locale_t before = enter_locale();
     editor.outcome = LINE_GOES_ON;
-    switch (line_keys_take(&editor.keys, byte)) {
+    /* A Ctrl-D that was typed while something ran, in the terminal's other mode, comes as a zero. */
+    switch (line_keys_take(&editor.keys, byte ? byte : END_OF_INPUT)) {
     case KEY_TYPED:
         take_key(editor.keys.key);
         break;

@@ -79,8 +79,3 @@ key_state line_keys_take(line_keys *keys, char byte) {
     text_clear(&keys->pasted);
     return KEY_UNFINISHED;
 }
-
-void line_keys_free(line_keys *keys) {
-    text_free(&keys->pasted);
-    *keys = (line_keys){0};
-}

@@ -24,6 +24,4 @@ typedef struct {
 /* Takes the next byte. The key, or the paste, is there until the next call. */
 key_state line_keys_take(line_keys *keys, char byte);
 
-void line_keys_free(line_keys *keys);
-
 #endif

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
     report face;
@@ -134,6 +135,6 @@ report *report_prompt_new(FILE *out, int verbosity) {
     p->face = (report){.event = show, .close = close_report};
     p->out = out;
     p->verbosity = verbosity;
-    p->colour = verbosity >= 0 && terminal_wants_colour();
+    p->colour = isatty(fileno(out)) && terminal_wants_colour();
     return &p->face;
 }

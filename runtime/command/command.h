@@ -20,6 +20,8 @@ int command_unknown(const char *word);
 
 int command_answer(int argc, char **argv);
 int command_cancel(int argc, char **argv);
+int command_check(int argc, char **argv);
+int command_debug(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_list(int argc, char **argv);
@@ -29,6 +31,7 @@ int command_resume(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
+int command_stubs(int argc, char **argv);
 int command_undo(int argc, char **argv);
 int command_version(int argc, char **argv);
 int command_worker(int argc, char **argv);

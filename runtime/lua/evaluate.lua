@@ -52,6 +52,14 @@ local function take_apart(message)
     return text or message, tonumber(line)
 end
 
+--- The values go through a function: a call at the end of `return` would leave no trace of the line in a traceback.
+local function as_expression(source, name, environment)
+    local chunk = native.compile("local __values = ... return __values(" .. source .. "\n)", name, environment)
+    return function()
+        return chunk(function(...) return ... end)
+    end
+end
+
 --- Compiles an expression, whose values the chunk returns, or statements.
 ---@param source string
 ---@param environment table where its names are looked up and assigned
@@ -60,12 +68,10 @@ end
 ---@return table? err with code "incomplete" when more lines may make it whole, else "syntax" with its line
 function evaluate.compile(source, environment, name)
     name = name or "=prompt"
-    local chunk = native.compile("return " .. source, name, environment)
-    if chunk then
-        return chunk
+    if native.compile("return " .. source, name, environment) then
+        return as_expression(source, name, environment)
     end
-    local message
-    chunk, message = native.compile(evaluate.keep_locals(source), name, environment)
+    local chunk, message = native.compile(evaluate.keep_locals(source), name, environment)
     if chunk then
         return chunk
     end

@@ -54,7 +54,7 @@ local function place_of(fn)
     if source:sub(1, 2) == "=[" then
         return "function in C"
     end
-    return ("function %s:%d"):format(source:match "^@.-([^/]+)$" or source:gsub("^=", ""), line)
+    return ("function %s:%d"):format(source:match "([^/@=]+)$" or source, line)
 end
 
 local function key_text(state, key)

@@ -14,6 +14,10 @@ local origins, incarnations = {}, {}
 -- The texts of this run's files: by path, and by name in the order they were loaded ("playbook", or the module's).
 local texts, loaded = {}, {}
 local keeping = false
+-- What the files of kept texts were when those were loaded.
+local beside_kept = {}
+-- The hashes of functions by their places.
+local codes = {}
 -- The files that a resumed run keeps, by name; they count instead of those on disk.
 local kept = {}
 
@@ -34,6 +38,12 @@ local function installed()
     end
 end
 
+--- The folder for the person's own playbooks, whether it is there or not.
+---@return string
+function library.own_folder()
+    return (folder_of "XDG_CONFIG_HOME" or (folder_of "HOME" or "/root") .. "/.config") .. "/hostler/playbooks"
+end
+
 --- The folders searched, first wins; each once, whatever its spelling.
 ---@return string[]
 function library.folders()
@@ -41,8 +51,7 @@ function library.folders()
     for folder in (system.env "HOSTLER_PATH" or ""):gmatch "[^:]+" do
         candidates[#candidates + 1] = folder
     end
-    candidates[#candidates + 1] = (folder_of "XDG_CONFIG_HOME" or (folder_of "HOME" or "/root") .. "/.config")
-        .. "/hostler/playbooks"
+    candidates[#candidates + 1] = library.own_folder()
     candidates[#candidates + 1] = "/etc/hostler/playbooks"
     candidates[#candidates + 1] = installed()
     local folders, seen = {}, {}
@@ -61,7 +70,9 @@ end
 ---@raise "load"
 function library.read(path, name)
     local source, reason = (kept[name] or {}).text, nil
-    if not source then
+    if source then
+        beside_kept[path] = system.read_file(path)
+    else
         source, reason = system.read_file(path)
     end
     if not source then
@@ -97,13 +108,35 @@ local function find_in_folders(file)
     end
 end
 
+--- The file of a module beside the playbooks, or nil.
+---@param name string
+---@return string?
+function library.module_path(name)
+    return kept[name] and kept[name].path or find_in_folders(name:gsub("%.", "/") .. ".lua")
+end
+
+--- The names of the modules that `require` finds: hostler's own, and the files beside the playbooks.
+---@return string[]
+function library.modules()
+    local names = {}
+    for _, file in ipairs(system.embedded_names()) do
+        names[#names + 1] = file:match "^modules/([%w_]+)%.lua$"
+    end
+    for _, folder in ipairs(library.folders()) do
+        for _, file in ipairs(system.list_files(folder) or {}) do
+            names[#names + 1] = file:match "^([%w_]+)%.lua$"
+        end
+    end
+    return names
+end
+
 local function load_module(name)
     local embedded = system.embedded("modules/" .. name .. ".lua")
     if embedded then
         local chunk = assert(system.load_text(embedded, "=hostler:modules/" .. name .. ".lua"))
         return chunk(system.module_natives(name), import "gate", import)
     end
-    local path = kept[name] and kept[name].path or find_in_folders(name:gsub("%.", "/") .. ".lua")
+    local path = library.module_path(name)
     if not path then
         error(native.error.new {
             code = "load", message = ("there is no module '%s'"):format(name),
@@ -314,7 +347,44 @@ function library.changed(sources)
     return names
 end
 
-local codes = {}
+--- Forgets the playbook and the modules beside it: they are about to be loaded again.
+function library.forget()
+    for _, file in ipairs(loaded) do
+        cache[file.name] = nil
+    end
+    texts, loaded, kept, beside_kept, codes = {}, {}, {}, {}, {}
+    keeping = false
+end
+
+--- The text that a file was loaded from, and what the file itself was then: a resumed run keeps texts of its own.
+---@param path? string
+---@return string? text, string? on_disk
+function library.text(path)
+    local text = path and texts[path]
+    return text, text and (beside_kept[path] or text)
+end
+
+--- Keeps another text of a loaded file with the run: some of it was just taken.
+function library.keep_edited(path, text)
+    for _, file in ipairs(loaded) do
+        if keeping and file.path == path then
+            journal.keep_source(file.name, path, text)
+        end
+    end
+end
+
+--- The hash of some lines of a text.
+---@return string
+function library.code_at(text, first, last)
+    local lines, number = {}, 0
+    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+        number = number + 1
+        if number >= first and number <= last then
+            lines[#lines + 1] = line
+        end
+    end
+    return system.hash(table.concat(lines, "\n"))
+end
 
 --- The hash of a function's text: it changes when the function is edited, not when it moves.
 ---@return string? nil for hostler's own functions
@@ -323,14 +393,7 @@ function library.code_of(fn)
     local place = ("%s:%d:%d"):format(source, first, last)
     local text = texts[source:sub(2)]
     if text and not codes[place] then
-        local lines, number = {}, 0
-        for line in (text .. "\n"):gmatch "([^\n]*)\n" do
-            number = number + 1
-            if number >= first and number <= last then
-                lines[#lines + 1] = line
-            end
-        end
-        codes[place] = system.hash(table.concat(lines, "\n"))
+        codes[place] = library.code_at(text, first, last)
     end
     return codes[place]
 end

@@ -1,5 +1,5 @@
 -- What may come next on a line. Code is looked at and never run: tables are read without their metamethods, what a
--- function returns is known from its annotations.
+-- function returns is known from its annotations. At most a module is loaded that is named.
 --
 -- Objects help by what their metatable says:
 --   __completes  { restart = fn }: what the first argument of a method may be, or of the table itself under __call;
@@ -121,10 +121,15 @@ local function from_field(thing, name)
     return class and from_class(class, name)
 end
 
+--- The annotations of what is called.
+---@param thing table from prompt_completion.resolve
+---@return table? entry see annotations.lua
 local function entry_of(thing)
     return thing.entry or type(thing.value) == "function" and place_known(thing.value).entry
         or thing.class and thing.class.call
 end
+
+prompt_completion.entry_of = entry_of
 
 local function from_call(thing)
     local entry = entry_of(thing)
@@ -300,6 +305,14 @@ local function as_set(names)
     return set
 end
 
+--- Loads the module that a call begins with: only the module itself knows what it takes.
+local function load_module(session, name)
+    local thing = name and from_name(session, name)
+    if thing and thing.value == nil then
+        pcall(import "library".globals.require, name)
+    end
+end
+
 --- What a string may be that has been begun.
 ---@return table<string, true>? names, function? lookup
 local function texts_for(session, list, beginning)
@@ -309,6 +322,7 @@ local function texts_for(session, list, beginning)
     elseif #call.parts == 1 and call.parts[1].name == "require" then
         return as_set(import "library".modules())
     end
+    load_module(session, call.parts[1].name)
     local param, thing = param_at(session, call)
     local provider, object = provider_of(thing, call)
     if provider then

@@ -10,7 +10,7 @@ local system, task = native.system, native.task
 ---@field source string
 ---@field number integer
 ---@field ok boolean
----@field effects { kind: string, name: string, summary: any }[]
+---@field effects { kind: string, summary: any, step?: string }[] step: the one that it was in, when it began
 ---@field file? string the file that it is the text of
 
 ---@class prompt.Session
@@ -64,7 +64,7 @@ end
 local function watch(self, entry, context)
     context.title = entry.source
     context.on_effect = function(effect, at)
-        entry.effects[#entry.effects + 1] = { kind = effect.kind, name = effect.name, summary = effect.summary }
+        entry.effects[#entry.effects + 1] = { kind = effect.kind, summary = effect.summary, step = at.step }
         if self.options.on_effect then
             self.options.on_effect(entry, effect, at)
         end

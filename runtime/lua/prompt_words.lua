@@ -19,7 +19,9 @@ function prompt_words.switch(rest, name)
     if rest ~= "on" and rest ~= "off" and rest ~= "" then
         usage(("it is :%s on, or :%s off"):format(name, name))
     end
-    return rest ~= "" and rest == "on" or nil
+    if rest ~= "" then
+        return rest == "on"
+    end
 end
 
 --- The words with their help, a line each.
@@ -174,6 +176,19 @@ general.stop = {
 }
 
 prompt_words.switch_names = switch_names
+
+general.mark = {
+    help = "begin anew what :save saves",
+    run = function(session)
+        session.mark = #session.entries
+        session:say "marked"
+    end,
+}
+
+general.save = {
+    usage = "NAME", help = "make a playbook of what was typed since :mark",
+    run = function(session, rest) import "prompt_save".save(session, rest) end,
+}
 
 --- The words of a prompt: its own and those of all.
 ---@param own? table<string, table>

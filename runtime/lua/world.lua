@@ -16,6 +16,7 @@ local function import(name)
 end
 
 local safe_os = { time = os.time, date = os.date, difftime = os.difftime, clock = os.clock }
+native.debug = debug
 local traceback_only = { traceback = debug.traceback }
 
 -- What reaches the outside without the gate, runs bytecode, or yields past the scheduler.
@@ -28,7 +29,7 @@ _G.os = safe_os
 _G.debug = traceback_only
 
 for _, part in ipairs { "failure", "gate", "lock", "concurrency", "step", "talk", "rows", "params", "manifest",
-    "library", "inspect" } do
+    "library", "inspect", "breakpoint" } do
     local exports = import(part).globals
     for name, value in pairs(exports or {}) do
         _G[name] = value
@@ -104,5 +105,8 @@ function native.compile(source, name, environment)
     local chunk, message = native.system.load_text(source, name)
     return chunk and setfenv(chunk, environment or face), message
 end
+
+--- The function, with its names looked up in `environment`.
+native.enclose = setfenv
 
 return import

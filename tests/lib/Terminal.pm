@@ -63,10 +63,11 @@ sub paste {
 
 sub resize { my ($self, $columns, $rows) = @_; $self->tmux('resize-window', '-x', $columns, '-y', $rows) }
 
-# The column and the row of the cursor, from 0.
-sub cursor {
+# The process number of the command.
+sub pid {
     my ($self) = @_;
-    return split ' ', `@{ $self->{tmux} } display-message -p '#{cursor_x} #{cursor_y}'`;
+    my ($shell) = `@{ $self->{tmux} } list-panes -F '#{pane_pid}'` =~ /(\d+)/;
+    return `pgrep -P $shell` =~ /(\d+)/ ? $1 : undef;
 }
 
 sub cursor_is_shown { `@{ $_[0]{tmux} } display-message -p '#{cursor_flag}'` =~ /1/ }
