@@ -5,6 +5,7 @@
 #include "embed.h"
 #include "error.h"
 #include "event.h"
+#include "foreground.h"
 #include "interrupt.h"
 #include "journal.h"
 #include "json.h"
@@ -13,6 +14,7 @@
 #include "secret.h"
 #include "system.h"
 #include "task.h"
+#include "user_files.h"
 
 #include <lauxlib.h>
 #include <luajit.h>
@@ -72,6 +74,9 @@ static int build_world(lua_State *L) {
     add(L, "journal", journal_open);
     add(L, "child", child_open);
     add(L, "seal", seal_open);
+    add(L, "user_files", user_files_open);
+    lua_pushcfunction(L, foreground_run);
+    lua_setfield(L, -2, "run_in_foreground");
     const embedded_file *world = embedded_find("runtime/lua/world.lua");
     if (luaL_loadbuffer(L, world->text, (size_t)(world->end - world->text), "=hostler:runtime/lua/world.lua"))
         return lua_error(L);

@@ -29,6 +29,7 @@ const command commands[] = {
     {"show", "NAME", "explain a playbook; also a module, a function, a global", command_show},
     {"check", "[NAME|FILE ...] [--json]", "look for mistakes in playbooks without running them",
      command_check},
+    {"stubs", "DIRECTORY", "write definition files for editors with lua-language-server", command_stubs},
     {"doctor", "[--json]", "look whether everything is there that the playbooks need", command_doctor},
     {"version", "[--libraries]", "print the version", command_version},
     {"help", "[COMMAND]", "this page, or one command's", command_help},

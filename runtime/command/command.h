@@ -30,6 +30,7 @@ int command_resume(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_runs(int argc, char **argv);
 int command_show(int argc, char **argv);
+int command_stubs(int argc, char **argv);
 int command_undo(int argc, char **argv);
 int command_version(int argc, char **argv);
 int command_worker(int argc, char **argv);

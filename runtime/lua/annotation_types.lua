@@ -202,6 +202,18 @@ function types.optional(one)
     return { kind = "union", of = { one, NIL } }
 end
 
+--- Whether nil is among the values of a type.
+---@param one table
+---@return boolean
+function types.is_optional(one)
+    for _, member in ipairs(one.kind == "union" and one.of or {}) do
+        if member.name == "nil" or types.is_optional(member) then
+            return true
+        end
+    end
+    return false
+end
+
 --- The type without nil: what a value has once it is there.
 ---@param one table
 ---@return table

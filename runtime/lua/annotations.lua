@@ -14,7 +14,8 @@ local system = native.system
 ---@field path string "ssh.connect", "ssh.Host:run", "step"
 ---@field kind "function"|"method"|"value"
 ---@field text string what it is for; paragraphs are parted by empty lines
----@field type? table of a value, see annotation_types.lua
+---@field type? table of a value, see annotation_types.lua; of a function only where it is declared by @field or @type
+---@field is_field? boolean declared by @field
 ---@field params? annotations.Field[] of a function, without self
 ---@field returns? annotations.Field[]
 ---@field raises? string
@@ -111,6 +112,7 @@ local function read_class(index, block, file)
     for _, field in ipairs(block.fields) do
         local type = field.optional and types.optional(field.type or ANY) or field.type or ANY
         local entry = typed_entry(type, field.text, file, field.line, class.name .. "." .. field.name, field.name)
+        entry.is_field = true
         entry.path = entry.kind == "method" and class.name .. ":" .. field.name or entry.path
         add_member(class, entry)
     end

@@ -29,7 +29,7 @@ function expressions.Table(self, node)
     local made, positional = values.table(), {}
     for _, part in ipairs(node) do
         if part.tag == "Pair" then
-            members.write(made, self:evaluate(part[1]), self:evaluate(part[2]), true)
+            members.write(self, made, self:evaluate(part[1]), self:evaluate(part[2]), true)
         else
             positional[#positional + 1] = part
         end

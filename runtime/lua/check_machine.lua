@@ -31,6 +31,7 @@ function Machine.new(found, main_file, open_module)
         calls = {}, running = {},             -- the calls that lead here, and the functions under way
         call_count = 0,
         functions = {}, visited = {},         -- all functions met, and those that were called
+        extended = {},                        -- classes to whose objects the playbook adds fields
         item_frames = {},                     -- by the items of an `each`: the steps on their path
         playbook = nil,                       -- what playbook{} was given
     }, Machine)
@@ -247,7 +248,7 @@ end
 ---@return table value what it returns
 function Machine:run_file(file, tree)
     local chunk = { kind = "function", node = { {}, tree }, file = file }
-    return self:call_function(chunk, {}, { line = 1, column = 1 })[1]
+    return self:call_function(chunk, {}, { line = 1, column = 1 })[1] or values.absent
 end
 
 return Machine

@@ -43,6 +43,8 @@ local function of_object(machine, object, name, node)
         return member_value(object, member)
     elseif class.item then
         return values.of_type(class.item)
+    elseif machine.extended[class.name] then
+        return values.unknown
     end
     local shown = object.shown or class.shown or class.name
     if object.is_parameters then
@@ -127,10 +129,12 @@ function members.read_at(subject, key)
     return values.item(subject)
 end
 
---- Sets a field of one of the playbook's own tables.
+--- Sets a field. To what hostler's functions return a playbook may add fields of its own; then all such may have them.
 ---@param certain boolean false where this may not happen
-function members.write(subject, key, value, certain)
-    if subject.kind ~= "table" then
+function members.write(machine, subject, key, value, certain)
+    if subject.kind == "object" then
+        machine.extended[subject.class.name] = true
+    elseif subject.kind ~= "table" then
         return
     elseif key.kind == "text" and key.const then
         local before = not certain and subject.fields[key.const]
@@ -164,8 +168,9 @@ function members.global(machine, name, node)
     if real ~= nil then
         return { kind = "native", path = name, value = real }
     end
-    machine:find(node, "global", ("there is no global '%s'"):format(name), hint(name, native.globals)
-        or "declare it with `local`")
+    local is_module = annotations.index().modules[name]
+    machine:find(node, "global", ("there is no global '%s'"):format(name), is_module
+        and ("local %s = require \"%s\""):format(name, name) or hint(name, native.globals) or "declare it with `local`")
     return values.unknown
 end
 

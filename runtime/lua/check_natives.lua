@@ -37,17 +37,17 @@ function natives.setmetatable(_, arguments)
     return { subject }
 end
 
-function natives.rawset(_, arguments)
+function natives.rawset(machine, arguments)
     if arguments[3] then
-        members.write(arguments[1], arguments[2], arguments[3], false)
+        members.write(machine, arguments[1], arguments[2], arguments[3], false)
     end
     return { arguments[1] }
 end
 
-natives["table.insert"] = function(_, arguments)
+natives["table.insert"] = function(machine, arguments)
     local value = arguments[3] or arguments[2]
     if value and arguments[1].kind == "table" then
-        members.write(arguments[1], values.some_number, value, false)
+        members.write(machine, arguments[1], values.some_number, value, false)
     end
     return {}
 end
@@ -159,9 +159,12 @@ for _, name in ipairs { "rep", "lower", "upper", "sub", "reverse" } do
 end
 
 natives["string.match"] = function() return { values.some_text, values.some_text, more = true } end
-natives["os.date"] = function() return { values.some_text } end
+natives["type"] = function() return { values.some_text } end
+natives["os.date"] = function(_, arguments)
+    local format = first(arguments).const
+    return { type(format) == "string" and not format:find "^!?%*t" and values.some_text or values.unknown }
+end
 natives["os.time"] = function() return { values.some_number } end
 natives["tonumber"] = natives["os.time"]
-natives["type"] = natives["os.date"]
 
 return natives

@@ -28,7 +28,7 @@ local function assign(self, target, value)
         self:assign(target, value)
     else
         local subject, key = self:evaluate(target[1]), self:evaluate(target[2])
-        members.write(subject, key, value, subject.branch == self.branch)
+        members.write(self, subject, key, value, subject.branch == self.branch)
     end
 end
 

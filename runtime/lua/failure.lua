@@ -26,7 +26,6 @@ local MOST_CAUSES = 10
 --- Raises an error. `fields` may add code (default "failed"), hint, target and details of its own.
 ---@param message string what failed, one sentence
 ---@param fields? { code?: string, hint?: string, target?: string, cause?: Error, [string]: any }
----@return never
 local function fail(message, fields)
     local err = {}
     for key, value in pairs(fields or {}) do
