@@ -1,7 +1,7 @@
 # make try       install what is needed, build, start a local cloud and set up an instance in it
 # make down      remove every trace of the local cloud
 # make test      install what the tests need, build, and run them all
-# make chaos     set-up killed around every one of its writes, and resumed: about ten minutes
+# make chaos     set-up and every playbook killed around each of their writes, and resumed: about twenty minutes
 # make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make fuzz      hostile input for what reads text from outside
 # make lint      formatting and static analysis
@@ -26,7 +26,8 @@ PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libc
                  libedit-dev openssh-client ca-certificates lua-check
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
-PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps
+PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
+                 faketime
 PACKAGES_LINT  = clang-format cppcheck shellcheck
 PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
 
@@ -86,7 +87,7 @@ test: packages-test
 
 chaos: packages-test
 	$(MAKE) binaries
-	TEST_SECONDS=7200 tests/run tests/chaos
+	CHAOS=all TEST_SECONDS=7200 tests/run tests/chaos tests/playbook/promises.t
 
 # The sanitizers make gcc see dangers that are none, so warnings are no errors here.
 sanitize: packages-test

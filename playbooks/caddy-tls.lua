@@ -6,6 +6,7 @@
 --           Caddy that does not run, or whose trouble is over, is started again.
 -- Waits     with --wait until the limit ends. The run may be stopped meanwhile: `hostler resume` goes on waiting.
 -- Refuses   what it cannot mend (DNS, a closed port, a wrong Caddyfile): it says what to do.
+-- Again     a Caddy that has its certificate is left alone.
 local certificate = require "certificate"
 local instance = require "instance"
 

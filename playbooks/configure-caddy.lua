@@ -44,7 +44,7 @@ local function configure(one, text)
     elseif unknown(changed) or changed or look(one, server).written ~= before.written then
         loaded = step("load the configuration", { idempotent = true }, function() return server:reload() end)
     else
-        say("%s has this configuration already.", one.name)
+        say "It has this configuration already."
     end
     if not unknown(loaded) then
         certificate.verify(one, server:tls_mode() == "self-signed")

@@ -40,7 +40,7 @@ local function configure(one)
     if not app:has_loaded(settings) or not app:probe().serves then
         step("restart Meltano", { idempotent = true }, function() app:restart() end)
     elseif not (is_changed or unknown(written) or written or unknown(closed) or closed) then
-        say("%s is up to date.", one.name)
+        say "It is up to date."
     end
     app:wait_until_it_serves()
 end
@@ -50,7 +50,7 @@ local function set_flag(one, name, value)
     -- A step, although it only reads: a resumed run would find the flag that it has set, and not have it read.
     local is_set = step("look whether it is set", function() return app:flags()[name] == value end)
     if is_set then
-        say("%s has %s=%s already.", one.name, name, value)
+        say("It has %s=%s already.", name, value)
         return
     end
     step("set " .. name, { idempotent = true }, function() return app:set_flag(name, value) end)

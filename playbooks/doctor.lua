@@ -67,7 +67,15 @@ local function room_for_databases()
 end
 
 local function passwords()
-    return ("vault '%s', %d items"):format(site.vault, #site.passwords():items())
+    local vault = site.passwords()
+    local words = ("vault '%s', %d items"):format(site.vault, #vault:items())
+    local _, err = try(vault.must_write, vault)
+    if err and err.code == "onepassword.forbidden" then
+        fail(words .. ": it may only read", { hint = err.hint })
+    elseif err then
+        error(err, 0)
+    end
+    return words .. ", may write"
 end
 
 local function mail_server()

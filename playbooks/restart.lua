@@ -18,7 +18,7 @@ return playbook {
                 probe = function() return app:start_id() ~= before end,
             }, function() app:restart() end)
             if not unknown(app:wait_until_it_serves()) then
-                say("%s serves again.", one.name)
+                say "It serves again."
             end
         end)
     end,

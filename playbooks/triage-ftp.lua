@@ -4,6 +4,7 @@
 -- Shows     the FTP server's own answer to a real login; mode and owner of the directory; whether vsftpd runs.
 -- Changes   with your consent the mode of /var/meltano/project (g-w), nothing else; then logs in and lists again.
 -- Password  the 1Password item meltano_ftp@TENANT..., else $FTP_PASSWORD. Without one it shows what the host says.
+-- Again     where logging in and listing work, nothing changes.
 local ftp = require "ftp"
 local instance = require "instance"
 local meltano = require "meltano"

@@ -5,6 +5,7 @@
 -- Refuses   when the droplet was not made anew after the old key was known: then someone may be in between. A
 --           fingerprint that you have read in the droplet's own console settles it: --fingerprint. With it a host that
 --           known_hosts does not know yet is added, too.
+-- Again     a host whose key is right already is left alone.
 local host_trust = require "host_trust"
 local instance = require "instance"
 

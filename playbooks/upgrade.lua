@@ -25,7 +25,7 @@ local function upgrade(one, p)
     -- A step, although it only reads: a resumed run would find another version, and the files mended.
     local before = step("look at the instance", function() return look(app) end)
     if before.owners then
-        warn("%s: %s", one.name, before.owners)
+        warn(before.owners)
         if not p.mend then
             confirm(("%s has files of other users in its project. Give them back to meltano?"):format(one.name))
         end
@@ -38,8 +38,7 @@ local function upgrade(one, p)
     if not unknown(app:wait_until_it_serves { timeout = 60 }) then
         app:check_owners()
         local version = app:version()
-        say("%s: Meltano %s, %s.", one.name, version,
-            version == before.version and "as before" or "before " .. before.version)
+        say("Meltano %s, %s.", version, version == before.version and "as before" or "before " .. before.version)
     end
 end
 

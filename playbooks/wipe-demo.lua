@@ -10,6 +10,10 @@ local instance = require "instance"
 local schemas = require "schemas"
 local site = require "site"
 
+local function counted(list)
+    return #list == 1 and "1 schema" or #list .. " schemas"
+end
+
 return playbook {
     summary = "Drop every schema but public from the demo instance's database",
     handbook = "Wipe database in Meltano demo instance",
@@ -33,13 +37,13 @@ return playbook {
         end
         show(doomed, { "schema", "owner", "objects", "size", "extensions" })
         schemas.check_owner(doomed)
-        confirm(("Drop all of these from %s, with what is in them? (%d)"):format(demo.name, #doomed), demo.name)
+        confirm(("Drop %s from %s for good?"):format(counted(doomed), demo.name), demo.name)
 
         local fallen = step("drop the schemas", { idempotent = true }, function()
             return schemas.drop(db, doomed, { lock_timeout = p.lock_timeout, with_dependents = p.with_dependents })
         end)
         if not unknown(fallen) then
-            say("%d fell: %s.", #fallen.schemas, table.concat(fallen.schemas, ", "))
+            say("%s fell: %s.", counted(fallen.schemas), table.concat(fallen.schemas, ", "))
             for _, thing in ipairs(fallen.dependents) do
                 warn("With them fell, in public: %s", thing)
             end

@@ -67,8 +67,8 @@ statement *statement_new(lua_State *L, int sql, int first) {
     int count = lua_gettop(L) - first + 1;
     luaL_argcheck(L, count <= MOST_PARAMETERS, first, "too many parameters");
     for (int i = first; i < first + count; i++)
-        if (!lua_isnil(L, i) && !lua_isboolean(L, i))
-            luaL_checkstring(L, i); /* raises while nothing is allocated */
+        if (!lua_isnil(L, i) && !lua_isboolean(L, i) && !lua_isstring(L, i))
+            luaL_typerror(L, i, "text, a number or a boolean"); /* while nothing is allocated */
     statement *t = link_must(calloc(1, sizeof *t));
     t->sql = link_must(strdup(text));
     t->count = count;

@@ -2,6 +2,7 @@
 #include "line_editor.h"
 
 #include "error.h"
+#include "interrupt.h"
 #include "task.h"
 
 #include <errno.h>
@@ -26,13 +27,17 @@ static void stop_reading(line_wait *line) {
         uv_close((uv_handle_t *)&line->poll, line_closed);
 }
 
-/* Byte by byte, so that what follows the line stays for whoever reads next. */
+/* Byte by byte, so that what follows the line stays for whoever reads next. A Ctrl-C comes before what is
+ * still to be read: the terminal has dropped what was typed before it. */
 static void on_typed(uv_poll_t *poll, int status, int events) {
     (void)events;
     line_wait *line = (line_wait *)((wait *)poll->data);
     int available = 0;
     ioctl(STDIN_FILENO, FIONREAD, &available);
     do {
+        interrupt_deliver();
+        if (uv_is_closing((uv_handle_t *)poll))
+            return;
         char byte;
         ssize_t count = status < 0 ? 0 : read(STDIN_FILENO, &byte, 1);
         if (count < 0 && (errno == EINTR || errno == EAGAIN))

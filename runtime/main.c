@@ -19,6 +19,8 @@ const command commands[] = {
      "list the recorded runs", command_runs},
     {"log", "RUN [-f] [-v] [--json]", "show what a run did or does", command_log},
     {"resume", "RUN [--code latest]", "go on with a run where it stopped", command_resume},
+    {"debug", "RUN [--code latest]", "look into a run that has failed, at the place where it did",
+     command_debug},
     {"undo", "RUN", "take back what a run did, newest first", command_undo},
     {"cancel", "RUN", "stop a run", command_cancel},
     {"answer", "RUN VALUE", "answer a run's question, and go on with it", command_answer},

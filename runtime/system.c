@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LARGEST_FILE (16 * 1024 * 1024)
+#define LARGEST_FILE (16 * 1024 * 1024) /* unless its reader expects more */
 #define LONGEST_ANSWER 65536
 
 static double seconds_of(clockid_t clock) {
@@ -66,7 +66,7 @@ static int env_lua(lua_State *L) {
 }
 
 /* Pushes a file's content; returns 0, or an errno with nothing pushed. */
-static int push_file(lua_State *L, const char *path) {
+static int push_file(lua_State *L, const char *path, size_t most) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno;
@@ -80,7 +80,7 @@ static int push_file(lua_State *L, const char *path) {
         if (count == 0)
             break;
         total += count > 0 ? (size_t)count : 0;
-        problem = count < 0 ? errno : total > LARGEST_FILE ? EFBIG : 0;
+        problem = count < 0 ? errno : total > most ? EFBIG : 0;
         luaL_addsize(&buffer, count > 0 ? (size_t)count : 0);
     }
     close(fd);
@@ -90,9 +90,9 @@ static int push_file(lua_State *L, const char *path) {
     return problem;
 }
 
-/* read_file(path) -> text, or nil, reason */
+/* read_file(path, most bytes or nil) -> text, or nil, reason */
 static int read_file_lua(lua_State *L) {
-    int problem = push_file(L, luaL_checkstring(L, 1));
+    int problem = push_file(L, luaL_checkstring(L, 1), (size_t)luaL_optnumber(L, 2, LARGEST_FILE));
     if (!problem)
         return 1;
     lua_pushnil(L);
@@ -149,7 +149,7 @@ static int credential_lua(lua_State *L) {
     if (!directory || strchr(name, '/'))
         return 0;
     lua_pushfstring(L, "%s/%s", directory, name);
-    if (push_file(L, lua_tostring(L, -1)))
+    if (push_file(L, lua_tostring(L, -1), LARGEST_FILE))
         return 0;
     size_t length;
     const char *text = lua_tolstring(L, -1, &length);

@@ -177,6 +177,31 @@ static void clear_deadline(task *t) {
     t->timer = NULL;
 }
 
+void task_hold_deadlines(void) {
+    for (task *t = scheduler.running; t; t = t->parent) {
+        if (t->holds++ > 0)
+            continue;
+        t->held_at = now_ms();
+        t->held_deadline = t->deadline;
+        t->deadline = 0;
+        if (t->timer)
+            uv_timer_stop(t->timer);
+    }
+}
+
+void task_release_deadlines(void) {
+    uint64_t now = now_ms();
+    uv_update_time(&scheduler.loop);
+    for (task *t = scheduler.running; t; t = t->parent) {
+        if (--t->holds > 0 || !t->held_deadline)
+            continue;
+        uint64_t left = t->held_deadline > t->held_at ? t->held_deadline - t->held_at : 0;
+        t->deadline = now + left;
+        if (t->timer)
+            uv_timer_start(t->timer, on_deadline, left, 0);
+    }
+}
+
 int64_t task_time_left(void) {
     if (!scheduler.running || !scheduler.running->deadline)
         return -1;
@@ -401,7 +426,7 @@ bool task_interrupted(void) {
 bool task_poll(lua_State *L, bool own_code) {
     uint64_t now = now_ms();
     for (task *t = scheduler.running; t; t = t->parent)
-        if (t->timer && t->deadline <= now)
+        if (t->timer && t->deadline && t->deadline <= now)
             expire(L, t);
     cancel_if_starving(L, now);
     if (own_code || !is_cancelled(scheduler.running))

@@ -77,7 +77,7 @@ void task_interrupt(const char *reason, bool by_ctrl_c);
 bool task_interrupted(void);
 
 /* Pushes a table: spawn spawn_shielded join join_shielded cancel sleep context time_left foreground tree
- * interrupt interrupted effect_begin effect_end. */
+ * interrupt interrupted threads hold_deadlines release_deadlines effect_begin effect_end. */
 int task_open(lua_State *L);
 
 /* Closes what the scheduler holds; the loop must have no running task. */

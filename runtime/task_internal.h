@@ -19,6 +19,8 @@ struct task {
     uv_timer_t *timer;
     uint64_t deadline; /* in milliseconds of uv_hrtime; 0 is none */
     double seconds;    /* what it was given, where the deadline is its own */
+    uint64_t held_at, held_deadline;
+    int holds; /* how often its deadline was put off without being taken up again */
     int self_ref, thread_ref, context_ref, wait_ref;
     int cancel_ref; /* the error that every wait of a cancelled task raises */
     int effects;    /* how many effects it has open */
@@ -53,6 +55,10 @@ void task_cancel(lua_State *L, task *t);
 
 /* Makes t what Ctrl-C cancels, until it has ended; NULL: the root again. */
 void task_set_foreground(task *t);
+
+/* Puts off the deadlines of the running task and its ancestors, for as long as a person looks at it. */
+void task_hold_deadlines(void);
+void task_release_deadlines(void);
 
 /* Pushes a copy of the cancellation: each task adds its own traceback to the error it raises. */
 void task_push_cancellation(lua_State *L, const task *t);

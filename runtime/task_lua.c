@@ -222,6 +222,32 @@ static int lua_tree(lua_State *L) {
     return 1;
 }
 
+/* threads(task or nil) -> the coroutines of the task (the running one) and of its ancestors, innermost first
+ */
+static int lua_threads(lua_State *L) {
+    task *t = lua_isnoneornil(L, 1) ? scheduler.running : check_task(L, 1);
+    lua_newtable(L);
+    for (int count = 0; t && t->thread_ref != LUA_NOREF; t = t->parent) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, t->thread_ref);
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
+
+/* hold_deadlines(): those of the running task and its ancestors wait until release_deadlines() is called as
+ * often. */
+static int lua_hold_deadlines(lua_State *L) {
+    (void)L;
+    task_hold_deadlines();
+    return 0;
+}
+
+static int lua_release_deadlines(lua_State *L) {
+    (void)L;
+    task_release_deadlines();
+    return 0;
+}
+
 /* context() -> the running task's table of inherited values */
 static int lua_context(lua_State *L) {
     if (!scheduler.running)
@@ -278,6 +304,9 @@ int task_open(lua_State *L) {
         {"checkpoint", checkpoint},
         {"interrupt", lua_interrupt},
         {"interrupted", lua_interrupted},
+        {"threads", lua_threads},
+        {"hold_deadlines", lua_hold_deadlines},
+        {"release_deadlines", lua_release_deadlines},
         {NULL, NULL},
     };
     static const luaL_Reg waiting[] = {{"join", lua_join}, {"sleep", task_sleep}, {NULL, NULL}};

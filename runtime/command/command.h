@@ -21,6 +21,7 @@ int command_unknown(const char *word);
 int command_answer(int argc, char **argv);
 int command_cancel(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_debug(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_list(int argc, char **argv);

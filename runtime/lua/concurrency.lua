@@ -1,7 +1,7 @@
 -- Tasks as playbooks use them: parallel, each, timeout, retry, wait_until, sleep.
 local native, import = ...
 local task, event = native.task, native.event
-local journal, lock, recording = import "journal", import "lock", import "recording"
+local hooks, journal, lock, recording = import "hooks", import "journal", import "lock", import "recording"
 local concurrency = {}
 
 local DEFAULT_PARALLEL = 10
@@ -120,6 +120,9 @@ local function run_item(group, name, fn, item)
     local started = native.system.monotonic()
     lock.enter(context)
     local ok, err = xpcall(function() return fn(item) end, native.error.complete)
+    if not ok and hooks.failed then
+        hooks.failed(err)
+    end
     lock.leave(context)
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     event.emit("item.end", {

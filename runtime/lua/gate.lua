@@ -120,10 +120,11 @@ local function finish(effect, context, outer_kind, scope, number, started, ok, .
     context.effect_kind = outer_kind
     local err = not ok and native.error.complete((...)) or nil
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
-    journal.end_effect(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err)
+    local seconds = native.system.monotonic() - started
+    journal.end_effect(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err, seconds)
     event.emit("effect.end", {
         scope = scope, parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target,
-        text = err and tostring(err) or effect.summary, status = status, seconds = native.system.monotonic() - started,
+        text = err and tostring(err) or effect.summary, status = status, seconds = seconds,
     })
     if ok then
         return ...
@@ -139,7 +140,7 @@ local function intend(effect, context)
     local number = journal.begin_effect(effect, context)
     local goes_on, stopped = pcall(task.checkpoint)
     if not goes_on then
-        journal.end_effect(number, "failed", stopped)
+        journal.end_effect(number, "failed", stopped, 0)
         error(stopped, 0)
     end
     return number

@@ -14,6 +14,10 @@ local origins, incarnations = {}, {}
 -- The texts of this run's files: by path, and by name in the order they were loaded ("playbook", or the module's).
 local texts, loaded = {}, {}
 local keeping = false
+-- What the files of kept texts were when those were loaded.
+local beside_kept = {}
+-- The hashes of functions by their places.
+local codes = {}
 -- The files that a resumed run keeps, by name; they count instead of those on disk.
 local kept = {}
 
@@ -66,7 +70,9 @@ end
 ---@raise "load"
 function library.read(path, name)
     local source, reason = (kept[name] or {}).text, nil
-    if not source then
+    if source then
+        beside_kept[path] = system.read_file(path)
+    else
         source, reason = system.read_file(path)
     end
     if not source then
@@ -341,7 +347,44 @@ function library.changed(sources)
     return names
 end
 
-local codes = {}
+--- Forgets the playbook and the modules beside it: they are about to be loaded again.
+function library.forget()
+    for _, file in ipairs(loaded) do
+        cache[file.name] = nil
+    end
+    texts, loaded, kept, beside_kept, codes = {}, {}, {}, {}, {}
+    keeping = false
+end
+
+--- The text that a file was loaded from, and what the file itself was then: a resumed run keeps texts of its own.
+---@param path? string
+---@return string? text, string? on_disk
+function library.text(path)
+    local text = path and texts[path]
+    return text, text and (beside_kept[path] or text)
+end
+
+--- Keeps another text of a loaded file with the run: some of it was just taken.
+function library.keep_edited(path, text)
+    for _, file in ipairs(loaded) do
+        if keeping and file.path == path then
+            journal.keep_source(file.name, path, text)
+        end
+    end
+end
+
+--- The hash of some lines of a text.
+---@return string
+function library.code_at(text, first, last)
+    local lines, number = {}, 0
+    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+        number = number + 1
+        if number >= first and number <= last then
+            lines[#lines + 1] = line
+        end
+    end
+    return system.hash(table.concat(lines, "\n"))
+end
 
 --- The hash of a function's text: it changes when the function is edited, not when it moves.
 ---@return string? nil for hostler's own functions
@@ -350,14 +393,7 @@ function library.code_of(fn)
     local place = ("%s:%d:%d"):format(source, first, last)
     local text = texts[source:sub(2)]
     if text and not codes[place] then
-        local lines, number = {}, 0
-        for line in (text .. "\n"):gmatch "([^\n]*)\n" do
-            number = number + 1
-            if number >= first and number <= last then
-                lines[#lines + 1] = line
-            end
-        end
-        codes[place] = system.hash(table.concat(lines, "\n"))
+        codes[place] = library.code_at(text, first, last)
     end
     return codes[place]
 end

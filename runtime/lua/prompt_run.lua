@@ -50,10 +50,13 @@ end
 
 --- Called before each effect: a write outside of all steps opens one for the entry.
 function prompt_run.on_effect(entry, effect, at)
-    if effect.kind ~= "write" or at.step then
+    if effect.kind ~= "write" then
         return
     end
     journal.demand()
+    if at.step then
+        return
+    end
     local name = step_name(entry)
     local step = { path = NAME .. "/" .. name, name = name, started = system.monotonic() }
     step.scope = event.emit("step.begin", { parent = scope, name = name, kind = "prompt" })

@@ -3,6 +3,7 @@ local native, import = ...
 local resume = {}
 
 local commandline, execution, journal = import "commandline", import "execution", import "journal"
+local answers, hooks, step = import "answers", import "hooks", import "step"
 local library, params, process, sealing = import "library", import "params", import "process", import "sealing"
 local system = native.system
 
@@ -13,6 +14,7 @@ local OPTIONS = {
     declare.flag("json", "print events as JSON, one a line"),
     declare.flag("verbose", "show every effect"),
     declare.flag("undo-on-failure", "take back what was done when the run fails"),
+    declare.flag("debug", "open a prompt where it fails"),
 }
 
 local function refuse(message, code, hint)
@@ -56,9 +58,14 @@ function resume.load(row, options)
     for _, option in ipairs { "yes", "json", "verbose", "undo_on_failure" } do
         values[option] = values[option] or options[option] or false
     end
+    if values.record then
+        system.write_error(("hostler: %s has the run as far as it had come; what follows is not recorded\n"):format(
+            values.record))
+    end
+    values.debug = options.debug or false -- somebody was there then; is there now?
     return {
         id = row.id, book = book, name = name, given = row.playbook, arguments = arguments, values = values,
-        options = values,
+        options = setmetatable({ look_into = options.look_into }, { __index = values }),
         changed = options.code == "latest" and library.changed(sources) or {},
     }
 end
@@ -97,6 +104,19 @@ function resume.go_on(row, options)
     local run = resume.take(row, options)
     library.keep()
     return execution.run(run)
+end
+
+--- Goes on with a run that has just ended in this process: what a person at a debugger's prompt has asked for.
+---@param run table as for execution.run
+---@param code "kept"|"latest"
+---@return integer exit status
+function resume.again(run, code)
+    library.forget()
+    step.reset()
+    answers.reset()
+    hooks.aborted, hooks.after = nil, nil
+    local options = setmetatable({ code = code, look_into = false }, { __index = run.options })
+    return commandline.guard(resume.go_on, commandline.find(run.id), options)
 end
 
 ---@param argv string[]

@@ -16,6 +16,7 @@ local function import(name)
 end
 
 local safe_os = { time = os.time, date = os.date, difftime = os.difftime, clock = os.clock }
+native.debug = debug
 local traceback_only = { traceback = debug.traceback }
 
 -- What reaches the outside without the gate, runs bytecode, or yields past the scheduler.
@@ -28,7 +29,7 @@ _G.os = safe_os
 _G.debug = traceback_only
 
 for _, part in ipairs { "failure", "gate", "lock", "concurrency", "step", "talk", "rows", "params", "manifest",
-    "library", "inspect" } do
+    "library", "inspect", "breakpoint" } do
     local exports = import(part).globals
     for name, value in pairs(exports or {}) do
         _G[name] = value

@@ -253,7 +253,7 @@ LUA
 };
 
 subtest 'what is recorded takes no memory' => sub {
-    plan skip_all => 'a sanitizer keeps what was freed' if Runs::binary() =~ /-san/;
+    plan skip_all => 'a sanitizer keeps what was freed' if Runs::sanitized();
     my $runs = Runs->new(book => <<'LUA');
 local sh = require "sh"
 return playbook {

@@ -43,7 +43,7 @@ sub book { return Runs->new(book => $book, @_) }
 sub at { my ($runs, $name) = @_; return Runs::wait_for(sub { $runs->get('at') eq "$name\n" }) }
 sub go { my ($runs, @names) = @_; $runs->put("go-$_", '') for @names ? @names : qw(one two three) }
 sub wrote { my ($runs) = @_; return join ' ', split /\n/, $runs->get('log') }
-sub status { my ($runs) = @_; return $runs->query('SELECT status FROM runs ORDER BY started DESC LIMIT 1') }
+sub status { my ($runs) = @_; return $runs->query('SELECT status FROM runs ORDER BY number DESC LIMIT 1') }
 
 # The server's processes.
 sub postgres {
@@ -288,6 +288,7 @@ subtest 'the queue' => sub {
     kill TERM => $worker;
     is $runs->finish($worker), 0, 'told to stop, it ends' or diag $runs->{said};
     is status($runs), 'queued', 'and the run is in the queue again' or diag $runs->{said};
+    like $runs->{stdout}, qr/^run \w{6} \(book\): stopped, and back in the queue$/m, 'it says so';
     go($runs);
     is $runs->hostler('worker', '--once'), 0, 'another worker';
     is status($runs), 'done', 'ends it';
@@ -308,6 +309,7 @@ subtest 'a run of a worker is cancelled, or waits for an answer' => sub {
     is $other->hostler('answer', 'last', 'that'), 0, 'the second gets its answer';
     kill TERM => $worker;
     is $runs->finish($worker), 0, 'the worker goes on all the while';
+    like $runs->{stdout}, qr/^run \w{6} \(book\): cancelled$/m, 'and has said how the first one ended';
 };
 
 subtest 'a run of a worker waits for a lock' => sub {

@@ -119,9 +119,30 @@ sub start {
     open STDIN,  '<', '/dev/null' or POSIX::_exit(99);
     open STDOUT, '>', 'stdout'    or POSIX::_exit(99);
     open STDERR, '>', 'stderr'    or POSIX::_exit(99);
+    $self->fake_clock if $self->{clock};
     exec qw(unshare --uts sh -c), 'hostname "$1"; shift; exec "$@"', 'sh', $self->{host}, $binary, @arguments if $self->{host};
     exec $binary, @arguments or POSIX::_exit(98);
 }
+
+# With {clock}, an offset such as "+1d" or "-3h", that is how the wall clock differs for what is started; set_clock changes
+# it also for what has been started with one.
+sub fake_clock {
+    my ($self) = @_;
+    my ($library) = glob '/usr/lib/*/faketime/libfaketime.so.1' or die 'libfaketime is not there';
+    $self->put('clock', $self->{clock}) if !-e $self->path('clock');
+    @ENV{qw(LD_PRELOAD FAKETIME_TIMESTAMP_FILE FAKETIME_NO_CACHE FAKETIME_DONT_FAKE_MONOTONIC)} =
+        ($library, $self->path('clock'), 1, 1);
+}
+
+sub set_clock {
+    my ($self, $offset) = @_;
+    $self->{clock} = $offset;
+    $self->put('clock.new', $offset);
+    rename $self->path('clock.new'), $self->path('clock') or die $!;
+}
+
+# Whether this build has a sanitizer, which libraries that come before it and measurements of memory do not go with.
+sub sanitized { $binary =~ m{/build-san} }
 
 # Waits for its end: the exit status, or -9 when SIGKILL ended it. What it said is in {said}.
 sub finish {

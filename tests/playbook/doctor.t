@@ -37,7 +37,7 @@ like $lines{'database team 1'}[1], qr/^team '\QMeltanoData DBs 1 (full)\E', \d+ 
 like $lines{'database team 2'}[1], qr/^team 'MeltanoData DBs 2', \d+ clusters, may write/, 'one that is not';
 ok $lines{ 'database team ' . @tokens }, 'each of them has a line';
 like $lines{'room for databases'}[1], qr/goes to 'MeltanoData DBs 2'/,  'where the next cluster goes';
-like $lines{'1Password'}[1],          qr/^vault 'meltanodata.com', \d+ items/, 'the vault';
+like $lines{'1Password'}[1],          qr/^vault 'meltanodata.com', \d+ items, may write$/, 'the vault';
 like $lines{'mail server'}[1],        qr/logged in as/,                 'the mail server';
 like $lines{libraries}[1],            qr/luajit .*libuv .*libssh2 .*openssl \d/, 'the libraries';
 like $lines{store}[1],                qr/^\Q$folder\E\/state\/hostler/, 'the store';
@@ -96,6 +96,9 @@ $cloud->team(team => 'MeltanoData DBs 2', readonly => JSON::PP::false);
 
 breaks('no Connect server', { OP_CONNECT_HOST => undef }, ['1Password'], qr/OP_CONNECT_HOST is not set/, qr/export OP_CONNECT_HOST/);
 breaks('a wrong Connect token', { OP_CONNECT_TOKEN => 'nonsense' }, ['1Password'], qr/1Password refused/, qr/token/);
+$cloud->team(team => '1Password', readonly => JSON::PP::true);
+breaks('a Connect token that may only read', {}, ['1Password'], qr/vault 'meltanodata\.com', \d+ items: it may only read/, qr/write access/);
+$cloud->team(team => '1Password', readonly => JSON::PP::false);
 breaks('a Connect server that is down', { OP_CONNECT_HOST => 'https://127.0.0.1:1' }, ['1Password'], qr/Connection refused/, qr/OP_CONNECT_HOST/);
 $cloud->fault(path => '/v1/vaults', mode => 'fail', status => 200, body => []);
 breaks('a Connect token for another vault', {}, ['1Password'], qr/there is no vault 'meltanodata\.com'/, qr/sees only the vaults/);

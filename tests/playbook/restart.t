@@ -25,7 +25,7 @@ subtest 'several' => sub {
     my $run = restart('again*');
     is $run->{status}, 0, 'ends well' or diag $run->{stderr};
     isnt start_of($_), $before{$_}, "$_ was started anew" for @tenants;
-    like $run->{stdout}, qr/say .*\Q$_\E\.meltanodata\.com serves again/, 'and serves' for @tenants;
+    like $run->{stdout}, qr/say +\Q$_\E: It serves again/, 'and serves' for @tenants;
 };
 
 subtest 'one that systemd has given up' => sub {

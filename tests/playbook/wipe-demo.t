@@ -128,7 +128,7 @@ subtest 'wiping' => sub {
     my $public = public_of($ours) =~ s/^citext\n//mr;
     my $run = typed($cloud, "demo.meltanodata.com\n", $options, 'run', 'wipe-demo');
     is $run->{status}, 0, 'ends well' or diag $run->{stdout}, $run->{stderr};
-    like $run->{stdout}, qr/200 fell: .*Weird "Name"/, 'it says what fell';
+    like $run->{stdout}, qr/200 schemas fell: .*Weird "Name"/, 'it says what fell';
     is schemas_of($ours), 'information_schema, public', 'only public and PostgreSQL\'s own are left';
     is public_of($ours), $public, 'public is as it was';
     is schemas_of($others), 'information_schema, public, theirs', 'the other cluster has its schemas';
@@ -157,7 +157,7 @@ subtest 'what comes after the list was shown' => sub {
     fill($ours, 'unseen');
     my $run = $cloud->run($options, 'answer', $id, 'demo.meltanodata.com');
     is $run->{status}, 0, 'the answer comes later' or diag $run->{stdout}, $run->{stderr};
-    like $run->{stdout}, qr/1 fell: seen\./, 'what was shown falls';
+    like $run->{stdout}, qr/1 schema fell: seen\./, 'what was shown falls';
     is schemas_of($ours), 'information_schema, public, unseen', 'what was not stays';
     is wipe('--yes')->{status}, 0, 'until the next time';
 };
