@@ -88,7 +88,10 @@ interrupt('while true do end');
 shows(qr/^begun 2\n\^C\ncancelled\n$prompt\n\z/m, 'also what never waits');
 interrupt('while true do pcall(function() while true do end end) end');
 shows(qr/^begun 3\n\^C\ncancelled\n$prompt\n\z/m, 'or catches everything');
-$terminal->keys('C-c', 'C-c', 'C-c');
+for my $times (1 .. 3) {
+    $terminal->keys('C-c');
+    see(qr/cancelled\n(?:.*\^C\n){$times}$prompt\n\z/);
+}
 line('"still " .. "here"');
 shows(qr/^"still here"$/m, 'Ctrl-C never ends the prompt');
 line(':bg say "busy" while true do end');
@@ -184,6 +187,7 @@ shows(qr/^0\n$prompt/m, 'nothing of what was completed was called');
 
 line('secret.wrap "hunter2hunter2"');
 line('password = "swordfish"');
+see(qr/sword.*\n$prompt\n\z/);
 $terminal->keys('C-r');
 $terminal->type('market = ');
 shows(qr/\(search 'market = '\) market = shop\.open\(\)\n\z/, 'Ctrl-R searches');
@@ -191,6 +195,7 @@ $terminal->keys('C-e');
 $terminal->type('.till');
 shows(qr/open> market = shop\.open\(\)\.till\n\z/, 'and what it finds can be edited');
 $terminal->keys('Enter');
+see(qr/till\n$prompt\n\z/);
 $terminal->keys('C-r');
 $terminal->type('nothing like it');
 shows(qr/failed search/, 'or finds nothing');
