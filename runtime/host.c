@@ -95,6 +95,7 @@ lua_State *host_open(void) {
         exit(EXIT_FAILED);
     }
     limit_memory(L);
+    lua_gc(L, LUA_GCSTOP, 0); /* hardly anything of the world is garbage */
     if (lua_cpcall(L, build_world, NULL) != 0) {
         lua_getglobal(L, "tostring");
         lua_insert(L, -2);
@@ -102,6 +103,7 @@ lua_State *host_open(void) {
         fprintf(stderr, "hostler: cannot start: %s\n", lua_tostring(L, -1));
         exit(EXIT_FAILED);
     }
+    lua_gc(L, LUA_GCRESTART, 0);
     return L;
 }
 
