@@ -340,13 +340,21 @@ local function certificate_verdict(certificate, mode, at)
     return "ok"
 end
 
+---@class caddy.Diagnosis
+---@field verdict string "ok", "self-signed" (as the Caddyfile asks), "expired", "not-running", or one of
+---  caddy_journal.verdict's: "rate-limited", "dns", "port-closed", "port-taken", "bad-caddyfile",
+---  "authority-unreachable", "pending", "unknown"
+---@field evidence string[] lines for a person
+---@field retry_after? integer when a rate limit ends, seconds since 1970
+---@field limit? string which rate limit
+---@field mode string the TLS mode that the Caddyfile asks for
+---@field certificate? caddy.Certificate
+---@field status systemd.Status
+---@field renewal? string the verdict on a renewal that fails while the old certificate is still good
+
 --- Why the instance has no certificate, or that it has one. Reads only.
 ---@param options? { nameservers?: string[] } whom to ask for the name's address, where that matters (the system's)
----@return { verdict: string, evidence: string[], retry_after?: integer, limit?: string, mode: string, certificate?:
----  caddy.Certificate, status: systemd.Status, renewal?: string } verdict: "ok", "self-signed" (as the Caddyfile
----  asks), "expired", "not-running", or one of caddy_journal.verdict's: "rate-limited", "dns", "port-closed",
----  "port-taken", "bad-caddyfile", "authority-unreachable", "pending", "unknown"; evidence: lines for a person;
----  renewal: the verdict on a renewal that fails while the old certificate is still good
+---@return caddy.Diagnosis
 function Caddy:diagnose(options)
     local status = self.systemd:status(caddy.UNIT)
     if unknown(status) then

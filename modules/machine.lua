@@ -7,6 +7,13 @@ local machine = {}
 local Machine = {}
 Machine.__index = Machine
 
+--- A number of bytes for people: "512 MB", "1.5 GB".
+---@param bytes number
+---@return string
+function machine.megabytes(bytes)
+    return bytes >= 2 ^ 30 and ("%.1f GB"):format(bytes / 2 ^ 30) or ("%.0f MB"):format(bytes / 2 ^ 20)
+end
+
 -- ---- reading what it prints (pure) ----
 
 -- Of `df -P`: device, size, used, free, percent, place. A device's name may hold blanks; a place is asked for by us.

@@ -1,10 +1,11 @@
 -- What was seen of an instance, one line a thing, for the terminal and the report. Pure: it reaches no host.
+local machine = require "machine"
 local meltano = require "meltano"
 local systemd = require "systemd"
-local triage_verdict = require "triage_verdict"
+local triage_outside = require "triage_outside"
 local triage_checks = {}
 
-local megabytes, date_of = triage_verdict.megabytes, triage_verdict.date_of
+local megabytes, date_of = machine.megabytes, triage_outside.date_of
 
 ---@class triage.Check
 ---@field title string

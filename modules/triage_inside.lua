@@ -1,5 +1,6 @@
 -- The faults inside an instance: its machine, its files, its database and its service. Pure: each rule takes what was
 -- seen (triage_verdict.of says what that is) and returns a triage.Finding, or nothing.
+local machine = require "machine"
 local meltano = require "meltano"
 local systemd = require "systemd"
 local triage_inside = {}
@@ -9,14 +10,7 @@ local SAME_MOMENT = 5               -- seconds between a kernel's kill and the e
 local SIGKILL = 9
 local LOG_LINES = 8
 
---- A number of bytes for people.
----@param bytes number
----@return string
-function triage_inside.megabytes(bytes)
-    return bytes >= 2 ^ 30 and ("%.1f GB"):format(bytes / 2 ^ 30) or ("%.0f MB"):format(bytes / 2 ^ 20)
-end
-
-local megabytes = triage_inside.megabytes
+local megabytes = machine.megabytes
 
 local function serves_inside(e)
     return e.inside ~= nil and e.inside.serves

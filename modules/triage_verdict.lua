@@ -1,7 +1,7 @@
 -- From what was seen of an instance to what is wrong with it and what mends that. Pure: it reaches no host.
 local inside = require "triage_inside"
 local outside = require "triage_outside"
-local triage_verdict = { megabytes = inside.megabytes, date_of = outside.date_of }
+local triage_verdict = {}
 
 ---@class triage.Finding
 ---@field cause string a stable word: "disk-full", "database-password" ...

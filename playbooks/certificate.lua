@@ -27,9 +27,13 @@ local function date(seconds)
     return os.date("!%Y-%m-%d %H:%M:%S UTC", seconds)
 end
 
+---@class certificate.Found : caddy.Diagnosis
+---@field hostname? string what Caddy serves
+---@field ends? integer when a rate limit lets one more certificate through, seconds since 1970: as the authority said,
+---  else at the latest
+
 --- What Caddy's situation is, once it is decided: a certificate that is being asked for is waited for.
----@return table found see Caddy:diagnose; and `hostname`, what Caddy serves; `ends`, seconds since 1970: when a rate
----  limit lets one more certificate through, as the authority said, else at the latest
+---@return certificate.Found
 function certificate.diagnose(server)
     local found
     local _, err = try(wait_until, "Caddy to have a certificate, or not", { timeout = 60 }, function()

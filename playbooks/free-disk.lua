@@ -8,11 +8,10 @@
 local instance = require "instance"
 local machine = require "machine"
 local meltano = require "meltano"
-local triage_verdict = require "triage_verdict"
 
 local MB = 1024 * 1024
 local LONG_LOG, KEPT_OF_LOG, KEPT_OF_JOURNAL, SHOWN, FULL = 2 * MB, 1 * MB, 100 * MB, 8, 0.9
-local megabytes = triage_verdict.megabytes
+local megabytes = machine.megabytes
 
 local function show_disk(computer)
     local disk = computer:disks({ meltano.PROJECT })[1]
