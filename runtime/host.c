@@ -77,9 +77,7 @@ static int build_world(lua_State *L) {
     add(L, "user_files", user_files_open);
     lua_pushcfunction(L, foreground_run);
     lua_setfield(L, -2, "run_in_foreground");
-    const embedded_file *world = embedded_find("runtime/lua/world.lua");
-    if (luaL_loadbuffer(L, world->text, (size_t)(world->end - world->text), "=hostler:runtime/lua/world.lua"))
-        return lua_error(L);
+    embedded_load(L, "runtime/lua/world.lua");
     lua_insert(L, -2);
     lua_call(L, 1, 1);
     lua_pushlightuserdata(L, (void *)&import_key);

@@ -138,10 +138,9 @@ function library.modules()
 end
 
 local function load_module(name)
-    local embedded = system.embedded("modules/" .. name .. ".lua")
-    if embedded then
-        local chunk = assert(system.load_text(embedded, "=hostler:modules/" .. name .. ".lua"))
-        return chunk(system.module_natives(name), import "gate", import)
+    local file = "modules/" .. name .. ".lua"
+    if system.embedded(file) then
+        return system.load_embedded(file)(system.module_natives(name), import "gate", import)
     end
     local path = library.module_path(name)
     if not path then
