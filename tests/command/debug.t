@@ -165,6 +165,18 @@ subtest 'writes by hand' => sub {
     unlike "$run->{stdout}$run->{stderr}", qr/hunter2/, 'secrets are masked';
 };
 
+subtest 'undo of a run with work by hand' => sub {
+    my $in = folder(book(<<'LUA'));
+    step("make", { undo = function() sh.run { "rm", "made" } end }, function() sh.run { "touch", "made" } end)
+    fail "x"
+LUA
+    typed($in, ['sh.run { "touch", "by-hand" }'], 'run', 'book', '--debug');
+    my $run = hostler({ in => $in }, 'undo', 'last', '--yes');
+    is $run->{status}, 0, 'undone' or diag "$run->{stdout}$run->{stderr}";
+    ok !-e "$in/made" && -e "$in/by-hand", 'what the playbook did';
+    like $run->{stderr}, qr/^done by hand, and left as it is: book\/by hand 1/m, 'the rest is told';
+};
+
 subtest 'breakpoint' => sub {
     my $source = book('local x = 1 step("one", { timeout = 0.3 }, function() local y = 2 breakpoint() say("y is %d", y) end) say("x is %d", x)');
     my $run = debugged($source, 'sleep(0.5)', 'y = 5', 'x = x + 1', ':where', 'continue');
