@@ -10,6 +10,7 @@
 #include "journal.h"
 #include "json.h"
 #include "line_editor.h"
+#include "local_socket.h"
 #include "seal.h"
 #include "secret.h"
 #include "system.h"
@@ -73,6 +74,7 @@ static int build_world(lua_State *L) {
     add(L, "line_editor", line_editor_lua_open);
     add(L, "journal", journal_open);
     add(L, "child", child_open);
+    add(L, "local_socket", local_socket_open);
     add(L, "seal", seal_open);
     add(L, "user_files", user_files_open);
     lua_pushcfunction(L, foreground_run);
