@@ -29,7 +29,7 @@ PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openss
 PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
                  faketime
 PACKAGES_LINT  = clang-format cppcheck shellcheck
-PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
+PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace
 
 C_FILES    = $(wildcard runtime/*.c runtime/command/*.c modules/*.c)
 LUA_FILES  = $(sort $(wildcard runtime/lua/*.lua modules/*.lua))
@@ -123,6 +123,7 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
 	tests/bench/journal
+	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
 	tests/bench/with-sshd tests/bench/prompt
 
 install: build

@@ -21,6 +21,8 @@ const command commands[] = {
     {"resume", "RUN [--code latest]", "go on with a run where it stopped", command_resume},
     {"debug", "RUN [--code latest]", "look into a run that has failed, at the place where it did",
      command_debug},
+    {"attach", "RUN", "join a run that goes on: follow it, let it stop before a step, look at it",
+     command_attach},
     {"undo", "RUN", "take back what a run did, newest first", command_undo},
     {"cancel", "RUN", "stop a run", command_cancel},
     {"answer", "RUN VALUE", "answer a run's question, and go on with it", command_answer},

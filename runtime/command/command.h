@@ -19,6 +19,7 @@ int command_run_lua(const char *file, int argc, char **argv);
 int command_unknown(const char *word);
 
 int command_answer(int argc, char **argv);
+int command_attach(int argc, char **argv);
 int command_cancel(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_debug(int argc, char **argv);

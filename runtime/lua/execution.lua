@@ -3,6 +3,7 @@ local native, import = ...
 local execution = {}
 
 local failure, gate, journal, lease = import "failure", import "gate", import "journal", import "lease"
+local attach_server = import "attach_server"
 local hooks, lock, recording = import "hooks", import "lock", import "recording"
 local step, talk = import "step", import "talk"
 local text = import "text"
@@ -104,7 +105,7 @@ end
 
 --- Runs the playbook as a task of its own, so that this one lives to record how it ended.
 local function perform(run)
-    local ok, err = lease.hold(go, run)
+    local ok, err = lease.hold(attach_server.around, run, go)
     if ok and task.interrupted() then -- it has caught its cancellation
         ok, err = pcall(task.checkpoint)
     end
