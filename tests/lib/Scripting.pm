@@ -26,7 +26,8 @@ sub text {
     return scalar <$file>;
 }
 
-# Every example: { line, code, file (its name, of a whole one), commands, place ("alone", or "cloud" for those on the services that the local cloud has) }
+# Every example: { line, code, file (its name, of a whole one), commands (below it), place ("alone", or "cloud" for those
+# on what the local cloud has) }
 sub examples {
     my ($text, @found, $example) = (text());
     my $number = 0;
@@ -56,11 +57,12 @@ sub whole {
     my $code = $example->{code};
     my $before = '';
     for my $name (@modules) {
-        $before .= "local $name = require \"$name\"\n"
-            if $code =~ /(?<![\w."-])$name(?:[.(\[])/ && $code !~ /^local $name\b/m || $name eq 'ssh';
+        next if $name ne 'ssh' && ($code !~ /(?<![\w."-])$name[.(\[]/ || $code =~ /^local $name\b/m);
+        $before .= "local $name = require \"$name\"\n";
     }
     for my $name (sort keys %handle) {
-        $before .= "local $name = $handle{$name}{ $example->{place} }\n" if $code =~ /\b$name\b[.:,)]/ && $code !~ /^local $name\b/m;
+        next if $code !~ /\b$name\b[.:,)]/ || $code =~ /^local $name\b/m;
+        $before .= "local $name = $handle{$name}{ $example->{place} }\n";
     }
     $code = "step(\"example\", function()\n$code" . "end)\n" if $code !~ /^\s*(?:local \w+ = )?step\(/m;
     return "return playbook { summary = \"an example\", run = function()\n$before$code" . "end }\n";
@@ -185,7 +187,8 @@ sub options_of {
     return \$class;
 }
 
-# What the page tells of: { names => { "ssh.Host:run" => its entry }, options => { ... => [names in braces] }, sections => { ssh => 1 } }.
+# What the page tells of: { names => { "ssh.Host:run" => its entry }, options => { ... => [names in braces] }, sections =>
+# { ssh => 1 } }.
 sub told {
     my (%told, $module, $class);
     my $text = text() =~ s{^```lua\n.*?^```\n}{}gmsr;
