@@ -35,6 +35,19 @@ local function installed()
     end
 end
 
+--- The folder of the installed playbooks, by its real path; nil where there is none.
+---@return string?
+function library.shipped_folder()
+    local folder = installed()
+    return folder and system.real_path(folder)
+end
+
+--- The folder of the person's own playbooks.
+---@return string
+function library.own_folder()
+    return (folder_of "XDG_CONFIG_HOME" or (folder_of "HOME" or "/root") .. "/.config") .. "/hostler/playbooks"
+end
+
 --- The folders searched, first wins; each once, whatever its spelling.
 ---@return string[]
 function library.folders()
@@ -42,8 +55,7 @@ function library.folders()
     for folder in (system.env "HOSTLER_PATH" or ""):gmatch "[^:]+" do
         candidates[#candidates + 1] = folder
     end
-    candidates[#candidates + 1] = (folder_of "XDG_CONFIG_HOME" or (folder_of "HOME" or "/root") .. "/.config")
-        .. "/hostler/playbooks"
+    candidates[#candidates + 1] = library.own_folder()
     candidates[#candidates + 1] = "/etc/hostler/playbooks"
     candidates[#candidates + 1] = installed()
     local folders, seen = {}, {}
