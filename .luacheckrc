@@ -4,7 +4,7 @@ globals = {}
 read_globals = {
     "playbook", "arg", "opt", "flag", "list", "step", "each", "parallel", "lock", "wait_until", "sleep", "retry", "timeout",
     "shield", "ask", "confirm", "manual", "say", "show", "warn", "fail", "try", "secret", "env", "now", "uuid", "json",
-    "unknown", "require",
+    "unknown", "require", "breakpoint",
 }
 files["runtime/lua/world.lua"] = { globals = { "_G" }, read_globals = { "string" }, ignore = { "122" } }
 files["tests/**/*.t"] = { std = "+luajit", max_line_length = 140, ignore = { "11[13]/undefined_.*" } }

@@ -1,7 +1,7 @@
 # make try       install what is needed, build, start a local cloud and set up an instance in it
 # make down      remove every trace of the local cloud
 # make test      install what the tests need, build, and run them all
-# make chaos     set-up killed around every one of its writes, and resumed: about ten minutes
+# make chaos     set-up and every playbook killed around each of their writes, and resumed: about twenty minutes
 # make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make fuzz      hostile input for what reads text from outside
 # make lint      formatting and static analysis
@@ -26,9 +26,10 @@ PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libc
                  libedit-dev openssh-client ca-certificates lua-check
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
-PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps
+PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
+                 faketime
 PACKAGES_LINT  = clang-format cppcheck shellcheck
-PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
+PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace
 
 C_FILES    = $(wildcard runtime/*.c runtime/command/*.c modules/*.c)
 LUA_FILES  = $(sort $(wildcard runtime/lua/*.lua modules/*.lua))
@@ -52,9 +53,13 @@ $(BUILD)/%.o: %.c
 	@echo CC $<
 	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/embedded.S: runtime/embed.sh $(LUA_FILES) Makefile
-	@mkdir -p $(@D)
-	@runtime/embed.sh $(LUA_FILES) $(LUACHECKED) > $@
+$(BUILD)/embedded.S: runtime/embed/table.sh $(BUILD)/runtime/embed/bytecode $(LUA_FILES) Makefile
+	@mkdir -p $(addprefix $(BUILD)/bytecode/,runtime/lua modules luacheck)
+	@$(BUILD)/runtime/embed/bytecode $(BUILD)/bytecode $(LUA_FILES) $(filter %.lua,$(LUACHECKED))
+	@runtime/embed/table.sh $(BUILD)/bytecode $(LUA_FILES) $(LUACHECKED) > $@
+
+$(BUILD)/runtime/embed/bytecode: $(BUILD)/runtime/embed/bytecode.o
+	@$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(LDLIBS)
 
 $(BUILD)/embedded.o: $(BUILD)/embedded.S
 	@$(CC) -c -o $@ $<
@@ -86,7 +91,7 @@ test: packages-test
 
 chaos: packages-test
 	$(MAKE) binaries
-	TEST_SECONDS=7200 tests/run tests/chaos
+	CHAOS=all TEST_SECONDS=7200 tests/run tests/chaos tests/playbook/promises.t
 
 # The sanitizers make gcc see dangers that are none, so warnings are no errors here.
 sanitize: packages-test
@@ -104,9 +109,9 @@ $(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(filter-out $(BUILD)/runtime/main.o $
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 lint: packages-lint
-	clang-format --dry-run --Werror $(C_FILES) $(wildcard runtime/*.h runtime/command/*.h modules/*.h tests/*.c tests/bench/*.c)
+	clang-format --dry-run --Werror $(C_FILES) $(wildcard runtime/embed/*.c runtime/*.h runtime/command/*.h modules/*.h tests/*.c tests/bench/*.c)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
-	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES)
+	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES) runtime/embed/bytecode.c
 	luacheck --quiet runtime modules playbooks tests
 	shellcheck --external-sources --source-path=SCRIPTDIR $(shell grep -rlE '^#!.*(bash|/sh)$$' --include='*' runtime tests .ci 2>/dev/null)
 
@@ -118,6 +123,8 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
 	tests/bench/journal
+	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
+	tests/bench/with-sshd tests/bench/prompt
 
 install: build
 	install -D $(BUILD)/hostler $(DESTDIR)$(PREFIX)/bin/hostler

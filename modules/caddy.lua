@@ -4,6 +4,7 @@ local caddyfile = require "caddyfile"
 local caddy_journal = require "caddy_journal"
 local dns = require "dns"
 local environment_file = require "environment_file"
+local host_file = require "host_file"
 local systemd = require "systemd"
 
 local caddy = {
@@ -121,20 +122,6 @@ end
 
 -- ---- its files ----
 
--- Writes what `edit` makes of a file, if that is anything else. In a dry run on a host that is still to be made, what
--- the file will hold is unknown, and so is whether it changes: the plan shows the lines of `planned`.
-local function edit_file(self, path, edit, value, planned)
-    local text = self.host:read(path)
-    if unknown(text) or unknown(value) then
-        return self.host:write(path, gate.unknown("edited " .. path), { planned = planned })
-    end
-    local edited = edit(text, value)
-    if edited ~= text then
-        self.host:write(path, edited)
-    end
-    return edited ~= text, text
-end
-
 --- The Caddyfile's sites and their tls lines; see caddyfile.parse.
 ---@return caddyfile.Site[]
 function Caddy:config()
@@ -149,14 +136,19 @@ function Caddy:tls_mode()
     return unknown(text) and text or caddyfile.tls_mode(text)
 end
 
--- Has Caddy check a Caddyfile that was just written: one that it refuses is put back as it was.
-local function check_or_put_back(self, before)
+-- Writes what `edit` makes of the Caddyfile, and has Caddy check that: one that it refuses is put back as it was.
+local function change_config(self, edit, input, planned)
+    local changed, before = host_file.edit(self.host, caddy.CADDYFILE, edit, input, planned)
+    if unknown(changed) or not changed or gate.mode == "dry-run" then
+        return changed
+    end
     local _, err = try(self.validate, self)
     if err then
         self.host:write(caddy.CADDYFILE, before)
         err.hint = err.hint or "the Caddyfile was put back as it was"
         error(err, 0)
     end
+    return true
 end
 
 --- Puts another Caddyfile in place and has Caddy check it: one that it refuses is put back as it was. Takes effect at
@@ -166,11 +158,7 @@ end
 ---@raise "caddy.invalid"
 ---@effect write
 function Caddy:set_config(text)
-    local changed, before = edit_file(self, caddy.CADDYFILE, function() return text end)
-    if not unknown(changed) and changed and gate.mode ~= "dry-run" then
-        check_or_put_back(self, before)
-    end
-    return changed
+    return change_config(self, function() return text end)
 end
 
 --- Changes the TLS mode in the Caddyfile, its tls lines only, and has Caddy check the file: one that it refuses is put
@@ -186,14 +174,8 @@ function Caddy:set_tls(mode, options)
     for name, value in pairs(options or {}) do
         wanted[name] = value
     end
-    local changed, before = edit_file(self, caddy.CADDYFILE, function(text)
-        return caddyfile.set_tls(text, mode, wanted)
-    end, version, caddyfile.tls_lines(mode, wanted))
-    if unknown(changed) or not changed or gate.mode == "dry-run" then
-        return changed
-    end
-    check_or_put_back(self, before)
-    return true
+    return change_config(self, function(text) return caddyfile.set_tls(text, mode, wanted) end, version,
+        caddyfile.tls_lines(mode, wanted))
 end
 
 --- The host name that Caddy serves, without its port.
@@ -219,7 +201,7 @@ function Caddy:set_hostname(name, options)
         fail(("'%s' is no host name"):format(tostring(name)), { code = "usage" })
     end
     local value = port and ("%s:%d"):format(tostring(name), port) or name
-    return (edit_file(self, caddy.ENVIRONMENT, function(text)
+    return (host_file.edit(self.host, caddy.ENVIRONMENT, function(text)
         return environment_file.set(text, "HOSTNAME", value)
     end, name, { "HOSTNAME=" .. tostring(value) }))
 end
@@ -269,16 +251,16 @@ end
 
 --- Has Caddy read its Caddyfile again, without dropping a connection. The file is checked first: of a wrong one Caddy 1
 --- says so in the journal only.
+---@return true
 ---@raise "caddy.invalid", "systemd.unit"
 ---@effect write
 function Caddy:reload()
     local version = self:version()
     self:validate()
     if version == 1 then
-        self.systemd:signal(caddy.UNIT, "USR1")
-    else
-        self.systemd:reload(caddy.UNIT)
+        return self.systemd:signal(caddy.UNIT, "USR1")
     end
+    return self.systemd:reload(caddy.UNIT)
 end
 
 --- Stops Caddy, has systemd read its unit files again, and starts it: then it knows a new host name.
@@ -358,13 +340,21 @@ local function certificate_verdict(certificate, mode, at)
     return "ok"
 end
 
+---@class caddy.Diagnosis
+---@field verdict string "ok", "self-signed" (as the Caddyfile asks), "expired", "not-running", or one of
+---  caddy_journal.verdict's: "rate-limited", "dns", "port-closed", "port-taken", "bad-caddyfile",
+---  "authority-unreachable", "pending", "unknown"
+---@field evidence string[] lines for a person
+---@field retry_after? integer when a rate limit ends, seconds since 1970
+---@field limit? string which rate limit
+---@field mode string the TLS mode that the Caddyfile asks for
+---@field certificate? caddy.Certificate
+---@field status systemd.Status
+---@field renewal? string the verdict on a renewal that fails while the old certificate is still good
+
 --- Why the instance has no certificate, or that it has one. Reads only.
 ---@param options? { nameservers?: string[] } whom to ask for the name's address, where that matters (the system's)
----@return { verdict: string, evidence: string[], retry_after?: integer, limit?: string, mode: string, certificate?:
----  caddy.Certificate, status: systemd.Status, renewal?: string } verdict: "ok", "self-signed" (as the Caddyfile
----  asks), "expired", "not-running", or one of caddy_journal.verdict's: "rate-limited", "dns", "port-closed",
----  "port-taken", "bad-caddyfile", "authority-unreachable", "pending", "unknown"; evidence: lines for a person;
----  renewal: the verdict on a renewal that fails while the old certificate is still good
+---@return caddy.Diagnosis
 function Caddy:diagnose(options)
     local status = self.systemd:status(caddy.UNIT)
     if unknown(status) then

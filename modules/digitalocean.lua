@@ -4,6 +4,7 @@
 -- What the methods return is what the API tells, with three differences: fields that are null are left out, passwords
 -- are secrets, and droplets have public_address and private_address.
 local api = require "digitalocean_api"
+local the_only = require "the_only"
 local ask, list, item, map, select, order_once = api.ask, api.list, api.item, api.map, api.select, api.order_once
 
 local digitalocean = {}
@@ -139,19 +140,11 @@ end
 ---@return digitalocean.Droplet?
 ---@raise "digitalocean.ambiguous"
 function cloud:find_droplet(name)
-    local found = self:droplets { name = name }
-    if unknown(found) then
-        return found
-    elseif #found > 1 then
-        local ids = {}
-        for index, droplet in ipairs(found) do
-            ids[index] = ("%s of %s"):format(droplet.id, droplet.created_at)
-        end
-        fail(("%d droplets are called %s: %s"):format(#found, name, table.concat(ids, ", ")), {
-            code = "digitalocean.ambiguous", target = name, hint = "keep one of them and rename or delete the others",
-        })
-    end
-    return found[1]
+    return the_only(self:droplets { name = name }, {
+        things = "droplets", name = name, code = "digitalocean.ambiguous",
+        label = function(droplet) return ("%s of %s"):format(droplet.id, droplet.created_at) end,
+        hint = "keep one of them and rename or delete the others",
+    })
 end
 
 --- Orders a droplet; it is `new` and without address at first, see wait_active. When the answer is lost, looks
@@ -191,18 +184,16 @@ end
 ---@effect write
 function cloud:delete_droplet(id, name)
     local summary = name and ("delete droplet %s (%s)"):format(name, id) or "delete droplet " .. id
-    local status
+    local existed
     wait_until(("what is going on with droplet %s to end"):format(id), { timeout = PENDING_TIMEOUT }, function()
-        local answered, err = try(function()
-            return { ask(self, "DELETE", "/v2/droplets/" .. id, summary, { expect = { 404 }, result = "deleted" }) }
-        end)
+        local err
+        existed, err = try(api.delete, self, "/v2/droplets/" .. id, summary)
         if err and not is_pending(err) then
             error(err, 0)
         end
-        status = answered and answered[2]
-        return answered ~= nil
+        return not err
     end)
-    return status ~= 404
+    return existed
 end
 
 --- Waits until a droplet runs and has its address.
@@ -400,9 +391,7 @@ function cloud:delete_record(domain, record)
     local id = type(record) == "table" and record.id or record
     local summary = type(record) == "table" and record_summary("delete", domain, record)
         or ("delete record %s in %s"):format(id, domain)
-    local _, status = ask(self, "DELETE", "/v2/domains/" .. domain .. "/records/" .. id, summary,
-        { expect = { 404 }, result = "deleted" })
-    return status ~= 404
+    return api.delete(self, "/v2/domains/" .. domain .. "/records/" .. id, summary)
 end
 
 -- ---- projects and tags -------------------------------------------------------------------------------------------
@@ -419,14 +408,18 @@ function cloud:projects()
     return list(self, "/v2/projects", "projects", "list projects")
 end
 
---- The project of this name, or nil.
+--- The project of this name, or nil. Names need not be unique: more than one is an error that lists them.
 ---@param name string
 ---@return digitalocean.Project?
+---@raise "digitalocean.ambiguous"
 function cloud:find_project(name)
     local found = select(self:projects(), function(project)
         return project.name == name
     end)
-    return unknown(found) and found or found[1]
+    return the_only(found, {
+        things = "projects", name = name, code = "digitalocean.ambiguous",
+        label = function(project) return project.id end, hint = "rename the others in DigitalOcean",
+    })
 end
 
 --- What is in a project.

@@ -102,6 +102,13 @@ function api.ask(self, method, path, summary, options)
     return without_nulls(answer.json), answer.status
 end
 
+--- Deletes what is at a path; that it is gone already is fine.
+---@return boolean existed
+function api.delete(self, path, summary)
+    local answer, status = api.ask(self, "DELETE", path, summary, { expect = { 404 }, result = "deleted" })
+    return unknown(answer) and answer or status ~= 404
+end
+
 --- All items of a list, page by page. The token is sent to this API only, whatever a page names as the next one.
 function api.list(self, path, key, summary, query)
     query = query or {}

@@ -131,8 +131,7 @@ end
 ---@effect write
 function databases:delete_database(id, name)
     local summary = name and ("delete database cluster %s (%s)"):format(name, id) or "delete database cluster " .. id
-    local _, status = ask(self, "DELETE", "/v2/databases/" .. id, summary, { expect = { 404 }, result = "deleted" })
-    return status ~= 404
+    return api.delete(self, "/v2/databases/" .. id, summary)
 end
 
 --- Waits until a cluster is online.
@@ -154,6 +153,17 @@ end
 function databases:trusted_sources(id)
     return item(ask(self, "GET", "/v2/databases/" .. id .. "/firewall", "read trusted sources of " .. id,
         { result = "rules" }), "rules")
+end
+
+--- Whom a cluster trusts, as a set: addresses, ids of droplets, names of tags.
+---@param id string
+---@return table<string, true>
+function databases:trusted_values(id)
+    local values = {}
+    for _, rule in ipairs(self:trusted_sources(id)) do
+        values[rule.value:gsub("/32$", "")] = true
+    end
+    return values
 end
 
 --- Replaces the trusted sources of a cluster. A droplet of another team can only be named by its address.

@@ -2,6 +2,8 @@
 local native, _, import = ...
 local doctor = {}
 
+local MOST_SECONDS = 20 -- for each check: a server that says nothing is not waited for
+
 ---@class doctor.Check
 ---@field what string "ssh-agent"
 ---@field look fun(): string? what was found, in words; raises with a hint when it is not as it has to be
@@ -15,7 +17,7 @@ function doctor.examine(checks)
     for index, check in ipairs(checks) do
         widest = math.max(widest, #check.what)
         looks[index] = function()
-            local words, err = try(check.look)
+            local words, err = try(timeout, MOST_SECONDS, check.look)
             found[index] = { words = words, err = err }
             return true
         end
@@ -27,7 +29,7 @@ function doctor.examine(checks)
         local label = check.what .. (" "):rep(widest - #check.what)
         if err then
             failures[#failures + 1] = check.what
-            warn("FAIL  %s  %s", label, tostring(err.message))
+            say("FAIL  %s  %s", label, tostring(err.message))
             if err.hint or check.advice then
                 say("      %s  -> %s", (" "):rep(widest), tostring(err.hint or check.advice))
             end
@@ -52,18 +54,20 @@ local function libraries()
     return table.concat(words, ", ")
 end
 
--- Opens it, as every run does; it is made where there is none yet, and closed to others where it was open.
+-- Opens it, as every run does, with the key for its secrets; both are made where there are none yet, and closed to
+-- others where they were open.
 local function store()
-    import "journal".store()
-    return import "state".directory()
+    import "sealing".prepare()
+    return import "journal".store().name
 end
 
---- The checks of hostler itself: the libraries it runs on, the directory where it keeps its runs.
+--- The checks of hostler itself: the libraries it runs on, the store where it keeps its runs.
 ---@return doctor.Check[]
 function doctor.own()
     return { { what = "libraries", look = libraries }, {
         what = "store", look = store,
-        advice = "give the directory to the user who runs hostler, or set XDG_STATE_HOME to another one",
+        advice = "give its directory to the user who runs hostler, or name another one in XDG_STATE_HOME; "
+            .. "HOSTLER_STORE names a shared one",
     } }
 end
 

@@ -182,7 +182,12 @@ function environment_file.quote(value)
     return "'" .. value:gsub("['\\]", { ["'"] = "'\"'\"'", ["\\"] = "'\"\\\\\"'" }) .. "'"
 end
 
-local function assignment(name, value)
+--- `NAME=value` as it is written.
+---@param name string
+---@param value string|number|boolean|userdata a secret makes the text a secret
+---@return string|userdata
+---@raise "usage"
+function environment_file.assignment(name, value)
     if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
         fail(("'%s' cannot name an environment variable"):format(tostring(name)), { code = "usage" })
     end
@@ -209,7 +214,7 @@ function environment_file.set(text, name, value)
             current = item
         end
     end
-    local wanted = assignment(name, value)
+    local wanted = environment_file.assignment(name, value)
     if not current then
         local separator = (text == "" or text:find "\n$") and "" or line_end(text)
         return text .. separator .. wanted .. line_end(text)
@@ -252,7 +257,7 @@ function environment_file.format(values)
     table.sort(names)
     local text = ""
     for _, name in ipairs(names) do
-        text = text .. assignment(name, values[name]) .. "\n"
+        text = text .. environment_file.assignment(name, values[name]) .. "\n"
     end
     return text
 end

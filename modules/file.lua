@@ -127,16 +127,20 @@ function file.write_output(path, text)
     end)
 end
 
---- Keeps a dated copy of a file beside it. A copy that is there already is never written over.
+--- Keeps a copy of a file beside it, named by the time when the file changed last. Where that was done before, the copy
+--- is there already; one that says something else is never written over.
 ---@param path string "~/" is the home directory
----@param date? string "2026-11-22T01:59:19Z" (now)
 ---@return string copy its path
 ---@raise "file" with path and reason
 ---@effect write
-function file.keep(path, date)
-    local dated = ("%s.%s"):format(path, date or os.date("!%Y-%m-%dT%H:%M:%SZ", now()))
+function file.keep(path)
+    local text, stat = file.read(path), file.stat(path)
+    local dated = ("%s.%s"):format(path, os.date("!%Y-%m-%dT%H:%M:%SZ", stat.modified))
     local copy, number = dated, 1
     while file.stat(copy) do
+        if file.read(copy) == text then
+            return copy
+        end
         number = number + 1
         copy = ("%s.%d"):format(dated, number)
     end

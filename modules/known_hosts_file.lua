@@ -131,6 +131,42 @@ function known_hosts_file.concerning(text, names)
     return found
 end
 
+-- Where SSH servers usually are.
+local USUAL_PORTS = { 22, 222, 2022, 2200, 2222, 2223, 8022, 10022, 22022, 22222 }
+
+--- The names under which a file knows hosts, whatever the port; lines with wildcards and marks are about no one host.
+--- A plain name tells its port; a hashed one does not, so the usual ports are tried, those of plain names, and `more`.
+---@param text string
+---@param hosts string[] names and addresses
+---@param more? integer[] ports
+---@return string[] names see known_hosts_file.name; sorted
+function known_hosts_file.names(text, hosts, more)
+    local ports = set_of(USUAL_PORTS)
+    for _, port in ipairs(more or {}) do
+        ports[port] = true
+    end
+    for port in text:gmatch "%]:(%d+)" do
+        ports[tonumber(port)] = #port <= 5 or nil
+    end
+    local names, known = {}, {}
+    for _, host in ipairs(hosts) do
+        for port in pairs(ports) do
+            names[#names + 1] = known_hosts_file.name(host, port)
+        end
+    end
+    for _, entry in ipairs(known_hosts_file.concerning(text, names)) do
+        for _, name in ipairs((entry.kind == "own" or entry.kind == "shared") and entry.concerns or {}) do
+            known[name] = true
+        end
+    end
+    local found = {}
+    for name in pairs(known) do
+        found[#found + 1] = name
+    end
+    table.sort(found)
+    return found
+end
+
 -- ---- replacing ----
 
 local function written(names, key, comment, date)
@@ -244,6 +280,20 @@ function known_hosts_file.replace(text, names, keys, date)
     end
     add_missing(out, entries, keys, covered, date, ending)
     return table.concat(out)
+end
+
+--- The file with a host's keys at its end.
+---@param text string
+---@param name string see known_hosts_file.name
+---@param keys { type: string, key: string }[] key: in base64
+---@param date string noted in the comments: "2026-11-22T01:59:19Z"
+---@return string
+function known_hosts_file.add(text, name, keys, date)
+    local lines = { text ~= "" and not text:find "\n$" and text .. "\n" or text }
+    for _, key in ipairs(keys) do
+        lines[#lines + 1] = written(name, key, "", date) .. "\n"
+    end
+    return table.concat(lines)
 end
 
 return known_hosts_file

@@ -7,6 +7,13 @@ local machine = {}
 local Machine = {}
 Machine.__index = Machine
 
+--- A number of bytes for people: "512 MB", "1.5 GB".
+---@param bytes number
+---@return string
+function machine.megabytes(bytes)
+    return bytes >= 2 ^ 30 and ("%.1f GB"):format(bytes / 2 ^ 30) or ("%.0f MB"):format(bytes / 2 ^ 20)
+end
+
 -- ---- reading what it prints (pure) ----
 
 -- Of `df -P`: device, size, used, free, percent, place. A device's name may hold blanks; a place is asked for by us.
@@ -177,11 +184,28 @@ function Machine:largest(place, count)
     return files
 end
 
--- In place: a full disk has no room for another file, and the program that writes the log goes on in this one.
+--- What the files of a place take on the disk whose names match.
+---@param place string there need be none
+---@param pattern string as for `find -name`
+---@return integer bytes
+function Machine:space_of(place, pattern)
+    local result = self.host:sh([[if [ -d "$1" ]; then find "$1" -xdev -type f -name "$2" -printf '%b\n'; fi]], {
+        args = { place, pattern }, read = true, timeout = 120,
+        summary = ("see what %s takes in %s"):format(pattern, place),
+    })
+    local bytes = 0
+    for blocks in result.stdout:gmatch "%d+" do
+        bytes = bytes + tonumber(blocks) * 512
+    end
+    return bytes
+end
+
+-- In place: a full disk has no room for another file, and the program that writes the log goes on in this one. A link
+-- that somebody put there is not followed.
 local SHORTEN = [[
 import os, sys
 path, keep = sys.argv[1], int(sys.argv[2])
-with open(path, "r+b") as log:
+with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+b") as log:
     size = log.seek(0, os.SEEK_END)
     if size > keep:
         log.seek(size - keep)
@@ -195,11 +219,13 @@ with open(path, "r+b") as log:
 --- Cuts the beginning off a log; whole lines of its end stay. Its owner and mode too.
 ---@param path string
 ---@param keep integer at most this many bytes
+---@return true
 ---@effect write
 function Machine:shorten(path, keep)
-    self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", SHORTEN, path, keep }, {
+    local result = self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", SHORTEN, path, keep }, {
         summary = ("shorten %s to its last %.0f kB"):format(path, keep / 1024),
     })
+    return unknown(result) and result or true
 end
 
 --- A host as a machine.

@@ -2,86 +2,39 @@
 -- Whatever runs Meltano runs it as the service user, in its virtualenv, in the project: nothing else may own files
 -- there.
 local _, gate = ...
-local environment_file = require "environment_file"
 local probes = require "meltano_probes"
+local settings = require "meltano_settings"
 local systemd = require "systemd"
 local traceback = require "traceback"
 
 local meltano = {
     UNIT = "meltano.service",
-    USER = "meltano",
+    USER = settings.USER,
     FTP_USER = "meltano_ftp",
     HOME = "/var/meltano",
     VIRTUALENV = "/var/meltano/.venv",
     PROJECT = "/var/meltano/project",
-    FLAGS = "/var/meltano/project/.env",
+    FLAGS = settings.FLAGS,
     LOGS = "/var/meltano/project/.meltano/run",
     UI_LOG = "meltano-ui.log",
-    ENVIRONMENT = "/etc/meltano/environment.d",
+    ENVIRONMENT = settings.ENVIRONMENT,
     PORT = 5000,
 }
 
----@class meltano.Meltano the Meltano of a host
+---@class meltano.Meltano: meltano.Settings the Meltano of a host
 ---@field host ssh.Host
 ---@field service ssh.Host the same host, as the service user
 ---@field systemd systemd.Systemd
 local Meltano = {}
 Meltano.__index = Meltano
+for name, method in pairs(settings.methods) do
+    Meltano[name] = method
+end
 
 local PROGRAM = meltano.VIRTUALENV .. "/bin/meltano"
 local UPGRADE_SECONDS, INSTALL_SECONDS, COMMAND_SECONDS = 900, 1800, 120
 local LOG_BYTES = 256 * 1024
 local WRONG_OWNERS_SHOWN = 100
-
--- ---- what is a secret, what is a flag (pure) ----
-
-local SECRET_WORDS = {
-    "PASSWORD", "PASSWD", "SECRET", "TOKEN", "CREDENTIAL", "PRIVATE", "SALT", "DSN", "_KEY$", "APIKEY",
-}
-
---- True for a variable that must not be seen: by its name, or because its value is a URL with a password in it.
----@param name string
----@param value? string
----@return boolean
-function meltano.is_secret(name, value)
-    for _, word in ipairs(SECRET_WORDS) do
-        if name:upper():find(word) then
-            return true
-        end
-    end
-    return (value or ""):find "^%a[%w+.-]*://[^/%s@]*:[^/%s@]+@" ~= nil
-end
-
--- The assignments of a .env file: as an environment file, but `export NAME=` and a comment after a bare value are
--- known.
-local function read_flags(text)
-    local items = environment_file.parse(text)
-    for _, item in ipairs(items) do
-        item.written = item.name
-        item.name = item.name:gsub("^export%s+", "")
-        if not item.quoted then
-            item.value = item.value:gsub("%s+#.*$", "")
-        end
-    end
-    return items
-end
-
---- Splits the text of .env into what belongs there, the feature flags, and what does not: secrets and database
---- settings.
----@param text string
----@return string kept the text without them; comments, blanks and line ends as they were
----@return table<string, secret>? moved the settings that do not belong there, as secrets; nil when there are none
-function meltano.split_flags(text)
-    local moved, names = nil, {}
-    for _, item in ipairs(read_flags(text)) do
-        if item.value ~= "" and (meltano.is_secret(item.name, item.value) or item.name:find "^PG_") then
-            moved = moved or {}
-            moved[item.name] = secret.wrap(item.value)
-            names[#names + 1] = item.written
-        end
-    end
-    return environment_file.remove(text, names), moved
-end
 
 --- The version from what `meltano --version` prints.
 ---@param text string "meltano, version 1.105.0"
@@ -125,12 +78,14 @@ function Meltano:version()
 end
 
 --- Upgrades Meltano, its project and its database; the UI goes on serving. Refuses while the project has files of other
---- users, which an upgrade would trip over.
+--- users, which an upgrade would trip over; a dry run cannot know, for they may be planned to be given back.
 ---@param options? { plugins?: boolean } plugins: install the plugins anew too (true)
 ---@raise "meltano.owner" with `files`; "ssh.exit"
 ---@effect write
 function Meltano:upgrade(options)
-    self:check_owners()
+    if gate.mode ~= "dry-run" then
+        self:check_owners()
+    end
     self.service:run(command({ "upgrade" }, { timeout = UPGRADE_SECONDS }))
     if not (options and options.plugins == false) then
         self:install()
@@ -183,6 +138,27 @@ function Meltano:add_user(name, password, options)
         error(err, 0)
     end
     return unknown(result) and result or "added"
+end
+
+--- Whether the UI takes this login.
+---@param name string
+---@param password userdata a secret
+---@return boolean
+---@raise "meltano.login" when the UI cannot be asked
+function Meltano:logs_in(name, password)
+    meltano.check_user_name(name)
+    local answer = probes.run(self.host, probes.PYTHON, probes.login, { meltano.PORT }, {
+        stdin = name .. "\n" .. password .. "\n", timeout = 60, summary = "see whether the UI lets " .. name .. " in",
+    })
+    if unknown(answer) then
+        return answer
+    elseif answer.problem then
+        fail(("the UI does not say whether %s may log in: %s"):format(name, answer.problem), {
+            code = "meltano.login", target = tostring(self.host.target),
+            hint = "once it serves, try again; triage-500 finds out why it does not",
+        })
+    end
+    return answer.taken
 end
 
 -- ---- its files ----
@@ -250,177 +226,11 @@ function Meltano:mend_owners()
     return true
 end
 
---- The feature flags in .env.
----@return table<string, string>
-function Meltano:flags()
-    local text = self.host:read(meltano.FLAGS)
-    if unknown(text) then
-        return text
-    end
-    local flags = {}
-    for _, item in ipairs(read_flags(text)) do
-        flags[item.name] = meltano.is_secret(item.name, item.value) and secret.wrap(item.value) or item.value
-    end
-    return flags
-end
-
---- Sets a feature flag in .env, where its other lines stay as they are. The service reads it at a reload.
----@param name string
----@param value string
----@return boolean changed
----@raise "usage" for what does not belong there: secrets, and the database's settings
----@effect write
-function Meltano:set_flag(name, value)
-    if meltano.is_secret(name, value) or name:find "^PG_" then
-        fail(("%s does not belong among the feature flags"):format(name), {
-            code = "usage", hint = "app:set_environment keeps settings in " .. meltano.ENVIRONMENT,
-        })
-    end
-    local text = self.host:read(meltano.FLAGS)
-    if unknown(text) then
-        return self.host:write(meltano.FLAGS, gate.unknown("edited " .. meltano.FLAGS))
-    end
-    local edited = environment_file.set(text, name, value)
-    if edited ~= text then
-        self.host:write(meltano.FLAGS, edited)
-    end
-    return edited ~= text
-end
-
--- ---- its settings ----
-
-local function environment_path(name)
-    if type(name) ~= "string" or not name:find "^[%w_][%w_.-]*$" then
-        fail(("'%s' cannot name a file of settings"):format(tostring(name)), { code = "usage" })
-    end
-    return meltano.ENVIRONMENT .. "/" .. name
-end
-
---- The settings in a file of the service's environment, secrets as secrets.
----@param name string "postgres"
----@return table<string, string|secret>? settings nil when there is no such file
-function Meltano:environment(name)
-    local path = environment_path(name)
-    local stat = self.host:stat(path)
-    if unknown(stat) or not stat then
-        return stat
-    end
-    local values = environment_file.values(self.host:read(path))
-    for variable, value in pairs(values) do
-        values[variable] = meltano.is_secret(variable, value) and secret.wrap(value) or value
-    end
-    return values
-end
-
--- Secrets compare with secrets only.
-local function same_settings(have, want)
-    for name, value in pairs(want) do
-        local current = have[name]
-        if secret.is(value) and type(current) == "string" then
-            current = secret.wrap(current)
-        elseif not secret.is(value) and secret.is(current) then
-            value = secret.wrap(tostring(value))
-        elseif not secret.is(value) then
-            value = tostring(value)
-        end
-        if current ~= value then
-            return false
-        end
-    end
-    for name in pairs(have) do
-        if want[name] == nil then
-            return false
-        end
-    end
-    return true
-end
-
---- The settings as a plan shows them: of secrets the names only.
-local function planned_settings(values)
-    local lines = {}
-    for name, value in pairs(values) do
-        lines[#lines + 1] = name .. "=" .. (secret.is(value) and "[hidden]" or tostring(value))
-    end
-    table.sort(lines)
-    return lines
-end
-
---- Writes a file of the service's environment, readable by the service user alone. Meltano reads it at a restart. A
---- file that says the same already, with the right owner and mode, stays.
----@param name string "postgres"
----@param values table<string, string|number|secret> the whole file: what is not among them goes
----@return boolean changed
----@raise "usage" for names and values that an environment file cannot hold
----@effect write
-function Meltano:set_environment(name, values)
-    local path, text = environment_path(name), nil
-    if not gate.has_unknown(values) then
-        text = environment_file.format(values)
-        local stat = self.host:stat(path)
-        local private = stat and not unknown(stat) and meltano.is_private(stat)
-        if private and same_settings(self:environment(name), values) then
-            return false
-        end
-    end
-    local written = self.host:write(path, text or gate.unknown("settings of " .. name), {
-        mode = tonumber("600", 8), owner = meltano.USER, group = meltano.USER,
-        planned = not text and planned_settings(values) or nil,
-    })
-    return unknown(written) and written or true
-end
-
---- True for a file that the service user alone may read.
----@param stat { mode: integer, owner: string }
----@return boolean
-function meltano.is_private(stat)
-    return stat.owner == meltano.USER and stat.mode % 512 == 384 -- 0600
-end
-
---- The files of the service's environment.
----@return { name: string, mode: string, owner: string, private: boolean }[] mode in octal; private: 0600 and the
----  service user's
-function Meltano:environment_files()
-    local result = self.host:run({ "find", meltano.ENVIRONMENT, "-mindepth", "1", "-maxdepth", "1", "-type", "f",
-        "-printf", "%m\\t%u\\t%f\\0" }, { read = true })
-    if unknown(result) then
-        return result
-    end
-    local files = {}
-    for mode, owner, name in result.stdout:gmatch "(%d+)\t([^\t]*)\t([^%z]*)%z" do
-        files[#files + 1] = {
-            name = name, mode = mode, owner = owner, private = mode == "600" and owner == meltano.USER,
-        }
-    end
-    table.sort(files, function(a, b) return a.name < b.name end)
-    return files
-end
-
---- Gives the files of the service's environment to the service user alone.
----@return boolean changed false when they were already
----@effect write
-function Meltano:close_environment()
-    local files, changed = self:environment_files(), false
-    if unknown(files) then
-        return files
-    end
-    for _, item in ipairs(files) do
-        if not item.private then
-            local path = meltano.ENVIRONMENT .. "/" .. item.name
-            self.host:run { "chmod", "600", "--", path }
-            self.host:run { "chown", meltano.USER .. ":" .. meltano.USER, "--", path }
-            changed = true
-        end
-    end
-    return changed
-end
-
 --- Whether the instance reaches its database with the settings that it has.
 ---@return { reachable: boolean, seconds: number, error?: string }
 function Meltano:database()
-    local python = meltano.VIRTUALENV .. "/bin/python"
-    local result = self.service:run({ python, "-I", "-B", "-c", probes.database, environment_path "postgres" },
-        { read = true, timeout = 30, env = ACTIVATED, summary = "connect to the database" })
-    return unknown(result) and result or json.decode(result.stdout)
+    return probes.run(self.service, meltano.VIRTUALENV .. "/bin/python", probes.database,
+        { meltano.ENVIRONMENT .. "/postgres" }, { timeout = 30, env = ACTIVATED, summary = "connect to the database" })
 end
 
 -- ---- its words ----
@@ -468,17 +278,11 @@ end
 function Meltano:probe(options)
     local limit = options and options.timeout or 10
     local path = options and options.path or "/"
-    local result = self.host:run({ "/usr/bin/python3", "-I", "-B", "-c", probes.ui, meltano.PORT, path, limit }, {
-        read = true, timeout = limit + 20, summary = "ask the UI for " .. path,
-    })
-    if unknown(result) then
-        return result
+    local answer = probes.run(self.host, probes.PYTHON, probes.ui, { meltano.PORT, path, limit },
+        { timeout = limit + 20, summary = "ask the UI for " .. path })
+    if not unknown(answer) then
+        answer.serves = answer.status ~= nil and answer.status < 500
     end
-    local answer = json.decode(result.stdout)
-    for name, value in pairs(answer) do
-        answer[name] = value ~= json.null and value or nil
-    end
-    answer.serves = answer.status ~= nil and answer.status < 500
     return answer
 end
 
@@ -519,6 +323,13 @@ function Meltano:wait_until_it_serves(options)
         error(err, 0)
     end
     return served
+end
+
+--- What tells this start of the service from every other one.
+---@return string id empty when it was never started
+function Meltano:start_id()
+    local status = self.systemd:status(meltano.UNIT)
+    return unknown(status) and status or status.invocation or ""
 end
 
 --- Restarts the service, which reads its environment files and upgrades the database first.

@@ -1,6 +1,9 @@
 -- Small Python programs that an instance runs to look at itself. Each prints one line of JSON.
 local probes = {}
 
+--- Every Ubuntu server has a Python: cloud-init is written in it.
+probes.PYTHON = "/usr/bin/python3"
+
 -- Run as the service user with the virtualenv's Python, which has the database library that Meltano itself uses. The
 -- settings are read there: the password leaves neither the file nor the process.
 probes.database = [[
@@ -25,7 +28,7 @@ answer["seconds"] = round(time.monotonic() - started, 3)
 print(json.dumps(answer))
 ]]
 
--- Every Ubuntu server has a Python: cloud-init is written in it.
+-- Asks the UI for a page.
 probes.ui = [[
 import http.client, json, socket, sys, time
 port, path, limit = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -45,5 +48,73 @@ except (OSError, http.client.HTTPException) as error:
 answer["seconds"] = round(time.monotonic() - started, 3)
 print(json.dumps(answer))
 ]]
+
+-- Fills in the UI's login form as a browser does, whatever its fields are called. Name and password come on standard
+-- input, a line each. A login that is taken leads elsewhere; one that is refused shows the form again, or says 401.
+probes.login = [[
+import html.parser, http.cookiejar, json, sys, urllib.error, urllib.parse, urllib.request
+class Form(html.parser.HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.fields, self.user, self.password = {}, None, None
+    def handle_starttag(self, tag, attributes):
+        field = dict(attributes)
+        kind, name = (field.get("type") or "text").lower(), field.get("name")
+        if tag != "input" or not name:
+            return
+        if kind == "hidden":
+            self.fields[name] = field.get("value") or ""
+        elif kind == "password":
+            self.password = self.password or name
+        elif kind in ("text", "email"):
+            self.user = self.user or name
+class Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+url = "http://localhost:%s/auth/login" % sys.argv[1]
+user, password = sys.stdin.read().split("\n")[:2]
+opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()), Stay)
+try:
+    form = Form()
+    form.feed(opener.open(url, timeout=20).read(1000000).decode("utf-8", "replace"))
+    if not form.user or not form.password:
+        raise ValueError("its login page has no form that asks for a user and a password")
+    form.fields.update({form.user: user, form.password: password})
+    try:
+        opener.open(url, urllib.parse.urlencode(form.fields).encode(), timeout=20)
+        answer = {"taken": False}
+    except urllib.error.HTTPError as error:
+        if error.code >= 500:
+            raise
+        place = urllib.parse.urlsplit(error.headers.get("Location") or "").path
+        answer = {"taken": error.code in (302, 303) and not place.endswith("/auth/login")}
+except (OSError, ValueError) as error:
+    answer = {"problem": str(error)}
+print(json.dumps(answer))
+]]
+
+--- Runs one, alone with Python's own library: nothing that lies about on the host is imported.
+---@param host table from ssh.connect
+---@param python string the interpreter
+---@param program string
+---@param arguments (string|number)[]
+---@param options { summary: string, timeout: number } and more for host:run
+---@return table answer what it printed, without nulls
+function probes.run(host, python, program, arguments, options)
+    local argv = { python, "-I", "-B", "-c", program }
+    for _, argument in ipairs(arguments) do
+        argv[#argv + 1] = argument
+    end
+    options.read = true
+    local result = host:run(argv, options)
+    if unknown(result) then
+        return result
+    end
+    local answer = json.decode(result.stdout)
+    for name, value in pairs(answer) do
+        answer[name] = value ~= json.null and value or nil
+    end
+    return answer
+end
 
 return probes

@@ -3,6 +3,7 @@
 --
 -- Passwords and all other concealed fields are secrets, on the way in and on the way out.
 local http = require "http"
+local the_only = require "the_only"
 
 local onepassword = {}
 
@@ -20,8 +21,8 @@ vault.__index = vault
 
 local CODES = { [400] = "invalid", [401] = "unauthorized", [403] = "forbidden", [404] = "not_found" }
 local HINTS = {
-    [401] = "the Connect token is wrong or was revoked: make a new one in the Connect server's settings",
-    [403] = "this Connect token has no access to the vault, or only to read it",
+    unauthorized = "the Connect token is wrong or was revoked: make a new one in the Connect server's settings",
+    forbidden = "this Connect token has no access to the vault, or only to read it: make one with write access",
 }
 local RECIPE = { length = 32, characterSets = { "LETTERS", "DIGITS" } }
 
@@ -29,9 +30,11 @@ local function raise_refusal(self, err, summary)
     local told = try(json.decode, err.body or "")
     local said = type(told) == "table" and type(told.message) == "string" and told.message
         or ("it answered HTTP status %d with something that is not Connect's JSON"):format(err.status)
+    -- To a token that may only read, Connect says 401 as it does to one that is wrong.
+    local word = said:find "write access" and "forbidden"
+        or CODES[err.status] or err.status >= 500 and "unavailable" or "refused"
     fail(("1Password refused to %s: %s"):format(summary, said), {
-        code = "onepassword." .. (CODES[err.status] or err.status >= 500 and "unavailable" or "refused"),
-        status = err.status, said = said, target = self.url, hint = HINTS[err.status],
+        code = "onepassword." .. word, status = err.status, said = said, target = self.url, hint = HINTS[word],
         body = type(told) ~= "table" and err.body or nil,
     })
 end
@@ -42,7 +45,7 @@ local function ask(self, method, path, summary, options)
     local answer, err = try(http.request, {
         method = method, url = self.url .. path, query = options.query, json = options.json, expect = options.expect,
         headers = { Authorization = "Bearer " .. self.token }, timeout = self.timeout, ca_file = self.ca_file,
-        summary = summary, result = options.result,
+        summary = summary, result = options.result, read = options.read,
     })
     if err and err.code == "http.status" then
         raise_refusal(self, err, summary)
@@ -98,19 +101,19 @@ end
 function connection:vault(title)
     local found = ask(self, "GET", "/v1/vaults", "find vault " .. title,
         { query = { filter = equals("name", title) }, result = "vaults" })
-    if unknown(found) then
-        return found
-    elseif #found == 0 then
+    local one = the_only(found, {
+        things = "vaults", name = title, code = "onepassword.ambiguous", target = self.url,
+        label = function(item) return item.id end, hint = "give the Connect token one of them only",
+    })
+    if unknown(one) then
+        return one
+    elseif not one then
         fail(("there is no vault '%s'"):format(title), {
             code = "onepassword.not_found", target = self.url,
             hint = "a Connect token sees only the vaults that it was given",
         })
-    elseif #found > 1 then
-        fail(("%d vaults are called '%s'"):format(#found, title), {
-            code = "onepassword.ambiguous", target = self.url, hint = "give the Connect token one of them only",
-        })
     end
-    return setmetatable({ connection = self, id = found[1].id, title = title }, vault)
+    return setmetatable({ connection = self, id = one.id, title = title }, vault)
 end
 
 local function path_of(self, id)
@@ -165,20 +168,12 @@ end
 ---@return onepassword.Item?
 ---@raise "onepassword.ambiguous"
 function vault:find(title)
-    local found = self:items { title = title }
-    if unknown(found) then
-        return found
-    elseif #found > 1 then
-        local words = {}
-        for index, item in ipairs(found) do
-            words[index] = ("%s of %s"):format(item.id, tostring(item.createdAt))
-        end
-        fail(("%d items in %s are called '%s': %s"):format(#found, self.title, title, table.concat(words, ", ")), {
-            code = "onepassword.ambiguous", target = title,
-            hint = "keep the right one and rename or archive the others",
-        })
-    end
-    return found[1] and self:get(found[1].id)
+    local one = the_only(self:items { title = title }, {
+        things = "items in " .. self.title, name = title, code = "onepassword.ambiguous",
+        label = function(item) return ("%s of %s"):format(item.id, tostring(item.createdAt)) end,
+        hint = "keep the right one and rename or archive the others",
+    })
+    return unknown(one) and one or one and self:get(one.id)
 end
 
 --- One item with its fields.
@@ -251,9 +246,18 @@ end
 ---@return boolean existed
 ---@effect write
 function vault:delete(id, title)
-    local _, status = ask(self.connection, "DELETE", path_of(self, id),
+    local answer, status = ask(self.connection, "DELETE", path_of(self, id),
         ("delete item %s in %s"):format(title or id, self.title), { expect = { 404 }, result = "deleted" })
-    return status ~= 404
+    return unknown(answer) and answer or status ~= 404
+end
+
+--- Raises unless the token may write, without changing anything: it asks to delete an item that cannot be there, which
+--- a token that may only read is refused before anything is looked up. Sent as a read, for it can have no effect.
+---@raise "onepassword.forbidden"
+function vault:must_write()
+    local nothing = uuid():gsub("%W", ""):sub(1, 26) -- 26 small letters and digits, as 1Password makes them
+    ask(self.connection, "DELETE", path_of(self, nothing), "find out whether the token may write in " .. self.title,
+        { read = true, expect = { 400, 404 } })
 end
 
 return onepassword

@@ -11,32 +11,10 @@
 
 #define HANDLE_TYPE "hostler.postgres"
 
-/* ---- watching the socket ---- */
+/* ---- the limit ---- */
 
 static void free_handle(uv_handle_t *handle) {
     free(handle);
-}
-
-int pg_watch(pg_connection *c, int events, uv_poll_cb ready) {
-    if (!c->poll) {
-        uv_poll_t *poll = calloc(1, sizeof *poll);
-        if (!poll)
-            return UV_ENOMEM;
-        int problem = uv_poll_init(task_loop(), poll, PQsocket(c->link));
-        if (problem) {
-            free(poll);
-            return problem;
-        }
-        c->poll = poll;
-        poll->data = c;
-    }
-    return uv_poll_start(c->poll, events, ready);
-}
-
-void pg_unwatch(pg_connection *c) {
-    if (c->poll)
-        uv_close((uv_handle_t *)c->poll, free_handle);
-    c->poll = NULL;
 }
 
 void pg_start_timer(pg_connection *c, double seconds, uv_timer_cb over) {
@@ -66,9 +44,12 @@ void pg_lose(pg_connection *c, const char *reason) {
         while (length > 0 && c->lost[length - 1] == '\n')
             c->lost[--length] = '\0';
     }
-    pg_unwatch(c);
+    pq_unwatch(&c->poll);
     pg_stop_timer(c);
     pg_forget_cancel(c);
+    if (c->attempt)
+        pq_give_up(c->attempt);
+    c->attempt = NULL;
     PQfinish(c->link);
     c->link = NULL;
 }

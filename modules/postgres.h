@@ -1,13 +1,14 @@
 /* Inside the postgres module: one connection, and what its files offer each other.
  *
  *   postgres.c           the handle, its life on the loop, and the functions that Lua sees
- *   postgres_connect.c   names resolved, TLS and log-in
+ *   postgres_connect.c   connection strings, connecting, notices
  *   postgres_exchange.c  one statement on the wire: send, receive, limit, cancel
  *   postgres_value.c     Lua values to parameters, rows to Lua values, quoting
  *   postgres_error.c     what the server said, as an error */
 #ifndef HOSTLER_POSTGRES_H
 #define HOSTLER_POSTGRES_H
 
+#include "pq_connect.h"
 #include "task.h"
 
 #include <libpq-fe.h>
@@ -24,6 +25,7 @@ typedef struct pg_cancel_request pg_cancel_request;
 
 typedef struct {
     PGconn *link;                  /* NULL before connecting begins and after the connection ended */
+    pq_attempt *attempt;           /* to connect; NULL before and after */
     uv_poll_t *poll;               /* watches link's socket; NULL while nobody waits for it */
     uv_timer_t *timer;             /* the limit of connecting or of cancelling; NULL while there is none */
     wait *operation;               /* who uses the connection now, or NULL */
@@ -35,12 +37,6 @@ typedef struct {
 } pg_connection;
 
 /* ---- postgres.c ---- */
-
-/* Calls back when the socket is ready for these events (UV_READABLE, UV_WRITABLE). Returns a libuv error or
- * 0. */
-int pg_watch(pg_connection *c, int events, uv_poll_cb ready);
-/* Stops watching. Must come before libpq may close or replace the socket. */
-void pg_unwatch(pg_connection *c);
 
 void pg_start_timer(pg_connection *c, double seconds, uv_timer_cb over);
 void pg_stop_timer(pg_connection *c);

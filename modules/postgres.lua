@@ -405,6 +405,10 @@ end
 ---@field limit_rows? integer of a result (10,000,000)
 ---@field limit_bytes? integer of a result (64 MiB)
 
+local function is_open(handle)
+    return native.state(handle) ~= "lost"
+end
+
 --- Connects. In a dry run with an unknown among the settings the handle is real but has no connection: its writes
 --- appear in the plan, its reads are unknown.
 ---@param target string|secret|postgres.Options a connection string, or the options
@@ -427,6 +431,7 @@ function postgres.connect(target, options)
             keywords[keyword] = keywords[keyword] or value
         end
         link.handle = native.connect(target_of(keywords), keywords, options.timeout or CONNECT_SECONDS, options.ca)
+        gate.hold(link.handle, tostring(link.handle), is_open)
         return true
     end)
     link.unknown = unknown(connected) and connected or nil

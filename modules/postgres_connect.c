@@ -1,5 +1,5 @@
-/* Connecting without a blocking call: the name is resolved by libuv's threads, the rest is PQconnectPoll on
- * the loop. */
+/* Connecting, which is runtime/pq_connect.c's: its settings, the CA's certificates, what the server remarks.
+ */
 #define _GNU_SOURCE /* memfd_create */
 #include "postgres.h"
 
@@ -7,15 +7,12 @@
 #include "secret.h"
 
 #include <lauxlib.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MOST_KEYWORDS 64
-#define MOST_ADDRESSES 8
 #define LONGEST_HOST 255
 #define MOST_NOTICES 100
 #define LONGEST_NOTICE 4096
@@ -115,46 +112,24 @@ int pg_parse_shown_lua(lua_State *L) {
 
 /* ---- connecting ---- */
 
-typedef struct resolution resolution;
-
 typedef struct {
     wait wait;
     pg_connection *connection;
-    resolution *resolving; /* NULL when no name is being resolved */
-    int ca_file;           /* a file in memory with the CA's certificates, or -1 */
-    double seconds;
-    int count;
-    const char *keywords[MOST_KEYWORDS + 4],
-        *values[MOST_KEYWORDS + 4]; /* texts belong to the wait's environment */
+    int ca_file;          /* a file in memory with the CA's certificates, or -1 */
+    pq_settings settings; /* texts belong to the wait's environment */
     char ca_path[32];
-    char hosts[MOST_ADDRESSES * (LONGEST_HOST + 1)];
-    char addresses[MOST_ADDRESSES * (INET6_ADDRSTRLEN + 1)];
     char problem[1024]; /* why it failed; empty on success */
 } connecting;
 
-/* It lives on its own: a thread may still be busy with it after the task was cancelled. */
-struct resolution {
-    uv_getaddrinfo_t request;
-    connecting *asker; /* NULL once nobody waits for the answer */
-};
-
 static void end(connecting *k, const char *problem) {
-    pg_connection *c = k->connection;
-    pg_unwatch(c);
-    pg_stop_timer(c);
     if (k->ca_file >= 0)
         close(k->ca_file);
     k->ca_file = -1;
-    if (k->resolving) {
-        k->resolving->asker = NULL;
-        uv_cancel((uv_req_t *)&k->resolving->request);
-        k->resolving = NULL;
-    }
     if (problem) {
         snprintf(k->problem, sizeof k->problem, "%s", problem);
-        pg_lose(c, problem);
+        pg_lose(k->connection, problem);
     }
-    c->operation = NULL;
+    k->connection->operation = NULL;
     wait_done(&k->wait);
 }
 
@@ -162,121 +137,11 @@ static void cancel_connecting(wait *w) {
     end((connecting *)w, "cancelled");
 }
 
-static void on_too_late(uv_timer_t *timer) {
-    connecting *k = (connecting *)((pg_connection *)timer->data)->operation;
-    char problem[64];
-    snprintf(problem, sizeof problem, "no answer within %g seconds", k->seconds);
-    end(k, problem);
-}
-
-static void go_on(connecting *k);
-
-static void on_socket_ready(uv_poll_t *poll, int status, int events) {
-    (void)status, (void)events; /* an error on the socket is told by PQconnectPoll, in better words */
-    go_on((connecting *)((pg_connection *)poll->data)->operation);
-}
-
-static void watch(connecting *k, int events) {
-    int problem = pg_watch(k->connection, events, on_socket_ready);
-    if (problem)
-        end(k, uv_strerror(problem));
-}
-
-/* libpq may go on with the next address, on another socket, so each turn watches anew. */
-static void go_on(connecting *k) {
-    pg_connection *c = k->connection;
-    pg_unwatch(c);
-    switch (PQconnectPoll(c->link)) {
-    case PGRES_POLLING_READING:
-        watch(k, UV_READABLE);
-        return;
-    case PGRES_POLLING_WRITING:
-        watch(k, UV_WRITABLE);
-        return;
-    case PGRES_POLLING_OK:
-        PQsetnonblocking(c->link, 1);
-        end(k, NULL);
-        return;
-    default:
-        end(k, PQerrorMessage(c->link));
-    }
-}
-
-static void add(connecting *k, const char *keyword, const char *value) {
-    k->keywords[k->count] = keyword;
-    k->values[k->count++] = value;
-}
-
-static const char *value_of(const connecting *k, const char *keyword) {
-    for (int i = 0; i < k->count; i++)
-        if (strcmp(k->keywords[i], keyword) == 0)
-            return k->values[i];
-    return NULL;
-}
-
-static void start(connecting *k) {
-    pg_connection *c = k->connection;
-    c->link = PQconnectStartParams(k->keywords, k->values, 0);
-    if (!c->link) {
-        end(k, "out of memory");
-        return;
-    }
-    PQsetNoticeReceiver(c->link, take_notice, c);
-    if (PQstatus(c->link) == CONNECTION_BAD)
-        end(k, PQerrorMessage(c->link));
-    else
-        watch(k, UV_WRITABLE);
-}
-
-/* Gives libpq every address, with the name beside each, since the name is what the certificate is checked
- * against. */
-static void list_addresses(connecting *k, const struct addrinfo *answer) {
-    const char *host = value_of(k, "host");
-    size_t hosts = 0, addresses = 0;
-    int count = 0;
-    for (const struct addrinfo *a = answer; a && count < MOST_ADDRESSES; a = a->ai_next) {
-        char text[INET6_ADDRSTRLEN];
-        if (getnameinfo(a->ai_addr, a->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST) != 0)
-            continue;
-        const char *comma = count++ > 0 ? "," : "";
-        hosts += (size_t)snprintf(k->hosts + hosts, sizeof k->hosts - hosts, "%s%s", comma, host);
-        addresses +=
-            (size_t)snprintf(k->addresses + addresses, sizeof k->addresses - addresses, "%s%s", comma, text);
-    }
-    for (int i = 0; i < k->count; i++)
-        if (strcmp(k->keywords[i], "host") == 0)
-            k->values[i] = k->hosts;
-    add(k, "hostaddr", k->addresses);
-}
-
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *answer) {
-    resolution *r = (resolution *)request;
-    connecting *k = r->asker;
-    free(r);
-    if (k)
-        k->resolving = NULL;
-    if (k && status == 0) {
-        list_addresses(k, answer);
-        start(k);
-    } else if (k) {
-        char problem[128];
-        snprintf(problem, sizeof problem, "the host name cannot be resolved: %s", uv_strerror(status));
-        end(k, problem);
-    }
-    uv_freeaddrinfo(answer);
-}
-
-static void resolve(connecting *k, const char *host) {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    resolution *r = calloc(1, sizeof *r);
-    int problem = r ? uv_getaddrinfo(task_loop(), &r->request, on_resolved, host, NULL, &hints) : UV_ENOMEM;
-    if (problem) {
-        free(r);
-        end(k, uv_strerror(problem));
-        return;
-    }
-    r->asker = k;
-    k->resolving = r;
+static void on_connected(void *data, PGconn *link, const char *problem) {
+    pg_connection *c = data;
+    c->link = link;
+    c->attempt = NULL;
+    end((connecting *)c->operation, link ? NULL : problem);
 }
 
 static int finish_connecting(lua_State *L, wait *w) {
@@ -296,11 +161,10 @@ static void take_keywords(lua_State *L, connecting *k, int index) {
     while (lua_next(L, index)) {
         size_t length;
         const char *keyword = luaL_checkstring(L, -2), *value = secret_tolstring(L, -1, &length);
-        if (k->count >= MOST_KEYWORDS)
-            error_raise(L, "usage", "too many connection settings");
         if (strlen(value) != length)
             error_raise(L, "usage", "the connection setting '%s' contains a NUL byte", keyword);
-        add(k, keyword, value);
+        if (!pq_set(&k->settings, keyword, value))
+            error_raise(L, "usage", "too many connection settings");
         lua_pop(L, 1);
     }
 }
@@ -320,7 +184,7 @@ static void take_ca(lua_State *L, connecting *k, int index) {
     }
     k->ca_file = file;
     snprintf(k->ca_path, sizeof k->ca_path, "/proc/self/fd/%d", file);
-    add(k, "sslrootcert", k->ca_path);
+    pq_set(&k->settings, "sslrootcert", k->ca_path);
 }
 
 int pg_connect_lua(lua_State *L) {
@@ -334,22 +198,17 @@ int pg_connect_lua(lua_State *L) {
         return error_raise(L, "internal", "postgres: a connection outside an effect");
     connecting *k = wait_new(L, sizeof *k, cancel_connecting, finish_connecting);
     k->wait.what = "a connection to PostgreSQL";
-    k->seconds = seconds;
     lua_newtable(L); /* the environment: keeps alive what the wait points to */
     k->connection = pg_push_handle(L, name);
     lua_setfield(L, -2, "handle");
     take_keywords(L, k, KEYWORDS);
-    const char *host = value_of(k, "host");
+    const char *host = pq_get(&k->settings, "host");
     if (host && (strlen(host) > LONGEST_HOST || strchr(host, ',')))
         return error_raise(L, "usage", "connect takes one host name: '%s'", host);
     take_ca(L, k, CA); /* the last that may raise: from here on `end` closes the file */
     lua_setfenv(L, WAIT);
     k->connection->operation = &k->wait;
     snprintf(k->connection->doing, sizeof k->connection->doing, "connecting");
-    pg_start_timer(k->connection, seconds, on_too_late);
-    if (host && host[0] != '/' && host[0] != '@' && host[0] && !value_of(k, "hostaddr"))
-        resolve(k, host);
-    else
-        start(k);
+    k->connection->attempt = pq_connect(&k->settings, seconds, take_notice, on_connected, k->connection);
     return wait_park(L, &k->wait);
 }

@@ -107,9 +107,10 @@ function connect_now(target, options, via, path)
     local known_hosts = options.known_hosts and list_of(options.known_hosts) or settings.known_hosts
     local policy = options.host_key or settings.host_key or "strict"
     local name = settings.host_key_alias or (options.address and host) or settings.address
-    return native.connect({
-        key = table.concat({ user, address, port, name, policy, settings.agent or "", path or "",
-            table.concat(identities, " "), table.concat(known_hosts, " ") }, "|"),
+    local key = table.concat({ user, address, port, name, policy, settings.agent or "", path or "",
+        table.concat(identities, " "), table.concat(known_hosts, " ") }, "|")
+    local connection = native.connect({
+        key = key,
         label = ("%s@%s%s"):format(user, host, port ~= 22 and ":" .. port or ""),
         user = user,
         address = address,
@@ -124,7 +125,9 @@ function connect_now(target, options, via, path)
         remember = gate.mode == "normal",
         timeout = options.timeout or settings.timeout or CONNECT_TIMEOUT,
         keepalive = options.keepalive or KEEPALIVE,
-    }, via), user
+    }, via)
+    gate.hold(connection, "ssh " .. key, native.is_open)
+    return connection, user
 end
 
 ---@class ssh.Options
@@ -535,14 +538,19 @@ function ssh.host_keys(address, options)
     return keys
 end
 
---- The known_hosts files that count for a host, as OpenSSH's configuration says.
+--- How ssh reaches a host and knows it again, as OpenSSH's configuration says.
 ---@param target string "host", as for ssh.connect
----@return string[] paths the one that new keys are written to comes first; not all of them need exist
-function ssh.known_hosts(target)
+---@return { port: integer, name: string, known_hosts: string[] } settings name: what known_hosts calls it, without the
+---  port; known_hosts: the file that new keys are written to comes first; not all of them need exist
+function ssh.settings(target)
     return gate.perform({
-        kind = "read", name = "ssh.known_hosts", target = target, summary = "which known_hosts count for " .. target,
+        kind = "read", name = "ssh.settings", target = target, summary = "how ssh reaches " .. target,
     }, function()
-        return config.resolve(native, target, {}).known_hosts
+        local settings = config.resolve(native, target, {})
+        return {
+            port = settings.port, name = settings.host_key_alias or settings.address,
+            known_hosts = settings.known_hosts,
+        }
     end)
 end
 

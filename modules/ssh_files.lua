@@ -468,6 +468,20 @@ return function(Host, perform, native)
         return unknown(result) and result or files.parse_list(result.stdout)
     end
 
+    local function paths(self, beginning)
+        local folder, names = beginning:match "^(.*/)" or "", {}
+        for index, entry in ipairs(self:list(folder ~= "" and folder or ".")) do
+            names[index] = folder .. entry.name .. (entry.kind == "directory" and "/" or "")
+        end
+        return names
+    end
+
+    -- What the prompt offers for a path on the host.
+    Host.__completes = {
+        read = paths, write = paths, stat = paths, download = paths, remove = paths, mkdir = paths, list = paths,
+        tail = paths,
+    }
+
     --- The last lines of a file.
     ---@param path string
     ---@param lines? integer how many (100)

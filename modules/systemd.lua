@@ -15,8 +15,8 @@ local JOURNAL_FIELDS = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_PID,_SYSTEMD_INVOCAT
 local PROPERTIES = table.concat({
     "Id", "Description", "LoadState", "ActiveState", "SubState", "Result", "UnitFileState", "FragmentPath",
     "MainPID", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "StateChangeTimestamp", "MemoryCurrent",
-    "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult", "ConditionTimestampMonotonic",
-    "AssertResult", "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
+    "MemoryMax", "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult",
+    "ConditionTimestampMonotonic", "AssertResult", "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
 }, ",")
 
 -- ---- reading what it prints ----
@@ -98,6 +98,7 @@ function systemd.status_of(shown)
         started = systemd.parse_time(shown.ExecMainStartTimestamp),
         since = systemd.parse_time(shown.StateChangeTimestamp),
         memory = number_of(shown.MemoryCurrent),
+        memory_max = number_of(shown.MemoryMax),
         restarts = number_of(shown.NRestarts) or 0,
         needs_daemon_reload = shown.NeedDaemonReload == "yes",
         job = (shown.Job or "0") ~= "0" and shown.Job ~= "" or false,
@@ -124,6 +125,7 @@ end
 ---@field started? integer when the main process was started, seconds since 1970
 ---@field since? integer when the state changed last, seconds since 1970
 ---@field memory? integer bytes
+---@field memory_max? integer bytes that systemd lets it have
 ---@field restarts integer how often systemd has restarted it by itself
 ---@field needs_daemon_reload boolean its unit file is newer than what systemd has read
 ---@field job boolean a start or stop is under way
@@ -197,12 +199,12 @@ function systemd.describe(status)
         return ("active (%s)"):format(status.sub)
     end
     local reasons = { status.sub ~= status.active and status.sub or nil }
-    if status.result and status.result ~= "success" then
+    if status.result and status.result ~= "success" and status.result ~= "signal" then
         reasons[#reasons + 1] = status.result
     end
     local over = status.active ~= "activating" or status.sub == "auto-restart"
     if status.exit and over and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
-        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "signal",
+        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "killed by signal",
             tostring(status.exit.status))
     end
     if not status.condition_met then
@@ -306,22 +308,37 @@ end
 
 -- ---- telling ----
 
+-- The entries up to the last that the unit itself has written, where it has written any: that it then failed, as
+-- systemd goes on to say, its state tells. And whether systemd said that it was started too often.
+local function last_words(entries)
+    local words, gave_up = {}, false
+    for index = #entries, 1, -1 do
+        gave_up = gave_up or entries[index].message:find "Start request repeated too quickly" ~= nil
+        if words[1] or entries[index].from ~= "systemd" then
+            table.insert(words, 1, entries[index])
+        end
+    end
+    return words[1] and words or entries, gave_up
+end
+
 -- Raises with the unit's state and last words. Asking for them may fail too; what is known is told anyway.
 local function fail_unit(self, unit, message, cause)
     local status = try(self.status, self, unit)
-    local entries = try(self.journal, self, unit, { lines = LOG_LINES })
+    local words, gave_up = last_words(try(self.journal, self, unit, { lines = LOG_LINES }) or {})
     fail(("%s%s"):format(message, status and "; it is now " .. systemd.describe(status) or ""), {
         code = "systemd.unit",
         target = tostring(self.host.target),
         unit = unit,
         status = status,
-        log = entries and systemd.journal_text(entries) or nil,
+        gave_up = gave_up or status and status.result == "start-limit-hit",
+        log = words[1] and systemd.journal_text(words) or nil,
         cause = cause,
         hint = status and status.load == "not-found" and "systemctl list-unit-files shows what the host has"
             or ("on the host: systemctl status %s; journalctl -u %s"):format(unit, unit),
     })
 end
 
+-- Returns true; in a dry run what it would return is unknown.
 local function tell(self, verb, unit, extra)
     unit = unit_name(unit)
     local argv = { "systemctl", verb, "--no-ask-password" }
@@ -334,14 +351,14 @@ local function tell(self, verb, unit, extra)
     elseif err then
         error(err, 0)
     end
-    return result
+    return unknown(result) and result or true
 end
 
 --- Starts or restarts a unit. What systemd counts against it, so that a broken service does not start for ever, also
 --- counts what was ordered: when that is the only reason to refuse, the count begins anew.
 local function start(self, verb, unit)
     local result, err = try(tell, self, verb, unit)
-    if err and err.code == "systemd.unit" and err.status and err.status.result == "start-limit-hit" then
+    if err and err.gave_up then
         self:reset_failed(unit)
         return tell(self, verb, unit)
     elseif err then
@@ -352,34 +369,39 @@ end
 
 --- Starts a unit; returns when systemd calls it started, which for a simple service is at once: see wait_active.
 ---@param unit string
----@raise "systemd.unit" with `status` and `log`, the unit's last journal lines
+---@return true
+---@raise "systemd.unit" with `status`, `log` (the unit's last journal lines), and `gave_up` when systemd says that it
+---  was started too often
 ---@effect write
 function Systemd:start(unit)
-    start(self, "start", unit)
+    return start(self, "start", unit)
 end
 
 --- Stops a unit; returns when it has ended.
 ---@param unit string
+---@return true
 ---@raise "systemd.unit"
 ---@effect write
 function Systemd:stop(unit)
-    tell(self, "stop", unit)
+    return tell(self, "stop", unit)
 end
 
 --- Stops and starts a unit.
 ---@param unit string
+---@return true
 ---@raise "systemd.unit"
 ---@effect write
 function Systemd:restart(unit)
-    start(self, "restart", unit)
+    return start(self, "restart", unit)
 end
 
 --- Runs the unit's ExecReload.
 ---@param unit string
+---@return true
 ---@raise "systemd.unit"
 ---@effect write
 function Systemd:reload(unit)
-    tell(self, "reload", unit)
+    return tell(self, "reload", unit)
 end
 
 --- Makes the unit start at boot.
@@ -401,12 +423,14 @@ end
 --- Sends a signal to the unit's main process.
 ---@param unit string
 ---@param signal string "USR1"
+---@return true
 ---@effect write
 function Systemd:signal(unit, signal)
     unit = unit_name(unit)
-    self.host:run({ "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }, {
+    local result = self.host:run({ "systemctl", "kill", "--kill-who=main", "--signal=" .. signal, "--", unit }, {
         summary = ("send SIG%s to %s"):format(signal, unit),
     })
+    return unknown(result) and result or true
 end
 
 --- Forgets that a unit has failed, and how often it was started.
@@ -467,6 +491,20 @@ function Systemd:wait_active(unit, options)
     end
     return status
 end
+
+local function units(self)
+    local names = {}
+    for index, status in ipairs(self:units "*") do
+        names[index] = status.unit
+    end
+    return names
+end
+
+-- What the prompt offers for the name of a unit.
+Systemd.__completes = {
+    status = units, is_active = units, journal = units, start = units, stop = units, restart = units, reload = units,
+    enable = units, disable = units, signal = units, reset_failed = units, wait_active = units,
+}
 
 --- The services of a host.
 ---@param host ssh.Host

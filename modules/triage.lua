@@ -12,27 +12,39 @@ local PROBE_SECONDS = 10
 local LARGEST_FLAGS = 1024 * 1024 -- bytes
 local PLACES = { "/", "/var", meltano.PROJECT, "/tmp" }
 
--- Looks, and notes why where that fails.
-local function look(evidence, name, fn, ...)
+--- Looks, and notes why where that fails.
+---@param evidence table
+---@param name string what it is called in the evidence
+---@param fn function called with the rest
+---@return any value nil when it could not be seen
+function triage.look(evidence, name, fn, ...)
     local value, err = try(fn, ...)
-    evidence[name] = value
-    if err then
-        evidence.unseen[name] = tostring(err)
-    end
+    evidence[name], evidence.unseen[name] = value, err and err.message
     return value
 end
+
+local look = triage.look
 
 -- The settings are read so that their secrets are known, and hidden wherever a log shows them.
 local function environment(app)
     local files = app:environment_files()
     for _, file in ipairs(files) do
-        file.settings = {}
-        for name in pairs(try(app.environment, app, file.name) or {}) do
+        file.values, file.settings = try(app.environment, app, file.name) or {}, {}
+        for name in pairs(file.values) do
             file.settings[#file.settings + 1] = name
         end
         table.sort(file.settings)
     end
     return files
+end
+
+-- Whether there are settings to reach the database with, or nobody knows.
+local function has_settings(evidence)
+    local there = not evidence.environment
+    for _, file in ipairs(evidence.environment or {}) do
+        there = there or file.name == "postgres"
+    end
+    return there
 end
 
 local function dotenv(host)
@@ -74,7 +86,11 @@ function triage.examine(host, options)
     -- The first three may each wait for something that hangs.
     parallel {
         function() look(evidence, "inside", app.probe, app, { timeout = PROBE_SECONDS }) end,
-        function() look(evidence, "database", app.database, app) end,
+        function()
+            if has_settings(evidence) then
+                look(evidence, "database", app.database, app)
+            end
+        end,
         function() look(evidence, "caddy", server.diagnose, server, options) end,
         function() look(evidence, "owners", app.wrong_owners, app) end,
     }

@@ -1,10 +1,12 @@
 -- What was seen of an instance, one line a thing, for the terminal and the report. Pure: it reaches no host.
+local machine = require "machine"
 local meltano = require "meltano"
+local meltano_settings = require "meltano_settings"
 local systemd = require "systemd"
-local triage_verdict = require "triage_verdict"
+local triage_outside = require "triage_outside"
 local triage_checks = {}
 
-local megabytes, date_of = triage_verdict.megabytes, triage_verdict.date_of
+local megabytes, date_of = machine.megabytes, triage_outside.date_of
 
 ---@class triage.Check
 ---@field title string
@@ -64,8 +66,8 @@ local function from_inside(e)
     if not seen then
         return nil
     end
-    return check("from inside", seen.serves and "good" or "bad", "localhost:%d %s after %.2f s", meltano.PORT,
-        seen.status and ("answers %d"):format(seen.status) or tostring(seen.message), seen.seconds)
+    return check("from inside", seen.serves and "good" or "bad", "localhost:%d: %s", meltano.PORT,
+        seen.status and ("answers %d after %.2f s"):format(seen.status, seen.seconds) or tostring(seen.message))
 end
 
 local function failed_units(e)
@@ -148,7 +150,8 @@ local function memory(e)
     end
     local last = e.kills and e.kills[#e.kills]
     return check("memory", last and "odd" or "good", "%s of %s available%s", megabytes(seen.available),
-        megabytes(seen.total), last and ("; %s, %s"):format(date_of(last.at), last.line) or "")
+        megabytes(seen.total), last and ("; for want of it the kernel killed process %d (%s) on %s"):format(last.pid,
+            last.program, date_of(last.at)) or "")
 end
 
 local function caddy(e)
@@ -198,7 +201,7 @@ local HIDDEN = "[hidden]"
 function triage_checks.hide(text)
     text = text:gsub("(%a[%w+.-]*://[^/%s:@]*:)[^/%s@]+@", "%1" .. HIDDEN .. "@")
     return (text:gsub("([%w_]+)(['\"]?%s*[=:]%s*['\"]?)([^%s'\",;]+)", function(variable, equals, value)
-        if meltano.is_secret(variable) and value ~= HIDDEN then
+        if meltano_settings.is_secret(variable) and value ~= HIDDEN then
             return variable .. equals .. HIDDEN
         end
     end))

@@ -1,7 +1,7 @@
 -- The report of a triage as one page of HTML that stands by itself: no script, nothing loaded. Pure.
 local _, gate = ...
 local triage_checks = require "triage_checks"
-local triage_verdict = require "triage_verdict"
+local triage_outside = require "triage_outside"
 local triage_page = {}
 
 local STYLE = [[
@@ -117,7 +117,7 @@ function triage_page.of(e, verdict, others)
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
         "<title>", title, "</title>\n<style>\n", STYLE, "</style>\n</head>\n<body>\n<main>\n",
-        "<h1>", escape(e.name), "</h1>\n<p class=\"when\">Looked at on ", triage_verdict.date_of(e.at), "</p>\n",
+        "<h1>", escape(e.name), "</h1>\n<p class=\"when\">Looked at on ", triage_outside.date_of(e.at), "</p>\n",
         verdict_box(verdict), others_of(others), table_of(triage_checks.of(e)), logs_of(triage_checks.logs(e)),
         "<footer>Written by hostler's playbook triage-500, which only looked and changed nothing. Known secrets and ",
         "what looks like one are hidden; read it before you pass it on.</footer>\n</main>\n</body>\n</html>\n",

@@ -4,16 +4,10 @@ local site = require "site"
 
 local database = {}
 
---- Whether one of a cluster's trusted sources is this very droplet.
+--- Whether a cluster trusts this very droplet, by whatever it is known to it.
 local function trusts(cloud, cluster, droplet)
-    for _, rule in ipairs(cloud:trusted_sources(cluster.id)) do
-        local address = rule.value:gsub("/32$", "")
-        local is_address = address == droplet.public_address or address == droplet.private_address
-        if rule.type == "ip_addr" and is_address or rule.type == "droplet" and rule.value == tostring(droplet.id) then
-            return true
-        end
-    end
-    return false
+    local trusted = cloud:trusted_values(cluster.id)
+    return trusted[droplet.public_address] or trusted[droplet.private_address] or trusted[tostring(droplet.id)]
 end
 
 --- The clusters of every team that trust a droplet; the teams are asked at the same time.

@@ -1,6 +1,8 @@
--- Looks whether everything is there that the other playbooks need, and says of what is not what to do.
+-- Looks whether everything is there that the other playbooks need. For each thing that is not, it says what to do.
 --
--- Changes   nothing. Asks the ssh-agent, DigitalOcean with each token, 1Password, the mail server and the name servers.
+-- Changes   nothing.
+-- Asks      the ssh-agent for its keys; DigitalOcean for each token's team, its room, and what the token may write;
+--           1Password, the mail server and the name servers; this machine for hostler's store and libraries.
 local dns = require "dns"
 local doctor = require "doctor"
 local mail = require "mail"
@@ -21,13 +23,18 @@ local function agent()
     return table.concat(words, ", ")
 end
 
-local function may_write(cloud, kind, words)
-    if not cloud:can_write(kind) then
-        fail(("%s: it may only read"):format(words), {
+--- What the playbooks write with a token: a token may have been given some of it only.
+local function may_write(cloud, kinds, words)
+    local refused = {}
+    for _, kind in ipairs(kinds) do
+        refused[#refused + 1] = not cloud:can_write(kind) and kind or nil
+    end
+    if #refused > 0 then
+        fail(("%s: it may only read %s"):format(words, table.concat(refused, ", ")), {
             hint = "make a token with write access in DigitalOcean, under API, and export it",
         })
     end
-    return words .. ", may write"
+    return ("%s, may write %s"):format(words, table.concat(kinds, ", "))
 end
 
 local function droplets()
@@ -37,13 +44,13 @@ local function droplets()
     if count >= account.droplet_limit then
         fail(words .. ": there is no room", { hint = "ask DigitalOcean for a higher limit, or delete an instance" })
     end
-    return may_write(cloud, "droplets", words)
+    return may_write(cloud, { "droplets", "domains", "projects" }, words)
 end
 
 local function database_team(cloud)
     local name, count = cloud:account().team.name, #cloud:databases()
     local full = name:find(site.database.full_mark, 1, true)
-    return may_write(cloud, "databases", ("team '%s', %d clusters%s"):format(name, count,
+    return may_write(cloud, { "databases" }, ("team '%s', %d clusters%s"):format(name, count,
         full and ", marked as full" or ""))
 end
 
@@ -60,7 +67,15 @@ local function room_for_databases()
 end
 
 local function passwords()
-    return ("vault '%s', %d items"):format(site.vault, #site.passwords():items())
+    local vault = site.passwords()
+    local words = ("vault '%s', %d items"):format(site.vault, #vault:items())
+    local _, err = try(vault.must_write, vault)
+    if err and err.code == "onepassword.forbidden" then
+        fail(words .. ": it may only read", { hint = err.hint })
+    elseif err then
+        error(err, 0)
+    end
+    return words .. ", may write"
 end
 
 local function mail_server()

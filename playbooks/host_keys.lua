@@ -9,11 +9,11 @@ local host_keys = {}
 local GOES = { own = true, shared = true } -- lines with wildcards and marks stay: they are not about one host
 
 --- The files that there are, with their content.
----@param name string a host's name, for what OpenSSH's configuration says of it
+---@param settings { known_hosts: string[] } see ssh.settings
 ---@return { path: string, text: string }[]
-local function files(name)
+local function files(settings)
     local found = {}
-    for _, path in ipairs(site.known_hosts and { site.known_hosts } or ssh.known_hosts(name)) do
+    for _, path in ipairs(site.known_hosts and { site.known_hosts } or settings.known_hosts) do
         local stat = file.stat(path)
         if stat and stat.kind == "file" then
             found[#found + 1] = { path = path, text = file.read(path) }
@@ -22,28 +22,14 @@ local function files(name)
     return found
 end
 
---- The names that hosts may have in a file: with the usual port, and with every other that is in it in plain.
-local function names_in(text, hosts)
-    local ports, names = { [22] = true }, {}
-    for port in text:gmatch "%]:(%d+)" do
-        ports[tonumber(port)] = #port <= 5 or nil
-    end
-    for _, host in ipairs(hosts) do
-        for port in pairs(ports) do
-            names[#names + 1] = known_hosts_file.name(host, port)
-        end
-    end
-    table.sort(names)
-    return names
-end
-
 --- The lines that go with a host.
 ---@param hosts string[] its name and its addresses
 ---@return { path: string, number: integer, type: string, shared: boolean }[] shared: with another host, which keeps it
 function host_keys.of(hosts)
-    local lines = {}
-    for _, known in ipairs(files(hosts[1])) do
-        for _, line in ipairs(known_hosts_file.concerning(known.text, names_in(known.text, hosts))) do
+    local lines, settings = {}, ssh.settings(hosts[1])
+    for _, known in ipairs(files(settings)) do
+        local names = known_hosts_file.names(known.text, hosts, { settings.port })
+        for _, line in ipairs(known_hosts_file.concerning(known.text, names)) do
             if GOES[line.kind] then
                 lines[#lines + 1] = {
                     path = known.path, number = line.number, type = line.type, shared = line.kind == "shared",
@@ -57,11 +43,16 @@ end
 --- Takes the lines of hosts out of a file; every other byte stays. A dated copy of before is kept beside it.
 ---@param path string
 ---@param hosts string[]
----@return string copy
+---@return string? copy nil when there was no such line
 function host_keys.forget(path, hosts)
     local text = file.read(path)
+    local names = known_hosts_file.names(text, hosts, { ssh.settings(hosts[1]).port })
+    local edited = known_hosts_file.replace(text, names, {})
+    if edited == text then
+        return nil
+    end
     local copy = file.keep(path)
-    file.write(path, known_hosts_file.replace(text, names_in(text, hosts), {}))
+    file.write(path, edited)
     return copy
 end
 

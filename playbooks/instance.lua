@@ -5,24 +5,46 @@ local dns = require "dns"
 local http = require "http"
 local site = require "site"
 local ssh = require "ssh"
+local systemd = require "systemd"
 
+---@class instance
+---@field tenant string the customer's short name
+---@field name string the name of its host
+---@field url string
+---@field cluster_name string
+---@field items { tenant: string, meltano: string } the titles of its logins in 1Password
+---@field cloud digitalocean.Cloud
+---@field droplet? digitalocean.Droplet where that is known
+---@field host ssh.Host its machine, connected when it is first asked for
+---@field systemd systemd.Systemd
+---@field caddy caddy.Caddy
+---@field meltano meltano.Meltano
 local instance = {}
 
 local CLUSTER_PREFIX = "meltano-"
 
---- `host` is the instance's machine over SSH, connected when it is first asked for.
+-- What is made when it is first asked for.
+local PARTS = {
+    host = function(self) return instance.open(self) end,
+    caddy = function(self) return caddy.on(self.host) end,
+    meltano = function(self) return require "meltano".on(self.host) end,
+    systemd = function(self) return systemd.on(self.host) end,
+}
+
 function instance.__index(self, name)
-    if name ~= "host" then
+    local make = PARTS[name]
+    if not make then
         return instance[name]
     end
-    local host = instance.open(self)
-    rawset(self, "host", host)
-    return host
+    local part = make(self)
+    rawset(self, name, part)
+    return part
 end
 
 --- The instance of a tenant. Nothing is asked yet.
 ---@param tenant string the customer's short name
----@param droplet? table its droplet, where that is known
+---@param droplet? digitalocean.Droplet where that is known
+---@return instance
 function instance.of(tenant, droplet)
     local name = ("%s.%s"):format(tenant, site.domain)
     return setmetatable({
@@ -363,5 +385,19 @@ function instance:wait_until_it_serves(address, host)
     end
     return answer or error(err, 0)
 end
+
+local function tenants()
+    local names = {}
+    for index, one in ipairs(site.instances { "*" }) do
+        names[index] = one.tenant
+    end
+    return names
+end
+
+-- instance "ada" is short for instance.of "ada".
+setmetatable(instance, {
+    __call = function(_, tenant) return instance.of(tenant) end,
+    __completes = { __call = tenants, of = tenants },
+})
 
 return instance

@@ -3,6 +3,7 @@ local host_keys = require "host_keys"
 local instance = require "instance"
 local preflight = require "preflight"
 local site = require "site"
+local the_only = require "the_only"
 
 local remains = {}
 
@@ -22,7 +23,7 @@ local function login_of(name)
     end
 end
 
-local function select(items, test)
+local function select_if(items, test)
     local found = {}
     for _, item in ipairs(items) do
         if test(item) then
@@ -47,20 +48,37 @@ local function all_clusters()
     return all
 end
 
+--- A function that raises unless the token of a cloud, or of the vault, may write something; of each it asks once.
+local function token_check()
+    local asked = {}
+    return function(holder, kind)
+        local known = asked[holder] or {}
+        asked[holder], known[kind] = known, known[kind] or {
+            problem = select(2, try(kind == "items" and holder.must_write or preflight.must_write, holder, kind)),
+        }
+        if known[kind].problem then
+            error(known[kind].problem, 0)
+        end
+    end
+end
+
 --- All there is, of everybody: what the instances' parts are looked for in.
 local function everything()
     local cloud = site.cloud()
-    local lists = parallel {
+    local parts = parallel {
         function() return cloud:droplets() end,
         function() return cloud:records(site.domain, { type = "A" }) end,
         all_clusters,
-        function() return site.passwords():items() end,
+        site.passwords,
     }
-    return { cloud = cloud, droplets = lists[1], records = lists[2], clusters = lists[3], items = lists[4] }
+    return {
+        cloud = cloud, droplets = parts[1], records = parts[2], clusters = parts[3], vault = parts[4],
+        items = parts[4]:items(), must_write = token_check(),
+    }
 end
 
 local function is_instance(there, name)
-    return #select(there.droplets, function(droplet) return droplet.name == name end) > 0
+    return #select_if(there.droplets, function(droplet) return droplet.name == name end) > 0
 end
 
 --- The addresses by which a cluster would know the instance.
@@ -92,8 +110,8 @@ local function hosts_of(one, there)
 end
 
 local function trusts(held, addresses)
-    for _, rule in ipairs(held.team.cloud:trusted_sources(held.cluster.id)) do
-        if rule.type == "ip_addr" and addresses[rule.value] then
+    for value in pairs(held.team.cloud:trusted_values(held.cluster.id)) do
+        if addresses[value] then
             return true
         end
     end
@@ -116,27 +134,26 @@ local function clusters_of(one, there)
     return its, doubtful
 end
 
---- Whether all of it can be deleted, as far as that can be known before.
----@return table? error
-local function problem_with(one, cloud)
-    local _, err = try(function()
-        if #one.droplets > 1 then
-            fail(("%d droplets are called %s"):format(#one.droplets, one.name), {
-                code = "digitalocean.ambiguous", target = one.name,
-                hint = "rename those in DigitalOcean that are to stay, then run this again",
-            })
-        end
-        if #one.droplets > 0 then
-            preflight.must_write(cloud, "droplets")
-        end
-        if #one.records > 0 then
-            preflight.must_write(cloud, "domains")
-        end
-        for _, held in ipairs(one.clusters) do
-            preflight.must_write(held.team.cloud, "databases")
-        end
-    end)
-    return err
+--- Raises unless all of the instance can be deleted, as far as that can be known before.
+---@raise "digitalocean.ambiguous", "token", "onepassword.forbidden"
+local function check(one, there)
+    the_only(one.droplets, {
+        things = "droplets", name = one.name, code = "digitalocean.ambiguous",
+        label = function(droplet) return ("%s of %s"):format(droplet.id, droplet.created_at) end,
+        hint = "rename those in DigitalOcean that are to stay, then run this again",
+    })
+    if #one.droplets > 0 then
+        there.must_write(there.cloud, "droplets")
+    end
+    if #one.records > 0 then
+        there.must_write(there.cloud, "domains")
+    end
+    for _, held in ipairs(one.clusters) do
+        there.must_write(held.team.cloud, "databases")
+    end
+    if #one.items > 0 then
+        there.must_write(there.vault, "items")
+    end
 end
 
 --- Finds what there is of these tenants' instances. Reads only.
@@ -150,58 +167,22 @@ function remains.of(tenants)
         if not seen[tenant] then
             seen[tenant] = true
             local one = instance.of(tenant)
-            one.droplets = select(there.droplets, function(droplet) return droplet.name == one.name end)
-            one.records = select(there.records, function(record) return record.name == tenant end)
+            one.droplets = select_if(there.droplets, function(droplet) return droplet.name == one.name end)
+            one.records = select_if(there.records, function(record) return record.name == tenant end)
             one.clusters, one.doubtful = clusters_of(one, there)
-            one.items = select(there.items, login_of(one.name))
-            one.hosts, one.host_keys = hosts_of(one, there), {}
-            one.problem = problem_with(one, there.cloud)
+            one.items, one.vault = select_if(there.items, login_of(one.name)), there.vault
+            one.hosts = hosts_of(one, there)
+            one.host_keys = host_keys.of(one.hosts)
+            one.problem = select(2, try(check, one, there))
             found[#found + 1] = one
         end
     end
     return found
 end
 
---- Finds their lines in known_hosts.
----@param hosts table<string, string[]> by tenant, as they were when all was still there
-function remains.find_host_keys(found, hosts)
-    for _, one in ipairs(found) do
-        one.hosts = hosts[one.tenant] or one.hosts
-        one.host_keys = host_keys.of(one.hosts)
-    end
-end
-
---- True when there is nothing of the instance.
+--- Whether there is nothing of an instance.
 function remains.is_empty(one)
     return #one.droplets + #one.records + #one.clusters + #one.items + #one.host_keys == 0
-end
-
---- What is found, a row for each part.
----@return { instance: string, part: string, what: string }[]
-function remains.rows(found)
-    local rows = {}
-    for _, one in ipairs(found) do
-        local function add(part, format, ...)
-            rows[#rows + 1] = { instance = one.name, part = part, what = format:format(...) }
-        end
-        for _, droplet in ipairs(one.droplets) do
-            add("droplet", "%d, %s, %s", droplet.id, droplet.public_address or "no address yet", droplet.status)
-        end
-        for _, record in ipairs(one.records) do
-            add("A record", "%s in %s -> %s", record.name, site.domain, record.data)
-        end
-        for _, held in ipairs(one.clusters) do
-            add("cluster", "%s in team '%s'", held.cluster.name, held.team.name)
-        end
-        for _, item in ipairs(one.items) do
-            add("1Password", "%s", item.title)
-        end
-        for _, key in ipairs(one.host_keys) do
-            add("host key", "%s line %d, %s%s", key.path, key.number, key.type,
-                key.shared and ", but not for the other hosts in it" or "")
-        end
-    end
-    return rows
 end
 
 return remains

@@ -2,24 +2,24 @@
 -- database first, as at every start.
 --
 -- Changes   meltano.service is stopped and started; its users wait for some seconds.
+-- Again     it is restarted again. A run that was stopped does so only where it had not yet.
+local fleet = require "fleet"
 local meltano = require "meltano"
-local site = require "site"
 
 return playbook {
     summary = "Restart Meltano on one or more instances",
     handbook = "500 error when accessing instance on browser",
-    params = {
-        list("tenants", "string", "which instances: tenants, patterns such as 'a*', or tag:NAME"),
-        opt("parallel", "int", "how many at once", 5),
-        opt("max-failures", "int", "begin no more once more than this many have failed", 1),
-    },
+    params = fleet.params({}, { parallel = 5, max_failures = 1 }),
     run = function(p)
-        each(site.instances(p.tenants), {
-            parallel = p.parallel, max_failures = p.max_failures, key = "name",
-        }, function(instance)
-            local app = meltano.on(instance.host)
-            step("restart Meltano", { idempotent = true }, function() app:restart() end)
-            app:wait_until_it_serves()
+        fleet.each(p, "restart", function(one)
+            local app = meltano.on(one.host)
+            local before = step("note which start it is", function() return app:start_id() end)
+            step("restart Meltano", {
+                probe = function() return app:start_id() ~= before end,
+            }, function() app:restart() end)
+            if not unknown(app:wait_until_it_serves()) then
+                say "It serves again."
+            end
         end)
     end,
 }

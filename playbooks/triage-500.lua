@@ -18,39 +18,47 @@ local triage_verdict = require "triage_verdict"
 
 local MARKS = { good = "ok", bad = "BAD", odd = "odd", unseen = "?" }
 
---- What a customer's browser would meet. The handbook's 500 page is an answer like any other here.
+--- What a customer's browser would meet. The handbook's 500 page is an answer like any other here, and so is what comes
+--- after a warning that nobody has signed for the certificate.
 local function look_from_outside(customer, address)
     local options = customer:https_options(address)
     options.expect = { 400, 401, 403, 404, 500, 502, 503, 504 }
     local answer, err = try(http.get, customer.url, options)
+    local warning = ""
+    if err and err.code == "http.tls" then
+        options.insecure, warning = true, ", after a browser's warning"
+        answer = try(http.get, customer.url, options)
+    end
     if not answer then
         return { serves = false, says = err.message }
     end
-    return { serves = answer.status < 400, status = answer.status, says = ("answers %d"):format(answer.status) }
+    return {
+        serves = answer.status < 400, status = answer.status, says = ("answers %d%s"):format(answer.status, warning),
+    }
 end
 
 --- What DigitalOcean and the network say.
 local function look_around(customer, evidence, droplet)
-    local address = droplet.public_address
+    local look, address = triage.look, droplet.public_address
     parallel {
         function() evidence.outside = look_from_outside(customer, address) end,
         function()
-            local record = try(customer.cloud.records, customer.cloud, site.domain,
-                { name = customer.tenant, type = "A" })
-            evidence.record = record and record[1] and record[1].data
-            evidence.addresses = try(dns.resolve, customer.name, { nameservers = site.dns.nameservers })
+            look(evidence, "addresses", dns.resolve, customer.name, { nameservers = site.dns.nameservers })
         end,
         function()
-            local seen, err = try(http.probe_tls, customer.name, { address = address, ca_file = site.ca_file })
-            evidence.certificate, evidence.unseen.certificate = seen, err and err.message
+            look(evidence, "record", function()
+                local record = customer.cloud:records(site.domain, { name = customer.tenant, type = "A" })[1]
+                return record and record.data
+            end)
         end,
         function()
-            local found, err = try(customer.find_cluster, customer)
-            evidence.clusters_seen, evidence.unseen.cluster = not err, err and err.message
-            evidence.cluster = found and found.cluster
-            for _, rule in ipairs(found and found.team.cloud:trusted_sources(found.cluster.id) or {}) do
-                evidence.trusted = evidence.trusted or {}
-                table.insert(evidence.trusted, rule.value)
+            look(evidence, "certificate", http.probe_tls, customer.name, { address = address, ca_file = site.ca_file })
+        end,
+        function()
+            local held = look(evidence, "cluster", customer.find_cluster, customer)
+            if held then
+                evidence.cluster = held.cluster
+                look(evidence, "trusted", held.team.cloud.trusted_sources, held.team.cloud, held.cluster.id)
             end
         end,
     }

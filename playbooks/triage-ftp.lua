@@ -4,6 +4,7 @@
 -- Shows     the FTP server's own answer to a real login; mode and owner of the directory; whether vsftpd runs.
 -- Changes   with your consent the mode of /var/meltano/project (g-w), nothing else; then logs in and lists again.
 -- Password  the 1Password item meltano_ftp@TENANT..., else $FTP_PASSWORD. Without one it shows what the host says.
+-- Again     where logging in and listing work, nothing changes.
 local ftp = require "ftp"
 local instance = require "instance"
 local meltano = require "meltano"
@@ -16,17 +17,21 @@ local function password_of(customer)
     return item and item.password or secret("FTP_PASSWORD", { optional = true })
 end
 
---- Logs in as the customer does. Instances offer no TLS for FTP.
-local function log_in(droplet, password)
-    local listed, err = try(ftp.list, droplet.public_address, {
+--- Logs in and lists as the customer does. Instances offer no TLS for FTP.
+local function log_in(customer, password)
+    local listed, err = try(ftp.list, customer:find_droplet().public_address, {
         user = meltano.FTP_USER, password = password, tls = "never", timeout = 20,
     })
-    if listed then
-        say("FTP login of %s: works, and lists %d entries:\n%s", meltano.FTP_USER, #listed.files, listed.listing)
+    return { works = listed ~= nil, count = listed and #listed.files, listing = listed and listed.listing,
+        says = err and (err.reply or err.message), reason = err and err.reason }
+end
+
+local function tell_login(login)
+    if login.works then
+        say("FTP login of %s: works, and lists %d entries:\n%s", meltano.FTP_USER, login.count, login.listing)
     else
-        say("FTP login of %s: %s", meltano.FTP_USER, err.reply or err.message)
+        say("FTP login of %s: %s", meltano.FTP_USER, login.says)
     end
-    return listed, err
 end
 
 local function show_directory(host)
@@ -35,18 +40,33 @@ local function show_directory(host)
     return root
 end
 
-local function is_writable_root(err)
-    return (err.reply or ""):find("writable root inside chroot", 1, true) ~= nil
+--- Ends the run for a fault that it cannot mend.
+local function refuse(customer, login, service)
+    fail(login and login.says or "nothing of what can be seen without a password is wrong", {
+        code = "ftp", target = customer.name,
+        hint = service.active ~= "active" and "on the host: systemctl status vsftpd"
+            or not login and "give the customer's password to see what they see: export FTP_PASSWORD=..."
+            or login.reason == "login" and "has the instance the password that is in 1Password?" or nil,
+    })
 end
 
---- Ends the run for a fault that it cannot mend.
-local function refuse(customer, err, service)
-    err = err or { message = "nothing of what can be seen without a password is wrong" }
-    fail(err.message, {
-        code = "ftp", target = customer.name, reply = err.reply,
-        hint = service.active ~= "active" and "on the host: systemctl status vsftpd"
-            or err.reason == "login" and "has the instance the password that is in 1Password?" or nil,
-    })
+--- Logs in once more. It has to work, then.
+local function check(customer, host, password)
+    show_directory(host)
+    if not password then
+        warn "Mended, as far as can be seen without a password."
+        return
+    end
+    local login = log_in(customer, password)
+    tell_login(login)
+    if not login.works then
+        fail("FTP still refuses: " .. login.says, {
+            code = "ftp", target = customer.name,
+            hint = ("it also refuses a directory that %s owns and may write to, or that others may write to"):format(
+                meltano.FTP_USER),
+        })
+    end
+    say "FTP works again."
 end
 
 return playbook {
@@ -55,27 +75,26 @@ return playbook {
     params = { arg("tenant", "subdomain", "the customer's short name") },
     run = function(p)
         local customer = instance.of(p.tenant)
-        local droplet = customer:find_droplet()
-        local host = customer:open()
-        local password = password_of(customer)
-        local listed, err
-        if password then
-            listed, err = log_in(droplet, password)
+        local host, password = customer:open(), password_of(customer)
+        -- A step, although it only reads: a resumed run mends what was found.
+        local login = password and step("log in", function() return log_in(customer, password) end)
+        if login then
+            tell_login(login)
         else
             warn("There is no 1Password item %s@%s and no $FTP_PASSWORD: login cannot be tried.", meltano.FTP_USER,
                 customer.name)
         end
-        local root = show_directory(host)
-        local service = systemd.on(host):status "vsftpd"
+        local root, service = show_directory(host), systemd.on(host):status "vsftpd"
         say("vsftpd.service: %s", systemd.describe(service))
 
-        if listed then
+        if login and login.works then
             say "FTP works: nothing to do."
             return
         end
-        local group_may_write = math.floor(root.mode / 16) % 2 == 1
-        if err and not is_writable_root(err) or not err and not group_may_write then
-            refuse(customer, err, service)
+        local is_writable = login and login.says:find("writable root inside chroot", 1, true)
+            or not login and math.floor(root.mode / 16) % 2 == 1
+        if not is_writable then
+            refuse(customer, login, service)
         end
 
         confirm(("Take the group's right to write from %s (chmod g-w)?"):format(meltano.PROJECT))
@@ -85,17 +104,8 @@ return playbook {
         }, function() return host:run({ "chmod", "g-w", "--", meltano.PROJECT }).status end)
         if unknown(changed) then
             say "would log in and list again"
-            return
+        else
+            check(customer, host, password)
         end
-        show_directory(host)
-        if not password then
-            warn "Mended, as far as can be seen without a password."
-            return
-        end
-        local _, still = log_in(droplet, password)
-        if still then
-            error(still, 0)
-        end
-        say "FTP works again."
     end,
 }

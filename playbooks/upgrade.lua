@@ -1,53 +1,55 @@
 -- Upgrades Meltano on any number of instances, without a restart.
 --
 -- Runs      on each, as the user meltano: `meltano upgrade`, then `meltano install --include-related`.
--- Refuses   an instance whose project has files of somebody else, as an upgrade run by root leaves them; --mend gives
---           them back first.
+-- Asks      where the project has files of somebody else, as an upgrade run by root leaves them: whether to give them
+--           back to meltano first, and to start it where they have stopped it. Without that it does not begin. --mend
+--           agrees beforehand.
 -- Checks    that the UI answers afterwards, and that no file has changed hands. One that fails does not stop the
 --           others, unless --max-failures is passed.
+-- Again     Meltano looks again for something newer; what is there already stays.
+local fleet = require "fleet"
 local meltano = require "meltano"
-local site = require "site"
 
---- Whose files an upgrade would trip over: mended where that was asked for, else a reason not to begin.
-local function settle_owners(app, one, mend)
-    if mend then
-        step("give the files back to meltano", { idempotent = true }, function() return app:mend_owners() end)
-        return
-    end
+--- The version, and what is wrong with the files' owners: an upgrade would trip over files of others.
+---@return { version: string, owners?: string }
+local function look(app)
     local _, err = try(app.check_owners, app)
-    if err then
-        err.hint = err.code == "meltano.owner" and ("hostler run upgrade %s --mend gives them back to meltano first")
-            :format(one.tenant) or err.hint
+    if err and err.code ~= "meltano.owner" then
         error(err, 0)
     end
+    return { version = app:version(), owners = err and err.message }
 end
 
 local function upgrade(one, p)
-    lock("instance:" .. one.tenant)
     local app = meltano.on(one.host)
-    local before = app:version()
-    settle_owners(app, one, p.mend)
+    -- A step, although it only reads: a resumed run would find another version, and the files mended.
+    local before = step("look at the instance", function() return look(app) end)
+    if before.owners then
+        warn(before.owners)
+        if not p.mend then
+            confirm(("%s has files of other users in its project. Give them back to meltano?"):format(one.name))
+        end
+        step("give the files back to meltano", { idempotent = true }, function() return app:mend_owners() end)
+    end
     step("upgrade", { idempotent = true }, function() app:upgrade { plugins = not p.skip_plugins } end)
-    app:wait_until_it_serves { timeout = 60 }
-    app:check_owners()
-    local after = app:version()
-    say("%s: Meltano %s%s", one.name, tostring(after), after == before and "" or (", before " .. tostring(before)))
+    if before.owners and not app.systemd:is_active(meltano.UNIT) then
+        step("start Meltano", { idempotent = true }, function() app:restart() end)
+    end
+    if not unknown(app:wait_until_it_serves { timeout = 60 }) then
+        app:check_owners()
+        local version = app:version()
+        say("Meltano %s, %s.", version, version == before.version and "as before" or "before " .. before.version)
+    end
 end
 
 return playbook {
     summary = "Upgrade Meltano on one or more instances",
     handbook = "Upgrade a Meltano instance manually",
-    params = {
-        list("tenants", "string", "which instances: names, patterns such as 'a*', or tag:NAME"),
+    params = fleet.params({
         flag("skip-plugins", "leave the plugins as they are"),
-        flag("mend", "give files of other users back to meltano first"),
-        opt("parallel", "int", "how many at once", 10),
-        opt("batch", "int", "end this many before the next are begun (all)"),
-        opt("max-failures", "int", "begin no more once more than this many have failed (all are begun)"),
-    },
+        flag("mend", "give files of other users back to meltano without asking"),
+    }, { parallel = 10 }),
     run = function(p)
-        each(site.instances(p.tenants), {
-            key = "tenant", name = "upgrade", parallel = p.parallel, batch = p.batch, max_failures = p.max_failures,
-        }, function(one) upgrade(one, p) end)
+        fleet.each(p, "upgrade", function(one) upgrade(one, p) end)
     end,
 }

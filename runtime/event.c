@@ -165,9 +165,10 @@ static int resume_lua(lua_State *L) {
     return 0;
 }
 
-/* report(kind, verbosity): shows events from now on as "tree", "plain" or "json"; "none" shows nothing. */
+/* report(kind, verbosity): shows events from now on as "tree", "plain", "json" or "prompt"; "none" shows
+ * nothing. */
 static int report_lua(lua_State *L) {
-    static const char *const kinds[] = {"tree", "plain", "json", "none", NULL};
+    static const char *const kinds[] = {"tree", "plain", "json", "prompt", "none", NULL};
     int verbosity = (int)luaL_optinteger(L, 2, 0);
     switch (luaL_checkoption(L, 1, NULL, kinds)) {
     case 0:
@@ -178,6 +179,9 @@ static int report_lua(lua_State *L) {
         break;
     case 2:
         event_set_report(report_json_new(stdout));
+        break;
+    case 3:
+        event_set_report(report_prompt_new(stdout, verbosity));
         break;
     default:
         event_set_report(NULL);

@@ -36,7 +36,7 @@ typedef struct {
     double seconds;   /* how long the scope took; on ..._END */
     long count;       /* -1 where it has no meaning */
     const char *name; /* texts are NULL where they have no meaning */
-    const char *kind; /* "read" or "write" */
+    const char *kind; /* "read" or "write"; of a step "prompt" when it only holds what was typed at one */
     const char *target;
     const char *text;
     const char *status; /* "done" "failed" "cancelled" "unchanged" "skipped" */
@@ -63,6 +63,8 @@ struct report {
 report *report_plain_new(FILE *out, int verbosity);
 /* One JSON object a line: report_json.c. */
 report *report_json_new(FILE *out);
+/* What a person at a prompt wants to see: report_prompt.c. */
+report *report_prompt_new(FILE *out, int verbosity);
 /* A live tree that redraws itself: report_tree.c. Only for a terminal. */
 report *report_tree_new(FILE *out, int verbosity);
 

@@ -20,7 +20,7 @@
 static uv_async_t wakeup;
 static pthread_t loop_thread;
 static lua_State *volatile watched;
-static volatile sig_atomic_t signal_pending;
+static volatile sig_atomic_t signal_pending, forgives;
 static volatile time_t first_signal_at;
 static void (*abort_functions[ABORT_FUNCTIONS])(void);
 static int abort_count;
@@ -28,6 +28,10 @@ static int abort_count;
 void interrupt_on_abort(void (*function)(void)) {
     if (abort_count < ABORT_FUNCTIONS)
         abort_functions[abort_count++] = function;
+}
+
+void interrupt_forgive(bool forgiving) {
+    forgives = forgiving;
 }
 
 static time_t monotonic_seconds(void) {
@@ -39,12 +43,13 @@ static time_t monotonic_seconds(void) {
 static void on_signal(int number) {
     int saved_errno = errno;
     time_t now = monotonic_seconds();
-    if (first_signal_at && now - first_signal_at <= SECOND_SIGNAL_WITHIN) {
+    bool counts = number != SIGINT || !forgives;
+    if (counts && first_signal_at && now - first_signal_at <= SECOND_SIGNAL_WITHIN) {
         for (int i = 0; i < abort_count; i++)
             abort_functions[i]();
         _exit(128 + number);
     }
-    first_signal_at = now;
+    first_signal_at = counts ? now : first_signal_at;
     signal_pending = number;
     uv_async_send(&wakeup);
     errno = saved_errno;
@@ -56,8 +61,9 @@ void interrupt_deliver(void) {
     const char *reason = signal_pending == SIGINT    ? "interrupted (Ctrl-C)"
                          : signal_pending == SIGTERM ? "interrupted (SIGTERM)"
                                                      : "interrupted (SIGHUP)";
+    bool by_ctrl_c = signal_pending == SIGINT;
     signal_pending = 0;
-    task_interrupt(reason);
+    task_interrupt(reason, by_ctrl_c);
 }
 
 static void on_wakeup(uv_async_t *handle) {
@@ -104,6 +110,7 @@ void interrupt_open(uv_loop_t *loop) {
     uv_async_init(loop, &wakeup, on_wakeup);
     uv_unref((uv_handle_t *)&wakeup);
     first_signal_at = 0;
+    forgives = false;
     handle(SIGINT, on_signal);
     handle(SIGTERM, on_signal);
     handle(SIGHUP, on_signal);

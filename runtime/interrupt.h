@@ -1,8 +1,9 @@
 /* Ctrl-C and deadlines reach code that computes without waiting.
  *
  * The first SIGINT, SIGTERM or SIGHUP cancels the root task; a second one within two seconds stops the
- * process at once. While Lua runs, a timer that counts this process's own CPU time sets the interpreter's
- * hook now and then; waiting costs nothing. */
+ * process at once. While there is a foreground task (a prompt's line, what was typed there), SIGINT is for
+ * that task, however often it comes. While Lua runs, a timer that counts this process's own CPU time sets the
+ * interpreter's hook now and then; waiting costs nothing. */
 #ifndef HOSTLER_INTERRUPT_H
 #define HOSTLER_INTERRUPT_H
 
@@ -25,6 +26,9 @@ void interrupt_again(lua_State *L);
 /* Called from the hook, inside the running task; task.c. True when there is something to raise once code that
  * is not hostler's own runs. */
 bool task_poll(lua_State *L, bool own_code);
+
+/* Whether SIGINT never stops the process. */
+void interrupt_forgive(bool forgiving);
 
 /* What must happen when the process stops at once (a second Ctrl-C). Must be async-signal-safe; at most four.
  */

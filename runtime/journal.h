@@ -1,7 +1,8 @@
 /* Where runs are kept: a store, which is a database that executes SQL and knows nothing of runs. What is
  * kept, and the statements for it, are runtime/lua/journal.lua's.
  *
- * A store is a table of Lua functions. Any of them may wait, so a store may live behind a network:
+ * A store is a table of Lua functions. Any of them may wait, so a store may live behind a network; none of
+ * them is ended by the task's cancellation, since a cancelled run has to record how it ended:
  *
  * - write(sql, ...) -> rows: everything given to later() before, then this, as one transaction. It is on disk
  *   when write returns; when it raises, nothing of this statement has happened.
@@ -13,7 +14,6 @@
  *   raised. Its parameters are these and, last, the number of the transaction, from 1 up. `written` is a
  *   query with the same parameters that finds a row when that transaction was committed: a store that lost
  *   the connection meanwhile asks it. guard() ends that.
- * - writes() -> integer: how many transactions were flushed to disk.
  * - version() -> integer: of its tables; 0 when it has none yet.
  * - migrate(sql, version): runs these statements and sets the version, in one transaction; does nothing when
  *   another process has already brought the tables to that version.
@@ -31,9 +31,8 @@
 
 #include <lua.h>
 
-/* Pushes the constructors: { sqlite = function(path) -> store, postgres = function(uri, patience) -> store }.
- * The file's directory is made (0700), and the file, too (0600). `patience` is the longest that a call may
- * take, in seconds. */
+/* Pushes { sqlite = function(path) -> store, postgres = what runtime/lua/journal_shared.lua makes one of }.
+ * The file's directory is made (0700), and the file, too (0600). */
 int journal_open(lua_State *L);
 
 /* Raises "fenced": the guard matched no row. */

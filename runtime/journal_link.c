@@ -1,17 +1,14 @@
-/* The connection of the store in PostgreSQL; see journal_link.h. libpq is used without its blocking calls, so
- * that nothing takes longer than it may. (It resolves the server's name, though, with the system's patience.)
- */
+/* See journal_link.h. A transaction is one pipeline: its statements and the Sync that commits them are sent
+ * at once, and answered at once. */
 #include "journal_link.h"
 
+#include "task.h"
 #include "text.h"
 
-#include <errno.h>
 #include <lauxlib.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 #define DIVISION_BY_ZERO "22012"
 
@@ -70,8 +67,8 @@ statement *statement_new(lua_State *L, int sql, int first) {
     int count = lua_gettop(L) - first + 1;
     luaL_argcheck(L, count <= MOST_PARAMETERS, first, "too many parameters");
     for (int i = first; i < first + count; i++)
-        if (!lua_isnil(L, i) && !lua_isboolean(L, i))
-            luaL_checkstring(L, i); /* raises while nothing is allocated */
+        if (!lua_isnil(L, i) && !lua_isboolean(L, i) && !lua_isstring(L, i))
+            luaL_typerror(L, i, "text, a number or a boolean"); /* while nothing is allocated */
     statement *t = link_must(calloc(1, sizeof *t));
     t->sql = link_must(strdup(text));
     t->count = count;
@@ -113,162 +110,182 @@ static bool is_passing(const char *state) {
     return strncmp(state, "08", 2) == 0;
 }
 
-/* ---- the connection ---- */
+/* ---- how a call ends ---- */
+
+static void free_handle(uv_handle_t *handle) {
+    free(handle);
+}
 
 void link_drop(journal_link *l) {
+    if (l->attempt)
+        pq_give_up(l->attempt);
+    l->attempt = NULL;
+    pq_unwatch(&l->poll);
+    if (l->timer)
+        uv_timer_stop(l->timer);
+    PQclear(link_take_rows(l));
     PQfinish(l->connection);
     l->connection = NULL;
+    l->done = NULL;
 }
 
-/* False when the time is over. */
-static bool wait_for_socket(journal_link *l, short events, int64_t deadline) {
-    for (;;) {
-        int64_t left = deadline - link_now();
-        struct pollfd socket = {.fd = PQsocket(l->connection), .events = events};
-        int ready = left > 0 ? poll(&socket, 1, (int)left) : 0;
-        if (ready > 0)
-            return true;
-        if (ready == 0) {
-            note(l, NULL, "the server does not answer");
-            return false;
-        }
-        if (errno != EINTR) {
-            note(l, NULL, strerror(errno));
-            return false;
-        }
-    }
+void link_close(journal_link *l) {
+    link_drop(l);
+    if (l->timer)
+        uv_close((uv_handle_t *)l->timer, free_handle);
+    l->timer = NULL;
 }
+
+static void end(journal_link *l, outcome o) {
+    link_done *done = l->done;
+    if (o == LOST)
+        link_drop(l);
+    pq_unwatch(&l->poll);
+    uv_timer_stop(l->timer);
+    l->done = NULL;
+    done(l, o);
+}
+
+static void lose(journal_link *l) {
+    if (PQstatus(l->connection) == CONNECTION_BAD || !*l->detail)
+        note(l, NULL, PQerrorMessage(l->connection));
+    end(l, LOST);
+}
+
+static void on_too_late(uv_timer_t *timer) {
+    journal_link *l = timer->data;
+    note(l, NULL, "the server does not answer");
+    end(l, LOST);
+}
+
+static void begin(journal_link *l, int64_t deadline, link_done *done) {
+    if (!l->timer) {
+        l->timer = link_must(malloc(sizeof *l->timer));
+        uv_timer_init(task_loop(), l->timer);
+        l->timer->data = l;
+    }
+    l->done = done;
+    *l->detail = '\0';
+    int64_t left = deadline - link_now();
+    uv_update_time(task_loop());
+    uv_timer_start(l->timer, on_too_late, left > 0 ? (uint64_t)left : 0, 0);
+}
+
+/* ---- connecting ---- */
 
 static void ignore_notice(void *unused, const PGresult *result) {
     (void)unused, (void)result;
 }
 
-/* The URI decides about TLS, and libpq's environment and password file about what it leaves open. */
-outcome link_connect(journal_link *l, int64_t deadline) {
-    const char *const keywords[] = {"dbname", "fallback_application_name", "client_encoding", NULL};
-    const char *const values[] = {l->uri, "hostler", "UTF8", NULL};
+static void on_connected(void *data, PGconn *connection, const char *problem) {
+    journal_link *l = data;
+    l->attempt = NULL;
+    l->connection = connection;
+    if (connection && PQenterPipelineMode(connection)) {
+        end(l, DONE);
+        return;
+    }
+    note(l, NULL, connection ? PQerrorMessage(connection) : problem);
+    end(l, LOST);
+}
+
+void link_connect(journal_link *l, int64_t deadline, link_done *done) {
     link_drop(l);
-    l->connection = PQconnectStartParams(keywords, values, 1);
-    PostgresPollingStatusType status =
-        PQstatus(l->connection) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
-    while (status == PGRES_POLLING_READING || status == PGRES_POLLING_WRITING) {
-        if (!wait_for_socket(l, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
-            link_drop(l);
-            return LOST;
-        }
-        status = PQconnectPoll(l->connection);
-    }
-    if (status != PGRES_POLLING_OK || PQsetnonblocking(l->connection, 1) ||
-        !PQenterPipelineMode(l->connection)) {
-        note(l, NULL, PQerrorMessage(l->connection));
-        link_drop(l);
-        return LOST;
-    }
-    PQsetNoticeReceiver(l->connection, ignore_notice, NULL);
-    return DONE;
+    begin(l, deadline, done);
+    int64_t left = deadline - link_now();
+    l->attempt = pq_connect(&l->settings, left > 0 ? (double)left / 1000 : 0, ignore_notice, on_connected, l);
 }
 
 /* ---- one exchange ---- */
 
-static outcome lose(journal_link *l) {
-    if (PQstatus(l->connection) == CONNECTION_BAD || !*l->detail)
-        note(l, NULL, PQerrorMessage(l->connection));
-    link_drop(l);
-    return LOST;
+PGresult *link_take_rows(journal_link *l) {
+    PGresult *rows = l->rows;
+    l->rows = NULL;
+    return rows;
 }
 
-static bool flush(journal_link *l, int64_t deadline) {
-    int left;
-    while ((left = PQflush(l->connection)) == 1)
-        if (!wait_for_socket(l, POLLIN | POLLOUT, deadline) || !PQconsumeInput(l->connection))
-            return false;
-    return left == 0;
+static outcome outcome_of(const journal_link *l) {
+    if (l->guarded && l->answered == 0 && strcmp(l->state, DIVISION_BY_ZERO) == 0)
+        return FENCED;
+    return !*l->state || is_passing(l->state) ? LOST : REFUSED;
 }
 
-/* The next result, or NULL between two of them. Sets `lost` when none will come. */
-static PGresult *next_result(journal_link *l, int64_t deadline, bool *lost) {
-    while (PQisBusy(l->connection)) {
-        if (!wait_for_socket(l, POLLIN, deadline) || !PQconsumeInput(l->connection)) {
-            *lost = true;
-            return NULL;
-        }
+/* Takes one result; the first failure counts, as the server passes over all that follow it. */
+static void take(journal_link *l, PGresult *result) {
+    ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_FATAL_ERROR && l->first == DONE) {
+        note_result(l, result);
+        l->first = outcome_of(l);
     }
-    return PQgetResult(l->connection);
+    if (status == PGRES_TUPLES_OK && l->wants_rows && l->answered == l->sent - 1) {
+        PQclear(l->rows);
+        l->rows = result;
+    } else {
+        PQclear(result);
+    }
 }
 
-/* Reads one statement's answer; keeps its rows when `rows` is given. */
-static outcome receive(journal_link *l, int64_t deadline, bool is_guard, PGresult **rows) {
-    outcome o = DONE;
-    bool lost = false;
-    for (PGresult *result; (result = next_result(l, deadline, &lost));) {
-        ExecStatusType status = PQresultStatus(result);
-        if (status == PGRES_FATAL_ERROR) {
-            note_result(l, result);
-            o = is_guard && strcmp(l->state, DIVISION_BY_ZERO) == 0 ? FENCED
-                : !*l->state || is_passing(l->state)                ? LOST
-                                                                    : REFUSED;
-        }
-        if (rows && status == PGRES_TUPLES_OK)
-            *rows = result;
-        else
+/* Reads what has arrived: results, a NULL after those of each statement, and at the end that of the Sync. */
+static void receive(journal_link *l) {
+    while (!PQisBusy(l->connection)) {
+        PGresult *result = PQgetResult(l->connection);
+        if (result && PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
             PQclear(result);
-        lost = PQstatus(l->connection) == CONNECTION_BAD;
-        if (status == PGRES_PIPELINE_SYNC || lost)
-            break;
+            end(l, l->first);
+            return;
+        }
+        if (result)
+            take(l, result);
+        else
+            l->answered++;
+        if (l->first == LOST || PQstatus(l->connection) == CONNECTION_BAD) {
+            lose(l);
+            return;
+        }
     }
-    return lost ? LOST : o;
+}
+
+static void go_on(journal_link *l);
+
+static void on_socket_ready(uv_poll_t *poll, int status, int events) {
+    (void)status, (void)events; /* an error on the socket is told by libpq, in better words */
+    journal_link *l = poll->data;
+    if (PQconsumeInput(l->connection))
+        go_on(l);
+    else
+        lose(l);
+}
+
+/* Sends what is left to send, and reads meanwhile: the server may wait for that. */
+static void go_on(journal_link *l) {
+    int unsent = PQflush(l->connection);
+    if (unsent < 0 || pq_watch(&l->poll, l->connection, unsent ? UV_READABLE | UV_WRITABLE : UV_READABLE,
+                               on_socket_ready, l))
+        lose(l);
+    else
+        receive(l);
 }
 
 static bool send_statement(journal_link *l, const statement *t) {
+    l->sent++;
     return PQsendQueryParams(l->connection, t->sql, t->count, NULL, (const char *const *)t->values, NULL,
                              NULL, 0);
 }
 
-/* Sends guard, queue and `main` as one transaction (those that are not NULL) and reads all answers. */
-outcome link_exchange(journal_link *l, int64_t deadline, const statement *guard, const statement *queue,
-                      const statement *main, PGresult **rows) {
-    int count = 0;
-    *l->detail = '\0';
-    bool sent = !guard || (++count && send_statement(l, guard));
-    for (const statement *t = queue; t && sent; t = t->next, count++)
+void link_exchange(journal_link *l, int64_t deadline, const statement *guard, const statement *queue,
+                   const statement *main, link_done *done) {
+    begin(l, deadline, done);
+    l->guarded = guard;
+    l->wants_rows = main;
+    l->sent = l->answered = 0;
+    l->first = DONE;
+    bool sent = !guard || send_statement(l, guard);
+    for (const statement *t = queue; t && sent; t = t->next)
         sent = send_statement(l, t);
     if (main && sent)
-        sent = ++count && send_statement(l, main);
-    if (!sent || !PQpipelineSync(l->connection) || !flush(l, deadline))
-        return lose(l);
-    outcome first = DONE;
-    for (int i = 0; i <= count; i++) { /* the last answer is that to the Sync */
-        outcome o = receive(l, deadline, guard && i == 0, main && i == count - 1 ? rows : NULL);
-        first = first == DONE ? o : first;
-        if (o == LOST)
-            break;
-    }
-    return first == LOST ? lose(l) : first;
-}
-
-/* Runs statements without parameters; the first number of the last result goes to `value`. */
-outcome link_execute(journal_link *l, int64_t deadline, const char *sql, int *value) {
-    outcome o = l->connection ? DONE : link_connect(l, deadline);
-    if (o != DONE)
-        return o;
-    *l->detail = '\0';
-    if (!PQexitPipelineMode(l->connection) || !PQsendQuery(l->connection, sql) || !flush(l, deadline))
-        return lose(l);
-    PGresult *rows = NULL;
-    bool lost = false;
-    for (PGresult *result; (result = next_result(l, deadline, &lost));) {
-        if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
-            note_result(l, result);
-            o = REFUSED;
-        }
-        PQclear(rows);
-        rows = result;
-        lost = PQstatus(l->connection) == CONNECTION_BAD;
-        if (lost)
-            break;
-    }
-    if (!lost && o == DONE && value)
-        *value = PQntuples(rows) == 1 ? atoi(PQgetvalue(rows, 0, 0)) : 0;
-    PQclear(rows);
-    return lost || !PQenterPipelineMode(l->connection) ? lose(l) : o;
+        sent = send_statement(l, main);
+    if (sent && PQpipelineSync(l->connection))
+        go_on(l);
+    else
+        lose(l);
 }

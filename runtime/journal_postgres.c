@@ -1,46 +1,30 @@
-/* The store of runs in PostgreSQL, for several controllers that share the work; the contract is in journal.h.
+/* The store of runs in PostgreSQL, for several controllers that share the work: its functions for Lua, of
+ * which journal_shared.lua makes what journal.h asks for.
  *
- * A transaction is one pipeline: its statements and the Sync that commits them are sent at once, and answered
- * at once. So it takes one round trip, and none is left open when this process is stopped in its midst. Calls
- * stop the loop, as those of the SQLite store do, but never for longer than the store's patience.
- *
- * A connection that is lost is made anew within that time and the transaction sent again. It may have been
- * committed the first time. With a guard this is known by its number; without one the statements have to bear
- * it. */
+ * The task that asks waits, and whatever happens to it meanwhile, its request is served to its end: a
+ * cancelled run has to record how it ended. */
 #include "journal_postgres.h"
 
 #include "error.h"
 #include "journal.h"
-#include "journal_link.h"
+#include "journal_requests.h"
 #include "secret.h"
 #include "task.h"
 
-#include <inttypes.h>
 #include <lauxlib.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STORE_TYPE "hostler.journal.postgres"
-#define CLOCK "CAST(extract(epoch FROM now()) AS double precision)"
-#define LATER_MS 200
-#define PAUSE_MS 50       /* between two tries to connect */
-#define SHORT_TRY_MS 1000 /* once the server was found missing, until it is back */
-#define MOST_QUEUED 256
-#define MIGRATION_LOCK "7306369415128018543" /* any number that other programs do not use */
+#define CALL_TYPE "hostler.journal.postgres.call"
+#define MOST_UNWRITTEN 4096 /* whoever adds more has to wait */
 
 typedef struct {
-    journal_link link;
-    char name[256]; /* as people may see it */
-    int64_t patience_ms;
-    bool open, missing; /* missing: it did not answer when it was tried last */
-    statement *first, **last;
-    int queue_length;
-    uv_timer_t *timer;
-    statement *guard, *written;
-    int64_t number; /* of the transaction, for the guard */
-    uint64_t writes;
+    requests requests;
+    PQconninfoOption *options; /* the texts of the link's settings */
+    char name[256];            /* as people may see it */
+    bool open;
 } store;
 
 /* ---- errors ---- */
@@ -55,133 +39,34 @@ static const struct {
     {"", NULL},
 };
 
-static int raise_outcome(lua_State *L, store *s, outcome o) {
-    if (o == FENCED)
+/* A task that waits. */
+typedef struct {
+    wait wait;
+    const char *store; /* its name, for an error */
+    outcome o;
+    char state[6], detail[400];
+    PGresult *rows;
+} call;
+
+static int raise_outcome(lua_State *L, const call *c) {
+    if (c->o == FENCED)
         return journal_raise_fenced(L);
-    if (o == LOST) {
-        error_push(L, "journal", "the journal %s cannot be reached: %s", s->name, s->link.detail);
+    if (c->o == LOST) {
+        error_push(L, "journal", "the journal %s cannot be reached: %s", c->store, c->detail);
         error_set(L, "hint", "see that the server runs and lets you in; HOSTLER_STORE says where it is");
         return lua_error(L);
     }
-    error_push(L, "journal", "the journal %s cannot be used: %s", s->name, s->link.detail);
+    error_push(L, "journal", "the journal %s cannot be used: %s", c->store, c->detail);
     for (int i = 0; hints[i].hint; i++)
-        if (strcmp(hints[i].state, s->link.state) == 0)
+        if (strcmp(hints[i].state, c->state) == 0)
             error_set(L, "hint", hints[i].hint);
     return lua_error(L);
 }
 
-/* ---- transactions ---- */
+/* ---- calls ---- */
 
-/* Waits a moment before the next try; false when there is no time for one. */
-static bool pause_before_retry(int64_t deadline) {
-    if (link_now() + PAUSE_MS >= deadline)
-        return false;
-    poll(NULL, 0, PAUSE_MS);
-    return true;
-}
-
-/* Whether the transaction of the guard's present number was committed by an earlier try. */
-static bool was_written(store *s, int64_t deadline) {
-    PGresult *rows = NULL;
-    bool found = link_exchange(&s->link, deadline, NULL, NULL, s->written, &rows) == DONE && rows &&
-                 PQntuples(rows) > 0;
-    PQclear(rows);
-    return found;
-}
-
-static void set_number(statement *t, int64_t number) {
-    char text[32];
-    snprintf(text, sizeof text, "%" PRId64, number);
-    free(t->values[t->count - 1]);
-    t->values[t->count - 1] = link_must(strdup(text));
-}
-
-static outcome transact_until(store *s, int64_t deadline, bool writes, const statement *main,
-                              PGresult **rows) {
-    const statement *guard = writes ? s->guard : NULL;
-    bool tried = false;
-    for (;;) {
-        /* Half of the time is left for a second try when the first one's connection is dead and does not
-         * tell. */
-        int64_t half = link_now() + (deadline - link_now()) / 2, this_deadline = tried ? deadline : half;
-        outcome o = s->link.connection ? DONE : link_connect(&s->link, deadline);
-        if (o == DONE) {
-            o = link_exchange(&s->link, this_deadline, guard, writes ? s->first : NULL, main, rows);
-            if (o == FENCED && tried && was_written(s, deadline))
-                return DONE;
-            tried = true;
-        }
-        if (o != LOST || !pause_before_retry(deadline))
-            return o;
-        PQclear(*rows);
-        *rows = NULL;
-    }
-}
-
-static void empty_queue(store *s) {
-    while (s->first) {
-        statement *t = s->first;
-        s->first = t->next;
-        statement_free(t);
-    }
-    s->last = &s->first;
-    s->queue_length = 0;
-    if (s->timer)
-        uv_timer_stop(s->timer);
-}
-
-/* Runs the queue, when it is to be written, and `main`, when there is one. The queue is kept when that fails.
- */
-static outcome transact(store *s, bool writes, const statement *main, PGresult **rows) {
-    int64_t time = s->missing ? SHORT_TRY_MS : s->patience_ms;
-    if (time > s->patience_ms)
-        time = s->patience_ms;
-    if (writes && s->guard) {
-        set_number(s->guard, ++s->number);
-        set_number(s->written, s->number);
-    }
-    *rows = NULL;
-    outcome o = transact_until(s, link_now() + time, writes, main, rows);
-    s->missing = o == LOST;
-    if (o != DONE) {
-        PQclear(*rows);
-        *rows = NULL;
-    } else if (writes) {
-        empty_queue(s);
-        s->writes++;
-    }
-    return o;
-}
-
-/* ---- what later() is given ---- */
-
-/* On a failure it stays queued: the next write tells. A server that is missing is not waited for. */
-static void on_later(uv_timer_t *timer) {
-    store *s = timer->data;
-    PGresult *rows;
-    if (s->first && s->link.connection && !s->missing)
-        transact(s, true, NULL, &rows);
-}
-
-static void free_timer(uv_handle_t *handle) {
-    free(handle);
-}
-
-static void start_timer(store *s) {
-    if (!s->timer) {
-        s->timer = link_must(malloc(sizeof *s->timer));
-        uv_timer_init(task_loop(), s->timer);
-        uv_unref((uv_handle_t *)s->timer);
-        s->timer->data = s;
-    }
-    if (!uv_is_active((uv_handle_t *)s->timer))
-        uv_timer_start(s->timer, on_later, LATER_MS, 0);
-}
-
-/* ---- the Lua side ---- */
-
-static store *self(lua_State *L) {
-    store *s = lua_touserdata(L, lua_upvalueindex(1));
+static store *check(lua_State *L, int index) {
+    store *s = luaL_checkudata(L, index, STORE_TYPE);
     if (!s->open)
         luaL_error(L, "the journal is closed");
     return s;
@@ -212,39 +97,108 @@ static void push_rows(lua_State *L, const PGresult *result) {
     }
 }
 
-static int perform(lua_State *L, bool writes) {
-    store *s = self(L);
-    statement *main = statement_new(L, 1, 2);
-    PGresult *rows;
-    outcome o = transact(s, writes, main, &rows);
-    statement_free(main);
-    if (o != DONE)
-        return raise_outcome(L, s, o);
-    push_rows(L, rows);
-    PQclear(rows);
+static int collect_call(lua_State *L) {
+    call *c = lua_touserdata(L, 1);
+    PQclear(c->rows);
+    c->rows = NULL;
+    return 0;
+}
+
+static int finish_rows(lua_State *L, wait *w) {
+    call *c = (call *)w;
+    if (c->o != DONE)
+        return raise_outcome(L, c);
+    push_rows(L, c->rows);
     return 1;
 }
 
+static int finish_nothing(lua_State *L, wait *w) {
+    call *c = (call *)w;
+    return c->o == DONE ? 0 : raise_outcome(L, c);
+}
+
+/* A new call, below everything else on the stack. */
+static call *new_call(lua_State *L, int (*finish)(lua_State *, wait *)) {
+    call *c = wait_new(L, sizeof *c, NULL, finish);
+    luaL_getmetatable(L, CALL_TYPE);
+    lua_setmetatable(L, -2);
+    lua_insert(L, 1);
+    c->wait.what = "the journal";
+    c->store = check(L, 2)->name;
+    return c;
+}
+
+/* Copied, as the task may be resumed when the next request is served. */
+static void on_ended(void *asker, journal_link *link, outcome o) {
+    call *c = asker;
+    c->o = o;
+    c->rows = link_take_rows(link);
+    memcpy(c->state, link->state, sizeof c->state);
+    memcpy(c->detail, link->detail, sizeof c->detail);
+    wait_done(&c->wait);
+}
+
+static int park(lua_State *L, call *c) {
+    lua_pushvalue(L, 1);
+    return wait_park(L, &c->wait);
+}
+
+static int perform(lua_State *L, bool writes) {
+    enum { CALL = 1, STORE, SQL, FIRST };
+    call *c = new_call(L, finish_rows);
+    requests_add(&check(L, STORE)->requests, statement_new(L, SQL, FIRST), writes, on_ended, c);
+    return park(L, c);
+}
+
+/* write(store, sql, ...) -> rows. Waits, as all the following do. */
 static int write_lua(lua_State *L) {
     return perform(L, true);
 }
 
+/* read(store, sql, ...) -> rows */
 static int read_lua(lua_State *L) {
-    return perform(L, self(L)->first != NULL);
+    return perform(L, false);
 }
 
+/* drain(store): writes what later() was given. */
+static int drain_lua(lua_State *L) {
+    call *c = new_call(L, finish_nothing);
+    requests_add(&check(L, 2)->requests, NULL, true, on_ended, c);
+    return park(L, c);
+}
+
+static void hide(lua_State *L, const char *password) {
+    if (!password || !*password)
+        return;
+    secret_push(L, password, strlen(password));
+    lua_pop(L, 1);
+}
+
+static int finish_connecting(lua_State *L, wait *w) {
+    int results = finish_nothing(L, w);
+    lua_getfenv(L, 1);
+    lua_getfield(L, -1, "store");
+    hide(L, PQpass(check(L, -1)->requests.link.connection));
+    return results;
+}
+
+/* connect(store): before everything else; it is not tried again. */
+static int connect_lua(lua_State *L) {
+    call *c = new_call(L, finish_connecting);
+    lua_newtable(L);
+    lua_pushvalue(L, 2);
+    lua_setfield(L, -2, "store");
+    lua_setfenv(L, 1);
+    requests_connect(&check(L, 2)->requests, on_ended, c);
+    return park(L, c);
+}
+
+/* later(store, sql, ...) -> true when there is so much that somebody has to wait. */
 static int later_lua(lua_State *L) {
-    store *s = self(L);
-    statement *t = statement_new(L, 1, 2);
-    *s->last = t;
-    s->last = &t->next;
-    start_timer(s);
-    if (++s->queue_length < MOST_QUEUED)
-        return 0;
-    PGresult *rows;
-    outcome o = transact(s, true, NULL, &rows);
-    PQclear(rows);
-    return o == DONE ? 0 : raise_outcome(L, s, o);
+    requests *q = &check(L, 1)->requests;
+    requests_later(q, statement_new(L, 2, 3));
+    lua_pushboolean(L, q->unwritten >= MOST_UNWRITTEN && lua_isyieldable(L));
+    return 1;
 }
 
 static statement *with_number(statement *t) {
@@ -261,71 +215,19 @@ static statement *as_guard(statement *t) {
     return with_number(t);
 }
 
+/* guard(store, matches, written, ...) */
 static int guard_lua(lua_State *L) {
-    store *s = self(L);
-    bool given = !lua_isnoneornil(L, 1);
-    statement *guard = given ? as_guard(statement_new(L, 1, 3)) : NULL;
-    statement *written = given ? with_number(statement_new(L, 2, 3)) : NULL;
-    statement_free(s->guard);
-    statement_free(s->written);
-    s->guard = guard;
-    s->written = written;
-    s->number = 0;
+    requests *q = &check(L, 1)->requests;
+    bool given = !lua_isnoneornil(L, 2);
+    requests_guard(q, given ? as_guard(statement_new(L, 2, 4)) : NULL,
+                   given ? with_number(statement_new(L, 3, 4)) : NULL);
     return 0;
 }
 
-static int writes_lua(lua_State *L) {
-    lua_pushnumber(L, (double)self(L)->writes);
+/* name(store) -> the address, as people may see it */
+static int name_lua(lua_State *L) {
+    lua_pushstring(L, check(L, 1)->name);
     return 1;
-}
-
-/* ---- tables ---- */
-
-static outcome execute(store *s, const char *sql, int *value) {
-    return link_execute(&s->link, link_now() + s->patience_ms, sql, value);
-}
-
-static outcome read_version(store *s, int *version) {
-    int present = 0;
-    *version = 0;
-    outcome o =
-        execute(s, "SELECT count(*) FROM pg_class WHERE oid = to_regclass('journal_version')", &present);
-    return o == DONE && present ? execute(s, "SELECT version FROM journal_version", version) : o;
-}
-
-static int version_lua(lua_State *L) {
-    store *s = self(L);
-    int version;
-    outcome o = read_version(s, &version);
-    if (o != DONE)
-        return raise_outcome(L, s, o);
-    lua_pushinteger(L, version);
-    return 1;
-}
-
-static int migrate_lua(lua_State *L) {
-    store *s = self(L);
-    const char *sql = luaL_checkstring(L, 1);
-    int version = (int)luaL_checkinteger(L, 2), present = 0;
-    char set_version[200];
-    snprintf(
-        set_version, sizeof set_version,
-        "CREATE TABLE IF NOT EXISTS journal_version (version BIGINT NOT NULL); DELETE FROM journal_version; "
-        "INSERT INTO journal_version VALUES (%d)",
-        version);
-    outcome o = execute(s, "BEGIN; SELECT pg_advisory_xact_lock(" MIGRATION_LOCK ")", NULL);
-    if (o == DONE)
-        o = read_version(s, &present);
-    if (o == DONE && present < version)
-        o = execute(s, sql, NULL);
-    if (o == DONE && present < version)
-        o = execute(s, set_version, NULL);
-    if (o == DONE)
-        o = execute(s, "COMMIT", NULL);
-    if (o == DONE)
-        return 0;
-    link_drop(&s->link); /* which ends the transaction */
-    return raise_outcome(L, s, o);
 }
 
 /* ---- opening and closing ---- */
@@ -333,99 +235,91 @@ static int migrate_lua(lua_State *L) {
 static void close_store(store *s) {
     if (!s->open)
         return;
-    PGresult *rows;
-    if (s->first && s->link.connection && !s->missing)
-        transact(s, true, NULL, &rows);
-    empty_queue(s);
-    if (s->timer)
-        uv_close((uv_handle_t *)s->timer, free_timer);
-    statement_free(s->guard);
-    statement_free(s->written);
-    link_drop(&s->link);
-    free(s->link.uri);
     s->open = false;
+    requests_close(&s->requests);
+    PQconninfoFree(s->options);
 }
 
 static int close_lua(lua_State *L) {
-    close_store(lua_touserdata(L, lua_upvalueindex(1)));
+    close_store(luaL_checkudata(L, 1, STORE_TYPE));
     return 0;
 }
 
-static int collect(lua_State *L) {
-    close_store(lua_touserdata(L, 1));
-    return 0;
+static void name_store(store *s) {
+    const pq_settings *settings = &s->requests.link.settings;
+    const char *host = pq_get(settings, "host"), *port = pq_get(settings, "port");
+    const char *database = pq_get(settings, "dbname");
+    snprintf(s->name, sizeof s->name, "postgresql://%s%s%s/%s", host ? host : "", port ? ":" : "",
+             port ? port : "", database ? database : "");
 }
 
-static void hide(lua_State *L, const char *password) {
-    if (!password || !*password)
-        return;
-    secret_push(L, password, strlen(password));
-    lua_pop(L, 1);
+/* The rules are those of the postgres module: TLS unless the address says otherwise, with a CA the server has
+ * to prove who it is, and the host may come from $PGHOST. The rest is libpq's: its environment, its password
+ * file. */
+static void set_defaults(pq_settings *settings) {
+    if (!pq_get(settings, "host") && !pq_get(settings, "hostaddr"))
+        pq_set(settings, "host", getenv("PGHOST"));
+    if (!pq_get(settings, "sslmode"))
+        pq_set(settings, "sslmode", pq_get(settings, "sslrootcert") ? "verify-full" : "require");
+    pq_set(settings, "fallback_application_name", "hostler");
+    pq_set(settings, "client_encoding", "UTF8");
 }
 
-/* Names the store by what may be seen of its URI, and hides the rest from now on. */
-static void take_uri(lua_State *L, store *s) {
+static void take_uri(lua_State *L, store *s, const char *uri) {
     char *problem = NULL;
-    PQconninfoOption *options = PQconninfoParse(s->link.uri, &problem);
+    s->options = PQconninfoParse(uri, &problem);
     PQfreemem(problem); /* it quotes the URI, and so perhaps a password */
-    if (!options) {
+    if (!s->options) {
         error_push(L, "usage", "HOSTLER_STORE is no URI that PostgreSQL understands");
         error_set(L, "hint",
                   "postgresql://USER@HOST:PORT/DBNAME?sslmode=verify-full; characters like @ : / % in a "
                   "password are percent-encoded");
         lua_error(L);
     }
-    const char *host = "", *port = "", *database = "";
-    for (const PQconninfoOption *o = options; o->keyword; o++) {
-        if (strcmp(o->keyword, "host") == 0 && o->val)
-            host = o->val;
-        else if (strcmp(o->keyword, "port") == 0 && o->val)
-            port = o->val;
-        else if (strcmp(o->keyword, "dbname") == 0 && o->val)
-            database = o->val;
-        else if (strstr(o->keyword, "password"))
+    for (const PQconninfoOption *o = s->options; o->keyword; o++) {
+        if (!o->val)
+            continue;
+        pq_set(&s->requests.link.settings, o->keyword, o->val);
+        if (strstr(o->keyword, "password"))
             hide(L, o->val);
     }
-    snprintf(s->name, sizeof s->name, "postgresql://%s%s%s/%s", host, *port ? ":" : "", port, database);
-    PQconninfoFree(options);
+    name_store(s);
+    set_defaults(&s->requests.link.settings);
 }
 
-static void add_functions(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"write", write_lua},     {"later", later_lua}, {"read", read_lua},
-        {"writes", writes_lua},   {"guard", guard_lua}, {"version", version_lua},
-        {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
-    lua_newtable(L);
-    for (const luaL_Reg *f = functions; f->name; f++) {
-        lua_pushvalue(L, -2);
-        lua_pushcclosure(L, f->func, 1);
-        lua_setfield(L, -2, f->name);
-    }
-    lua_pushliteral(L, CLOCK);
-    lua_setfield(L, -2, "clock");
-}
-
-int journal_postgres_lua(lua_State *L) {
+/* open(uri, patience) -> store; `patience` is the longest that a call may take, in seconds. */
+static int open_lua(lua_State *L) {
     const char *uri = luaL_checkstring(L, 1);
     double patience = luaL_checknumber(L, 2);
     store *s = lua_newuserdata(L, sizeof *s);
     memset(s, 0, sizeof *s);
-    s->last = &s->first;
-    s->patience_ms = (int64_t)(patience * 1000);
-    if (luaL_newmetatable(L, STORE_TYPE)) {
-        lua_pushcfunction(L, collect);
-        lua_setfield(L, -2, "__gc");
-    }
+    luaL_getmetatable(L, STORE_TYPE);
     lua_setmetatable(L, -2);
     s->open = true;
-    s->link.uri = link_must(strdup(uri));
-    take_uri(L, s);
-    outcome o = link_connect(&s->link, link_now() + s->patience_ms);
-    if (o != DONE)
-        return raise_outcome(L, s, o);
-    hide(L, PQpass(s->link.connection));
-    add_functions(L);
-    lua_pushstring(L, s->name);
-    lua_setfield(L, -2, "name");
+    requests_open(&s->requests, patience);
+    take_uri(L, s, uri);
+    return 1;
+}
+
+static void add_metatable(lua_State *L, const char *type, lua_CFunction collect) {
+    luaL_newmetatable(L, type);
+    lua_pushcfunction(L, collect);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+}
+
+int journal_postgres_open(lua_State *L) {
+    static const luaL_Reg plain[] = {{"open", open_lua}, {"later", later_lua}, {"guard", guard_lua},
+                                     {"name", name_lua}, {"close", close_lua}, {NULL, NULL}};
+    static const luaL_Reg waiting[] = {{"connect", connect_lua},
+                                       {"write", write_lua},
+                                       {"read", read_lua},
+                                       {"drain", drain_lua},
+                                       {NULL, NULL}};
+    add_metatable(L, STORE_TYPE, close_lua);
+    add_metatable(L, CALL_TYPE, collect_call);
+    lua_newtable(L);
+    luaL_register(L, NULL, plain);
+    task_register_shielded(L, waiting);
     return 1;
 }

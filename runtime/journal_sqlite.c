@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "journal_postgres.h"
+#include "private_file.h"
 #include "task.h"
 
 #include <errno.h>
@@ -57,7 +58,6 @@ typedef struct {
     uv_timer_t *timer;
     bool full_sync;
     char detail[200]; /* what SQLite said of the last failure: a rollback makes it forget */
-    uint64_t writes;
 } store;
 
 /* ---- errors ---- */
@@ -260,7 +260,7 @@ static void empty_queue(store *s) {
 }
 
 /* Ends the transaction that `code` tells of; the queue is kept when it failed. */
-static int finish(store *s, int code, bool flush) {
+static int finish(store *s, int code) {
     if (code == SQLITE_OK)
         code = execute(s, "COMMIT");
     if (code != SQLITE_OK) {
@@ -269,7 +269,6 @@ static int finish(store *s, int code, bool flush) {
             execute(s, "ROLLBACK");
         return code;
     }
-    s->writes += flush;
     empty_queue(s);
     return SQLITE_OK;
 }
@@ -281,7 +280,7 @@ static int write_queue(store *s) {
     int code = begin(s, false);
     if (code == SQLITE_OK)
         code = run_queue(s);
-    return finish(s, code, false);
+    return finish(s, code);
 }
 
 static void on_later(uv_timer_t *timer) {
@@ -335,7 +334,7 @@ static int write_lua(lua_State *L) {
         bind_arguments(L, statement, count);
         code = run_statement(L, statement, true);
     }
-    code = finish(s, code, true);
+    code = finish(s, code);
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
 
@@ -434,13 +433,8 @@ static int migrate_lua(lua_State *L) {
         code = execute(s, sql);
     if (code == SQLITE_OK && present < version)
         code = execute(s, set_version);
-    code = finish(s, code, true);
+    code = finish(s, code);
     return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
-}
-
-static int writes_lua(lua_State *L) {
-    lua_pushnumber(L, (double)self(L)->writes);
-    return 1;
 }
 
 static void free_timer(uv_handle_t *handle) {
@@ -476,27 +470,6 @@ static int collect(lua_State *L) {
 
 /* ---- opening ---- */
 
-/* Makes the directories above the file; the innermost is for its owner only. Returns 0 or an errno. */
-static int make_directory(const char *path) {
-    char *copy = strdup(path);
-    if (!copy)
-        return ENOMEM;
-    int failed = 0;
-    char *last = strrchr(copy, '/');
-    for (char *slash = strchr(copy + 1, '/'); slash && !failed; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(copy, slash == last ? 0700 : 0755) && errno != EEXIST)
-            failed = errno;
-        struct stat status;
-        if (!failed && slash == last && stat(copy, &status) == 0 && (status.st_mode & 077) &&
-            chmod(copy, 0700))
-            failed = errno;
-        *slash = '/';
-    }
-    free(copy);
-    return failed;
-}
-
 /* SQLite gives its log the mode of the file, so the file is made before SQLite sees it. */
 static int make_file(const char *path) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -526,9 +499,8 @@ static int configure(store *s) {
 
 static void add_functions(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"write", write_lua},     {"later", later_lua}, {"read", read_lua},
-        {"writes", writes_lua},   {"guard", guard_lua}, {"version", version_lua},
-        {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
+        {"write", write_lua},     {"later", later_lua},     {"read", read_lua},   {"guard", guard_lua},
+        {"version", version_lua}, {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);
@@ -540,7 +512,7 @@ static void add_functions(lua_State *L) {
 /* sqlite(path) -> store */
 static int sqlite_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    int failed = make_directory(path);
+    int failed = private_file_make_directory(path);
     if (!failed)
         failed = make_file(path);
     if (failed) {
@@ -570,7 +542,7 @@ int journal_open(lua_State *L) {
     lua_newtable(L);
     lua_pushcfunction(L, sqlite_lua);
     lua_setfield(L, -2, "sqlite");
-    lua_pushcfunction(L, journal_postgres_lua);
+    journal_postgres_open(L);
     lua_setfield(L, -2, "postgres");
     return 1;
 }

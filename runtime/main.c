@@ -1,6 +1,7 @@
 /* argv -> command. */
 #include "command/command.h"
 #include "host.h"
+#include "output.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +19,14 @@ const command commands[] = {
      "list the recorded runs", command_runs},
     {"log", "RUN [-f] [-v] [--json]", "show what a run did or does", command_log},
     {"resume", "RUN [--code latest]", "go on with a run where it stopped", command_resume},
+    {"debug", "RUN [--code latest]", "look into a run that has failed, at the place where it did",
+     command_debug},
+    {"attach", "RUN", "join a run that goes on: follow it, let it stop before a step, look at it",
+     command_attach},
     {"undo", "RUN", "take back what a run did, newest first", command_undo},
     {"cancel", "RUN", "stop a run", command_cancel},
     {"answer", "RUN VALUE", "answer a run's question, and go on with it", command_answer},
+    {"repl", "[--write] [-e CODE] [FILE]", "a prompt with everything that playbooks have", command_repl},
     {"worker", "[--jobs N] [--once]", "go through the queue of a store that controllers share",
      command_worker},
     {"list", "[--json]", "list the playbooks", command_list},
@@ -81,12 +87,13 @@ static void open_standard_files(void) {
             _exit(EXIT_FAILED);
 }
 
-/* Output that was lost must not look like success. A reader that has gone away is told nothing. */
+/* A reader that has gone away is told nothing. */
 static int check_output(int status) {
-    if (!ferror(stdout) && fflush(stdout) == 0)
+    int error = output_error();
+    if (!error)
         return status;
-    if (errno != EPIPE)
-        fprintf(stderr, "hostler: cannot write to standard output: %s\n", strerror(errno));
+    if (error != EPIPE)
+        fprintf(stderr, "hostler: cannot write to standard output: %s\n", strerror(error));
     return status ? status : EXIT_FAILED;
 }
 

@@ -1,5 +1,6 @@
 /* One JSON object a line, for programs: every field of the event that is set, and always valid UTF-8. */
 #include "event.h"
+#include "output.h"
 #include "text.h"
 
 #include <cjson/cJSON.h>
@@ -66,7 +67,7 @@ static void show(report *r, const event *e) {
         abort();
     FILE *out = ((json_report *)r)->out;
     fprintf(out, "%s\n", line);
-    fflush(out);
+    output_flush(out);
     free(line);
 }
 

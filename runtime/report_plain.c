@@ -6,6 +6,7 @@
  * warn say, as it is. */
 #include "event.h"
 #include "scope.h"
+#include "terminal.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -68,7 +69,7 @@ static void add_head(text_buffer *line, const event *e, const char *what) {
 
 static void print_line(plain_report *p, text_buffer *line) {
     text_puts(line, "\n");
-    fwrite(line->text, 1, line->length, p->out);
+    terminal_print(p->out, line->text, line->length);
     text_free(line);
 }
 
@@ -170,7 +171,7 @@ static void print_wait(plain_report *p, const event *e) {
     if (e->status) {
         text_puts(&line, ": ");
         add_status(&line, e);
-    } else {
+    } else if (e->count > 0) {
         text_printf(&line, "  %ld look%s", e->count, e->count == 1 ? "" : "s");
     }
     print_line(p, &line);
@@ -243,7 +244,6 @@ static void show(report *r, const event *e) {
     if (e->type == EVENT_RUN_END || e->type == EVENT_GROUP_END || e->type == EVENT_ITEM_END ||
         e->type == EVENT_STEP_END)
         end_place(p, e);
-    fflush(p->out);
 }
 
 static void close_report(report *r) {

@@ -68,11 +68,13 @@ static void end_line_with_clock(live_line *line, double seconds) {
     end_line(line);
 }
 
-/* "waiting for ada.meltanodata.com to resolve (12 looks, 34s)" */
+/* "waiting for ada.meltanodata.com to resolve (12 looks, 34s)"; who waits for a moment does not look. */
 static void describe_wait(text_buffer *out, const node *n) {
     text_puts(out, "waiting for ");
     text_puts(out, n->waiting);
-    text_printf(out, " (%ld look%s, ", n->looks, n->looks == 1 ? "" : "s");
+    text_puts(out, " (");
+    if (n->looks > 0)
+        text_printf(out, "%ld look%s, ", n->looks, n->looks == 1 ? "" : "s");
     text_duration(out, now() - n->waiting_since, true);
     text_puts(out, ")");
 }

@@ -1,6 +1,7 @@
 /* Seals with the key of a file; see seal.h. A sealed text is base64 of nonce and box. */
 #include "seal.h"
 
+#include "private_file.h"
 #include "secret.h"
 
 #include <errno.h>
@@ -25,6 +26,9 @@ static int refuse(lua_State *L, const char *reason) {
 
 /* Writes a new key so that a crash leaves all of it or none. */
 static const char *make_key(const char *path) {
+    int failed = private_file_make_directory(path);
+    if (failed)
+        return strerror(failed);
     unsigned char fresh[sizeof key];
     randombytes_buf(fresh, sizeof fresh);
     char temporary[4096];
@@ -34,7 +38,7 @@ static const char *make_key(const char *path) {
     if (fd < 0)
         return strerror(errno);
     bool written = write(fd, fresh, sizeof fresh) == (ssize_t)sizeof fresh && fsync(fd) == 0;
-    int failed = written ? 0 : errno ? errno : ENOSPC;
+    failed = written ? 0 : errno ? errno : ENOSPC;
     close(fd);
     sodium_memzero(fresh, sizeof fresh);
     /* A link, not a rename: when another process was faster, its key stays. */

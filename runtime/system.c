@@ -5,8 +5,10 @@
 #include "embed.h"
 #include "error.h"
 #include "host.h"
+#include "private_file.h"
 #include "secret.h"
 #include "task.h"
+#include "terminal.h"
 #include "text.h"
 #include "version.h"
 
@@ -26,8 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LARGEST_FILE (16 * 1024 * 1024)
-#define LONGEST_ANSWER 4096
+#define LARGEST_FILE (16 * 1024 * 1024) /* unless its reader expects more */
+#define LONGEST_ANSWER 65536
 
 static double seconds_of(clockid_t clock) {
     struct timespec now;
@@ -64,7 +66,7 @@ static int env_lua(lua_State *L) {
 }
 
 /* Pushes a file's content; returns 0, or an errno with nothing pushed. */
-static int push_file(lua_State *L, const char *path) {
+static int push_file(lua_State *L, const char *path, size_t most) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno;
@@ -78,7 +80,7 @@ static int push_file(lua_State *L, const char *path) {
         if (count == 0)
             break;
         total += count > 0 ? (size_t)count : 0;
-        problem = count < 0 ? errno : total > LARGEST_FILE ? EFBIG : 0;
+        problem = count < 0 ? errno : total > most ? EFBIG : 0;
         luaL_addsize(&buffer, count > 0 ? (size_t)count : 0);
     }
     close(fd);
@@ -88,9 +90,9 @@ static int push_file(lua_State *L, const char *path) {
     return problem;
 }
 
-/* read_file(path) -> text, or nil, reason */
+/* read_file(path, most bytes or nil) -> text, or nil, reason */
 static int read_file_lua(lua_State *L) {
-    int problem = push_file(L, luaL_checkstring(L, 1));
+    int problem = push_file(L, luaL_checkstring(L, 1), (size_t)luaL_optnumber(L, 2, LARGEST_FILE));
     if (!problem)
         return 1;
     lua_pushnil(L);
@@ -109,15 +111,7 @@ int system_write_all(int fd, const char *text, size_t length) {
     return 0;
 }
 
-/* write_private(path, text) -> true, or nil, reason. The file is its owner's alone, also when it was there
- * before. */
-static int write_private_lua(lua_State *L) {
-    size_t length;
-    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int problem = fd < 0 || fchmod(fd, 0600) ? errno : system_write_all(fd, text, length);
-    if (fd >= 0 && close(fd) && !problem)
-        problem = errno;
+static int push_success(lua_State *L, int problem) {
     if (!problem) {
         lua_pushboolean(L, true);
         return 1;
@@ -127,6 +121,27 @@ static int write_private_lua(lua_State *L) {
     return 2;
 }
 
+/* write_private(path, text) -> true, or nil, reason. The file is its owner's alone, also when it was there
+ * before. */
+static int write_private_lua(lua_State *L) {
+    size_t length;
+    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
+    return push_success(L, private_file_write(path, text, length));
+}
+
+/* append_private(path, text) -> true, or nil, reason. The directory is made where it is missing. */
+static int append_private_lua(lua_State *L) {
+    size_t length;
+    const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
+    int problem = private_file_make_directory(path);
+    return push_success(L, problem ? problem : private_file_append(path, text, length));
+}
+
+/* rename(from, to) -> true, or nil, reason */
+static int rename_lua(lua_State *L) {
+    return push_success(L, rename(luaL_checkstring(L, 1), luaL_checkstring(L, 2)) ? errno : 0);
+}
+
 /* credential(name) -> the text of $CREDENTIALS_DIRECTORY/name without its last newline, or nil.
  * systemd.exec(5). */
 static int credential_lua(lua_State *L) {
@@ -134,7 +149,7 @@ static int credential_lua(lua_State *L) {
     if (!directory || strchr(name, '/'))
         return 0;
     lua_pushfstring(L, "%s/%s", directory, name);
-    if (push_file(L, lua_tostring(L, -1)))
+    if (push_file(L, lua_tostring(L, -1), LARGEST_FILE))
         return 0;
     size_t length;
     const char *text = lua_tolstring(L, -1, &length);
@@ -188,8 +203,7 @@ static int write_scrubbed(lua_State *L, FILE *out) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
     char *clean = scrub(text, length, &length);
-    fwrite(clean, 1, length, out);
-    fflush(out);
+    terminal_print(out, clean, length);
     free(clean);
     return 0;
 }
@@ -224,18 +238,26 @@ static void stop_reading(line_wait *line) {
         uv_close((uv_handle_t *)&line->poll, line_closed);
 }
 
-/* Byte by byte, so that what follows the line stays for whoever reads next. */
+/* Reads what there is of the line; true at its end. Byte by byte, so that what follows the line stays for
+ * whoever reads next. */
+static bool read_rest(line_wait *line) {
+    for (;;) {
+        char byte;
+        ssize_t count = read(STDIN_FILENO, &byte, 1);
+        if (count < 0 && (errno == EAGAIN || errno == EINTR))
+            return false;
+        line->ended = count <= 0;
+        if (count <= 0 || byte == '\n' || line->length == LONGEST_ANSWER)
+            return true;
+        line->text[line->length++] = byte;
+    }
+}
+
 static void on_readable(uv_poll_t *poll, int status, int events) {
     (void)events;
     line_wait *line = (line_wait *)((wait *)poll->data);
-    char byte;
-    ssize_t count = status < 0 ? -1 : read(STDIN_FILENO, &byte, 1);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    line->ended = count <= 0;
-    if (count > 0 && byte != '\n' && line->length < LONGEST_ANSWER)
-        line->text[line->length++] = byte;
-    else
+    line->ended = status < 0;
+    if (status < 0 || read_rest(line))
         stop_reading(line);
 }
 
@@ -258,6 +280,10 @@ static int read_line_lua(lua_State *L) {
     line->wait.what = "an answer";
     line->flags = fcntl(STDIN_FILENO, F_GETFL);
     int problem = uv_poll_init(task_loop(), &line->poll, STDIN_FILENO);
+    if (problem == UV_EPERM && read_rest(line)) { /* a file: it never keeps anybody waiting */
+        wait_done(&line->wait);
+        return wait_park(L, &line->wait);
+    }
     if (problem)
         return error_raise(L, "input", "cannot read an answer: %s", uv_strerror(problem));
     line->poll.data = &line->wait;
@@ -340,7 +366,13 @@ static int embedded_lua(lua_State *L) {
     const embedded_file *file = embedded_find(luaL_checkstring(L, 1));
     if (!file)
         return 0;
-    lua_pushlstring(L, file->text, (size_t)(file->end - file->text));
+    lua_pushlstring(L, file->text, (size_t)(file->text_end - file->text));
+    return 1;
+}
+
+/* load_embedded(name) -> a Lua file in the binary as a function */
+static int load_embedded_lua(lua_State *L) {
+    embedded_load(L, luaL_checkstring(L, 1));
     return 1;
 }
 
@@ -399,6 +431,16 @@ static int width_lua(lua_State *L) {
     return 1;
 }
 
+/* visible(text) -> what may be shown of it on one line, and the columns that takes */
+static int visible_lua(lua_State *L) {
+    text_buffer shown = {0};
+    size_t columns = text_visible(&shown, luaL_checkstring(L, 1));
+    lua_pushlstring(L, shown.length ? shown.text : "", shown.length);
+    lua_pushinteger(L, (lua_Integer)columns);
+    text_free(&shown);
+    return 2;
+}
+
 /* is_utf8(text) */
 static int is_utf8_lua(lua_State *L) {
     size_t length;
@@ -416,6 +458,8 @@ int system_open(lua_State *L) {
         {"credential", credential_lua},
         {"read_file", read_file_lua},
         {"write_private", write_private_lua},
+        {"append_private", append_private_lua},
+        {"rename", rename_lua},
         {"list_files", list_files_lua},
         {"kind", kind_lua},
         {"real_path", real_path_lua},
@@ -430,11 +474,13 @@ int system_open(lua_State *L) {
         {"version", version_lua},
         {"place_of", place_of_lua},
         {"embedded", embedded_lua},
+        {"load_embedded", load_embedded_lua},
         {"embedded_names", embedded_names_lua},
         {"module_natives", module_natives_lua},
         {"load_text", load_text_lua},
         {"caller", caller_lua},
         {"width", width_lua},
+        {"visible", visible_lua},
         {"is_utf8", is_utf8_lua},
         {NULL, NULL},
     };

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEEPEST 80 /* tasks within tasks: a context looks its values up through as many parents */
+#define STARVING 100 /* milliseconds that a task runs without a wait */
+#define DEEPEST 80   /* tasks within tasks: a context looks its values up through as many parents */
 
 task_scheduler scheduler;
 
@@ -176,6 +177,31 @@ static void clear_deadline(task *t) {
     t->timer = NULL;
 }
 
+void task_hold_deadlines(void) {
+    for (task *t = scheduler.running; t; t = t->parent) {
+        if (t->holds++ > 0)
+            continue;
+        t->held_at = now_ms();
+        t->held_deadline = t->deadline;
+        t->deadline = 0;
+        if (t->timer)
+            uv_timer_stop(t->timer);
+    }
+}
+
+void task_release_deadlines(void) {
+    uint64_t now = now_ms();
+    uv_update_time(&scheduler.loop);
+    for (task *t = scheduler.running; t; t = t->parent) {
+        if (--t->holds > 0 || !t->held_deadline)
+            continue;
+        uint64_t left = t->held_deadline > t->held_at ? t->held_deadline - t->held_at : 0;
+        t->deadline = now + left;
+        if (t->timer)
+            uv_timer_start(t->timer, on_deadline, left, 0);
+    }
+}
+
 int64_t task_time_left(void) {
     if (!scheduler.running || !scheduler.running->deadline)
         return -1;
@@ -269,6 +295,8 @@ static void end_if_childless(task *t) {
     release_children(t);
     clear_deadline(t);
     t->state = TASK_DONE;
+    if (scheduler.foreground == t)
+        task_set_foreground(NULL);
     if (t->joiner)
         wait_done(t->joiner);
     task *parent = t->parent;
@@ -308,6 +336,8 @@ static void resume(task *t) {
         arguments = 1;
     }
     scheduler.running = t;
+    scheduler.resumed = now_ms();
+    scheduler.unanswered = false;
     interrupt_watch(t->thread);
     int status = lua_resume(t->thread, arguments);
     interrupt_watch(NULL);
@@ -352,13 +382,38 @@ bool task_run_root(lua_State *L, int arguments, int results) {
     return ok;
 }
 
-void task_interrupt(const char *reason) {
-    scheduler.interrupted = true;
+void task_set_foreground(task *t) {
+    scheduler.foreground = t && t->state != TASK_DONE ? t : NULL;
+    interrupt_forgive(scheduler.foreground != NULL);
+}
+
+static bool belongs_to(const task *t, const task *ancestor) {
+    while (t && t != ancestor)
+        t = t->parent;
+    return t != NULL;
+}
+
+void task_interrupt(const char *reason, bool by_ctrl_c) {
+    task *foreground = by_ctrl_c ? scheduler.foreground : NULL;
+    scheduler.interrupted = scheduler.interrupted || !foreground;
+    scheduler.unanswered = foreground != NULL;
     if (!scheduler.root)
         return;
     error_push(scheduler.lua, "cancelled", "%s", reason);
-    task_cancel(scheduler.lua, scheduler.root);
+    task_cancel(scheduler.lua, foreground ? foreground : scheduler.root);
     lua_pop(scheduler.lua, 1);
+}
+
+/* A task in the background that does not let the foreground answer to Ctrl-C is meant too. */
+static void cancel_if_starving(lua_State *L, uint64_t now) {
+    task *running = scheduler.running;
+    if (!scheduler.unanswered || now - scheduler.resumed < STARVING ||
+        belongs_to(scheduler.foreground, running))
+        return;
+    scheduler.unanswered = false;
+    error_push(L, "cancelled", "interrupted (Ctrl-C)");
+    task_cancel(L, running);
+    lua_pop(L, 1);
 }
 
 bool task_interrupted(void) {
@@ -371,8 +426,9 @@ bool task_interrupted(void) {
 bool task_poll(lua_State *L, bool own_code) {
     uint64_t now = now_ms();
     for (task *t = scheduler.running; t; t = t->parent)
-        if (t->timer && t->deadline <= now)
+        if (t->timer && t->deadline && t->deadline <= now)
             expire(L, t);
+    cancel_if_starving(L, now);
     if (own_code || !is_cancelled(scheduler.running))
         return is_cancelled(scheduler.running);
     interrupt_again(L);

@@ -50,6 +50,9 @@ void wait_done(wait *operation);
 /* Adds waiting functions to the table on top of the stack; plain functions are added with luaL_register. */
 void task_register(lua_State *L, const luaL_Reg *functions);
 
+/* The same for functions that a cancelled task may call as well: what they wait for has no `cancel`. */
+void task_register_shielded(lua_State *L, const luaL_Reg *functions);
+
 /* Raises the task's cancellation if it has one. Long computations in C call it between their parts. */
 void task_checkpoint(lua_State *L);
 
@@ -66,14 +69,15 @@ uv_loop_t *task_loop(void);
  * true. */
 bool task_run_root(lua_State *L, int arguments, int results);
 
-/* Cancels the root task with code "cancelled", as a first Ctrl-C does. Called on the loop's thread. */
-void task_interrupt(const char *reason);
+/* Cancels the root task with code "cancelled"; when it is by Ctrl-C, the foreground task if there is one, and
+ * a background task that keeps the loop from everything else. Called on the loop's thread. */
+void task_interrupt(const char *reason, bool by_ctrl_c);
 
-/* True after task_interrupt: the exit status is 130 whatever the playbook made of it. */
+/* True once the root task was interrupted: the exit status is 130 whatever the playbook made of it. */
 bool task_interrupted(void);
 
-/* Pushes a table: spawn spawn_shielded join join_shielded cancel sleep context time_left interrupt
- * interrupted effect_begin effect_end. */
+/* Pushes a table: spawn spawn_shielded join join_shielded cancel sleep context time_left foreground tree
+ * interrupt interrupted threads hold_deadlines release_deadlines effect_begin effect_end. */
 int task_open(lua_State *L);
 
 /* Closes what the scheduler holds; the loop must have no running task. */

@@ -19,6 +19,8 @@ struct task {
     uv_timer_t *timer;
     uint64_t deadline; /* in milliseconds of uv_hrtime; 0 is none */
     double seconds;    /* what it was given, where the deadline is its own */
+    uint64_t held_at, held_deadline;
+    int holds; /* how often its deadline was put off without being taken up again */
     int self_ref, thread_ref, context_ref, wait_ref;
     int cancel_ref; /* the error that every wait of a cancelled task raises */
     int effects;    /* how many effects it has open */
@@ -32,7 +34,10 @@ typedef struct {
     lua_State *lua;
     task *ready_first, **ready_last;
     task *root, *running;
+    task *foreground; /* what Ctrl-C cancels instead of the root, or NULL */
+    uint64_t resumed; /* when the running task was, in milliseconds of uv_hrtime */
     bool open, interrupted;
+    bool unanswered; /* Ctrl-C has cancelled the foreground task, and no task has run since */
     int settle_ref;
 } task_scheduler;
 
@@ -47,6 +52,13 @@ task *task_spawn(lua_State *L, int function, double seconds, bool shielded);
 
 /* Cancels t with the error on top of L's stack, which stays there. */
 void task_cancel(lua_State *L, task *t);
+
+/* Makes t what Ctrl-C cancels, until it has ended; NULL: the root again. */
+void task_set_foreground(task *t);
+
+/* Puts off the deadlines of the running task and its ancestors, for as long as a person looks at it. */
+void task_hold_deadlines(void);
+void task_release_deadlines(void);
 
 /* Pushes a copy of the cancellation: each task adds its own traceback to the error it raises. */
 void task_push_cancellation(lua_State *L, const task *t);

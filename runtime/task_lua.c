@@ -4,6 +4,8 @@
 #include "error.h"
 #include "interrupt.h"
 
+#include <string.h>
+
 #define LONGEST 1e9 /* seconds */
 
 double task_check_seconds(lua_State *L, int index) {
@@ -133,6 +135,11 @@ void task_register(lua_State *L, const luaL_Reg *functions) {
         register_waiting(L, functions->name, functions->func, false);
 }
 
+void task_register_shielded(lua_State *L, const luaL_Reg *functions) {
+    for (; functions->name; functions++)
+        register_waiting(L, functions->name, functions->func, true);
+}
+
 /* ---- the rest of the face ---- */
 
 /* spawn(seconds or nil, fn, ...) -> task */
@@ -157,6 +164,87 @@ static int lua_cancel(lua_State *L) {
     task *t = check_task(L, 1);
     error_push(L, luaL_optstring(L, 3, "cancelled"), "%s", luaL_optstring(L, 2, "cancelled"));
     task_cancel(L, t);
+    return 0;
+}
+
+/* foreground(task or nil) -> what was it before: Ctrl-C cancels that task instead of the root, until it has
+ * ended. */
+static int lua_foreground(lua_State *L) {
+    task *before = scheduler.foreground, *t = lua_isnoneornil(L, 1) ? NULL : check_task(L, 1);
+    if (before)
+        lua_rawgeti(L, LUA_REGISTRYINDEX, before->self_ref);
+    else
+        lua_pushnil(L);
+    task_set_foreground(t);
+    return 1;
+}
+
+/* The innermost place in code that people write: "file.lua:12". Pushes it, or nil. */
+static void push_place(lua_State *L, lua_State *thread) {
+    lua_Debug frame;
+    for (int level = 0; lua_getstack(thread, level, &frame); level++) {
+        lua_getinfo(thread, "Sl", &frame);
+        if (strncmp(frame.source, "=hostler:", strlen("=hostler:")) != 0 && frame.currentline > 0) {
+            lua_pushfstring(L, "%s:%d", frame.source + 1, frame.currentline);
+            return;
+        }
+    }
+    lua_pushnil(L);
+}
+
+/* Pushes { task, context, waits_for, place, children } of t; a context nobody set anything in is empty. */
+static void push_tree(lua_State *L, task *t) {
+    luaL_checkstack(L, 8, "tasks are nested too deeply");
+    lua_createtable(L, 0, 5);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->self_ref);
+    lua_setfield(L, -2, "task");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->context_ref);
+    lua_setfield(L, -2, "context");
+    lua_pushstring(L, t->waiting ? t->waiting->what : NULL);
+    lua_setfield(L, -2, "waits_for");
+    push_place(L, t->thread);
+    lua_setfield(L, -2, "place");
+    lua_newtable(L);
+    for (task *child = t->first_child; child; child = child->next_sibling) {
+        if (child->state == TASK_DONE || child == scheduler.running)
+            continue;
+        push_tree(L, child);
+        lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+    }
+    lua_setfield(L, -2, "children");
+}
+
+/* tree() -> the tasks there are, from the root, without the one that asks; the last started first. */
+static int lua_tree(lua_State *L) {
+    if (!scheduler.root)
+        return 0;
+    push_tree(L, scheduler.root);
+    return 1;
+}
+
+/* threads(task or nil) -> the coroutines of the task (the running one) and of its ancestors, innermost first
+ */
+static int lua_threads(lua_State *L) {
+    task *t = lua_isnoneornil(L, 1) ? scheduler.running : check_task(L, 1);
+    lua_newtable(L);
+    for (int count = 0; t && t->thread_ref != LUA_NOREF; t = t->parent) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, t->thread_ref);
+        lua_rawseti(L, -2, ++count);
+    }
+    return 1;
+}
+
+/* hold_deadlines(): those of the running task and its ancestors wait until release_deadlines() is called as
+ * often. */
+static int lua_hold_deadlines(lua_State *L) {
+    (void)L;
+    task_hold_deadlines();
+    return 0;
+}
+
+static int lua_release_deadlines(lua_State *L) {
+    (void)L;
+    task_release_deadlines();
     return 0;
 }
 
@@ -192,7 +280,7 @@ static int lua_time_left(lua_State *L) {
 
 /* interrupt(reason): does what a first Ctrl-C does. */
 static int lua_interrupt(lua_State *L) {
-    task_interrupt(luaL_checkstring(L, 1));
+    task_interrupt(luaL_checkstring(L, 1), false);
     return 0;
 }
 
@@ -208,12 +296,17 @@ int task_open(lua_State *L) {
         {"spawn_shielded", lua_spawn_shielded},
         {"cancel", lua_cancel},
         {"context", lua_context},
+        {"foreground", lua_foreground},
+        {"tree", lua_tree},
         {"time_left", lua_time_left},
         {"effect_begin", lua_effect_begin},
         {"effect_end", lua_effect_end},
         {"checkpoint", checkpoint},
         {"interrupt", lua_interrupt},
         {"interrupted", lua_interrupted},
+        {"threads", lua_threads},
+        {"hold_deadlines", lua_hold_deadlines},
+        {"release_deadlines", lua_release_deadlines},
         {NULL, NULL},
     };
     static const luaL_Reg waiting[] = {{"join", lua_join}, {"sleep", task_sleep}, {NULL, NULL}};

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE /* strcasestr */
 #include "terminal.h"
 
+#include "output.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,9 +69,10 @@ static int rows_above(const terminal *t) {
     return rows;
 }
 
-static void write_all(int fd, const char *bytes, size_t length) {
+void terminal_write(FILE *out, const char *bytes, size_t length) {
+    output_flush(out);
     while (length > 0) {
-        ssize_t count = write(fd, bytes, length);
+        ssize_t count = write(fileno(out), bytes, length);
         if (count < 0 && errno != EINTR && errno != EAGAIN)
             return;
         bytes += count > 0 ? count : 0;
@@ -77,11 +80,30 @@ static void write_all(int fd, const char *bytes, size_t length) {
     }
 }
 
+static void (*show_above)(const char *bytes, size_t length);
+
+void terminal_set_above(void (*above)(const char *bytes, size_t length)) {
+    show_above = above;
+}
+
+void terminal_print(FILE *out, const char *bytes, size_t length) {
+    if (show_above && isatty(fileno(out))) {
+        show_above(bytes, length);
+        return;
+    }
+    fwrite(bytes, 1, length, out);
+    output_flush(out);
+}
+
 /* Lines are overwritten in place, so that nothing flickers; only lasting lines, which may wrap, need a clear
  * screen. */
 void terminal_draw(terminal *t) {
     bool same = t->live.length == t->drawn.length &&
                 (t->live.length == 0 || memcmp(t->live.text, t->drawn.text, t->live.length) == 0);
+    if (t->held && show_above && t->lasting.length > 0) {
+        show_above(t->lasting.text, t->lasting.length);
+        text_clear(&t->lasting);
+    }
     if (t->held || (same && t->lasting.length == 0))
         return;
     text_buffer frame = {0};
@@ -94,8 +116,7 @@ void terminal_draw(terminal *t) {
     text_add(&frame, t->lasting.length ? t->lasting.text : "", t->lasting.length);
     text_add(&frame, t->live.length ? t->live.text : "", t->live.length);
     text_puts(&frame, ERASE_BELOW SHOW_CURSOR);
-    fflush(t->out);
-    write_all(fileno(t->out), frame.text, frame.length);
+    terminal_write(t->out, frame.text, frame.length);
     text_free(&frame);
     text_clear(&t->lasting);
     text_clear(&t->drawn);

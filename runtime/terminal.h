@@ -43,6 +43,15 @@ void terminal_draw(terminal *t);
 void terminal_hold(terminal *t);
 void terminal_release(terminal *t);
 
+/* Writes to a terminal at once, past what is buffered. */
+void terminal_write(FILE *out, const char *bytes, size_t length);
+
+/* Writes whole lines to a stream. While a line is being typed, those for the screen go above it. */
+void terminal_print(FILE *out, const char *bytes, size_t length);
+
+/* Who shows lines above the one that is being typed; NULL when none is. */
+void terminal_set_above(void (*above)(const char *bytes, size_t length));
+
 /* True when colours are wanted (NO_COLOR is not set), and when the terminal shows more than ASCII. */
 bool terminal_wants_colour(void);
 bool terminal_shows_unicode(void);

@@ -295,6 +295,17 @@ function annotations.index()
     return index
 end
 
+--- Takes in the annotations of a module that is not in the binary: one beside the playbooks.
+---@param name string
+---@param path string
+---@param source string
+function annotations.learn(name, path, source)
+    local all = annotations.index()
+    if not all.modules[name] then
+        read_module(all, path, source)
+    end
+end
+
 --- What a name stands for: "step", "secret.random", "ssh", "ssh.connect", "ssh.Host", "ssh.Host:run".
 ---@param path string
 ---@return annotations.Entry|annotations.Class|nil

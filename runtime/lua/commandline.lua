@@ -5,7 +5,7 @@ local commandline = {}
 local failure, journal, params = import "failure", import "journal", import "params"
 local system = native.system
 
-local COLUMNS = "id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder, seal, "
+local COLUMNS = "id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder, "
     .. "started, updated, error, queued, "
 
 local function columns()
@@ -29,11 +29,11 @@ end
 ---@raise "usage"
 function commandline.find(text)
     if text == "last" then
-        return journal.store().read("SELECT " .. columns() .. " FROM runs ORDER BY started DESC, id LIMIT 1")[1]
+        return journal.store().read("SELECT " .. columns() .. " FROM runs ORDER BY number DESC, id LIMIT 1")[1]
             or usage("there is no run yet")
     end
     local rows = journal.store().read("SELECT " .. columns() .. [[ FROM runs
-        WHERE substr(id, 1, $2) = $1 ORDER BY started DESC LIMIT 20]], text, #text)
+        WHERE substr(id, 1, $2) = $1 ORDER BY number DESC LIMIT 20]], text, #text)
     if #rows == 1 or (rows[1] and text == rows[1].id) then
         return rows[1]
     elseif #rows == 0 then
@@ -62,7 +62,14 @@ function commandline.call(name, specs, argv, fn)
         system.write_error(table.concat(lines, "\n") .. "\n")
         return 2
     end
-    local ok, result = xpcall(fn, native.error.complete, values)
+    return commandline.guard(fn, values)
+end
+
+--- Calls fn, and reports what it raises.
+---@param fn fun(...): integer? exit status, 0 when it returns none
+---@return integer exit status
+function commandline.guard(fn, ...)
+    local ok, result = xpcall(fn, native.error.complete, ...)
     if ok then
         return result or 0
     end

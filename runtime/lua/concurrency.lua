@@ -1,7 +1,7 @@
 -- Tasks as playbooks use them: parallel, each, timeout, retry, wait_until, sleep.
 local native, import = ...
 local task, event = native.task, native.event
-local journal, lock, recording = import "journal", import "lock", import "recording"
+local hooks, journal, lock, recording = import "hooks", import "journal", import "lock", import "recording"
 local concurrency = {}
 
 local DEFAULT_PARALLEL = 10
@@ -120,6 +120,9 @@ local function run_item(group, name, fn, item)
     local started = native.system.monotonic()
     lock.enter(context)
     local ok, err = xpcall(function() return fn(item) end, native.error.complete)
+    if not ok and hooks.failed then
+        hooks.failed(err)
+    end
     lock.leave(context)
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     event.emit("item.end", {
@@ -238,15 +241,43 @@ local function retry(options, fn, ...)
     end
 end
 
---- Calls condition until it returns something other than nil or false, and returns that.
+--- Waits until a moment. A dry run says so and goes on.
+local function wait_for_moment(what, moment)
+    if native.secret.is_unknown(moment) then
+        return
+    end
+    check_seconds("wait_until", "at", moment)
+    local context = task.context()
+    local seconds = moment - recording.value("now", "", native.system.now, true)
+    local text = ("%s, at %s"):format(what, os.date("!%Y-%m-%d %H:%M:%S UTC", moment))
+    if seconds <= 0 then
+        return
+    elseif journal.collecting then
+        error(native.error.new { code = "unfinished", message = "this is not so yet: " .. text }, 3)
+    elseif import "gate".mode == "dry-run" then
+        event.emit("say", { parent = context.scope, text = ("would wait for %s, for %s"):format(text,
+            import "text".duration(seconds)) })
+        return
+    end
+    event.emit("wait", { parent = context.scope, text = text, count = 0 })
+    sleep(seconds)
+    event.emit("wait", { parent = context.scope, text = text, count = 0, status = "done", seconds = seconds })
+end
+
+--- Calls condition until it returns something other than nil or false, and returns that. Or, with `at` and without a
+--- condition, waits for a moment: one that a step has returned is the same however often the run is stopped and
+--- resumed.
 ---@param what string what is waited for, as the person reads it: "ada.meltanodata.com to resolve"
----@param options { timeout: number, interval?: number } seconds; the interval (1) grows by half up to ten times itself
----@param condition fun(): any errors it raises end the wait
+---@param options { timeout?: number, interval?: number, at?: number } timeout: seconds; interval: seconds between two
+---  looks (1), grows by half up to ten times itself; at: the moment, in seconds since 1970
+---@param condition? fun(): any errors it raises end the wait
 ---@return any what the condition returned
 ---@raise "timeout"
 local function wait_until(what, options, condition)
     what = tostring(what) -- it may name something unknown
-    if type(options) ~= "table" or type(condition) ~= "function" then
+    if type(options) == "table" and options.at ~= nil and condition == nil then
+        return wait_for_moment(what, options.at)
+    elseif type(options) ~= "table" or type(condition) ~= "function" then
         usage "wait_until(\"what is waited for\", { timeout = seconds }, function() ... end)"
     end
     check_seconds("wait_until", "timeout", options.timeout)

@@ -3,17 +3,16 @@ local native, import = ...
 local execution = {}
 
 local failure, gate, journal, lease = import "failure", import "gate", import "journal", import "lease"
-local lock, recording, step, talk = import "lock", import "recording", import "step", import "talk"
+local attach_server = import "attach_server"
+local hooks, lock, recording = import "hooks", import "lock", import "recording"
+local step, talk = import "step", import "talk"
+local text = import "text"
 local event, system, task = native.event, native.system, native.task
 
-local function quoted(word)
-    return word:match "^[%w@%%+=:,./_-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
-end
-
 local function command_line(run)
-    local words = { "hostler run " .. quoted(run.given) }
+    local words = { "hostler run " .. text.shell_word(run.given) }
     for _, word in ipairs(run.arguments) do
-        words[#words + 1] = quoted(word)
+        words[#words + 1] = text.shell_word(word)
     end
     return table.concat(words, " ")
 end
@@ -28,16 +27,25 @@ function execution.choose_report(options)
     event.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
 end
 
+local function status_of(err)
+    local code = failure.code_of(err)
+    return code == "cancelled" and "cancelled" or code == "parked" and "parked" or "failed"
+end
+
 --- What to type next, a line each.
 local function next_commands(run, err)
     if not run.id then
         return {}
     end
+    local status = status_of(err)
     local lines = { ("hostler resume %s      go on where it stopped"):format(run.id) }
-    if failure.code_of(err) == "parked" then
+    if status == "parked" then
         lines[1] = ("hostler answer %s VALUE"):format(run.id)
     end
     lines[#lines + 1] = ("hostler log %s         what it did"):format(run.id)
+    if status == "failed" then
+        lines[#lines + 1] = ("hostler debug %s       look into it where it failed"):format(run.id)
+    end
     local reached, possible = pcall(import "undo".is_possible, run.id)
     if reached and possible then
         lines[#lines + 1] = ("hostler undo %s        take back what it did"):format(run.id)
@@ -54,11 +62,6 @@ local function report_failure(err, run)
         lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "next" or "", line)
     end
     system.write_error(table.concat(lines, "\n") .. "\n")
-end
-
-local function status_of(err)
-    local code = failure.code_of(err)
-    return code == "cancelled" and "cancelled" or code == "parked" and "parked" or "failed"
 end
 
 -- After this time a run that found something locked by another one is tried again.
@@ -88,15 +91,27 @@ local function record_end(ok, err, options)
     return false, problem
 end
 
+--- Goes through the playbook in a task that a person at a prompt may abort, and shows it to them when it has failed.
+local function go(run)
+    hooks.body = task.spawn(nil, run.book.run, run.values)
+    local ok, err = pcall(task.join, hooks.body)
+    if not ok and hooks.failed then
+        hooks.failed(err)
+    end
+    if not ok then
+        error(err, 0)
+    end
+end
+
 --- Runs the playbook as a task of its own, so that this one lives to record how it ended.
 local function perform(run)
-    local ok, err = lease.hold(run.book.run, run.values)
+    local ok, err = lease.hold(attach_server.around, run, go)
     if ok and task.interrupted() then -- it has caught its cancellation
         ok, err = pcall(task.checkpoint)
     end
-    local difference = recording.difference()
-    if difference then
-        ok, err = false, difference
+    local decided = hooks.aborted or recording.difference()
+    if decided then
+        ok, err = false, decided
     end
     return ok, not ok and native.error.complete(err) or nil
 end
@@ -147,14 +162,20 @@ function execution.run(run)
     execution.choose_report(run.options)
     gate.mode = execution.mode(run.book, run.options)
     talk.assume_yes = run.options.yes
+    hooks.run = run
+    if run.options.debug then
+        import "debugger".attend(run.options.look_into)
+    end
     local ok, err = keep_recording(go_through(run))
-    local undo = not ok and run.id and run.options.undo_on_failure and status_of(err) == "failed"
+    local undo = not ok and run.id and not hooks.after and run.options.undo_on_failure and status_of(err) == "failed"
     if not undo then
         ok, err = record_end(ok, err, run.options)
     end
     event.report "none"
     if ok then
         return 0
+    elseif hooks.after then
+        return hooks.after(run)
     elseif not is_requeued(err, run.options) then
         report_failure(err, run)
     end

@@ -1,10 +1,13 @@
 -- The one gate: every effect of every module passes through gate.perform.
--- Modes, the journal's effect rows, progress and the error's context are added here, once. The C halves of modules
--- refuse to work while no effect is open (task_in_effect), so a module cannot forget it.
+-- Modes, the journal's effect rows, progress and the error's context are added here, once. A prompt watches effects by
+-- a function in the task's context, `on_effect`, which may open a step for a write. The C halves of modules refuse
+-- to work while no effect is open (task_in_effect), so a module cannot forget it.
 local native, import = ...
 local gate = {
     --- "normal", "dry-run" or "read-only"; set before the run begins.
     mode = "normal",
+    --- How a person lets a run write that only reads.
+    write_hint = "remove `effects = \"read\"`",
     --- How many effects of each kind have been performed.
     performed = { read = 0, write = 0, output = 0 },
     --- The files that the person named on the command line for output, by their paths: writing these is what they asked
@@ -44,6 +47,29 @@ end
 ---@return string
 function gate.scrub(text)
     return native.secret.scrub(text)
+end
+
+-- Connections by what holds them, so that one that nobody uses any more can go.
+local connections = setmetatable({}, { __mode = "k" })
+
+--- Tells of a connection that stays open between effects, for those who want to know how many there are.
+---@param object userdata|table
+---@param name string equal for handles of one connection
+---@param is_open fun(object): boolean
+function gate.hold(object, name, is_open)
+    connections[object] = { name = name, is_open = is_open }
+end
+
+--- How many connections are open.
+---@return integer
+function gate.open_connections()
+    local count, seen = 0, {}
+    for object, connection in pairs(connections) do
+        if not seen[connection.name] and connection.is_open(object) then
+            seen[connection.name], count = true, count + 1
+        end
+    end
+    return count
 end
 
 --- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
@@ -94,10 +120,11 @@ local function finish(effect, context, outer_kind, scope, number, started, ok, .
     context.effect_kind = outer_kind
     local err = not ok and native.error.complete((...)) or nil
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
-    journal.end_effect(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err)
+    local seconds = native.system.monotonic() - started
+    journal.end_effect(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err, seconds)
     event.emit("effect.end", {
         scope = scope, parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target,
-        text = err and tostring(err) or effect.summary, status = status, seconds = native.system.monotonic() - started,
+        text = err and tostring(err) or effect.summary, status = status, seconds = seconds,
     })
     if ok then
         return ...
@@ -106,6 +133,17 @@ local function finish(effect, context, outer_kind, scope, number, started, ok, .
     err.effect = err.effect or effect.name .. " " .. tostring(effect.summary)
     err.step = err.step or context.step
     error(err, 0)
+end
+
+--- Records the intent. A run that is cancelled while its journal writes that begins nothing any more.
+local function intend(effect, context)
+    local number = journal.begin_effect(effect, context)
+    local goes_on, stopped = pcall(task.checkpoint)
+    if not goes_on then
+        journal.end_effect(number, "failed", stopped, 0)
+        error(stopped, 0)
+    end
+    return number
 end
 
 --- Passes on how the effect ended.
@@ -127,11 +165,14 @@ function gate.perform(effect, run, ...)
     if context.loading then
         refuse(effect, "load", "a playbook that is being loaded touches nothing", "do it in run = function(p) ... end")
     end
+    if effect.kind == "write" and gate.mode == "read-only" then
+        refuse(effect, "readonly", "this run only reads, and this writes", gate.write_hint
+            .. ", or mark a command that changes nothing with read = true")
+    end
+    if context.on_effect then
+        context.on_effect(effect, context)
+    end
     if effect.kind == "write" then
-        if gate.mode == "read-only" then
-            refuse(effect, "readonly", "this run only reads, and this writes", "remove `effects = \"read\"`, or mark a "
-                .. "command that changes nothing with read = true")
-        end
         if not context.step then
             refuse(effect, "step", "a write outside a step", "put it in step(\"name\", function() ... end)")
         end
@@ -151,7 +192,7 @@ function gate.perform(effect, run, ...)
         refuse(effect, "unknown", "an unknown value reached a real effect")
     end
     task.checkpoint()
-    local number = journal.begin_effect(effect, context)
+    local number = intend(effect, context)
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })

@@ -28,11 +28,10 @@ local now = system.now
 
 local ID_LETTERS, ID_LENGTH = "23456789abcdefghjkmnpqrstuvwxyz", 6
 local SCOPES_AN_ATTEMPT = 1e9
-local DEFAULT_LEASE_SECONDS, LONGEST_CALL_SECONDS = 30, 10
+local DEFAULT_LEASE_SECONDS, POLL_SECONDS = 30, 0.02
 
 local store, attempt
 local last_number = 0
-local noted_seal
 
 local function next_number()
     last_number = last_number + 1
@@ -59,28 +58,6 @@ function journal.lease_seconds()
     return seconds
 end
 
-local function open_shared(uri)
-    if not uri:match "^postgres%w*://" then
-        error(native.error.new {
-            code = "usage", message = "HOSTLER_STORE is not the address of a store",
-            hint = "postgresql://USER@HOST/DBNAME; without it the journal is a file",
-        }, 0)
-    end
-    -- A call that takes longer than the lease would come too late.
-    local opened = native.journal.postgres(uri, math.min(LONGEST_CALL_SECONDS, journal.lease_seconds()))
-    local write = opened.write
-    function opened.write(...)
-        local ok, rows = pcall(write, ...)
-        if ok then
-            return rows
-        elseif rows.code == "fenced" then
-            journal.on_fenced()
-        end
-        error(rows, 0)
-    end
-    return opened, opened.name
-end
-
 local function open_file()
     local path = import "state".directory() .. "/journal.db"
     return native.journal.sqlite(path), path
@@ -88,18 +65,20 @@ end
 
 --- Opens the journal, once: the file, or the database of $HOSTLER_STORE. Everything that can be wrong with it is found
 --- here, before anything is done.
----@return table store see runtime/journal.h
+---@return table store see runtime/journal.h; `name` is its path or address
 ---@raise "journal"
 function journal.store()
     if not store then
         local uri = system.env "HOSTLER_STORE"
         local opened, name
         if uri and uri ~= "" then
-            opened, name = open_shared(uri)
+            local function on_fenced() journal.on_fenced() end
+            opened, name = import "journal_shared".open(uri, journal.lease_seconds(), on_fenced)
         else
             opened, name = open_file()
         end
         schema.migrate(opened, name)
+        opened.name = name
         store = opened
     end
     return store
@@ -109,6 +88,18 @@ end
 ---@return boolean
 function journal.is_shared()
     return journal.store().clock ~= nil
+end
+
+--- SQL for the present time. In a shared store it is the store's own: the machines' clocks may differ, and jump.
+---@param parameter string such as "$1", which is journal.now()
+---@return string
+function journal.now_sql(parameter)
+    return journal.store().clock and ("coalesce(%s, %s)"):format(parameter, store.clock) or parameter
+end
+
+---@return number?
+function journal.now()
+    return not journal.store().clock and now() or nil
 end
 
 --- SQL: until when a run is leased that is written to now.
@@ -144,6 +135,28 @@ end
 
 -- ---- runs ----
 
+--- Set by what has no run until something is to be recorded: begins one.
+---@type fun()?
+journal.begin_late = nil
+
+local beginning = false
+
+--- Makes sure that there is a run to record in, where there can be one. Of tasks side by side the first begins it.
+function journal.demand()
+    while beginning do
+        native.task.sleep(POLL_SECONDS)
+    end
+    if journal.run or not journal.begin_late then
+        return
+    end
+    beginning = true
+    local ok, err = pcall(journal.begin_late)
+    beginning = false
+    if not ok then
+        error(err, 0)
+    end
+end
+
 --- An id that no run has.
 local function new_id()
     local letters = {}
@@ -166,28 +179,32 @@ local function guard()
     end
 end
 
---- Adds a row. A store that is asked twice for the same one adds it once: the time tells.
+--- Adds a row. A store that is asked twice for the same one adds it once: the holder and the arguments tell.
 ---@param record function store.write or store.later
 local function insert(record, run, status, holder)
     local _, user = system.user()
     local login = system.env "SUDO_USER" or user
     local arguments = sealing.encode(json.array { unpack(run.arguments) })
     local queued, lease = holder and "NULL" or store.clock, holder and lease_sql() or "NULL"
-    local id, started = new_id(), now()
+    local id = new_id()
     record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
-            holder, seal, started, updated, queued, batch, lease)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, ]] .. queued .. ", 0, " .. lease .. [[)
-        ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.started = excluded.started THEN runs.id END]],
+            holder, started, updated, queued, batch, lease, number)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ]]
+        .. table.concat({ journal.now_sql "$12", journal.now_sql "$12", queued, "0", lease }, ", ") .. [[,
+            (SELECT coalesce(max(number), 0) + 1 FROM runs))
+        ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.holder IS NOT DISTINCT FROM excluded.holder
+            AND runs.arguments = excluded.arguments THEN runs.id END]],
         id, run.playbook, run.file, system.real_path "." or "/", arguments, login, system.version(), run.mode, status,
-        holder and 1 or 0, holder, sealing.fingerprint, started)
+        holder and 1 or 0, holder, journal.now())
     return id
 end
 
 --- Begins to record a new run.
 ---@param run { playbook: string, file: string, arguments: string[], mode: string }
 ---@return string id
+---@raise "journal", "key"
 function journal.begin(run)
-    journal.store()
+    sealing.prepare()
     journal.run, attempt = insert(store.write, run, "running", process.me()), 1
     guard()
     earlier_steps.begin(store, journal.run, true)
@@ -199,12 +216,12 @@ end
 ---@param keep function called to keep the sources of the run: they go with it
 ---@return string id
 function journal.enqueue(run, keep)
-    journal.store()
+    sealing.prepare()
     local id = insert(store.later, run, "queued")
     journal.run = id
     keep()
     journal.run = nil
-    store.write("UPDATE runs SET updated = $1 WHERE id = $2", now(), id)
+    store.write(("UPDATE runs SET updated = %s WHERE id = $2"):format(journal.now_sql "$1"), journal.now(), id)
     return id
 end
 
@@ -222,14 +239,17 @@ end
 --- Takes over a run that no process works on, to go on with it. It is no longer the workers'.
 ---@param run table a row of runs
 ---@return boolean false when another process was faster, or when its holder is alive after all
+---@raise "journal", "key"
 function journal.claim(run)
+    sealing.prepare()
     local gone = run.holder and has_ended(run.holder) and run.holder or ""
     local rows = journal.store().write(([[UPDATE runs
         SET status = 'running', holder = $1, attempt = $4 + 1, batch = 0, lease = %s, cancel = NULL, queued = NULL,
-            updated = $2, error = NULL
+            updated = %s, error = NULL
         WHERE id = $3 AND ((attempt = $4 AND (status <> 'running' OR holder IS NULL OR holder = $5 OR %s))
             OR (attempt = $4 + 1 AND holder = $1))
-        RETURNING attempt]]):format(lease_sql(), expired_sql()), process.me(), now(), run.id, run.attempt, gone)
+        RETURNING attempt]]):format(lease_sql(), journal.now_sql "$2", expired_sql()), process.me(), journal.now(),
+        run.id, run.attempt, gone)
     if not rows[1] then
         return false
     end
@@ -241,16 +261,19 @@ end
 ---@return { id: string, attempt: integer, playbook: string }?
 function journal.claim_next()
     return journal.store().write(([[UPDATE runs
-        SET status = 'running', holder = $1, attempt = attempt + 1, batch = 0, lease = %s, updated = $2, error = NULL
+        SET status = 'running', holder = $1, attempt = attempt + 1, batch = 0, lease = %s, updated = %s, error = NULL
         WHERE id = (SELECT id FROM runs
             WHERE queued <= %s AND (status = 'queued' OR (status = 'running' AND (holder IS NULL OR %s)))
             ORDER BY queued LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING id, attempt, playbook]]):format(lease_sql(), store.clock, expired_sql()), process.me(), now())[1]
+        RETURNING id, attempt, playbook]]):format(lease_sql(), store.clock, store.clock, expired_sql()),
+        process.me())[1]
 end
 
 --- Makes a run this process's that another one has claimed for it.
 ---@return boolean false when it has been taken over meanwhile
+---@raise "journal", "key"
 function journal.adopt(id, number)
+    sealing.prepare()
     local rows = journal.store().write(([[UPDATE runs SET holder = $1, lease = %s
         WHERE id = $2 AND attempt = $3 RETURNING id]]):format(lease_sql()), process.me(), id, number)
     if rows[1] then
@@ -293,9 +316,9 @@ function journal.finish(status, problem)
         return
     end
     store.later("DELETE FROM locks WHERE run = $1", journal.run)
-    store.write([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, seal = coalesce($3, seal),
-            updated = $4
-        WHERE id = $5 AND attempt = $6]], status, shown(problem), sealing.fingerprint, now(), journal.run, attempt)
+    store.write(([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, updated = %s
+        WHERE id = $4 AND attempt = $5]]):format(journal.now_sql "$3"), status, shown(problem), journal.now(),
+        journal.run, attempt)
     store.guard()
     journal.run = nil
 end
@@ -309,7 +332,9 @@ function journal.keep_source(name, path, text)
         return
     end
     local hash = system.hash(text)
-    store.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING", hash, text)
+    -- Where others may forget runs meanwhile, the row is held, so that it stays until it is referred to.
+    store.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
+        .. (store.clock and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
     store.later([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
         ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]],
         journal.run, name, path, hash)
@@ -353,13 +378,31 @@ function journal.find_step(path)
     return row
 end
 
+--- What is recorded of the steps of this run, in the order in which they began.
+---@return { step: string, status: string, result?: any, error?: string }[]
+function journal.steps()
+    local steps = { columns = { "step", "status", "result", "error" } }
+    for index, row in ipairs(journal.run and store.read([[SELECT path, status, result, error FROM steps
+            WHERE run = $1 ORDER BY started]], journal.run) or {}) do
+        steps[index] = {
+            step = row.path:match "^[^/]*/(.*)$" or row.path, status = row.status,
+            result = row.result and sealing.decode(row.result), error = row.error and json.decode(row.error).message,
+        }
+    end
+    return steps
+end
+
 --- The writes of an attempt at a step of which it is not known whether they happened, in words.
+---@param of_attempt? integer this one
 ---@return string[]
 function journal.doubts(path, of_attempt)
     local summaries = {}
+    if not journal.run then
+        return summaries
+    end
     for index, row in ipairs(store.read([[SELECT summary FROM effects WHERE run = $1 AND step = $2 AND attempt = $3
             AND kind = 'write' AND (status IS NULL OR status = 'unclear') ORDER BY number]], journal.run, path,
-            of_attempt)) do
+            of_attempt or attempt)) do
         summaries[index] = row.summary
     end
     return summaries
@@ -388,10 +431,6 @@ function journal.end_step(path, status, result, err)
     end
     local problem = err and json.encode { code = shown(err.code), message = shown(err) } or nil
     local kept = result ~= nil and sealing.encode(result) or nil
-    if sealing.fingerprint ~= noted_seal then
-        noted_seal = sealing.fingerprint
-        store.later("UPDATE runs SET seal = $1 WHERE id = $2", noted_seal, journal.run)
-    end
     if status ~= "done" then
         earlier_steps.note_failure(path)
     end
@@ -416,13 +455,14 @@ function journal.begin_effect(effect, context)
 end
 
 --- @param status "done"|"failed"|"unclear"
-function journal.end_effect(number, status, err)
+---@param seconds number how long it took: the clock may have jumped meanwhile
+function journal.end_effect(number, status, err, seconds)
     if not number or not journal.run then
         return
     end
-    store.later([[UPDATE effects SET status = $1, error = $2, ended = $3, ended_number = $4
+    store.later([[UPDATE effects SET status = $1, error = $2, ended = started + $3, ended_number = $4
         WHERE run = $5 AND number = $6]],
-        status, shown(err), now(), next_number(), journal.run, number)
+        status, shown(err), seconds, next_number(), journal.run, number)
 end
 
 -- ---- events ----
@@ -453,6 +493,15 @@ function event.emit(kind, fields)
         keep_event(kind, scope, fields)
     end
     return scope
+end
+
+--- Notes a line for `hostler log` that nobody has to be shown now.
+---@param parent? number the scope it belongs to
+---@param text string
+function journal.note(parent, text)
+    if journal.run and not journal.collecting then
+        keep_event("say", nil, { parent = parent, text = text })
+    end
 end
 
 return journal

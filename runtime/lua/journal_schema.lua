@@ -102,7 +102,21 @@ local STEPS = {
         "ALTER TABLE runs ADD COLUMN cancel TEXT",
         "CREATE INDEX runs_by_status ON runs (status)",
     },
-    { "CREATE INDEX steps_by_position ON steps (run, position)" },
+    {
+        "CREATE INDEX steps_by_position ON steps (run, position)",
+        -- The key that secrets are sealed with, once there is one. It has one row.
+        "CREATE TABLE seal (one BIGINT PRIMARY KEY CHECK (one = 1), fingerprint TEXT NOT NULL)",
+        [[INSERT INTO seal (one, fingerprint)
+            SELECT 1, seal FROM runs WHERE seal IS NOT NULL ORDER BY updated DESC LIMIT 1]],
+        "ALTER TABLE runs DROP COLUMN seal",
+    },
+    {
+        -- number: the order in which runs began. Times do not tell: clocks jump, and each machine has its own.
+        "ALTER TABLE runs ADD COLUMN number BIGINT NOT NULL DEFAULT 0",
+        "UPDATE runs SET number = (SELECT count(*) FROM runs AS earlier WHERE earlier.started <= runs.started)",
+        "DROP INDEX runs_by_start",
+        "CREATE INDEX runs_by_number ON runs (number)",
+    },
 }
 
 schema.version = #STEPS

@@ -11,6 +11,10 @@ local LONGEST_PAUSE_SECONDS = 2 -- a cancellation is seen within this time
 local RENEWALS = 4 -- within the time of a lease
 local FOR_EVER = 1e8
 
+local function no_run()
+    return nil
+end
+
 --- Renews until the store says no, or until it was silent for as long as the lease lasts.
 ---@return string code, string message why the run has to end
 local function keep()
@@ -20,7 +24,7 @@ local function keep()
     while true do
         task.sleep(pause)
         local asked = monotonic()
-        local ok, result = pcall(journal.renew)
+        local ok, result = pcall(journal.run and journal.renew or no_run)
         if ok then
             renewed = asked
             if result then
@@ -34,11 +38,9 @@ local function keep()
     end
 end
 
---- Calls fn in a task of its own, and keeps the run meanwhile.
----@return boolean ok, any ... as from pcall
-function lease.hold(fn, ...)
+local function hold(is_shared, fn, ...)
     local body = task.spawn(nil, fn, ...)
-    if not journal.run or not journal.is_shared() then
+    if not is_shared then
         return pcall(task.join_shielded, body)
     end
     local function stop(code, message)
@@ -54,6 +56,18 @@ function lease.hold(fn, ...)
     pcall(task.join_shielded, keeper)
     journal.on_fenced = function() end
     return unpack(results, 1, table.maxn(results))
+end
+
+--- Calls fn in a task of its own, and keeps the run meanwhile.
+---@return boolean ok, any ... as from pcall
+function lease.hold(fn, ...)
+    return hold(journal.run and journal.is_shared(), fn, ...)
+end
+
+--- The same where fn begins the run, if there is to be one.
+---@return boolean ok, any ... as from pcall
+function lease.hold_later(fn, ...)
+    return hold((native.system.env "HOSTLER_STORE" or "") ~= "", fn, ...)
 end
 
 return lease

@@ -11,10 +11,16 @@ local suggest, manifest = import "suggest", import "manifest"
 local journal = import "journal"
 
 local cache, loading = {}, {}
+-- Of modules from files: the path, and every table that has been the module, for values made by an earlier one live on.
+local origins, incarnations = {}, {}
 
 -- The texts of this run's files: by path, and by name in the order they were loaded ("playbook", or the module's).
 local texts, loaded = {}, {}
 local keeping = false
+-- What the files of kept texts were when those were loaded.
+local beside_kept = {}
+-- The hashes of functions by their places.
+local codes = {}
 -- The files that a resumed run keeps, by name; they count instead of those on disk.
 local kept = {}
 
@@ -42,7 +48,7 @@ function library.shipped_folder()
     return folder and system.real_path(folder)
 end
 
---- The folder of the person's own playbooks.
+--- The folder for the person's own playbooks, whether it is there or not.
 ---@return string
 function library.own_folder()
     return (folder_of "XDG_CONFIG_HOME" or (folder_of "HOME" or "/root") .. "/.config") .. "/hostler/playbooks"
@@ -69,10 +75,14 @@ function library.folders()
     return folders
 end
 
---- Loads a file, or the text that is kept of it, and remembers under which name.
-local function load_file(path, name)
+--- The text of a file, or what is kept of it, without a first line for the shell; remembered under its name.
+---@return string
+---@raise "load"
+function library.read(path, name)
     local source, reason = (kept[name] or {}).text, nil
-    if not source then
+    if source then
+        beside_kept[path] = system.read_file(path)
+    else
         source, reason = system.read_file(path)
     end
     if not source then
@@ -85,7 +95,11 @@ local function load_file(path, name)
             journal.keep_source(name, path, source)
         end
     end
-    local chunk, message = native.compile(source:gsub("^#[^\n]*", ""), "@" .. path)
+    return (source:gsub("^#[^\n]*", ""))
+end
+
+local function load_file(path, name)
+    local chunk, message = native.compile(library.read(path, name), "@" .. path)
     if not chunk then
         local line, text = message:match ":(%d+): (.*)$"
         error(native.error.new {
@@ -131,10 +145,9 @@ function library.modules()
 end
 
 local function load_module(name)
-    local embedded = system.embedded("modules/" .. name .. ".lua")
-    if embedded then
-        local chunk = assert(system.load_text(embedded, "=hostler:modules/" .. name .. ".lua"))
-        return chunk(system.module_natives(name), import "gate", import)
+    local file = "modules/" .. name .. ".lua"
+    if system.embedded(file) then
+        return system.load_embedded(file)(system.module_natives(name), import "gate", import)
     end
     local path = library.module_path(name)
     if not path then
@@ -144,7 +157,46 @@ local function load_module(name)
                 .. table.concat(library.folders(), ", "),
         }, 3)
     end
-    return load_file(path, name)()
+    origins[name] = path
+    local value = load_file(path, name)()
+    incarnations[name] = { value }
+    return value
+end
+
+--- Gives a table the contents and the metatable of another.
+local function become(old, new)
+    for key in pairs(old) do
+        if rawget(new, key) == nil then
+            old[key] = nil
+        end
+    end
+    for key, value in pairs(new) do
+        old[key] = value
+    end
+    setmetatable(old, getmetatable(new))
+end
+
+--- Loads the modules anew whose files were edited. The tables that they were stay what they are and get the contents of
+--- the new ones, so that values made before have the new methods.
+---@return string[] names
+---@raise "syntax", and what the modules raise: then the module stays as it was
+function library.reload()
+    local names = {}
+    for name, path in pairs(origins) do
+        if system.read_file(path) ~= texts[path] then
+            local value = load_file(path)()
+            for _, old in ipairs(incarnations[name]) do
+                if type(old) == "table" and type(value) == "table" then
+                    become(old, value)
+                end
+            end
+            cache[name] = type(value) == "table" and type(cache[name]) == "table" and cache[name] or value
+            table.insert(incarnations[name], value)
+            names[#names + 1] = name
+        end
+    end
+    table.sort(names)
+    return names
 end
 
 --- Stands for one of hostler's own modules until it is used, which manifests hardly do.
@@ -183,6 +235,40 @@ local function require(name)
         cache[name] = value == nil and true or value
     end
     return cache[name]
+end
+
+--- The names of the modules that `require` finds: hostler's own, and the files beside the playbooks.
+---@return string[]
+function library.modules()
+    local names = {}
+    for _, file in ipairs(system.embedded_names()) do
+        names[#names + 1] = file:match "^modules/([%w_]+)%.lua$"
+    end
+    for _, folder in ipairs(library.folders()) do
+        for _, file in ipairs(system.list_files(folder) or {}) do
+            names[#names + 1] = file:match "^([%w_]+)%.lua$"
+        end
+    end
+    return names
+end
+
+--- A module, if it is loaded already.
+---@param name string
+function library.loaded(name)
+    return cache[name]
+end
+
+--- The file of a module that is none of hostler's own.
+---@param name string
+---@return string? path
+function library.module_file(name)
+    return not system.embedded("modules/" .. name .. ".lua") and find_in_folders(name:gsub("%.", "/") .. ".lua") or nil
+end
+
+--- True when `require` would find a module of this name.
+---@param name string
+function library.has_module(name)
+    return system.embedded("modules/" .. name .. ".lua") ~= nil or library.module_file(name) ~= nil
 end
 
 --- Every playbook name with the files that carry it, the one that counts first.
@@ -290,7 +376,44 @@ function library.changed(sources)
     return names
 end
 
-local codes = {}
+--- Forgets the playbook and the modules beside it: they are about to be loaded again.
+function library.forget()
+    for _, file in ipairs(loaded) do
+        cache[file.name] = nil
+    end
+    texts, loaded, kept, beside_kept, codes = {}, {}, {}, {}, {}
+    keeping = false
+end
+
+--- The text that a file was loaded from, and what the file itself was then: a resumed run keeps texts of its own.
+---@param path? string
+---@return string? text, string? on_disk
+function library.text(path)
+    local text = path and texts[path]
+    return text, text and (beside_kept[path] or text)
+end
+
+--- Keeps another text of a loaded file with the run: some of it was just taken.
+function library.keep_edited(path, text)
+    for _, file in ipairs(loaded) do
+        if keeping and file.path == path then
+            journal.keep_source(file.name, path, text)
+        end
+    end
+end
+
+--- The hash of some lines of a text.
+---@return string
+function library.code_at(text, first, last)
+    local lines, number = {}, 0
+    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+        number = number + 1
+        if number >= first and number <= last then
+            lines[#lines + 1] = line
+        end
+    end
+    return system.hash(table.concat(lines, "\n"))
+end
 
 --- The hash of a function's text: it changes when the function is edited, not when it moves.
 ---@return string? nil for hostler's own functions
@@ -299,14 +422,7 @@ function library.code_of(fn)
     local place = ("%s:%d:%d"):format(source, first, last)
     local text = texts[source:sub(2)]
     if text and not codes[place] then
-        local lines, number = {}, 0
-        for line in (text .. "\n"):gmatch "([^\n]*)\n" do
-            number = number + 1
-            if number >= first and number <= last then
-                lines[#lines + 1] = line
-            end
-        end
-        codes[place] = system.hash(table.concat(lines, "\n"))
+        codes[place] = library.code_at(text, first, last)
     end
     return codes[place]
 end

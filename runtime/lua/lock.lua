@@ -92,6 +92,7 @@ local function lock_name(name)
         task.sleep(POLL_SECONDS)
     end
     held[name] = scope
+    journal.demand()
     if journal.run then
         local ok, err = pcall(take_or_raise, name)
         if not ok then

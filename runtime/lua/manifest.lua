@@ -16,6 +16,7 @@ manifest.run_options = {
     { kind = "flag", name = "yes", field = "yes", short = "y", default = false, help = "answer yes to questions" },
     { kind = "flag", name = "json", field = "json", default = false, help = "print events as JSON, one a line" },
     { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false, help = "show every effect" },
+    { kind = "flag", name = "debug", field = "debug", default = false, help = "open a prompt where it fails" },
     { kind = "flag", name = "queue", field = "queue", default = false,
         help = "leave it to a `hostler worker` of any controller" },
     { kind = "flag", name = "undo-on-failure", field = "undo_on_failure", default = false,

@@ -13,6 +13,9 @@ local types = {
     string = function(value)
         return printable(value) and value or nil, "text without control characters"
     end,
+    text = function(value)
+        return native.system.is_utf8(value) and value or nil, "text"
+    end,
     name = function(value)
         return printable(value) and value:find "%S" and #value <= 200 and value or nil,
             "a name of 1 to 200 characters without line breaks"

@@ -18,6 +18,7 @@ local values = import "recording_values"
 local json, system, task = native.json.face, native.system, native.task
 
 local VERSION = 1
+local MOST_BYTES = 128 * 1024 * 1024 -- what a replay is ready to read
 local path, header, reader
 -- What the environment said, by name; json.null for nothing.
 local settings = {}
@@ -138,7 +139,11 @@ local function write()
     header.playbook, header.arguments = writer:value(header.playbook), writer:value(header.arguments)
     header.secrets = writer.lengths
     lines[1] = json.encode(header)
-    return system.write_private(path, table.concat(lines, "\n") .. "\n")
+    local text = table.concat(lines, "\n") .. "\n"
+    if #text > MOST_BYTES then
+        return nil, ("it would be larger than the %d MiB that a replay reads"):format(MOST_BYTES / 1024 / 1024)
+    end
+    return system.write_private(path, text)
 end
 
 --- Writes the recording of a run that has ended.
@@ -168,7 +173,7 @@ end
 ---@return { arguments: string[], yes: boolean, status: string }
 ---@raise "recording"
 function recording.open(file)
-    local text, reason = system.read_file(file)
+    local text, reason = system.read_file(file, MOST_BYTES)
     if not text then
         problem(("the recording %s cannot be read: %s"):format(file, reason))
     end

@@ -3,6 +3,7 @@ local native, import = ...
 local resume = {}
 
 local commandline, execution, journal = import "commandline", import "execution", import "journal"
+local answers, hooks, step = import "answers", import "hooks", import "step"
 local library, params, process, sealing = import "library", import "params", import "process", import "sealing"
 local system = native.system
 
@@ -13,6 +14,7 @@ local OPTIONS = {
     declare.flag("json", "print events as JSON, one a line"),
     declare.flag("verbose", "show every effect"),
     declare.flag("undo-on-failure", "take back what was done when the run fails"),
+    declare.flag("debug", "open a prompt where it fails"),
 }
 
 local function refuse(message, code, hint)
@@ -26,9 +28,8 @@ function resume.claim(row)
     if row.status == "running" and journal.is_held(row) then
         local host, pid = process.parts(row.holder)
         refuse(("run %s is being worked on by process %d on %s"):format(row.id, pid, host), "locked",
-            ("hostler log %s -f follows it"):format(row.id))
+            ("hostler log %s -f follows it, hostler attach %s joins it"):format(row.id, row.id))
     end
-    sealing.check(row.seal)
     if not journal.claim(row) then
         refuse(("run %s was taken over by another process just now"):format(row.id), "locked")
     end
@@ -39,6 +40,10 @@ end
 ---@param options { code?: "kept"|"latest", anywhere?: boolean } anywhere: its directory may be another machine's
 ---@return table run for execution
 function resume.load(row, options)
+    if row.file == "" then
+        refuse(("run %s is what was typed at a prompt: it cannot be gone through again"):format(row.id), "usage",
+            ("hostler log %s shows what it did"):format(row.id))
+    end
     local ok, reason = system.change_directory(row.directory)
     if not ok and not options.anywhere then
         refuse(("the directory of this run, %s, cannot be entered: %s"):format(row.directory, reason), "load")
@@ -53,9 +58,14 @@ function resume.load(row, options)
     for _, option in ipairs { "yes", "json", "verbose", "undo_on_failure" } do
         values[option] = values[option] or options[option] or false
     end
+    if values.record then
+        system.write_error(("hostler: %s has the run as far as it had come; what follows is not recorded\n"):format(
+            values.record))
+    end
+    values.debug = options.debug or false -- somebody was there then; is there now?
     return {
         id = row.id, book = book, name = name, given = row.playbook, arguments = arguments, values = values,
-        options = values,
+        options = setmetatable({ look_into = options.look_into }, { __index = values }),
         changed = options.code == "latest" and library.changed(sources) or {},
     }
 end
@@ -94,6 +104,19 @@ function resume.go_on(row, options)
     local run = resume.take(row, options)
     library.keep()
     return execution.run(run)
+end
+
+--- Goes on with a run that has just ended in this process: what a person at a debugger's prompt has asked for.
+---@param run table as for execution.run
+---@param code "kept"|"latest"
+---@return integer exit status
+function resume.again(run, code)
+    library.forget()
+    step.reset()
+    answers.reset()
+    hooks.aborted, hooks.after = nil, nil
+    local options = setmetatable({ code = code, look_into = false }, { __index = run.options })
+    return commandline.guard(resume.go_on, commandline.find(run.id), options)
 end
 
 ---@param argv string[]

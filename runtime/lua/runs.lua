@@ -17,19 +17,31 @@ local SPECS = {
     declare.opt("prune", "duration", "forget runs that ended longer ago than this, such as 90d"),
 }
 
-local function select_runs(values)
-    local rows = journal.store().read("SELECT " .. journal.leased_sql() .. [[, id, playbook, arguments, operator, mode,
-            status, attempt, holder, started, updated, error,
+local PAGE = 200
+
+--- The next runs after one, newest first.
+local function page(values, after)
+    return journal.store().read("SELECT " .. journal.leased_sql() .. [[, id, number, playbook, arguments, operator,
+            mode, status, attempt, holder, started, updated, error,
             (SELECT count(*) FROM steps WHERE run = runs.id AND status = 'done') AS steps
-        FROM runs WHERE ($1 = '' OR playbook = $1) AND started >= $2 ORDER BY started DESC, id]], values.playbook or "",
-        values.since and system.now() - values.since or 0)
-    local chosen = {}
-    for _, row in ipairs(rows) do
-        row.status = commandline.status(row)
-        if (not values.status or row.status == values.status) and #chosen < values.limit then
-            chosen[#chosen + 1] = row
+        FROM runs WHERE (number < $1 OR (number = $1 AND id > $2)) AND ($3 = '' OR playbook = $3)
+            AND ($4 < 0 OR started >= ]] .. journal.now_sql "$5" .. [[ - $4)
+        ORDER BY number DESC, id LIMIT $6]],
+        after.number, after.id, values.playbook or "", values.since or -1, journal.now(), PAGE)
+end
+
+local function select_runs(values)
+    local chosen, row = {}, { number = 1e15, id = "" }
+    repeat
+        local rows = page(values, row)
+        for index = 1, #rows do
+            row = rows[index]
+            row.status = commandline.status(row)
+            if #chosen < values.limit and (not values.status or row.status == values.status) then
+                chosen[#chosen + 1] = row
+            end
         end
-    end
+    until #rows < PAGE or #chosen >= values.limit
     return chosen
 end
 
@@ -55,9 +67,13 @@ end
 local function as_table(rows)
     for _, row in ipairs(rows) do
         local took = row.status == "running" and system.now() - row.started or row.updated - row.started
-        system.write(("%s  %-9s  %s  %11s  %-8s  %s %s\n"):format(row.id, row.status,
-            os.date("%Y-%m-%d %H:%M", row.started), text.duration(math.max(took, 0)), row.operator, row.playbook,
-            table.concat(arguments_of(row), " ")))
+        local words = { row.playbook }
+        for _, word in ipairs(arguments_of(row)) do
+            words[#words + 1] = text.shell_word(word)
+        end
+        system.write(("%s  %-9s  %s  %11s  %-8s  %s\n"):format(row.id, row.status,
+            os.date("%Y-%m-%d %H:%M", row.started), text.duration(math.max(took, 0)), row.operator,
+            table.concat(words, " ")))
     end
     if #rows == 0 then
         system.write "no runs\n"
@@ -67,8 +83,8 @@ end
 --- Forgets ended runs, and texts that no run uses any more. One that waits for an answer or can be gone on with after a
 --- kill stays, however old.
 local function prune(seconds)
-    local gone = journal.store().write([[DELETE FROM runs WHERE updated < $1
-        AND status IN ('done', 'failed', 'cancelled', 'undone') RETURNING id]], system.now() - seconds)
+    local gone = journal.store().write("DELETE FROM runs WHERE updated < " .. journal.now_sql "$1" .. [[ - $2
+        AND status IN ('done', 'failed', 'cancelled', 'undone') RETURNING id]], journal.now(), seconds)
     journal.store().write "DELETE FROM source_texts WHERE hash NOT IN (SELECT hash FROM sources)"
     system.write(("%d run%s forgotten\n"):format(#gone, #gone == 1 and "" or "s"))
 end

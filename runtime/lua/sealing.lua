@@ -9,50 +9,59 @@ local function key_file()
     return import "state".directory() .. "/key"
 end
 
---- The key's fingerprint, after making sure that the key is in place.
+local function refuse(message, hint)
+    error(native.error.new { code = "key", message = message, hint = hint }, 0)
+end
+
+--- The fingerprint of this machine's key.
 local function need_key(create)
     if not sealing.fingerprint then
         local fingerprint, reason = seal.key(key_file(), create)
         if not fingerprint then
-            error(native.error.new {
-                code = "key", message = ("the key file %s cannot be used: %s"):format(key_file(), reason),
-                hint = not create and "put it back from a copy: without it the secrets of this run are lost" or nil,
-            }, 0)
+            refuse(("the key file %s cannot be used: %s"):format(key_file(), reason), not create
+                and "put it back from a copy, or copy it from another controller that uses this journal: without it "
+                .. "the secrets in the journal are lost" or nil)
         end
         sealing.fingerprint = fingerprint
     end
     return sealing.fingerprint
 end
 
+local function check(fingerprint)
+    if need_key(false) ~= fingerprint then
+        refuse(("the key file %s is not the one that the secrets of this journal are sealed with"):format(key_file()),
+            ("put back the key with the fingerprint %s, or copy it from another controller; this one has %s"):format(
+                fingerprint, sealing.fingerprint))
+    end
+end
+
+--- Makes sure that the journal's key is at hand, before anything is done whose result may hold a secret. The first who
+--- needs it makes it, for all who use the journal.
+---@raise "key"
+function sealing.prepare()
+    local store = import "journal".store()
+    local known = store.read("SELECT fingerprint FROM seal")[1]
+    local mine = need_key(not known)
+    known = known or store.write([[INSERT INTO seal (one, fingerprint) VALUES (1, $1)
+        ON CONFLICT (one) DO UPDATE SET one = 1 RETURNING fingerprint]], mine)[1]
+    check(known.fingerprint)
+end
+
 local function close(value)
-    local fingerprint = need_key(true)
-    return fingerprint .. ":" .. seal.close(value)
+    if not sealing.fingerprint then
+        sealing.prepare()
+    end
+    return sealing.fingerprint .. ":" .. seal.close(value)
 end
 
 local function open(text, as_secret)
     local fingerprint, box = text:match "^(%x+):(.*)$"
-    if fingerprint ~= need_key(false) then
-        sealing.check(fingerprint)
-    end
+    check(fingerprint)
     local value = seal.open(box, as_secret)
     if value == nil then
-        error(native.error.new { code = "key", message = "a sealed value of the journal has been changed" }, 0)
+        refuse "a sealed value of the journal has been changed"
     end
     return value
-end
-
---- Makes sure that the key file still holds the key with this fingerprint.
----@param fingerprint? string nil: nothing was sealed, so no key is needed
----@raise "key"
-function sealing.check(fingerprint)
-    if fingerprint and need_key(false) ~= fingerprint then
-        error(native.error.new {
-            code = "key",
-            message = ("the key file %s is not the one this run's secrets were sealed with"):format(key_file()),
-            hint = ("put back the key with the fingerprint %s; this one has %s"):format(fingerprint,
-                sealing.fingerprint),
-        }, 0)
-    end
 end
 
 --- A copy as the journal would return it: without metatables and methods, lists marked as such. Secrets stay secrets;

@@ -5,7 +5,7 @@
 -- nothing of it is in doubt; else a person decides.
 local native, import = ...
 local task, event, journal = native.task, native.event, import "journal"
-local sealing = import "sealing"
+local hooks, sealing = import "hooks", import "sealing"
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
@@ -120,35 +120,76 @@ local function begin(context, name, passed_over)
     return event.emit("step.begin", { parent = context.scope, name = name, passed_over = passed_over })
 end
 
---- Runs the body (or takes `settle`'s word for its result), records how it ended, and returns or raises that.
-local function perform(context, name, path, options, fn, code, settle)
-    local scope = begin(context, name)
+--- Runs the body (or takes `settle`'s word for its result), and records how it ended.
+---@param work { context: table, path: string, name: string, options: table, fn: function, code?: string }
+---@param settle fun(): happened: boolean, result: any
+---@return boolean ok, any result
+local function attempt(work, settle)
+    local context, path, options = work.context, work.path, work.options
+    local scope = begin(context, work.name)
     local started, settled = native.system.monotonic(), false
     local ok, result = xpcall(function()
         local happened, found = settle()
         settled = true
-        journal.begin_step(path, code, options.undo ~= nil)
+        journal.begin_step(path, work.code, options.undo ~= nil)
         if happened then
             return found
         end
-        return run_body(path, scope, options, fn)
+        return run_body(path, scope, options, work.fn)
     end, native.error.complete)
     if ok then
         ok, result = recordable(path, result)
+    end
+    if not ok then
+        result.step = result.step or path
     end
     local status = ok and "done" or result.code == "cancelled" and "cancelled" or result.code == "parked" and "parked"
         or "failed"
     -- While nobody could say whether it happened, what is recorded of it stays in doubt.
     if settled then
-        journal.end_step(path, status, ok and result or nil, not ok and result or nil)
+        local recorded, problem = pcall(journal.end_step, path, status, ok and result or nil, not ok and result or nil)
+        if not recorded then
+            problem.cause = not ok and result or problem.cause
+            ok, result, status = false, problem, "failed"
+        end
     end
-    emit_end(context, scope, name, status == "parked" and "cancelled" or status, started, result)
-    if not ok then
-        begun[path] = nil -- it may be tried again: retry() around a step
-        result.step = result.step or path
-        error(result, 0)
+    emit_end(context, scope, work.name, status == "parked" and "cancelled" or status, started, result)
+    return ok, result
+end
+
+--- Does what a person has decided about a step: see hooks.lua.
+---@return boolean ok, any result
+local function follow(decision, work)
+    if decision.skip then
+        return attempt(work, function() return true, decision.value end)
     end
-    note_finished(path)
+    for name, value in pairs(decision.new or {}) do
+        work[name] = value
+    end
+    return attempt(work, function()
+        local found = probe(work.options)
+        return found ~= nil, found
+    end)
+end
+
+--- Runs a step to its end, and returns or raises its result.
+---@param decision? table what a person has decided before it begins
+local function perform(work, settle, decision)
+    local ok, result
+    if decision then
+        ok, result = follow(decision, work)
+    else
+        ok, result = attempt(work, settle)
+    end
+    while not ok do
+        decision = hooks.failed_step and hooks.failed_step(work, result)
+        if not decision then
+            begun[work.path] = nil -- it may be tried again: retry() around a step
+            error(result, 0)
+        end
+        ok, result = follow(decision, work)
+    end
+    note_finished(work.path)
     return result
 end
 
@@ -185,6 +226,19 @@ local function pass_over(context, name, path, row, code)
     return result
 end
 
+--- What is recorded of the step; where that cannot be known, it was not begun.
+local function find(path)
+    local found, row = pcall(function()
+        journal.demand()
+        return journal.find_step(path)
+    end)
+    if not found then
+        begun[path] = nil
+        error(row, 0)
+    end
+    return row
+end
+
 --- Runs fn as a named step. A write may only happen inside one.
 ---@param name string part of the step's identity in the run; may be anything readable
 ---@param options? { undo?: function, probe?: function, idempotent?: boolean, retry?: table, timeout?: number }
@@ -205,7 +259,7 @@ local function run_step(name, options, fn)
     local context = task.context()
     local path = context.path .. "/" .. name
     check_place(context, path)
-    local row = journal.find_step(path)
+    local row = find(path)
     if journal.collecting then
         return import "undo".collect(path, options, row)
     end
@@ -213,11 +267,16 @@ local function run_step(name, options, fn)
     if row and row.status == "done" then
         return pass_over(context, name, path, row, code)
     end
-    return perform(context, name, path, options, fn, code, function()
+    local work = { context = context, name = name, path = path, options = options, fn = fn, code = code }
+    if hooks.pause then
+        hooks.pause(work)
+    end
+    return perform(work, function()
         if row then
             return settle(path, options, row)
         end
-    end)
+        return false
+    end, hooks.before_step and hooks.before_step(work, row))
 end
 
 --- The steps that have finished, for the summary of a failed run: their names, or their number; nil when there are

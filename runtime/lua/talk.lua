@@ -2,6 +2,7 @@
 local native, import = ...
 local answers, gate, journal, recording = import "answers", import "gate", import "journal", import "recording"
 local fragment = import "recording_values".fragment
+local turn = import "turn"
 local event, task, json = native.event, native.task, native.json.face
 local talk = {
     --- Set by --yes: confirm answers yes by itself.
@@ -29,29 +30,17 @@ local function warn(format, ...)
     event.emit("warn", { parent = task.context().scope, text = shown(format, ...) })
 end
 
-local asking = false
-
---- Waits for its turn: of the items of an `each`, one may ask at a time.
-local function take_turn()
-    while asking do
-        task.sleep(0.05)
-    end
-    asking = true
-end
-
 --- One line from the person at the terminal.
 local function prompt(question)
-    take_turn()
     event.suspend()
     native.system.write_error(question .. " ")
     local ok, answer = pcall(native.system.read_line)
     event.resume()
-    asking = false
     if not ok then
         error(answer, 0)
     end
     if answer == nil then
-        error(native.error.new { code = "cancelled", message = "no answer: the input ended at: " .. question }, 3)
+        error(native.error.new { code = "cancelled", message = "no answer: the input ended at: " .. question }, 0)
     end
     return answer
 end
@@ -68,6 +57,11 @@ local function find_answer(question)
         return given, path
     elseif journal.collecting then
         error(native.error.new { code = "unfinished", message = "this was not asked yet: " .. question.text }, 3)
+    elseif task.context().unattended then
+        error(native.error.new {
+            code = "parked", message = "a person has to answer: " .. question.text,
+            hint = "run it without :bg, where it can ask",
+        }, 3)
     elseif not (native.system.isatty(0) and native.system.isatty(2)) then
         answers.open(path, question.kind, question.text)
         error(native.error.new {
@@ -77,7 +71,7 @@ local function find_answer(question)
                 or "run it on a terminal; where the question is a yes or no, --yes answers it",
         }, 3)
     end
-    return prompt(question.prompt), path
+    return turn.take(prompt, question.prompt), path
 end
 
 --- The same; a recording keeps it.
@@ -110,11 +104,12 @@ local function confirm(question, type_this)
         say("would ask: %s", question)
         return
     end
+    local words = type_this and ("%s Type '%s' to go on:"):format(question, type_this) or question .. " [y/N]"
     if talk.assume_yes then
         say("%s yes (--yes)", question)
+        answers.keep(answers.path(task.context(), words), "confirm", words, type_this or "yes")
         return
     end
-    local words = type_this and ("%s Type '%s' to go on:"):format(question, type_this) or question .. " [y/N]"
     local answer, path = answer_to { kind = "confirm", text = words, prompt = words }
     if answer == type_this or (not type_this and answer:lower():match "^y" ~= nil) then
         answers.keep(path, "confirm", words, answer)

@@ -15,6 +15,13 @@ function text.duration(seconds)
     return ("%d h %d min"):format(seconds / 3600, seconds % 3600 / 60)
 end
 
+--- A word as it is typed in a shell.
+---@param word string
+---@return string
+function text.shell_word(word)
+    return word:match "^[%w@%%+=:,./_-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
 --- Breaks text into lines of at most `width` characters, at spaces.
 ---@return string[]
 function text.wrap(words, width)

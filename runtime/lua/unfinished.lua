@@ -28,7 +28,7 @@ function unfinished.find(new, specs)
     for _, row in ipairs(journal.store().read([[SELECT id, playbook, arguments, status, holder FROM runs
             WHERE playbook = $1 AND status NOT IN ('done', 'undone')
                 AND EXISTS (SELECT 1 FROM effects WHERE run = runs.id AND kind = 'write')
-            ORDER BY started DESC]], new.name)) do
+            ORDER BY number DESC]], new.name)) do
         local sealed = row.arguments:find "%$sealed"
         if not sealed and key_of(new.book, sealing.decode(row.arguments), specs) == wanted then
             local step = journal.store().read([[SELECT path FROM steps WHERE run = $1 AND status <> 'done'

@@ -19,16 +19,31 @@ local SPECS = {
     declare.flag("once", "end when the queue is empty"),
 }
 
-local ENDS = { [0] = "done", "failed", "failed", "waits for an answer", "waits for a lock", [130] = "stopped" }
+local ENDS = { [0] = "done", "failed", "failed", "waits for an answer", "waits for a lock" }
 
+--- How a run ended that was stopped, as the store has it: by this worker's end, or because somebody cancelled it.
+local function recorded_end(id)
+    local found, row = pcall(commandline.find, id)
+    if not found then
+        return "stopped"
+    end
+    return row.status == "queued" and "stopped, and back in the queue" or commandline.status(row)
+end
+
+--- Lets a process of its own go through a run, and says how it went, also when this worker is told to stop.
 local function perform(claimed)
     local name = ("run %s (%s)"):format(claimed.id, claimed.playbook)
     system.write(("%s: begins\n"):format(name))
-    local status, signal = native.child.run { system.real_path "/proc/self/exe", "worker", "--take", claimed.id,
-        tostring(claimed.attempt) }
-    system.write(("%s: %s\n"):format(name, signal ~= 0
-        and ("its process was ended by signal %d; it is taken over when its lease is over"):format(signal)
-        or ENDS[status] or "ended with status " .. status))
+    local finished, status, signal = pcall(native.child.run, { system.real_path "/proc/self/exe", "worker", "--take",
+        claimed.id, tostring(claimed.attempt) })
+    local how
+    if finished and signal ~= 0 then
+        how = ("its process was ended by signal %d; it is taken over when its lease is over"):format(signal)
+    else
+        how = finished and ENDS[status] or recorded_end(claimed.id)
+    end
+    system.write(("%s: %s\n"):format(name, how))
+    task.checkpoint()
 end
 
 --- The next run of the queue. While the store cannot be reached this waits, unless the queue is gone through once.
@@ -77,7 +92,6 @@ local function take(id, attempt)
         journal.finish("cancelled", "cancelled by " .. wanted)
         return 1
     end
-    sealing.check(row.seal)
     local run = resume.prepare(row, { anywhere = true })
     run.options = setmetatable({ silent = true, requeue = true }, { __index = run.options })
     import "library".keep()
@@ -121,6 +135,7 @@ function worker.main(argv)
                 hint = "name a store that several controllers share: HOSTLER_STORE=postgresql://USER@HOST/DBNAME",
             }, 0)
         end
+        sealing.prepare()
         work_in_slots(values.jobs, values.once)
     end)
 end

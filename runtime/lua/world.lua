@@ -8,14 +8,13 @@ local setfenv = setfenv
 --- Loads a file of runtime/lua once; each receives the natives and this function.
 local function import(name)
     if loaded[name] == nil then
-        local file = "runtime/lua/" .. name .. ".lua"
-        local source = assert(native.system.embedded(file), "no embedded file " .. file)
-        loaded[name] = assert(native.system.load_text(source, "=hostler:" .. file))(native, import)
+        loaded[name] = native.system.load_embedded("runtime/lua/" .. name .. ".lua")(native, import)
     end
     return loaded[name]
 end
 
 local safe_os = { time = os.time, date = os.date, difftime = os.difftime, clock = os.clock }
+native.debug = debug
 local traceback_only = { traceback = debug.traceback }
 
 -- What reaches the outside without the gate, runs bytecode, or yields past the scheduler.
@@ -28,7 +27,7 @@ _G.os = safe_os
 _G.debug = traceback_only
 
 for _, part in ipairs { "failure", "gate", "lock", "concurrency", "step", "talk", "rows", "params", "manifest",
-    "library" } do
+    "library", "inspect", "breakpoint" } do
     local exports = import(part).globals
     for name, value in pairs(exports or {}) do
         _G[name] = value
@@ -39,18 +38,30 @@ import "hidden"
 
 local suggest = import "suggest"
 
---- What a name that is not there was perhaps meant to be.
-local function missing(_, name)
-    local names = {}
+-- What people type who come from plain Lua.
+local INSTEAD = {
+    print = "say(...) shows a line, dump(...) a table",
+    load = "a playbook is loaded from its file", io = "require \"file\" reads and writes files of this machine",
+    coroutine = "parallel { function() ... end, ... } runs things side by side",
+}
+
+--- Raises that there is no such name, and what was perhaps meant.
+---@param others? string[] names besides the globals that it may have been
+function native.missing(name, others)
+    local names = { unpack(others or {}) }
     for known in pairs(_G) do
         names[#names + 1] = known
     end
-    local near = suggest.nearest(tostring(name), names)
+    local near = not INSTEAD[name] and suggest.nearest(tostring(name), names)
     error(native.error.new {
         code = "lua",
         message = ("there is no global '%s'"):format(tostring(name)),
-        hint = near and ("did you mean '%s'?"):format(near) or "declare it with `local`",
-    }, 2)
+        hint = INSTEAD[name] or near and ("did you mean '%s'?"):format(near) or "declare it with `local`",
+    }, 3)
+end
+
+local function missing(_, name)
+    native.missing(name)
 end
 
 local function refuse(_, name)
@@ -86,10 +97,11 @@ getmetatable("").__metatable = "string"
 --- Compiles people's code: playbooks, their modules, prompts.
 ---@param source string
 ---@param name string the chunk's name: "@" and the file
+---@param environment? table where its names are looked up; without one, among the globals
 ---@return function? chunk, string? message
-function native.compile(source, name)
+function native.compile(source, name, environment)
     local chunk, message = native.system.load_text(source, name)
-    return chunk and setfenv(chunk, face), message
+    return chunk and setfenv(chunk, environment or face), message
 end
 
 --- The function, with its names looked up in `environment`.

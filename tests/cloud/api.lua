@@ -54,7 +54,7 @@ end
 local function digitalocean_router()
     local api = router.new {
         name = "digitalocean", server = "hostler-stand-in (not DigitalOcean)",
-        authenticate = teams.authenticate, limit = limits.count,
+        authenticate = teams.authenticate, limit = limits.count, read_only = teams.read_only,
         problem = function(err, request_id)
             return { id = err.id, message = err.message, request_id = request_id }
         end,
@@ -73,7 +73,7 @@ end
 local function onepassword_router()
     local api = router.new {
         name = "onepassword", server = "hostler-stand-in (not 1Password)", open = { ["/health"] = true },
-        authenticate = onepassword.authenticate, problem = onepassword.problem,
+        authenticate = onepassword.authenticate, problem = onepassword.problem, read_only = onepassword.read_only,
     }
     onepassword.routes(api)
     return function(request)

@@ -115,10 +115,10 @@ process_answers() {
 	exit 1
 }
 
-# Where systemd follows processes by their control groups: a line for each place.
+# Where systemd follows processes by their control groups, and limits their memory: a line for each place.
 control_group_hierarchies() {
 	findmnt -rno TARGET,FSTYPE,OPTIONS -t cgroup,cgroup2 |
-		awk '$2 == "cgroup2" || $3 ~ /name=systemd/ { print $1 }'
+		awk '$2 == "cgroup2" || $3 ~ /(^|,)(name=systemd|memory)(,|$)/ { print $1 }'
 }
 
 port_open() {

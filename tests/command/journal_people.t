@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 'tests/lib';
+use JSON::PP ();
 use Runs;
 use Test::More;
 
@@ -118,6 +119,38 @@ subtest 'following and cancelling' => sub {
     is $runs->hostler('resume', 'last'), 0, 'a cancelled run can be gone on with' or diag $runs->{said};
 };
 
+subtest 'the list' => sub {
+    my $runs = Runs->new(
+        good => 'return playbook { summary = "x", params = { opt("what", "string", "x") }, run = function() step("s", function() end) end }',
+        bad => 'return playbook { summary = "x", run = function() fail "no luck" end }');
+    $runs->hostler(qw(run good --what), "$_ things") for 1, 2;
+    $runs->hostler('run', 'bad');
+    my $listed = sub {
+        is $runs->hostler('runs', '--json', @_), 0, "runs @_";
+        return map { $_->{playbook} . ($_->{arguments}[1] // '') } @{ JSON::PP::decode_json($runs->{stdout}) };
+    };
+    is_deeply [ $listed->() ], [ 'bad', 'good2 things', 'good1 things' ], 'newest first';
+    is_deeply [ $listed->(qw(--status failed)) ], ['bad'], 'those that failed';
+    is_deeply [ $listed->(qw(--playbook good --limit 1)) ], ['good2 things'], 'the last of a playbook';
+    is_deeply [ $listed->(qw(--playbook good --status failed)) ], [], 'none';
+    $runs->query("UPDATE runs SET started = started - 7200 WHERE playbook = 'bad'");
+    is_deeply [ $listed->(qw(--since 1h)) ], [ 'good2 things', 'good1 things' ], 'those of the last hour';
+    is $runs->hostler('runs'), 0, 'for people';
+    like $runs->{stdout}, qr/\A\w{6}  failed +20\d\d-\d\d-\d\d \d\d:\d\d +2 h 0 min  \w+ +bad\n\w{6}  done .* good --what '2 things'\n/,
+        'a line each';
+    $runs->query("INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt, started, updated, number)
+        SELECT CAST(1000 + a.number * 100 + b.number * 10 + c.number AS TEXT), 'many', '', '', '[]', 'x', 'x', 'normal', 'done', 1, 0, 0, 7
+        FROM (SELECT number FROM runs UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8) a,
+             (SELECT number FROM runs UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8) b,
+             (SELECT number FROM runs UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8) c");
+    is scalar($listed->()), 50, 'not more than people read';
+    is_deeply [ $listed->(qw(--limit 1000)) ], [ ('many') x 512, 'bad', 'good2 things', 'good1 things' ], 'unless they ask for all';
+    is_deeply [ $listed->(qw(--limit 1 --status failed)) ], ['bad'], 'one of many';
+    is $runs->hostler('runs', '--prune', '90d'), 0, 'those of last century are forgotten';
+    is $runs->{stdout}, "512 runs forgotten\n", 'it says';
+    is scalar($listed->()), 3, 'the others stay';
+};
+
 subtest 'forgetting' => sub {
     my $runs = Runs->new(
         done => 'return playbook { summary = "x", run = function() step("s", function() end) end }',
@@ -130,6 +163,14 @@ subtest 'forgetting' => sub {
     $runs->hostler('runs');
     like $runs->{stdout}, qr/\A\w{6}  parked .*\n\z/, 'what waits for an answer stays';
     is $runs->hostler('answer', 'last', 'that'), 0, 'and can be gone on with';
+};
+
+subtest 'more lines than wait for the disk' => sub {
+    my $runs = Runs->new(talks => 'return playbook { summary = "x", run = function() for i = 1, 20000 do say("line %d", i) end end }');
+    is $runs->hostler('run', 'talks'), 0, 'a run that says much, and never waits' or diag substr $runs->{said}, -500;
+    is $runs->hostler('log', 'last'), 0, 'log';
+    my @lines = $runs->{stdout} =~ /^\S+ say +line (\d+)$/mg;
+    is_deeply \@lines, [ 1 .. 20000 ], 'has every line, in order';
 };
 
 subtest 'no trace' => sub {

@@ -52,6 +52,24 @@ subtest 'after a failure' => sub {
     is $runs->hostler('resume', 'last'), 2, 'it cannot be resumed' or diag $runs->{said};
 };
 
+subtest 'a run that was agreed to with --yes' => sub {
+    my $runs = Runs->new(book => <<~'LUA');
+        local sh = require "sh"
+        return playbook {
+            summary = "asks",
+            run = function()
+                confirm "Make it?"
+                confirm("Really?", "it")
+                step("make", { undo = function() sh.run { "rm", "made" } end }, function() sh.run { "touch", "made" } end)
+            end,
+        }
+        LUA
+    is $runs->hostler('run', 'book', '--yes'), 0, 'it is done';
+    ok -e $runs->path('made'), 'as agreed';
+    is $runs->hostler('undo', 'last'), 0, 'and undone' or diag $runs->{said};
+    ok !-e $runs->path('made'), 'really';
+};
+
 subtest 'killed while undoing' => sub {
     my $runs = Runs->new(book => $book);
     $runs->put($_, '') for qw(sun hold);

@@ -149,6 +149,39 @@ subtest 'an edited playbook' => sub {
     is read_file("$folder/made"), "first\n", 'nothing was done';
 };
 
+subtest 'a large one' => sub {
+    my $in = playbooks(large => <<'LUA');
+local sh = require "sh"
+return playbook { summary = "reads much", run = function()
+    local length = 0
+    for i = 1, 3 do
+        length = length + #sh.run({ "sh", "-c", "head -c 8000000 /dev/zero | tr '\\0' " .. i }, { read = true, limit = 1e7 }).stdout
+    end
+    say("read %d", length)
+end }
+LUA
+    my $run = hostler({ in => $in }, 'run', 'large', '--record', 'recording');
+    is $run->{status}, 0, 'is written' or diag $run->{stderr};
+    $run = hostler({ in => $in }, 'run', 'large', '--replay', 'recording');
+    is $run->{status}, 0, 'and read' or diag $run->{stderr};
+    like $run->{stdout}, qr/read 24000000$/m, 'whole';
+};
+
+subtest 'a run that is resumed' => sub {
+    my $in = playbooks(stops => <<'LUA');
+return playbook { summary = "stops once", run = function()
+    step("one", function() require("sh").run { "touch", "one" } end)
+    if not env "GO" then fail "no luck" end
+end }
+LUA
+    hostler({ in => $in }, 'run', 'stops', '--record', 'recording');
+    my $before = read_file("$in/recording");
+    my $run = hostler({ in => $in, env => { GO => 1 } }, 'resume', 'last');
+    is $run->{status}, 0, 'ends well' or diag $run->{stderr};
+    like $run->{stderr}, qr/what follows is not recorded/, 'says that its recording ends where it stopped';
+    is read_file("$in/recording"), $before, 'which it leaves alone';
+};
+
 subtest 'what cannot be' => sub {
     playbook($folder, 'book', $book);
     my $run = hostler({ in => $folder }, 'run', 'book', '--replay', 'nowhere', 'first');

@@ -6,8 +6,8 @@ use utf8;
 use Encode qw(decode);
 use File::Temp qw(tempdir);
 use JSON::PP ();
+use Terminal;
 use Test::More;
-use Time::HiRes qw(sleep time);
 
 binmode $_, ':utf8' for Test::More->builder->output, Test::More->builder->failure_output;
 
@@ -23,41 +23,15 @@ sub let_go { unlink map { "$folder/$_" } @_ }
 
 # ---- a terminal ----
 
-my ($terminals, @tmux) = (0);
-
-sub tmux { system(@tmux, @_) == 0 or die "tmux @_ failed" }
-
-sub screen {
-    open my $pipe, '-|', @tmux, 'capture-pane', '-p', @_ or die $!;
-    local $/;
-    my $text = decode('UTF-8', <$pipe>);
-    $text =~ s/ +$//mg;
-    $text =~ s/\n+\z/\n/;
-    return $text;
-}
-
-# The screen as soon as it shows this; after ten seconds what it shows by then.
-sub see {
-    my ($pattern, @options) = @_;
-    my $until = time + 10;
-    my $text;
-    do { sleep 0.05; $text = screen(@options) } until $text =~ $pattern || time > $until;
-    return $text;
-}
+my $terminal;
 
 sub terminal {
     my ($columns, $rows, $command) = @_;
-    @tmux = ('tmux', '-S', "$folder/tmux" . ++$terminals, '-f', '/dev/null', '-u');
-    tmux('new-session', '-d', '-x', $columns, '-y', $rows, "$command; echo status=\$?; exec sleep 1000");
+    $terminal = Terminal->new($columns, $rows, $command);
 }
 
-sub leave { system("@tmux kill-server 2>/dev/null") if @tmux; @tmux = () }
-END { local $?; leave() }
-
-sub cursor_is_shown {
-    my $flag = `@tmux display-message -p '#{cursor_flag}'`;
-    return $flag =~ /1/;
-}
+sub see { $terminal->see(@_) }
+sub leave { $terminal->leave }
 
 my $clock = qr/\d+(?:\.\d)?s/;
 
@@ -68,7 +42,7 @@ like($text, qr/^hostler run $story/, 'the header is the command');
 like($text, qr/^  [⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] make a droplet/m, 'a running step spins') or diag $text;
 like($text, qr/^    sh  sh -c /m, 'below it what it does now');
 like($text, qr/^    sh  .*…$/m, 'cut to the width of the terminal');
-ok(cursor_is_shown(), 'the cursor stays visible');
+ok($terminal->cursor_is_shown, 'the cursor stays visible');
 let_go('first');
 $text = see(qr/looks?, \d+s/);
 like($text, qr/^  ✓ make a droplet  198\.18\.0\.12 +$clock$/m, 'an ended step has a tick, its result and its time') or diag $text;
@@ -80,7 +54,7 @@ $text = see(qr/web4  upgrade · sh  sh/);
 like($text, qr/^  instances 4 items$/m, 'a group has a header') or diag $text;
 like($text, qr/^    . web1  upgrade · sh  sh -c .*…/m, 'a row an item: its step and what it does');
 like($text, qr/^  . 0 of 4 done/m, 'and a line for all');
-tmux('resize-window', '-x', 50, '-y', 24);
+$terminal->resize(50, 24);
 $text = see(qr/^    . web1 .{0,40}…/m);
 is(() = $text =~ /web1/g, 1, 'after a resize nothing is left over') or diag $text;
 let_go('third');
@@ -109,7 +83,7 @@ leave();
 terminal(80, 24, "$hostler run $story $folder --ask");
 $text = see(qr/Go on\?/);
 like($text, qr/^  of a warning\nGo on\? \[y\/N\]\n\z/m, 'a prompt has the terminal for itself') or diag $text;
-tmux('send-keys', 'y', 'Enter');
+$terminal->keys('y', 'Enter');
 $text = see(qr/status=/);
 like($text, qr/Go on\? \[y\/N\] y\n  ✓ wait for the name/, 'then the story goes on below it') or diag $text;
 leave();
@@ -117,12 +91,12 @@ leave();
 hold(qw(first));
 terminal(80, 24, "$hostler run $story $folder");
 see(qr/sleep 0\.05/);
-tmux('send-keys', 'C-c');
+$terminal->keys('C-c');
 $text = see(qr/status=/);
 like($text, qr/■ make a droplet  cancelled/, 'Ctrl-C ends the step') or diag $text;
 like($text, qr/^■ story stopped after/m, 'and the run');
 like($text, qr/status=130/, 'with status 130');
-ok(cursor_is_shown(), 'the cursor is visible afterwards');
+ok($terminal->cursor_is_shown, 'the cursor is visible afterwards');
 leave();
 
 terminal(80, 24, "LC_ALL=C NO_COLOR=1 $hostler run $story $folder");

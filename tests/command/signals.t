@@ -68,6 +68,12 @@ is(run_book('while true do end', { wrap => ['timeout', '-s', 'INT', '0.5'] })->{
 my $full = hostler({ wrap => ['sh', '-c', 'exec "$0" "$@" >/dev/full'] }, 'help');
 is($full->{status}, 1, 'output to a full disk');
 like($full->{stderr}, qr/cannot write.*No space left/, 'is told');
+# Much happens after the first line is lost; asking the agent leaves another errno.
+my $lines = playbooks(book => 'return playbook { summary = "s", run = function() say "one" require("ssh").agent_keys() say "two" end }');
+$full = hostler({ in => $lines, wrap => ['ssh-agent', 'sh', '-c', 'exec "$0" "$@" >/dev/full'] }, 'run', 'book');
+is($full->{status}, 1, 'a run whose lines are lost');
+like($full->{stderr}, qr/^hostler: cannot write to standard output: No space left on device$/m, 'tells why');
+is(hostler({ in => $lines, wrap => ['bash', '-c', 'ssh-agent "$0" "$@" | exit 0'] }, 'run', 'book')->{stderr}, '', 'a reader that went away is told nothing');
 my $in = playbooks(book => 'return playbook { summary = "s", run = function() for i = 1, 100 do say "line" end step("end", function() end) fail "at the end" end }');
 is(hostler({ in => $in, wrap => ['sh', '-c', 'exec "$0" "$@" >&-'] }, 'run', 'book')->{status}, 1, 'closed output');
 like(hostler({ in => $in, wrap => ['sh', '-c', '"$0" "$@" | true'] }, 'run', 'book')->{stderr}, qr/at the end/, 'a reader that went away does not stop a run');

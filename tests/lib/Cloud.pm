@@ -52,6 +52,7 @@ sub put_back_teams {
         my $limit = $was->{name} =~ /DBs/ ? $was->{cluster_limit} : $was->{droplet_limit};
         $self->team(team => $now->[$index]{name}, name => $was->{name}, limit => $limit, readonly => JSON::PP::false);
     }
+    $self->team(team => '1Password', readonly => JSON::PP::false);
 }
 
 # Whatever became of the test, what it has started ends with it: else prove would wait for it for ever.

@@ -74,7 +74,19 @@ sub control_postgres {
 # What the journal's database answers.
 sub query {
     my ($self, $statement) = @_;
-    return sql($statement, $self->{store} =~ m{/(\w+)\?} ? $1 : die 'the journal is a file');
+    return sql($statement, $self->{store} =~ m{/(\w+)\?}) if $self->{store};
+    open my $python, '-|', 'python3', '-c', <<'PYTHON', $self->path('state/hostler/journal.db'), $statement or die "python3: $!";
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+for statement in sys.argv[2].split(";"):
+    for row in database.execute(statement):
+        print("|".join("" if value is None else str(value) for value in row))
+database.commit()
+PYTHON
+    local $/;
+    my $answer = <$python> // '';
+    close $python or die "SQLite failed: $statement\n";
+    return $answer =~ s/\n\z//r;
 }
 
 sub binary { $binary }
@@ -107,9 +119,30 @@ sub start {
     open STDIN,  '<', '/dev/null' or POSIX::_exit(99);
     open STDOUT, '>', 'stdout'    or POSIX::_exit(99);
     open STDERR, '>', 'stderr'    or POSIX::_exit(99);
+    $self->fake_clock if $self->{clock};
     exec qw(unshare --uts sh -c), 'hostname "$1"; shift; exec "$@"', 'sh', $self->{host}, $binary, @arguments if $self->{host};
     exec $binary, @arguments or POSIX::_exit(98);
 }
+
+# With {clock}, an offset such as "+1d" or "-3h", that is how the wall clock differs for what is started; set_clock changes
+# it also for what has been started with one.
+sub fake_clock {
+    my ($self) = @_;
+    my ($library) = glob '/usr/lib/*/faketime/libfaketime.so.1' or die 'libfaketime is not there';
+    $self->put('clock', $self->{clock}) if !-e $self->path('clock');
+    @ENV{qw(LD_PRELOAD FAKETIME_TIMESTAMP_FILE FAKETIME_NO_CACHE FAKETIME_DONT_FAKE_MONOTONIC)} =
+        ($library, $self->path('clock'), 1, 1);
+}
+
+sub set_clock {
+    my ($self, $offset) = @_;
+    $self->{clock} = $offset;
+    $self->put('clock.new', $offset);
+    rename $self->path('clock.new'), $self->path('clock') or die $!;
+}
+
+# Whether this build has a sanitizer, which libraries that come before it and measurements of memory do not go with.
+sub sanitized { $binary =~ m{/build-san} }
 
 # Waits for its end: the exit status, or -9 when SIGKILL ended it. What it said is in {said}.
 sub finish {
@@ -137,10 +170,15 @@ sub wait_for {
     return 0;
 }
 
-# All that the journal's files hold.
+# All that the journal holds.
 sub journal {
     my ($self) = @_;
-    return join '', map { $self->get($_) } map { "state/hostler/journal.db$_" } '', '-wal', '-shm';
+    return join '', map { $self->get("state/hostler/journal.db$_") } '', '-wal', '-shm' if !$self->{store};
+    local $ENV{PGPASSWORD} = $ENV{POSTGRES_PASSWORD};
+    my ($name) = $self->{store} =~ m{/(\w+)\?};
+    my $dump = `pg_dump --host=localhost --port=$ENV{POSTGRES_PORT} --username=admin --data-only $name`;
+    die "pg_dump failed\n" if $?;
+    return $dump;
 }
 
 1;

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use Cloud;
 use Droplets;
+use Promises;
 use Test::More;
 
 my $cloud = Cloud->connect;
@@ -33,6 +34,7 @@ sub issuer {
 sub meet_limit {
     my ($droplet, $old, @limit) = @_;
     $cloud->script('acme', 'limit', 'on', @limit);
+    $cloud->inside($droplet, 'rm', '-rf', '/var/lib/caddy/.caddy', '/var/lib/caddy/.local');
     put($droplet, '/etc/caddy/environment', "# mine\nHOSTNAME=$droplet->{name}\nOTHER=1\n");
     my $authority = "\ttls admin\@meltano.com";
     $authority .= " {\n\t\tca $cloud->{env}{HOSTLER_ACME_DIRECTORY}\n"
@@ -51,8 +53,24 @@ sub other_lines { return join "\n", grep { !/^\s*(#\s*)?(tls (internal|self_sign
 for my $version (2, 1) {
     my $tenant  = "tls$version";
     my $droplet = new_droplet($cloud, $tenant, $version == 1 ? qr/^meltano-2024-03-18$/ : qr/^meltano-/);
-    meet_limit($droplet, $version == 1, '--retry-after', 7200);
+    is tls($tenant)->{status}, 0, 'a self-signed instance as its image has it';
+    isnt issuer($droplet), 'none', "is seen on port 443 (Caddy $version)";
 
+    meet_limit($droplet, $version == 1);
+    subtest "Caddy $version: a rate limit without a time" => sub {
+        my $run = tls($tenant);
+        is $run->{status}, 3, 'without consent nothing is done';
+        # The handbook's text, word for word.
+        my $said = 'Error creating new order :: too many certificates already issued for: meltanodata.com: see '
+            . 'https://letsencrypt.org/docs/rate-limits/';
+        $said = 'failed to obtain certificate: acme: error: 429 :: POST :: https://acme-v02.api.letsencrypt.org/acme/new-order '
+            . ":: urn:ietf:params:acme:error:rateLimited :: $said, url:" if $version == 1;
+        like $run->{stdout}, qr/evidence .*\Q$said\E/, 'the evidence is what Caddy says';
+        like $run->{stdout}, qr/limit .*one more about every 202 minutes$/m, 'the limit is told';
+        like $run->{stdout}, qr/ends .* UTC at the latest$/m, 'and when it ends, as far as that is known';
+    };
+
+    meet_limit($droplet, $version == 1, '--retry-after', 7200);
     subtest "Caddy $version: a rate limit" => sub {
         my $run = tls($tenant);
         is $run->{status}, 3, 'without consent nothing is done';
@@ -127,6 +145,8 @@ sub fails_with {
     is caddyfile($droplet), $before, 'the Caddyfile stays';
 }
 
+like tls('tls2', '--acme', '--wait')->{stderr}, qr/of --self-signed, --wait and --acme one goes/, 'options that contradict each other';
+
 subtest 'a rate limit without a time' => sub {
     anew(sub { $cloud->script('acme', 'limit', 'on', '--kind', 'set') });
     my $run = tls('tls2');
@@ -135,16 +155,72 @@ subtest 'a rate limit without a time' => sub {
     like $run->{stdout}, qr/ends .* at the latest/, 'and its end is estimated';
 };
 
-subtest 'waiting for the end of a limit' => sub {
-    anew(sub { $cloud->script('acme', 'limit', 'on', '--retry-after', 8) });
+# A limit that Caddy has met: one that tells when it ends, or not.
+sub limited {
+    my ($seconds) = @_;
+    my @limit = defined $seconds ? ('--retry-after', $seconds) : ();
+    anew(sub {
+        put($droplet, '/etc/caddy/Caddyfile',   $edited);
+        put($droplet, '/etc/caddy/environment', "HOSTNAME=$droplet->{name}\n");
+        $cloud->script('acme', 'limit', 'on', @limit);
+    });
     eventually('the limit to be met', sub { $cloud->inside($droplet, 'journalctl', '-u', 'caddy', '-n', 20) =~ /rateLimited/ });
+}
+
+subtest 'waiting for the end of a limit' => sub {
+    limited(7200);
+    my $plan = tls('tls2', '--wait', '--dry-run');
+    is $plan->{status}, 0, 'a dry run does not wait' or diag $plan->{stderr};
+    like $plan->{stdout}, qr/would wait for the limit to end, at 20.* UTC, for [12] h \d+ min.*plan .*stop caddy/s, 'but says how long';
+
+    limited(); # when it ends is guessed at, once
     my $run = $cloud->start({}, 'run', 'caddy-tls', 'tls2', '--wait');
-    Hostler::wait_for($run, qr/ends   /);
+    Hostler::wait_for($run, qr/wait +for the limit to end/);
+    my ($end) = $run->{stdout} =~ /for the limit to end, at (.* UTC)/;
+    kill KILL => $run->{pid};
+    Hostler::finish($run);
+    sleep 2;
+    $run = $cloud->start({}, 'resume', 'last');
+    Hostler::wait_for($run, qr/wait +for the limit to end/);
+    like $run->{stdout}, qr/for the limit to end, at \Q$end\E/, 'stopped and resumed it waits for the same moment';
+    kill INT => $run->{pid};
+    is Hostler::finish($run)->{status}, 130, 'until somebody stops it';
+
+    limited(12);
+    $run = $cloud->start({}, 'run', 'caddy-tls', 'tls2', '--wait');
+    Hostler::wait_for($run, qr/ends      .*ends      /s);
+    like $run->{stdout}, qr/try again \(1\): done.*gives no more certificates for now/s, 'when the limit goes on, so does the waiting';
+    limited(3); # a fresh start of Caddy meets it, and then it ends
     $cloud->script('acme', 'limit', 'off');
     $run = Hostler::finish($run);
     is $run->{status}, 0, 'it ends well' or diag $run->{stdout}, $run->{stderr};
     like issuer($droplet), qr/Pebble/, 'with a certificate from the authority';
 };
+
+# What it may change: Caddy's files, whether it runs, and whose certificate it shows.
+sub look {
+    my $issuer = issuer($droplet);
+    return $cloud->inside($droplet, 'sh', '-c', 'cd /etc/caddy; ls -l; cat Caddyfile environment; systemctl is-active caddy') =~ s/ [A-Z][a-z]{2} [ \d]\d \d\d:\d\d / DATE /gr
+        . ($issuer =~ /Pebble/ ? 'Pebble' : $issuer eq 'none' ? 'none' : 'its own');
+}
+
+keeps_its_promises($cloud, 'its promises on a limit', {
+    command => [ 'caddy-tls', 'tls2', '--yes' ],
+    before  => sub { limited(7200) },
+    look    => \&look,
+    again   => qr/signs its certificate itself/,
+});
+
+keeps_its_promises($cloud, 'its promises on the way back', {
+    command => [ 'caddy-tls', 'tls2', '--acme' ],
+    before  => sub {
+        limited(7200);
+        is tls('tls2', '--yes')->{status}, 0, 'self-signed';
+        $cloud->script('acme', 'limit', 'off');
+    },
+    look  => \&look,
+    again => qr/has a certificate that is good/,
+});
 
 subtest 'Caddy is stopped' => sub {
     $cloud->inside($droplet, 'systemctl', 'stop', 'caddy');
@@ -157,17 +233,25 @@ subtest 'wrong DNS' => sub {
     anew(sub { $cloud->script('dns', 'set', $droplet->{name}, $droplet->{public} =~ s/\d+$/250/r) });
     fails_with(qr/does not lead to the instance/, qr/set the A record/, 'a name that leads elsewhere');
     $cloud->script('dns', 'set', $droplet->{name}, $droplet->{public});
+    my $run = tls('tls2');
+    is $run->{status}, 0, 'once the name is right, Caddy tries again' or diag $run->{stdout}, $run->{stderr};
+    like issuer($droplet), qr/Pebble/, 'and gets its certificate';
 };
 
 subtest 'closed ports' => sub {
     anew(sub { put($droplet, '/etc/caddy/Caddyfile', "{\n\thttp_port 8080\n\thttps_port 8443\n}\n$edited") });
     fails_with(qr/does not get through to the instance's port 80 or 443/, qr/open ports 80 and 443/, 'nobody behind port 80');
+    put($droplet, '/etc/caddy/Caddyfile', $edited);
+    $cloud->inside($droplet, 'systemctl', 'restart', '--no-block', 'caddy');
 };
 
 subtest 'a bad Caddyfile' => sub {
     anew(sub { put($droplet, '/etc/caddy/Caddyfile', $edited . "nonsense {\n") });
     fails_with(qr/does not take its Caddyfile/, qr/mend .*Caddyfile/, 'a Caddyfile with a mistake');
     put($droplet, '/etc/caddy/Caddyfile', $edited);
+    my $run = tls('tls2');
+    is $run->{status}, 0, 'once it is mended, Caddy is started' or diag $run->{stdout}, $run->{stderr};
+    like issuer($droplet), qr/Pebble/, 'and gets its certificate';
 };
 
 subtest 'self-signed, whatever is in the way' => sub {
@@ -175,5 +259,10 @@ subtest 'self-signed, whatever is in the way' => sub {
     my $run = tls('tls2', '--self-signed');
     is $run->{status}, 0, 'it ends well' or diag $run->{stdout}, $run->{stderr};
     isnt issuer($droplet), 'none', 'https answers';
+    $cloud->script('dns', 'set', $droplet->{name}, $droplet->{public});
+    $run = $cloud->run({ timeout => 120 }, 'undo', 'last', '--yes');
+    is $run->{status}, 0, 'it can be taken back' or diag $run->{stdout}, $run->{stderr};
+    like issuer($droplet), qr/Pebble/, 'and then the authority is asked';
+    is caddyfile($droplet), $edited, 'by the Caddyfile of before';
 };
 done_testing;

@@ -48,7 +48,7 @@ subtest 'the settings of the database' => sub {
     is pid($_, 'meltano'), $pid{$_}, "$_ was not restarted" for @tenants;
     my $is = inside('conf1', 'cat', '/etc/meltano/environment.d/postgres');
     inside('conf1', 'sh', '-c', 'cd /etc/meltano/environment.d; sed -i s/^PG_PASSWORD=.*/PG_PASSWORD=wrong/ postgres;'
-        . ' chown root postgres; chmod 644 postgres; systemctl restart meltano');
+        . ' chown root postgres; chmod 644 postgres; systemctl restart meltano 2>/dev/null');
     my $cluster = $cloud->cluster('conf2');
     $cloud->request(method => 'PUT', url => "$cloud->{env}{DIGITALOCEAN_API_URL}/v2/databases/$cluster->{id}/firewall",
         headers => ["Authorization: Bearer $cluster->{token}"],
@@ -82,5 +82,22 @@ subtest 'a Caddyfile' => sub {
     $run = run('configure-caddy', 'conf*');
     is $run->{status}, 0, 'the authority\'s lines' or diag $run->{stdout}, $run->{stderr};
     is inside('conf2', 'cat', '/etc/caddy/Caddyfile'), $wanted, 'are there already';
+};
+
+subtest 'an old image, with Caddy 1' => sub {
+    $droplet{conf3} = new_droplet($cloud, 'conf3', qr/^meltano-2024-03/);
+    my $run = run('configure-caddy', 'conf3');
+    is $run->{status}, 0, 'its tls lines and its host name are changed' or diag $run->{stdout}, $run->{stderr};
+    like inside('conf3', 'cat', '/etc/caddy/Caddyfile'), qr/^ +# tls self_signed\n +tls admin\@meltano\.com /m, 'as Caddy 1 has them';
+    is inside('conf3', 'cat', '/etc/caddy/environment'), "HOSTNAME=conf3.meltanodata.com\n", 'and what it is called';
+    my $pid    = pid('conf3', 'caddy');
+    my $wanted = inside('conf3', 'cat', '/etc/caddy/Caddyfile') =~ s/^( +proxy)/    header \/ X-Asked for\n$1/mr;
+    write_file("$folder/old", $wanted);
+    is run('configure-caddy', 'conf3', '--file', "$folder/old")->{status}, 1, 'a file for Caddy 2 is not for it';
+    is run('configure-caddy', 'conf3', '--file', "$folder/old", '--caddy', 1)->{status}, 0, 'one for Caddy 1 is put in place';
+    is inside('conf3', 'cat', '/etc/caddy/Caddyfile'), $wanted, 'as it is';
+    is pid('conf3', 'caddy'), $pid, 'without a restart';
+    like inside('conf3', qw(journalctl -u caddy)), qr/\[INFO\] Reloading complete/, 'but loaded';
+    like run('configure-caddy', 'conf3', '--file', "$folder/old", '--caddy', 1)->{stdout}, qr/ 0 changes/, 'a second time';
 };
 done_testing;

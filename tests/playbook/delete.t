@@ -86,6 +86,12 @@ subtest 'a dry run' => sub {
     is Cloud::read_file($known_hosts), $before_keys, 'to known_hosts neither';
 };
 
+subtest 'a token is missing' => sub {
+    my $run = $cloud->run({ env => { %{ $options->{env} }, DO_DATABASE_API_TOKENS => $tokens[1] } }, 'run', 'delete', @three, '-n');
+    like $run->{stdout}, qr/warn +three\.meltanodata\.com has no database cluster in these teams/, 'a cluster that is not found is told of';
+    unlike $run->{stdout}, qr/warn +(one|two)\.meltanodata\.com has no/, 'where one is, or nothing else is, it is not';
+};
+
 subtest 'a person has to type the names' => sub {
     my $since = $cloud->mark;
     is $cloud->run($options, 'run', 'delete', @three)->{status}, 3, 'without a terminal it waits for one';
@@ -107,7 +113,7 @@ subtest 'three at once, of which one fails' => sub {
     like $run->{stdout}, qr/1 of 3 failed: three/, 'and says which';
     is $cloud->parts('one'), 'record cluster', 'the first is gone'; # its text record, and x-one's cluster, which ends the same
     is $cloud->parts('two'), 'cluster', 'what was left of the second, too'; # the one that is not certainly its
-    is $cloud->parts('three'), 'cluster items', 'of the third what came before the fault';
+    is $cloud->parts('three'), 'droplet cluster items', 'of the third what came before the fault';
     like $run->{stdout}, qr/two\.meltanodata\.com may have another cluster: pg-other-two in team/, 'a cluster of doubtful owner is told of';
     unlike $run->{stdout}, qr/meltano-x-one/, 'one that is certainly another\'s is not';
 };
@@ -148,30 +154,34 @@ subtest 'once more' => sub {
     is_deeply [ glob "$known_hosts.*Z*" ], \@copies, 'no further copy';
 };
 
-subtest 'killed in the middle' => sub {
-    my $droplet = new_droplet($cloud, 'killed');
-    my $held = new_cluster($cloud, $tokens[0], 'meltano-killed', $droplet->{public});
-    write_file($known_hosts, "$droplet->{public} $key\nother.example.com $key\n");
-    $cloud->fault(method => 'DELETE', path => "/v2/databases/$held->{id}", mode => 'stall', seconds => 30, count => 1);
-    my ($since, $run) = ($cloud->mark, $cloud->start($options, 'run', 'delete', 'killed', '--yes'));
-    eventually('the stalled request', sub { $run && $cloud->parts('killed') eq 'cluster' });
-    kill KILL => $run->{pid};
-    Hostler::finish($run);
-    my ($id) = $cloud->run($options, 'runs')->{stdout} =~ /^(\S+) .*delete/m;
-    my $resumed = $cloud->run($options, 'resume', $id);
-    is $resumed->{status}, 0, 'the run is resumed' or diag $resumed->{stdout}, $resumed->{stderr};
-    is $cloud->parts('killed'), '', 'nothing is left';
-    is Cloud::read_file($known_hosts), "other.example.com $key\n", 'of its address in known_hosts neither';
+# Of this one there is but the record and a cluster with an old name, in a team that is full, that trusts its address.
+subtest 'killed when nothing tells any more whose the cluster is' => sub {
+    for my $place ('intent:2', 'effect:2') { # the record goes first, then the cluster
+        my $record = new_record(A => killed => '192.0.2.9');
+        new_cluster($cloud, $full_team, 'pg-of-killed', '192.0.2.9');
+        write_file($known_hosts, "192.0.2.9 $key\nother.example.com $key\n");
+        my $run = $cloud->run({ env => { %{ $options->{env} }, HOSTLER_CRASH => $place } }, 'run', 'delete', 'killed', '--yes');
+        ok $run->{signal}, "killed at $place";
+        my ($id) = $cloud->run($options, 'runs')->{stdout} =~ /^(\S+) .*delete killed/m;
+        my $resumed = $cloud->run($options, 'resume', $id);
+        is $resumed->{status}, 0, 'the run is resumed' or diag $resumed->{stdout}, $resumed->{stderr};
+        is $cloud->parts('killed'), '', 'nothing is left';
+        is Cloud::read_file($known_hosts), "other.example.com $key\n", 'of its address in known_hosts neither';
+        like $resumed->{stdout}, qr/'MeltanoData DBs 1 \(full\)' has room again/, 'and the team is to be renamed';
+    }
 };
 
-subtest 'a token that may only read' => sub {
-    $cloud->team(team => 'MeltanoData DBs 2', readonly => JSON::PP::true);
-    my $since = $cloud->mark;
-    my $run = $cloud->run($options, 'run', 'delete', 'x-one', '--yes');
-    $cloud->team(team => 'MeltanoData DBs 2', readonly => JSON::PP::false);
-    is $run->{status}, 1, 'stops it';
-    like $run->{stdout}, qr/warn .*x-one\.meltanodata\.com stays: the token .*DBs 2\) may only read/, 'told before anything is deleted';
-    is_deeply [ $cloud->writes($since) ], [], 'nothing is';
-};
+for ([ 'MeltanoData DBs 2', qr/the token .*DBs 2\) may only read/ ], [ '1Password', qr/token does not have write access to the Vault/ ]) {
+    my ($team, $reason) = @$_;
+    subtest "a token of $team that may only read" => sub {
+        $cloud->team(team => $team, readonly => JSON::PP::true);
+        my $since = $cloud->mark;
+        my $run = $cloud->run($options, 'run', 'delete', 'x-one', 'nobody');
+        $cloud->team(team => $team, readonly => JSON::PP::false);
+        is $run->{status}, 1, 'stops it, and nothing is asked';
+        like $run->{stdout}, qr/warn .*x-one\.meltanodata\.com stays: .*$reason/, 'told before anything is deleted';
+        is_deeply [ $cloud->writes($since) ], [], 'nothing is';
+    };
+}
 
 done_testing;

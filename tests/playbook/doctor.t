@@ -31,13 +31,13 @@ is $well->{status}, 0, 'all is well' or diag $well->{stdout}, $well->{stderr};
 my @checks = sort keys %lines;
 is scalar(grep { $_->[0] eq 'ok' } values %lines), scalar(@checks), 'each line says so';
 like $lines{'ssh-agent'}[1],       qr/RSA \S+, ED25519 \S+/,                           'the keys of the agent';
-like $lines{droplets}[1],          qr/^team 'Meltano', \d+ of 500 droplets, may write/, 'the team of the droplets, and its room';
+like $lines{droplets}[1],          qr/^team 'Meltano', \d+ of 500 droplets, may write droplets, domains, projects$/, 'the team of the droplets, and its room';
 like $lines{'database team 1'}[1], qr/^team '\QMeltanoData DBs 1 (full)\E', \d+ clusters, marked as full, may write/,
     'a database team that is full';
 like $lines{'database team 2'}[1], qr/^team 'MeltanoData DBs 2', \d+ clusters, may write/, 'one that is not';
 ok $lines{ 'database team ' . @tokens }, 'each of them has a line';
 like $lines{'room for databases'}[1], qr/goes to 'MeltanoData DBs 2'/,  'where the next cluster goes';
-like $lines{'1Password'}[1],          qr/^vault 'meltanodata.com', \d+ items/, 'the vault';
+like $lines{'1Password'}[1],          qr/^vault 'meltanodata.com', \d+ items, may write$/, 'the vault';
 like $lines{'mail server'}[1],        qr/logged in as/,                 'the mail server';
 like $lines{libraries}[1],            qr/luajit .*libuv .*libssh2 .*openssl \d/, 'the libraries';
 like $lines{store}[1],                qr/^\Q$folder\E\/state\/hostler/, 'the store';
@@ -68,8 +68,22 @@ breaks('an agent that is gone', { SSH_AUTH_SOCK => "$folder/agent" }, ['ssh-agen
 breaks('no token', { DO_API_TOKEN => undef }, ['droplets'], qr/DO_API_TOKEN is not set/, qr/export DO_API_TOKEN/);
 breaks('a token that was revoked', { DO_API_TOKEN => 'dop_v1_' . '0' x 64 }, ['droplets'], qr/Unable to authenticate|refused/,
     qr/make a new token/);
-breaks('a token that may only read', { DO_API_TOKEN => $env{DO_READONLY_TOKEN} }, ['droplets'], qr/it may only read/,
+breaks('a token that may only read', { DO_API_TOKEN => $env{DO_READONLY_TOKEN} }, ['droplets'], qr/it may only read droplets, domains, projects/,
     qr/write access/);
+$cloud->fault(method => 'DELETE', path => '/v2/domains/*', mode => 'fail', status => 403, count => 'always',
+    body => { id => 'Forbidden', message => 'You are missing the required permission domain:delete' });
+breaks('a token that may write some of it', {}, ['droplets'], qr/it may only read domains$/, qr/write access/);
+$cloud->clear_faults;
+$cloud->team(team => 'Meltano', limit => 0);
+breaks('no room for a droplet', {}, ['droplets'], qr/of 0 droplets: there is no room/, qr/higher limit/);
+$cloud->team(team => 'Meltano', limit => 500);
+my @asking = ('droplets', (map { "database team $_" } 1 .. @tokens), 'room for databases');
+breaks('DigitalOcean out of reach', { DIGITALOCEAN_API_URL => 'https://127.0.0.1:1' }, \@asking, qr/Connection refused/,
+    qr/api\.digitalocean\.com/);
+$cloud->fault(path => '/v2/account', mode => 'stall', count => 'always');
+breaks('DigitalOcean that says nothing', {}, \@asking, qr/timed out after 20 s/, qr/status\.digitalocean\.com/);
+$cloud->clear_faults;
+
 breaks('no tokens for databases', { DO_DATABASE_API_TOKENS => undef }, ['room for databases'],
     qr/DO_DATABASE_API_TOKENS is not set/, qr/export DO_DATABASE_API_TOKENS/);
 breaks('every team is full', { DO_DATABASE_API_TOKENS => $tokens[0] }, ['room for databases'], qr/every .* marked as full/,
@@ -82,7 +96,12 @@ $cloud->team(team => 'MeltanoData DBs 2', readonly => JSON::PP::false);
 
 breaks('no Connect server', { OP_CONNECT_HOST => undef }, ['1Password'], qr/OP_CONNECT_HOST is not set/, qr/export OP_CONNECT_HOST/);
 breaks('a wrong Connect token', { OP_CONNECT_TOKEN => 'nonsense' }, ['1Password'], qr/1Password refused/, qr/token/);
+$cloud->team(team => '1Password', readonly => JSON::PP::true);
+breaks('a Connect token that may only read', {}, ['1Password'], qr/vault 'meltanodata\.com', \d+ items: it may only read/, qr/write access/);
+$cloud->team(team => '1Password', readonly => JSON::PP::false);
 breaks('a Connect server that is down', { OP_CONNECT_HOST => 'https://127.0.0.1:1' }, ['1Password'], qr/Connection refused/, qr/OP_CONNECT_HOST/);
+$cloud->fault(path => '/v1/vaults', mode => 'fail', status => 200, body => []);
+breaks('a Connect token for another vault', {}, ['1Password'], qr/there is no vault 'meltanodata\.com'/, qr/sees only the vaults/);
 breaks('a wrong password of the mail server', { HOSTLER_SMTP_PASSWORD => 'nonsense' }, ['mail server'], qr/refuse|authent|log in/i, qr/HOSTLER_SMTP|password/);
 breaks('a mail server that is down', { HOSTLER_SMTP_URL => 'smtp://127.0.0.1:1' }, ['mail server'], qr/cannot be reached/, qr/HOSTLER_SMTP_URL/);
 breaks('name servers that do not answer', { HOSTLER_NAMESERVERS => '127.0.0.1:1' }, ['name servers'], qr/127\.0\.0\.1/, qr/HOSTLER_NAMESERVERS|name server/);

@@ -113,7 +113,8 @@ subtest 'one user more' => sub {
     $since = $cloud->mark;
     $run = add_user('whole', 'grace');
     is $run->{status}, 0, 'once more' or diag $run->{stdout}, $run->{stderr};
-    like $run->{stdout}, qr/has the user grace already: nothing changed/, 'changes nothing';
+    like $run->{stdout}, qr/has the user grace already: nothing to do/, 'changes nothing';
+    like $run->{stdout}, qr/ 0 changes/, 'on the instance neither';
     is_deeply [ $cloud->writes($since) ], [], 'in 1Password neither';
 };
 
@@ -122,10 +123,15 @@ subtest 'a user whose password 1Password has not' => sub {
     $cloud->onepassword("/v1/vaults/$item->{vault}{id}/items/$item->{id}", 'DELETE');
     my $run = add_user('whole', 'grace');
     is $run->{status}, 1, 'is not touched';
-    like $run->{stderr}, qr/--overwrite gives them a new password/, 'unless that is asked for';
+    like $run->{stderr}, qr/1Password has no password of theirs.*--overwrite gives them a new one/s, 'unless that is asked for';
     is $cloud->item('grace@whole.meltanodata.com'), undef, 'no wrong password is left in 1Password';
     is add_user('whole', 'grace', '--overwrite')->{status}, 0, '--overwrite';
     isnt $cloud->item('grace@whole.meltanodata.com'), undef, 'stores a new one';
+
+    sql($cloud, $cloud->cluster('whole'), "update meltano_user set password = '00:00' where username = 'grace'");
+    like add_user('whole', 'grace')->{stderr}, qr/1Password has another password than theirs/, 'a password that was changed is told';
+    is add_user('whole', 'grace', '--overwrite')->{status}, 0, 'and --overwrite';
+    like add_user('whole', 'grace')->{stdout}, qr/nothing to do/, 'gives them that of 1Password';
 };
 
 subtest 'what cannot be' => sub {

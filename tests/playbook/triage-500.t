@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use Cloud;
 use File::Temp qw(tempdir);
+use POSIX qw(strftime);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -29,6 +30,7 @@ sub fingerprint {
         find / -xdev \( -path /proc -o -path /sys -o -path /run -o -path /dev -o -path /tmp -o -path /var/log \
             -o -path /var/lib/caddy -o -path /var/meltano/project/.meltano/run \) -prune \
             -o -printf '%p %u:%g %m %T@ %s\n' | sort
+        find /tmp -printf '%p %u:%g %m %s %l\n' | sort
         ls -ld /var/meltano/project/.meltano/run/* | grep -v last-request | awk '{print $1, $3, $4, $NF}'
         systemctl show -p ActiveEnterTimestampMonotonic -p StateChangeTimestampMonotonic meltano caddy vsftpd ssh
         SH
@@ -49,26 +51,48 @@ sub wait_until_it_serves {
     BAIL_OUT 'the instance does not serve again: ' . triage()->{stdout};
 }
 
-# One fault: cause, what mends it, and what the evidence shows.
+# Does what a verdict says, to the letter, and agrees when asked.
+sub follow {
+    my ($command) = @_;
+    my $run = $cloud->run({ timeout => 120 }, split ' ', $command);
+    if ($run->{status} == 3) {
+        my ($answer) = $run->{stderr} =~ /hostler answer (\w+) VALUE/ or die $run->{stderr};
+        $run = $cloud->run({ timeout => 120 }, 'answer', $answer, 'yes');
+    }
+    is $run->{status}, 0, "`hostler $command` ends well" or diag $run->{stdout}, $run->{stderr};
+}
+
+# One fault: how it is made, the cause that is found, what mends it (a playbook, or what a person reads), what the
+# evidence shows. What is named is done, and then nothing may be wrong any more. `after` is for what a person does.
 sub fault {
-    my ($what, $make, $cause, $mend, $evidence, $unmake) = @_;
+    my ($what, %fault) = @_;
     subtest $what => sub {
-        $make->();
-        my $before = fingerprint();
-        my $run = triage('--report', "$scratch/$cause.html");
+        $fault{make}->();
+        my ($before, $mark) = (fingerprint(), $cloud->mark);
+        my $run = triage('--report', "$scratch/report.html");
         is $run->{status}, 0, 'the triage ends well' or diag $run->{stderr};
         my ($verdict) = $run->{stdout} =~ /^(\S+ say +verdict, .*)/ms;
-        like $verdict, qr/verdict, \Q$cause\E:/, 'the verdict' or diag $run->{stdout};
-        like $verdict, $evidence, 'the evidence';
-        like $verdict, qr/mend it: hostler run \Q$mend\E$/m, 'what mends it' if $mend;
+        like $verdict, qr/verdict, \Q$fault{cause}\E:/, 'the verdict' or diag $run->{stdout};
+        like $verdict, $fault{evidence}, 'the evidence';
         is changed($before, fingerprint()), '', 'nothing on the instance changed';
-        $unmake->();
+        is scalar($cloud->writes($mark)), 0, 'nor in the APIs';
+        my ($mend) = $verdict =~ /mend it: hostler (.*)$/m;
+        if ($fault{mend}) {
+            is $mend, "run $fault{mend}", 'what mends it' or return;
+            follow($mend);
+        }
+        else {
+            is $mend, undef, 'no playbook mends it';
+            like $verdict, $fault{by_hand}, 'but it says what a person does';
+        }
+        $fault{after}->() if $fault{after};
         wait_until_it_serves();
+        like triage()->{stdout}, qr/verdict, healthy:/, 'then nothing is wrong any more';
+        $fault{clean}->() if $fault{clean};
     };
 }
 
 sub service { my @verbs = @_; return sub { inside('systemctl', @verbs) } }
-sub both    { my @subs = @_; return sub { $_->() for @subs } }
 
 subtest 'nothing is wrong' => sub {
     my $before = fingerprint();
@@ -80,20 +104,14 @@ subtest 'nothing is wrong' => sub {
     is changed($before, fingerprint()), '', 'nothing on the instance changed';
 };
 
-# What the verdict names is run, where it is one of these playbooks.
-sub mend {
-    my @command = @_;
-    return sub {
-        my $run = $cloud->run({}, 'run', @command, $tenant, '--yes');
-        is $run->{status}, 0, "`hostler run @command` mends it" or diag $run->{stdout}, $run->{stderr};
-    };
-}
+fault 'the service is down', make => service('stop', 'meltano'), cause => 'service-down', mend => "restart $tenant",
+    evidence => qr/meltano\.service is inactive/;
 
-fault 'the service is down', service('stop', 'meltano'), 'service-down', "restart $tenant",
-    qr/meltano\.service is inactive/, mend('restart');
+fault 'the service has failed', make => service('kill', '-s', 'KILL', 'meltano'), cause => 'service-down',
+    mend => "restart $tenant", evidence => qr/meltano\.service is failed \(killed by signal 9\)/;
 
-fault 'it hangs', service('kill', '-s', 'STOP', 'meltano'), 'hanging', "restart $tenant",
-    qr/no answer within 10 s.*its main process is stopped/s, service('kill', '-s', 'CONT', 'meltano');
+fault 'it hangs', make => service('kill', '-s', 'STOP', 'meltano'), cause => 'hanging', mend => "restart $tenant",
+    evidence => qr/no answer within 10 s.*its main process is stopped/s;
 
 sub trust {
     my @rules = map { { type => 'ip_addr', value => $_ } } @_;
@@ -102,44 +120,55 @@ sub trust {
         headers => ["Authorization: Bearer $cluster->{token}"]);
     $status < 300 or die "$status $body";
 }
-fault 'the database does not trust it', sub { trust('198.18.191.250') }, 'database-untrusted', "configure-meltano $tenant",
-    qr/no pg_hba\.conf entry.*trusts 198\.18\.191\.250; the droplet has \Q$droplet->{public}\E/s,
-    mend('configure-meltano');
+fault 'the database does not trust it', make => sub { trust('198.18.191.250') }, cause => 'database-untrusted',
+    mend => "configure-meltano $tenant",
+    evidence => qr/no pg_hba\.conf entry.*trusts 198\.18\.191\.250; the droplet has \Q$droplet->{public}\E/s;
+
+my $settings = '/etc/meltano/environment.d/postgres';
+fault 'another password in the settings', make => sub {
+    shell("sed -i 's/^PG_PASSWORD=.*/PG_PASSWORD=of-last-year/' $settings; systemctl restart meltano 2>/dev/null");
+}, cause => 'database-password', mend => "configure-meltano $tenant", evidence => qr/password authentication failed/;
 
 sub password {
     my ($password) = @_;
     $cloud->script('database', 'psql', $cluster->{connection}{database}, '-qc',
         "ALTER ROLE \"$cluster->{connection}{user}\" PASSWORD '$password'");
 }
-fault 'its password is not the database\'s', sub { password('another') }, 'database-password',
-    "configure-meltano $tenant", qr/password authentication failed/, sub { password($cluster->{connection}{password}) };
+fault 'another password in the database', make => sub { password('another') }, cause => 'database-password',
+    by_hand => qr/by hand: reset the password of \Q$cluster->{connection}{user}\E .*configure-meltano $tenant$/m,
+    evidence => qr/DigitalOcean tells this very password/, after => sub { password($cluster->{connection}{password}) };
 
-fault 'the settings are gone', both(sub { shell('mv /etc/meltano/environment.d/postgres /root/') }, service('restart', 'meltano')),
-    'settings-missing', "configure-meltano $tenant", qr{there is no /etc/meltano/environment\.d/postgres},
-    both(mend('configure-meltano'), sub { shell('rm /root/postgres') });
+fault 'the settings are gone', make => sub { shell("rm $settings; systemctl restart meltano 2>/dev/null") },
+    cause => 'settings-missing', mend => "configure-meltano $tenant", evidence => qr/there is no \Q$settings\E/;
 
-fault 'files of root', sub { shell("chown root:root $project/.meltano/run; chmod 700 $project/.meltano/run") },
-    'wrong-owner', "upgrade $tenant --mend", qr{\Q$project\E/\.meltano/run belongs to root},
-    mend('upgrade', '--mend');
+fault 'files of root', make => sub { shell("chown root:root $project/.meltano/run; chmod 700 $project/.meltano/run") },
+    cause => 'wrong-owner', mend => "upgrade $tenant --mend", evidence => qr{\Q$project\E/\.meltano/run belongs to root};
 
-fault 'a broken .env', sub { shell("cp -p $project/.env /root/; echo \"MELTANO_READONLY='true\" >>$project/.env") },
-    'flags-broken', "repair-env $tenant", qr/\.env, line \d+: the quote is not closed/,
-    both(mend('repair-env'), sub { shell("cp -p /root/.env $project/.env; rm /root/.env") });
+fault 'an upgrade as root', make => sub {
+    shell("cd $project && rm -f .meltano/run/meltano-ui.log && umask 077 && touch .meltano/run/meltano-ui.log"
+        . ' && /var/meltano/.venv/bin/meltano upgrade >/dev/null; systemctl restart meltano 2>/dev/null; sleep 1');
+}, cause => 'wrong-owner', mend => "upgrade $tenant --mend", evidence => qr{meltano-ui\.log belongs to root};
 
-fault 'a full disk', sub {
+fault 'a broken .env', make => sub { shell("cp -p $project/.env /root/; echo \"MELTANO_READONLY='true\" >>$project/.env") },
+    cause => 'flags-broken', mend => "repair-env $tenant", evidence => qr/\.env, line \d+: the quote is not closed/,
+    clean => sub { shell("cp -p /root/.env $project/.env; rm /root/.env") };
+
+fault 'a full disk', make => sub {
     $cloud->script('droplet', 'disk', $droplet->{id}, '8M');
     shell("dd if=/dev/zero bs=1M count=20 >>$project/.meltano/run/meltano-ui.log 2>/dev/null; sync");
-}, 'disk-full', "free-disk $tenant", qr{the disk of / is full.*100% used}s, sub {
-    mend('free-disk')->();
-    ok shell("stat -c %s $project/.meltano/run/meltano-ui.log") <= 1024 * 1024, 'of a log the end stays';
-    $cloud->script('droplet', 'disk', $droplet->{id}, '2G');
-};
+}, cause => 'disk-full', mend => "free-disk $tenant", evidence => qr{the disk of / is full.*100% used}s,
+    after => sub {
+        ok shell("stat -c %s $project/.meltano/run/meltano-ui.log") <= 1024 * 1024, 'of a log the end stays';
+    }, clean => sub { $cloud->script('droplet', 'disk', $droplet->{id}, '2G') };
 
-# The kernel's own kill: Meltano in a memory group with little room is sent more than fits.
+# More than Meltano may have.
+sub overfill { shell('head -c 60000000 /dev/zero | curl -s -m 10 -o /dev/null --data-binary @- http://localhost:5000/auth/login; sleep 0.2') }
+
+# The kernel's own kill: Meltano is put into a memory group with little room.
 sub memory_group { return "/sys/fs/cgroup/memory/hostler-$ENV{HOSTLER_CLOUD}-$droplet->{id}-oom" }
 SKIP: {
     skip 'the kernel has no memory groups of version 1', 1 if !-d '/sys/fs/cgroup/memory';
-    fault 'out of memory', sub {
+    fault 'out of memory', make => sub {
         mkdir memory_group();
         my ($processes) = glob "/sys/fs/cgroup/{unified,systemd}/hostler-$ENV{HOSTLER_CLOUD}-$droplet->{id}"
             . '/payload/system.slice/meltano.service/cgroup.procs';
@@ -148,44 +177,83 @@ SKIP: {
             print $file $_->[1];
             close $file or die "$_->[0]: $!";
         }
-        shell('head -c 30000000 /dev/zero | curl -s -m 10 -o /dev/null --data-binary @- http://localhost:5000/auth/login');
+        overfill();
         my $end = time + 5; # what was killed leaves the group a moment later
         sleep 0.05 until rmdir memory_group() or time > $end;
-    }, 'out-of-memory', "restart $tenant", qr/Memory cgroup out of memory: Killed process \d+ \(meltano\)/,
-        mend('restart');
+    }, cause => 'out-of-memory', mend => "restart $tenant",
+        evidence => qr/Memory cgroup out of memory: Killed process \d+ \(meltano\)/;
 }
 
-fault 'Meltano itself fails', sub { shell("mv $project/meltano.yml $project/meltano.yaml") }, 'application',
-    "upgrade $tenant", qr/GET \/ answers 500.*FileNotFoundError/s, sub { shell("mv $project/meltano.yaml $project/meltano.yml") };
+# systemd's limit, where the droplet's systemd can set one.
+shell('mount -o remount,bind,rw /sys/fs/cgroup/memory 2>/dev/null && systemctl daemon-reexec; systemctl set-property --runtime meltano MemoryMax=48M');
+SKIP: {
+    my $in_force = shell('cat /sys/fs/cgroup/memory/system.slice/meltano.service/memory.limit_in_bytes'
+        . ' /sys/fs/cgroup/system.slice/meltano.service/memory.max 2>/dev/null') =~ /^50331648$/m;
+    skip 'the droplets of this machine cannot limit memory', 1 if !$in_force;
+    fault 'more memory than systemd allows', make => \&overfill, cause => 'out-of-memory', mend => "restart $tenant",
+        evidence => qr/out of memory: Killed process \d+ \(meltano\).*systemd lets meltano\.service have 48 MB/s,
+        clean => sub { shell('systemctl set-property --runtime meltano MemoryMax=infinity') };
+}
 
-fault 'Caddy is down', service('stop', 'caddy'), 'caddy-down', "caddy-tls $tenant", qr/caddy\.service is inactive/,
-    service('start', 'caddy');
+fault 'Meltano itself fails', make => sub { shell("mv $project/meltano.yml $project/meltano.yaml") },
+    cause => 'application', by_hand => qr/by hand: read the traceback/, evidence => qr/GET \/ answers 500.*FileNotFoundError/s,
+    after => sub { shell("mv $project/meltano.yaml $project/meltano.yml") };
 
-fault 'the certificate has expired', sub {
-    system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj '/CN=$name' "
-        . "-addext 'subjectAltName=DNS:$name' -keyout $scratch/key.pem -out $scratch/request.pem -days 1 2>/dev/null") == 0 or die;
-    # `openssl req` cannot make one that is over; `openssl ca` can.
+fault 'Caddy is down', make => service('stop', 'caddy'), cause => 'caddy-down', mend => "caddy-tls $tenant",
+    evidence => qr/caddy\.service is inactive/;
+
+# A certificate that is over, and its key, on the droplet: `openssl req` cannot make one, `openssl ca` can. Caddy throws
+# away what has been over for weeks.
+my ($yesterday, $until) = map { strftime($_, gmtime(time - 86400)) } '%Y%m%d%H%M%SZ', '%Y-%m-%d';
+sub expired {
+    my ($certificate, $key) = @_;
     system("cd $scratch && : >index.txt && echo 01 >serial && printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\n"
         . "new_certs_dir=.\npolicy=p\ndefault_md=sha256\ncopy_extensions=copy\n[p]\ncommonName=supplied\n' >ca.conf && "
+        . "openssl ecparam -name prime256v1 -genkey -noout -out key.pem && "
         . "openssl req -new -key key.pem -subj '/CN=$name' -addext 'subjectAltName=DNS:$name' -out new.csr 2>/dev/null && "
         . "openssl ca -batch -config ca.conf -selfsign -keyfile key.pem -in new.csr -out old.pem -notext "
-        . "-startdate 20200101000000Z -enddate 20200201000000Z 2>/dev/null") == 0 or die 'openssl ca';
-    for (qw(old.pem key.pem)) {
-        open my $pipe, '|-', 'tests/cloud/droplet', 'exec', $droplet->{id}, 'sh', '-c', "cat >/etc/caddy/$_" or die $!;
-        print $pipe Cloud::read_file("$scratch/$_");
-        close $pipe;
+        . "-startdate 20200101000000Z -enddate $yesterday 2>/dev/null") == 0 or die 'openssl ca';
+    for ([ 'old.pem', $certificate ], [ 'key.pem', $key ]) {
+        my ($from, $to) = @$_;
+        open my $pipe, '|-', 'tests/cloud/droplet', 'exec', $droplet->{id}, 'sh', '-c', "cat >$to; chown www-data $to" or die $!;
+        print $pipe Cloud::read_file("$scratch/$from");
+        close $pipe or die $to;
     }
-    shell('chown www-data /etc/caddy/old.pem /etc/caddy/key.pem; cp -p /etc/caddy/Caddyfile /root/; sed -i "/^[[:space:]]*tls /,/^[[:space:]]*}/d" /etc/caddy/Caddyfile;'
+}
+
+fault 'the certificate has expired, and the authority gives no other', make => sub {
+    $cloud->script('acme', 'limit', 'on', '--retry-after', 7200);
+    inside('systemctl', 'stop', 'caddy');
+    my ($stored) = split /\n/, shell("ls /var/lib/caddy/.local/share/caddy/certificates/*/$name/$name.crt");
+    expired($stored, $stored =~ s/crt$/key/r);
+    inside('systemctl', 'start', 'caddy');
+}, cause => 'certificate-expired', mend => "caddy-tls $tenant", evidence => qr/good until $until.*rateLimited/s, clean => sub {
+    $cloud->script('acme', 'limit', 'off');
+    shell('rm -r /var/lib/caddy/.local/share/caddy/certificates/*/' . $name);
+    follow("run caddy-tls $tenant --acme");
+};
+
+fault 'a certificate of its own has expired', make => sub {
+    expired('/etc/caddy/old.pem', '/etc/caddy/key.pem');
+    shell('cp -p /etc/caddy/Caddyfile /root/; sed -i "/^[[:space:]]*tls /,/^[[:space:]]*}/d" /etc/caddy/Caddyfile;'
         . 'sed -i "s|^\(.*HOSTNAME.*{\)$|\1\n\ttls /etc/caddy/old.pem /etc/caddy/key.pem|" /etc/caddy/Caddyfile; systemctl restart caddy');
-}, 'certificate-expired', "caddy-tls $tenant", qr/good until 2020-02-01/, sub {
+}, cause => 'certificate-expired', mend => "caddy-tls $tenant --acme", evidence => qr/good until $until/, clean => sub {
     shell('cp -p /root/Caddyfile /etc/caddy/; rm /root/Caddyfile /etc/caddy/old.pem /etc/caddy/key.pem; systemctl restart caddy');
 };
 
-fault 'the name leads elsewhere', sub { $cloud->script('dns', 'set', $name, '198.18.191.250') }, 'dns', undef,
-    qr/resolves to 198\.18\.191\.250; the droplet has \Q$droplet->{public}\E/,
-    sub { $cloud->script('dns', 'set', $name, $droplet->{public}) };
+fault 'a Caddyfile with a mistake', make => sub {
+    shell('cp -p /etc/caddy/Caddyfile /root/; echo "nonsense {" >>/etc/caddy/Caddyfile; systemctl restart caddy 2>/dev/null');
+}, cause => 'caddy-down', by_hand => qr/mend \S+Caddyfile on \Q$name\E;.* then: hostler run caddy-tls $tenant$/m,
+    evidence => qr/Caddy does not take its Caddyfile/,
+    after => sub { shell('mv /root/Caddyfile /etc/caddy/'); follow("run caddy-tls $tenant") };
 
-fault 'no SSH', service('stop', 'ssh'), 'unreachable', undef, qr/by hand:.*console/, service('start', 'ssh');
+fault 'the name leads elsewhere', make => sub { $cloud->script('dns', 'set', $name, '198.18.191.250') }, cause => 'dns',
+    by_hand => qr/by hand: point the A record $tenant of the domain to \Q$droplet->{public}\E/,
+    evidence => qr/resolves to 198\.18\.191\.250; the droplet has \Q$droplet->{public}\E/,
+    after => sub { $cloud->script('dns', 'set', $name, $droplet->{public}) };
+
+fault 'no SSH', make => service('stop', 'ssh'), cause => 'unreachable', by_hand => qr/by hand:.*console/, evidence => qr/refused/,
+    after => service('start', 'ssh');
 
 subtest 'the report' => sub {
     my ($secret) = shell('cat /etc/meltano/environment.d/postgres') =~ /^PG_PASSWORD=(\S+)/m;

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use Cloud;
+use Promises;
 use Test::More;
 
 my $cloud = Cloud->connect;
@@ -41,6 +42,7 @@ subtest 'without a password' => sub {
     my $run = triage();
     is $run->{status}, 1, 'a new instance without a fault: nothing is found';
     like $run->{stdout}, qr/no 1Password item meltano_ftp\@\Q$name\E/, 'and the missing password is told';
+    like $run->{stderr}, qr/export FTP_PASSWORD/, 'and how to give it';
     $cloud->inside($droplet, 'chmod', 'g+w', '/var/meltano/project');
     $run = triage('--yes');
     is $run->{status}, 0, 'the mode is mended all the same';
@@ -67,9 +69,29 @@ subtest 'a writable chroot' => sub {
     like $run->{stdout}, qr/works, and lists \d+ entries:.*\bmeltano\.yml\b.*FTP works again/s, 'login and listing work';
     unlike "$run->{stdout}$run->{stderr}", qr/\Q$password\E/, 'the password is not shown';
 
+    my $undo = $cloud->run({}, 'undo', 'last', '--yes');
+    is $undo->{status}, 0, 'it can be taken back' or diag $undo->{stderr};
+    is mode(), "775\n", 'as it was';
+    is triage('--yes')->{status}, 0, 'and done again';
+
     my $again = triage();
     is $again->{status}, 0, 'again';
     like $again->{stdout}, qr/nothing to do.*0 changes/s, 'there is nothing to do';
+};
+
+keeps_its_promises($cloud, 'its promises', {
+    command => [ 'triage-ftp', $tenant, '--yes' ],
+    before  => sub { $cloud->inside($droplet, 'chmod', 'g+w', '/var/meltano/project') },
+    look    => sub { machine_of($cloud, $droplet) },
+    again   => qr/FTP works: nothing to do/,
+});
+
+subtest 'a root that the FTP user owns' => sub {
+    $cloud->inside($droplet, 'chown', 'meltano_ftp', '/var/meltano/project');
+    my $run = triage('--yes');
+    is $run->{status}, 1, 'is not mended by chmod g-w';
+    like $run->{stderr}, qr/FTP still refuses: .*500 OOPS.*refuses a directory that meltano_ftp owns/s, 'and that is told';
+    $cloud->inside($droplet, 'chown', 'meltano', '/var/meltano/project');
 };
 
 subtest 'other faults are told, and nothing is changed' => sub {

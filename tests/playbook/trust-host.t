@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use Cloud;
 use Droplets;
+use Promises;
 use File::Temp qw(tempdir);
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -72,6 +73,7 @@ for my $form (qw(hashed hashed-port)) {
 my $hashed = Cloud::read_file("$folder/hashed");
 like ssh("$folder/plain", $name, 22), qr/^in$/m, 'at first ssh gets in';
 is trust("$folder/plain")->{stdout} =~ /nothing to do/, 1, 'and there is nothing to trust anew';
+my $old_time = time;
 
 sleep 1.1; # DigitalOcean's times are whole seconds
 rebuild($cloud, $droplet);
@@ -142,6 +144,94 @@ subtest 'a wildcard' => sub {
     like $is, qr/^\*\.meltanodata\.com \Q$ed25519\E$/m, 'stays as it was';
 };
 
+subtest 'a name that is known under another port only' => sub {
+    for my $form (qw(port hashed-port)) {
+        my $file = write_file("$folder/only-$form", $before . $middle{port} . $after . "\n");
+        system("ssh-keygen -q -H -f $file 2>/dev/null") if $form eq 'hashed-port';
+        unlink "$file.old";
+        my $run = trust($file, '--yes');
+        is $run->{status}, 0, 'there is nothing to do' or diag $run->{stderr};
+        like $run->{stdout}, qr/known_hosts has no line for \Q$name\E, .* nothing to do.*run trust-host $tenant --port 2222$/ms,
+            "but it says with which port there is ($form)";
+    }
+};
+my ($print) = $cloud->inside($droplet, 'ssh-keygen', '-lf', '/etc/ssh/ssh_host_ed25519_key.pub') =~ /(SHA256:\S+)/;
+subtest 'a host that is not known yet' => sub {
+    for my $file ("$folder/none", write_file("$folder/unended", substr $before, 0, -1)) {
+        my $was = -e $file ? Cloud::read_file($file) . "\n" : '';
+        my $run = trust($file, '--yes');
+        is $run->{status}, 0, 'there is nothing to do' or diag $run->{stderr};
+        like $run->{stdout}, qr/shown   ssh-ed25519 \Q$print\E.*--fingerprint/s, 'but it says what makes it known';
+        is trust($file, '--fingerprint', 'SHA256:' . 'A' x 43)->{status}, 1, 'not any fingerprint does';
+        $run = trust($file, '--yes', '--fingerprint', $print);
+        is $run->{status}, 0, 'that of the console does' or diag $run->{stderr};
+        is found_keys($file, $name), $new->{'ssh-ed25519'}, 'ssh-keygen finds the key';
+        like ssh($file, $name, 22), qr/^in$/m, 'ssh gets in';
+        like Cloud::read_file($file), qr/\A\Q$was\E\Q$name ssh-ed25519 \E\S+ added \S+ by hostler\n\z/, 'by a line at the end';
+    }
+};
+subtest 'taking it back' => sub {
+    my $file = write_file("$folder/back", $before . $middle{several} . $after);
+    utime $old_time, $old_time, $file;
+    my $was = Cloud::read_file($file);
+    is trust($file, '--yes')->{status}, 0, 'trusted';
+    my $undo = sub { $cloud->run({ env => { HOSTLER_KNOWN_HOSTS => $file } }, 'undo', 'last', '--yes') };
+    isnt Cloud::read_file($file), $was, 'the file is another';
+    is $undo->()->{status}, 0, 'undone';
+    is Cloud::read_file($file), $was, 'it is as it was';
+    utime $old_time, $old_time, $file;
+    is trust($file, '--yes')->{status}, 0, 'trusted again';
+    open my $more, '>>', $file or die $!;
+    print $more "\n# a later line\n";
+    close $more;
+    my $run = $undo->();
+    is $run->{status}, 1, 'a file that has changed since';
+    like $run->{stderr}, qr/has changed since: it was not put back.*copy of before/s, 'is not put back';
+};
+subtest 'other keys by the time that somebody agrees' => sub {
+    my $file = write_file("$folder/parked", $before . $middle{plain} . $after);
+    utime $old_time, $old_time, $file;
+    my $asked = trust($file);
+    is $asked->{status}, 3, 'a person has to agree';
+    my ($id) = $asked->{stderr} =~ /hostler answer (\w+) VALUE/;
+    my $keys = '/etc/ssh/ssh_host_ed25519_key';
+    $cloud->inside($droplet, 'sh', '-c', "cp -a $keys /root/k; cp -a $keys.pub /root/k.pub; rm $keys $keys.pub; ssh-keygen -q -t ed25519 -N '' -f $keys");
+    my $run = $cloud->run({ env => { HOSTLER_KNOWN_HOSTS => $file } }, 'answer', $id, 'yes');
+    is found_keys($file, $name), $new->{'ssh-ed25519'}, 'what was agreed to is what is trusted';
+    is $run->{status}, 1, 'and the other key is not';
+    like $run->{stderr}, qr/someone may be in between/, 'as the check says';
+    $cloud->inside($droplet, 'sh', '-c', "mv /root/k $keys; mv /root/k.pub $keys.pub");
+};
+
+subtest 'a droplet that was deleted and made anew' => sub {
+    local $cloud->{env}{HOSTLER_KNOWN_HOSTS} = $cloud->{env}{HOSTLER_KNOWN_HOSTS};
+    my $first  = new_droplet($cloud, 'again');
+    my ($line) = Cloud::read_file($cloud->{env}{HOSTLER_KNOWN_HOSTS}) =~ /^(\Q$first->{name}\E .*\n)/m;
+    my $file   = write_file("$folder/anew", $before . $line . $after);
+    $cloud->forget('again');
+    sleep 1.1; # DigitalOcean's times are whole seconds
+    my $second = new_droplet($cloud, 'again');
+    my $run = $cloud->run({ env => { HOSTLER_KNOWN_HOSTS => $file } }, 'run', 'trust-host', 'again', '--yes');
+    is $run->{status}, 0, 'is believed' or diag $run->{stdout}, $run->{stderr};
+    like $run->{stdout}, qr/the droplet was created on 20/, 'for it is younger than the line';
+    like Cloud::read_file($file), qr/\A\Q$before\E\Q$second->{name}\E ssh-ed25519 \S+ added .*\n\Q$after\E\z/, 'which has the new key';
+};
+
+{
+    my $file = "$folder/promises";
+    local $cloud->{env}{HOSTLER_KNOWN_HOSTS} = $file;
+    keeps_its_promises($cloud, 'its promises', {
+        command => [ 'trust-host', $tenant, '--yes' ],
+        before  => sub {
+            unlink glob "$file*";
+            write_file($file, $before . $middle{several} . $after);
+            utime $old_time, $old_time, $file;
+        },
+        look  => sub { join "\n", map { s/\d{4}-\d\d-\d\dT[\d:]+Z/DATE/gr } map { ($_, Cloud::read_file($_)) } sort glob "$file*" },
+        again => qr/shows the keys that known_hosts has: nothing to do/,
+    });
+}
+
 # ---- impostors ----
 
 sub refuses {
@@ -157,7 +247,6 @@ write_file("$folder/undated", "$name $ed25519\n");
 refuses("$folder/undated", [], qr/nothing shows that the droplet/, 'a line of which nothing shows that it is older');
 refuses("$folder/undated", [ '--fingerprint', 'SHA256:' . 'A' x 43 ], qr/shows no key with the fingerprint/,
     'another fingerprint');
-my ($print) = $cloud->inside($droplet, 'ssh-keygen', '-lf', '/etc/ssh/ssh_host_ed25519_key.pub') =~ /(SHA256:\S+)/;
 is trust("$folder/undated", '--yes', '--fingerprint', $print)->{status}, 0, 'the fingerprint of the console settles it';
 is found_keys("$folder/undated", $name), $new->{'ssh-ed25519'}, 'and is the key that is trusted';
 

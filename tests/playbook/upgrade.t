@@ -1,9 +1,10 @@
 #!/usr/bin/perl
 # upgrade: five instances at once, of which one has files of root, one is being upgraded by somebody else, and one cannot
-# be reached.
+# be reached; and what is offered for the files of root.
 use strict;
 use warnings;
 use Cloud;
+use Clusters;
 use Droplets;
 use Test::More;
 
@@ -60,8 +61,8 @@ subtest 'faults' => sub {
     my $run = upgrade('up*');
     is $run->{status}, 1, 'a failure is told by the status';
     like $run->{stderr}, qr/3 of 5 failed/, 'how many';
-    like $run->{stderr}, qr/failed    up1: the project has 2 files that meltano does not own: .+ belongs to root/, 'up1: why';
-    like $run->{stderr}, qr/hostler run upgrade up1 --mend/, 'and how to mend it';
+    like $run->{stdout}, qr/warn +up1: the project has 2 files that meltano does not own: .+ belongs to root/, 'up1: why';
+    like $run->{stderr}, qr/failed    up1: a person has to answer: up1\.meltanodata\.com has files of other users/, 'and what is asked';
     like $run->{stderr}, qr/up3: .*meltano upgrade.*\n(.*\n){0,3}.*another upgrade is running/, 'up3: what Meltano said';
     like $run->{stderr}, qr/up4: .*(cannot|time|reach|answer)/i, 'up4: not reached';
     ok is_upgraded('up2') && is_upgraded('up5'), 'the others are upgraded';
@@ -77,11 +78,27 @@ subtest 'faults' => sub {
     like $run->{stderr}, qr/1 not begun/, 'a batch ends before the next is begun';
     ok is_upgraded('up2') && !is_upgraded('up5'), 'up2 was in the first, up5 in the second';
 
-    $run = upgrade('up1', '--mend');
-    is $run->{status}, 0, 'mended, up1 is upgraded' or diag $run->{stdout}, $run->{stderr};
-    is files_of_others('up1'), '', 'and all its files are its own';
     $cloud->script('droplet', 'link', $droplet{up4}{id}, 'up');
     inside('up3', qw(systemctl stop somebody));
+};
+
+subtest 'files of root are given back, if the person agrees' => sub {
+    my ($plan, $parked) = (upgrade('up1', '--dry-run'), upgrade('up1'));
+    like $plan->{stdout}, qr/would ask: up1.* Give them back.*plan .*give all files.*plan .*meltano upgrade/s, 'a dry run shows it';
+    is $parked->{status}, 3, 'without a terminal it waits for an answer';
+    my ($id) = $parked->{stderr} =~ /hostler answer (\S+) VALUE/;
+    my $run = $cloud->run({}, 'answer', $id, 'n');
+    is $run->{status}, 1, 'no: it does not begin';
+    like $run->{stderr}, qr/not done: you did not agree to: up1\.meltanodata\.com has files of other users/, 'and says so';
+    isnt files_of_others('up1'), '', 'the files stay as they are';
+    ok !is_upgraded('up1'), 'and so does Meltano';
+
+    $run = typed($cloud, "y\n", {}, 'run', 'upgrade', 'up1');
+    is $run->{status}, 0, 'yes: it is upgraded' or diag $run->{stdout}, $run->{stderr};
+    like $run->{stdout}, qr/Give them back to meltano\? \[y\/N\]/, 'having asked';
+    is files_of_others('up1'), '', 'all its files are its own';
+    ok is_upgraded('up1'), 'and Meltano is upgraded';
+    like upgrade('up1')->{stdout}, qr/say +up1: Meltano 1\.105\.0, as before\./, 'a second time it says that all is as before';
 };
 
 subtest 'an instance that does not serve' => sub {
@@ -90,5 +107,13 @@ subtest 'an instance that does not serve' => sub {
     is $run->{status}, 1, 'is told';
     like $run->{stderr}, qr/meltano\.service does not run/, 'with the reason';
     is upgrade('nosuch')->{status}, 1, 'an instance that there is not';
+    my $twin = api($cloud, POST => '/v2/droplets', { name => 'up5.meltanodata.com', region => 'nyc3', size => 's-2vcpu-2gb',
+        image => $droplet{up5}{image}{id}, ssh_keys => [] })->{droplet};
+    forget_upgrades();
+    $run = upgrade('up5', 'up2');
+    like $run->{stderr}, qr/failed    up5: 2 droplets are called 'up5\.meltanodata\.com': \d+ of .*, \d+ of /, 'which of two is meant';
+    ok is_upgraded('up2'), 'is no question for the others';
+    eventually('the twin', sub { api($cloud, GET => "/v2/droplets/$twin->{id}")->{droplet}{status} ne 'new' });
+    api($cloud, DELETE => "/v2/droplets/$twin->{id}");
 };
 done_testing;

@@ -143,6 +143,25 @@ subtest 'again' => sub {
     like $run->{stdout}, qr/: done .* 0 changes/, 'and nothing changes';
 };
 
+subtest 'a schema of somebody else' => sub {
+    $cloud->script('database', 'psql', $ours->{connection}{database}, '-qc', 'create schema of_postgres');
+    my $run = wipe();
+    is $run->{status}, 1, 'it refuses, and asks nothing';
+    like $run->{stderr}, qr/the schema of_postgres belongs to postgres: this login may not drop it/, 'which, and why';
+    $cloud->script('database', 'psql', $ours->{connection}{database}, '-qc', 'drop schema of_postgres');
+};
+
+subtest 'what comes after the list was shown' => sub {
+    fill($ours, 'seen');
+    my ($id) = wipe()->{stderr} =~ /hostler answer (\S+) VALUE/;
+    fill($ours, 'unseen');
+    my $run = $cloud->run($options, 'answer', $id, 'demo.meltanodata.com');
+    is $run->{status}, 0, 'the answer comes later' or diag $run->{stdout}, $run->{stderr};
+    like $run->{stdout}, qr/1 schema fell: seen\./, 'what was shown falls';
+    is schemas_of($ours), 'information_schema, public, unseen', 'what was not stays';
+    is wipe('--yes')->{status}, 0, 'until the next time';
+};
+
 subtest 'with what depends on it' => sub {
     fill($ours, 'last');
     sql($cloud, $ours, 'create view public.uses as select * from last."T"');

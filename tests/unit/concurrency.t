@@ -23,6 +23,7 @@ for name, fn in pairs {
     ["the same item twice"] = function() each({ 1, 1 }, function() end) end,
     ["tables without a key"] = function() each({ {} }, function() end) end,
     ["parallel of a number"] = function() parallel { 5 } end, ["retry without times"] = function() retry({}, function() end) end,
+    ["wait_until no moment"] = function() wait_until("x", { at = "noon" }) end,
     ["wait_until without a timeout"] = function() wait_until("x", {}, function() end) end,
     ["waiting in gsub"] = function() return (("x"):gsub(".", function() sleep(0.01) end)) end,
     ["waiting in sort"] = function() table.sort({ 2, 1, 3 }, function(a, b) sleep(0.01) return a < b end) end,
@@ -89,6 +90,12 @@ end, "wait_until gives up")
 tap.ok(now() - begun >= 0.19, "not before its time")
 tap.ok(looks >= 3, "and looks a last time then", looks)
 tap.like(tostring(gave_up), "gave up after .* waiting for it", "with words")
+
+begun = now()
+wait_until("a moment", { at = begun + 0.2 })
+tap.ok(now() - begun >= 0.19, "wait_until a moment waits for it")
+wait_until("a moment", { at = begun })
+tap.ok(now() - begun < 5, "one that has passed is not waited for")
 
 local sum = 0
 each(numbers(10000), { parallel = 10000 }, function(i) sleep(0.001) sum = sum + i end)

@@ -128,6 +128,22 @@ file.write(folder .. "/one", line_of(ada, old))
 tap.is(found[1].fingerprint, sh.run({ "ssh-keygen", "-lf", folder .. "/one" }).stdout:match "SHA256:%S+",
     "fingerprints are ssh-keygen's")
 
+-- ---- under which names ----
+
+local place = BEFORE .. line_of("[" .. ada .. "]:4711", old) .. hashed(line_of("[" .. ada .. "]:2222", old))
+    .. hashed(line_of(address, old)) .. hashed(line_of("[" .. address .. "]:4712", old)) .. line_of("*", other)
+tap.is(known_hosts_file.names(place, { ada, address }), {
+    address, "[" .. ada .. "]:2222", "[" .. ada .. "]:4711",
+}, "plain names, whatever their port; hashed ones at the usual ports")
+tap.is(known_hosts_file.names(place, { ada, address }, { 4712 })[2], "[" .. address .. "]:4712",
+    "and at one that is known otherwise")
+tap.is(known_hosts_file.names(hashed(line_of("[" .. ada .. "]:2222", old)), { ada }), { "[" .. ada .. "]:2222" },
+    "a hashed name with a port, and nothing else")
+tap.is(known_hosts_file.names(BEFORE .. AFTER, { ada }), {}, "a host that is not in the file")
+local added = known_hosts_file.add("one", ada, { new, new_ecdsa }, "2026-11-22T01:59:19Z")
+tap.is(added, "one\n" .. line_of(ada, new, "added 2026-11-22T01:59:19Z by hostler")
+    .. line_of(ada, new_ecdsa, "added 2026-11-22T01:59:19Z by hostler"), "lines are added at the end")
+
 -- ---- the module file ----
 
 sh.run { "sh", "-c", 'printf old > "$1/target"; chmod 640 "$1/target"; ln -s target "$1/link"', "sh", folder }

@@ -65,6 +65,13 @@ local function refusals(cloud, op, vault)
     tap.raises("onepassword.invalid", function()
         vault:create { title = "x", password = secret.random(), category = "NONSENSE" }
     end, "a category that is none")
+    vault:must_write()
+    tap.ok(true, "a token that may write")
+    cloud:control("POST", "team", { team = "1Password", readonly = true })
+    err = tap.raises("onepassword.forbidden", function() vault:must_write() end, "one that may only read")
+    tap.like(err.hint, "write access", "what to do about it")
+    tap.raises("onepassword.forbidden", function() vault:create { title = "x", generate = true } end, "creates nothing")
+    cloud:control("POST", "team", { team = "1Password", readonly = false })
     cloud:fault { path = "/v1/vaults*", mode = "html", count = "always" }
     tap.raises("onepassword.unavailable", function() op:vaults() end, "a web page instead of JSON")
     cloud:control("DELETE", "faults")

@@ -72,7 +72,7 @@ tap.is(systemd.describe(systemd.status_of {
 tap.is(systemd.describe(systemd.status_of {
     Id = "x.service", LoadState = "loaded", ActiveState = "failed", SubState = "failed", Result = "oom-kill",
     ExecMainCode = "2", ExecMainStatus = "9",
-}), "failed (oom-kill, signal 9)", "killed for its memory")
+}), "failed (oom-kill, killed by signal 9)", "killed for its memory")
 tap.is(#systemd.parse_show "", 0, "nothing failed, nothing printed")
 
 tap.is(systemd.parse_time "Thu 1970-01-01 00:00:00 UTC", 0, "the epoch")

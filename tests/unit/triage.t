@@ -3,6 +3,12 @@
 local tap = require "tap"
 local checks, page, verdict = require "triage_checks", require "triage_page", require "triage_verdict"
 
+local TOLD = secret.wrap "what-the-api-tells"
+
+local function trusted(value, kind)
+    return { { type = kind or "ip_addr", value = value } }
+end
+
 -- An instance on which nothing is wrong, with what a case changes.
 local function evidence(changes)
     local e = {
@@ -10,8 +16,10 @@ local function evidence(changes)
         droplet = { status = "active", public_address = "198.18.0.9", private_address = "198.19.0.9" },
         record = "198.18.0.9", addresses = { "198.18.0.9" }, outside = { serves = true, status = 200, says = "answers 200" },
         certificate = { issuer = "CN=R3", not_after = 1800000001, verified = true },
-        cluster = { name = "meltano-ada", status = "online" }, trusted = { "198.18.0.9" }, clusters_seen = true,
-        environment = { { name = "postgres", mode = "600", owner = "meltano", private = true, settings = {} } },
+        cluster = { name = "meltano-ada", status = "online", connection = { user = "doadmin", password = TOLD } },
+        trusted = trusted "198.18.0.9",
+        environment = { { name = "postgres", mode = "600", owner = "meltano", private = true, settings = {},
+            values = { PG_PASSWORD = secret.wrap "another" } } },
         dotenv = { problems = {}, names = {}, owner = "meltano", mode = 420 },
         inside = { serves = true, status = 302, seconds = 0.1 }, database = { reachable = true, seconds = 0.1 },
         caddy = { verdict = "ok", mode = "acme", evidence = {}, status = { active = "active", sub = "running" } },
@@ -46,11 +54,15 @@ case("nothing known", { inside = json.null, outside = OUTSIDE }, "unknown")
 case("only odd", { environment = { { name = "postgres", mode = "644", owner = "meltano" } } }, "healthy", nil,
     { "settings-open" })
 case("powered off", { droplet = { status = "off" }, ssh_error = { code = "ssh.unreachable", message = "no" },
-    outside = OUTSIDE }, "droplet-off", nil, { "unreachable", "dns" })
+    outside = OUTSIDE }, "droplet-off", nil, { "dns" })
 case("another host key", { ssh_error = { code = "ssh.host_key_changed", message = "changed" } }, "host-key-changed",
-    "trust-host ada", { "unreachable" })
+    "trust-host ada")
+case("a host key that is not known", { ssh_error = { code = "ssh.host_key_unknown", message = "unknown" } },
+    "host-key-unknown")
 case("a full disk outweighs what follows", { disks = { { place = "/", size = 100, free = 0, used = 1 } }, inside = FAILS,
     outside = OUTSIDE }, "disk-full", "free-disk ada")
+case("of two disks the fuller", { disks = { { place = "/", size = 100, free = 8, used = 0.92 }, { place = "/var", size = 9,
+    free = 0, used = 1 } }, inside = FAILS }, "disk-full", "free-disk ada")
 case("no inodes", { disks = { { place = "/", size = 100, free = 90, used = 0.1, inodes_used = 1 } } }, "disk-full",
     "free-disk ada")
 case("a disk that is nearly full is odd", { disks = { { place = "/", size = 100, free = 8, used = 0.92 } } }, "healthy", nil,
@@ -71,10 +83,23 @@ case("half of the settings", { database = { reachable = false, error = "PG_PORT 
     "settings-missing", "configure-meltano ada")
 case("password", { database = { reachable = false, error = 'FATAL:  password authentication failed for user "x"' },
     inside = FAILS }, "database-password", "configure-meltano ada")
-case("not trusted", { database = { reachable = false, error = "timeout expired" }, trusted = { "198.18.0.10" },
+case("a password that the database alone does not know", { inside = FAILS,
+    database = { reachable = false, error = 'FATAL:  password authentication failed for user "x"' },
+    environment = { { name = "postgres", mode = "600", owner = "meltano", private = true, settings = {},
+        values = { PG_PASSWORD = TOLD } } } }, "database-password")
+case("not trusted", { database = { reachable = false, error = "timeout expired" },
+    trusted = trusted "198.18.0.10",
     inside = FAILS }, "database-untrusted", "configure-meltano ada")
 case("trusted by the private address", { database = { reachable = false, error = "timeout expired" },
-    trusted = { "198.19.0.9" } }, "database-down")
+    trusted = trusted "198.19.0.9" }, "database-down")
+case("trusted as a droplet", { database = { reachable = false, error = "timeout expired" },
+    droplet = { id = 7, status = "active", public_address = "198.18.0.9" }, trusted = trusted("7", "droplet") },
+    "database-down")
+case("trusted by a network", { database = { reachable = false, error = "timeout expired" },
+    trusted = trusted "198.18.0.0/16" }, "database-down")
+case("not trusted as another droplet", { database = { reachable = false, error = "timeout expired" },
+    droplet = { id = 7, status = "active", public_address = "198.18.0.9" }, trusted = trusted("8", "droplet") },
+    "database-untrusted", "configure-meltano ada")
 case("no cluster", { database = { reachable = false, error = "timeout expired" }, cluster = json.null,
     trusted = json.null }, "database-missing")
 case("down", { meltano = { active = "inactive", sub = "dead" }, inside = REFUSED, outside = OUTSIDE }, "service-down",
@@ -82,7 +107,7 @@ case("down", { meltano = { active = "inactive", sub = "dead" }, inside = REFUSED
 case("being started", { meltano = { active = "activating", sub = "start-pre" }, inside = REFUSED }, "service-starting")
 case("hanging", { inside = { serves = false, error = "timeout", message = "no answer", seconds = 10 }, outside = OUTSIDE },
     "hanging", "restart ada")
-case("failing", { inside = FAILS, outside = OUTSIDE }, "application", "upgrade ada")
+case("failing", { inside = FAILS, outside = OUTSIDE }, "application")
 case("a broken .env", { dotenv = { problems = { { line = 3, what = "x" } }, names = {}, owner = "meltano", mode = 420 } },
     "flags-broken", "repair-env ada")
 case("secrets in .env", { dotenv = { problems = {}, names = { "A_TOKEN" }, owner = "meltano", mode = 420 } }, "healthy",
@@ -94,13 +119,21 @@ case("Caddy down, and Meltano too", { caddy = { verdict = "bad-caddyfile", evide
     { "caddy-down" })
 case("expired", { certificate = { issuer = "x", not_after = 1800000000 }, outside = OUTSIDE }, "certificate-expired",
     "caddy-tls ada")
+case("expired, of a file", { certificate = { issuer = "x", not_after = 1800000000 }, caddy = { verdict = "expired",
+    mode = "files", evidence = {}, status = { active = "active" } } }, "certificate-expired", "caddy-tls ada --acme")
+case("a Caddyfile with a mistake", { caddy = { verdict = "bad-caddyfile", evidence = {}, status = { active = "failed",
+    sub = "failed" } } }, "caddy-down")
+case("self-signed, and not on port 443", { caddy = { verdict = "unknown", mode = "self-signed", evidence = {},
+    status = { active = "active" } }, certificate = json.null }, "caddy-unknown", "caddy-tls ada")
+case("closed ports", { caddy = { verdict = "port-closed", evidence = {}, status = { active = "active" } },
+    certificate = json.null }, "caddy-port-closed")
 case("rate limit", { caddy = { verdict = "rate-limited", evidence = { "429" }, status = { active = "active" } },
     certificate = json.null, outside = OUTSIDE }, "caddy-rate-limited", "caddy-tls ada")
 case("self-signed as it is set", { certificate = { issuer = "x", not_after = 1900000000, verified = false } }, "healthy", nil,
     { "certificate-untrusted" })
 case("another address", { addresses = { "198.18.0.1" } }, "dns")
 case("no address", { addresses = {} }, "dns")
-case("closed", { outside = { serves = false, says = "no route" } }, "outside", "caddy-tls ada")
+case("closed", { outside = { serves = false, says = "no route" } }, "outside")
 
 local hide = checks.hide
 tap.is(hide "at postgresql://u:p4ss@h/d", "at postgresql://u:[hidden]@h/d", "a password in a URL")

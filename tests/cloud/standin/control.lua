@@ -42,8 +42,13 @@ local function state()
     return told
 end
 
---- Changes a team: { team, name?, limit?, burst?, hourly?, readonly? }; limit is for droplets and clusters alike.
+--- Changes a team: { team, name?, limit?, burst?, hourly?, readonly? }; limit is for droplets and clusters alike. The
+--- team "1Password" has readonly alone.
 local function change_team(order)
+    if order.team == "1Password" then
+        onepassword.access = order.readonly and "read" or "write"
+        return { team = order.team }
+    end
     local team = teams.named(order.team)
     if not team then
         answer.refuse(404, "not_found", ("there is no team '%s'"):format(tostring(order.team)))

@@ -4,6 +4,10 @@ local answer, teams = require "standin.answer", require "standin.teams"
 local onepassword = {
     --- The token that this Connect server takes.
     token = nil,
+    --- "read" for a token that may change nothing.
+    access = "write",
+    --- What such a token is answered when it tries.
+    read_only = { status = 401, message = "Unauthorized Request, token does not have write access to the Vault" },
     vault = { name = "meltanodata.com", items = {} },
 }
 
@@ -53,7 +57,7 @@ function onepassword.authenticate(headers)
     if not text or text ~= onepassword.token then
         answer.refuse(401, "unauthorized", "Invalid token signature")
     end
-    return { team = { name = "1Password" }, access = "write" }
+    return { team = { name = "1Password" }, access = onepassword.access }
 end
 
 --- The body of an error.

@@ -10,8 +10,9 @@ local CHANGES = { POST = true, PUT = true, PATCH = true, DELETE = true }
 
 --- A router for one API.
 ---@param api { name: string, authenticate: fun(headers: table): table, problem: fun(err: table, request_id: string):
----  table, limit?: fun(token: table): table, integer?, server: string, open?: table<string, boolean> }
----  problem: the body of an error; limit: counts a request; open: paths that need no token
+---  table, read_only: { status: integer, id?: string, message: string }, limit?: fun(token: table): table, integer?,
+---  server: string, open?: table<string, boolean> } problem: the body of an error; read_only: the answer to a change by
+---  a token that may only read; limit: counts a request; open: paths that need no token
 function router.new(api)
     return setmetatable({ api = api, routes = {} }, router)
 end
@@ -76,8 +77,8 @@ local function handle(self, call, headers)
             end
         end
         if CHANGES[call.method] and call.token.access == "read" then
-            fail("You are not authorized to perform this operation",
-                { code = "answer", status = 403, id = "Forbidden" })
+            local refusal = self.api.read_only
+            fail(refusal.message, { code = "answer", status = refusal.status, id = refusal.id })
         end
     end
     local handler, params = match(self, call.method, call.path)

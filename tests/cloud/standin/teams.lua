@@ -5,6 +5,8 @@ local answer = require "standin.answer"
 local teams = {
     --- Every team, in the order of the settings.
     list = {},
+    --- What a token that may only read is answered when it tries to change something.
+    read_only = { status = 403, id = "Forbidden", message = "You are not authorized to perform this operation" },
 }
 
 local by_token = {}

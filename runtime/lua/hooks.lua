@@ -1,0 +1,19 @@
+-- Where a debugger takes part in a run. What is nil costs nothing: nobody debugs.
+return {
+    --- failed_step(work, err) -> what to do about a step that has failed, and is recorded so: nil lets the error go on;
+    --- { retry = true, new? }, new as edited.step returns it; { skip = true, value }.
+    failed_step = nil,
+    --- failed(err): an item of an each, or the playbook, has failed.
+    failed = nil,
+    --- pause(work): a step is about to begin; returns when it may.
+    pause = nil,
+    --- before_step(work, row) -> the same, or nil to let it begin: a step that is not done is about to; row is what is
+    --- recorded of an earlier attempt at it.
+    before_step = nil,
+    --- What is run, see execution.run.
+    run = nil,
+    --- The task that goes through the playbook, and the error to end the run with when a person has aborted it.
+    body = nil, aborted = nil,
+    --- after(run) -> exit status: what is to be done when the end of the run is recorded.
+    after = nil,
+}
