@@ -41,6 +41,13 @@ local function installed()
     end
 end
 
+--- The folder of the installed playbooks, by its real path; nil where there is none.
+---@return string?
+function library.shipped_folder()
+    local folder = installed()
+    return folder and system.real_path(folder)
+end
+
 --- The folder for the person's own playbooks, whether it is there or not.
 ---@return string
 function library.own_folder()
