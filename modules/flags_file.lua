@@ -1,5 +1,5 @@
 -- The project's .env: whether it can be read, and what in it belongs there. Pure: it reaches no host.
-local meltano = require "meltano"
+local meltano_settings = require "meltano_settings"
 local flags_file = {}
 
 local BYTE_ORDER_MARK = "^\239\187\191"
@@ -98,7 +98,7 @@ end
 ---  text as it should be; moved: the settings that do not belong there, as secrets; names: theirs, sorted
 function flags_file.examine(text)
     local mended, problems = flags_file.mend(text)
-    local kept, moved = meltano.split_flags(mended)
+    local kept, moved = meltano_settings.split_flags(mended)
     local names = {}
     for name in pairs(moved or {}) do
         names[#names + 1] = name

@@ -19,8 +19,6 @@ local meltano = {
     UI_LOG = "meltano-ui.log",
     ENVIRONMENT = settings.ENVIRONMENT,
     PORT = 5000,
-    is_secret = settings.is_secret, split_flags = settings.split_flags, is_private = settings.is_private,
-    database_settings = settings.database_settings,
 }
 
 ---@class meltano.Meltano: meltano.Settings the Meltano of a host

@@ -1,6 +1,7 @@
 -- What was seen of an instance, one line a thing, for the terminal and the report. Pure: it reaches no host.
 local machine = require "machine"
 local meltano = require "meltano"
+local meltano_settings = require "meltano_settings"
 local systemd = require "systemd"
 local triage_outside = require "triage_outside"
 local triage_checks = {}
@@ -200,7 +201,7 @@ local HIDDEN = "[hidden]"
 function triage_checks.hide(text)
     text = text:gsub("(%a[%w+.-]*://[^/%s:@]*:)[^/%s@]+@", "%1" .. HIDDEN .. "@")
     return (text:gsub("([%w_]+)(['\"]?%s*[=:]%s*['\"]?)([^%s'\",;]+)", function(variable, equals, value)
-        if meltano.is_secret(variable) and value ~= HIDDEN then
+        if meltano_settings.is_secret(variable) and value ~= HIDDEN then
             return variable .. equals .. HIDDEN
         end
     end))

@@ -1,12 +1,13 @@
 -- Brings Meltano's configuration up to date on any number of instances.
 --
 -- Changes   the database settings, to what DigitalOcean says of the instance's cluster; who owns and may read the files
---           in /etc/meltano/environment.d; the cluster's trusted sources, where the droplet is not among them. With
---           --flag only one line of .env, a feature flag.
+--           in /etc/meltano/environment.d; the cluster's trusted sources, where the droplet is not among them: to the
+--           droplet alone. With --flag only one line of .env, a feature flag.
 -- Restarts  Meltano where it runs with other settings or does not serve; a flag is read without a restart.
 -- Again     an instance that is up to date is left alone.
 local fleet = require "fleet"
 local meltano = require "meltano"
+local meltano_settings = require "meltano_settings"
 
 --- The cluster lets the droplet in, by every address that it may come from.
 local function trust(one, found)
@@ -31,7 +32,7 @@ local function configure(one)
         return app:close_environment()
     end)
     local settings = app:environment "postgres" or {}
-    for name, value in pairs(meltano.database_settings(found.cluster.connection)) do
+    for name, value in pairs(meltano_settings.database_settings(found.cluster.connection)) do
         settings[name] = value
     end
     local written = step("write the database settings", { idempotent = true }, function()

@@ -55,7 +55,7 @@ return playbook {
         -- A step, although it only reads: once parts are gone, nothing tells a resumed run of them.
         local noted = step("note what there is", function() return deletion.note(found) end)
         deletion.recall(found, noted)
-        deletion.tell(found)
+        deletion.tell(found, noted)
 
         local doomed = deletion.deletable(found)
         if #doomed > 0 then

@@ -102,9 +102,13 @@ end
 
 -- ---- in words ----
 
---- What is gone already, what cannot be deleted, and what stays because it is not certain whose it is.
-function deletion.tell(found)
+--- What is gone already, what cannot be deleted or is not found, and what stays because it is not certain whose it is.
+function deletion.tell(found, noted)
     for _, one in ipairs(found) do
+        if #one.droplets > 0 and #noted.of[one.tenant].clusters + #one.doubtful == 0 then
+            warn("%s has no database cluster in these teams. If it has one, the token of its team is missing in "
+                .. "DO_DATABASE_API_TOKENS.", one.name)
+        end
         for _, held in ipairs(one.doubtful) do
             warn("%s may have another cluster: %s in team '%s' is named like it but does not trust it. It stays; look "
                 .. "whose it is.", one.name, held.cluster.name, held.team.name)

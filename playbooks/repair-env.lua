@@ -73,9 +73,9 @@ return playbook {
             return
         end
         step("keep a copy", { idempotent = true }, function()
-            host:write(copy, secret.wrap(host:read(meltano.FLAGS)), {
-                mode = "0600", owner = meltano.USER, group = meltano.USER,
-            })
+            host:run({
+                "install", "-m", "600", "-o", meltano.USER, "-g", meltano.USER, "--", meltano.FLAGS, copy,
+            }, { summary = ("keep a copy of %s as %s"):format(meltano.FLAGS, copy) })
         end)
 
         -- From the copy, so that a run that was stopped goes on with the same; a dry run has made none.

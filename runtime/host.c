@@ -79,9 +79,7 @@ static int build_world(lua_State *L) {
     add(L, "user_files", user_files_open);
     lua_pushcfunction(L, foreground_run);
     lua_setfield(L, -2, "run_in_foreground");
-    const embedded_file *world = embedded_find("runtime/lua/world.lua");
-    if (luaL_loadbuffer(L, world->text, (size_t)(world->end - world->text), "=hostler:runtime/lua/world.lua"))
-        return lua_error(L);
+    embedded_load(L, "runtime/lua/world.lua");
     lua_insert(L, -2);
     lua_call(L, 1, 1);
     lua_pushlightuserdata(L, (void *)&import_key);
@@ -97,6 +95,7 @@ lua_State *host_open(void) {
         exit(EXIT_FAILED);
     }
     limit_memory(L);
+    lua_gc(L, LUA_GCSTOP, 0); /* hardly anything of the world is garbage */
     if (lua_cpcall(L, build_world, NULL) != 0) {
         lua_getglobal(L, "tostring");
         lua_insert(L, -2);
@@ -104,6 +103,7 @@ lua_State *host_open(void) {
         fprintf(stderr, "hostler: cannot start: %s\n", lua_tostring(L, -1));
         exit(EXIT_FAILED);
     }
+    lua_gc(L, LUA_GCRESTART, 0);
     return L;
 }
 

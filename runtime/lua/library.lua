@@ -1,6 +1,9 @@
 -- Where playbooks and modules are found, and how they are loaded.
 local native, import = ...
-local library = {}
+local library = {
+    --- Whether playbooks are loaded for their manifests alone, by a command that runs none.
+    only_manifests = false,
+}
 
 local system = native.system
 local suggest, manifest = import "suggest", import "manifest"
@@ -100,7 +103,11 @@ local function load_file(path, name)
 end
 
 local function find_in_folders(file)
-    for _, folder in ipairs(library.beside and { library.beside, unpack(library.folders()) } or library.folders()) do
+    local beside = library.beside and library.beside .. "/" .. file
+    if beside and system.kind(beside) == "file" then
+        return beside
+    end
+    for _, folder in ipairs(library.folders()) do
         local path = folder .. "/" .. file
         if system.kind(path) == "file" then
             return path
@@ -131,10 +138,9 @@ function library.modules()
 end
 
 local function load_module(name)
-    local embedded = system.embedded("modules/" .. name .. ".lua")
-    if embedded then
-        local chunk = assert(system.load_text(embedded, "=hostler:modules/" .. name .. ".lua"))
-        return chunk(system.module_natives(name), import "gate", import)
+    local file = "modules/" .. name .. ".lua"
+    if system.embedded(file) then
+        return system.load_embedded(file)(system.module_natives(name), import "gate", import)
     end
     local path = library.module_path(name)
     if not path then
@@ -186,6 +192,20 @@ function library.reload()
     return names
 end
 
+--- Stands for one of hostler's own modules until it is used, which manifests hardly do.
+local function promise(name)
+    local function real()
+        library.only_manifests = false
+        local module = library.globals.require(name)
+        library.only_manifests = true
+        return module
+    end
+    return setmetatable({}, {
+        __index = function(_, key) return real()[key] end,
+        __call = function(_, ...) return real()(...) end,
+    })
+end
+
 --- Loads a module once: one of hostler's own, or NAME.lua beside the playbooks ("a.b" is a/b.lua).
 ---@param name string
 ---@return any what the module returns
@@ -193,7 +213,9 @@ local function require(name)
     if type(name) ~= "string" or not name:match "^[%w_.-]+$" or name:find("..", 1, true) then
         error(native.error.new { code = "load", message = "require takes a module's name, not a path" }, 2)
     end
-    if cache[name] == nil then
+    if library.only_manifests and cache[name] == nil and system.embedded("modules/" .. name .. ".lua") then
+        return promise(name)
+    elseif cache[name] == nil then
         if loading[name] then
             error(native.error.new { code = "load", message = ("the modules '%s' require each other"):format(name) }, 2)
         end

@@ -45,6 +45,7 @@ function list.main(argv)
         return 2
     end
     local rows = {}
+    library.only_manifests = true
     for _, entry in ipairs(library.playbooks()) do
         rows[#rows + 1] = describe(entry)
     end

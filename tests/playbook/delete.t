@@ -86,6 +86,12 @@ subtest 'a dry run' => sub {
     is Cloud::read_file($known_hosts), $before_keys, 'to known_hosts neither';
 };
 
+subtest 'a token is missing' => sub {
+    my $run = $cloud->run({ env => { %{ $options->{env} }, DO_DATABASE_API_TOKENS => $tokens[1] } }, 'run', 'delete', @three, '-n');
+    like $run->{stdout}, qr/warn +three\.meltanodata\.com has no database cluster in these teams/, 'a cluster that is not found is told of';
+    unlike $run->{stdout}, qr/warn +(one|two)\.meltanodata\.com has no/, 'where one is, or nothing else is, it is not';
+};
+
 subtest 'a person has to type the names' => sub {
     my $since = $cloud->mark;
     is $cloud->run($options, 'run', 'delete', @three)->{status}, 3, 'without a terminal it waits for one';

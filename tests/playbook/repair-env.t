@@ -3,7 +3,6 @@
 use strict;
 use warnings;
 use Cloud;
-use File::Temp qw(tempdir);
 use JSON::PP qw(decode_json);
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -99,22 +98,22 @@ subtest 'one that cannot be read, and is root\'s' => sub {
     ok !flags()->{MELTANO_READONLY}, 'all of them';
 };
 
-subtest 'a run that was killed half-way' => sub {
+subtest 'another secret' => sub {
     put("MELTANO_READONLY=true\nNEW_TOKEN=tok3n-of-today\n");
-    my $options = { env => { XDG_STATE_HOME => tempdir(CLEANUP => 1) } };
     my $before = started();
-    my $run = $cloud->start($options, 'run', 'repair-env', $tenant);
-    ok Hostler::wait_for($run, qr/write \.env: begin/), 'it has begun to write .env';
-    kill KILL => -$run->{pid};
-    Hostler::finish($run);
-    my ($id) = $cloud->run($options, 'runs')->{stdout} =~ /^(\w+) .*repair-env/m;
-    ok $id, 'it is among the runs' or return;
-    my $resumed = $cloud->run($options, 'resume', $id);
-    is $resumed->{status}, 0, 'resumed, it ends well' or diag $resumed->{stdout}, $resumed->{stderr};
-    is inside('cat', $env), "MELTANO_READONLY=true\n", '.env is mended';
-    like inside('cat', "$folder/secrets"), qr/^NEW_TOKEN=tok3n-of-today$/m, 'the secret has moved';
-    like inside('cat', "$folder/secrets"), qr/^GITLAB_API_TOKEN=/m, 'beside those of before';
+    my $run = repair();
+    is $run->{status}, 0, 'is moved' or diag $run->{stderr};
+    like inside('cat', "$folder/secrets"), qr/^NEW_TOKEN=tok3n-of-today$/m, 'to the others';
+    like inside('cat', "$folder/secrets"), qr/^GITLAB_API_TOKEN=/m, 'which stay';
     isnt started(), $before, 'and Meltano was restarted for it';
+};
+
+subtest 'what another file sets' => sub {
+    put("MELTANO_READONLY=true\nPG_ADDRESS=10.0.0.1\n");
+    my $before = started();
+    my $run = repair();
+    like $run->{stdout}, qr/PG_ADDRESS is set in .*postgres, and only goes/, 'only goes' or diag $run->{stderr};
+    is started(), $before, 'without a restart';
 };
 
 done_testing;

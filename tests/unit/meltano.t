@@ -2,6 +2,7 @@
 -- What Meltano prints and logs, captured from real instances; and what belongs in .env.
 local tap = require "tap"
 local meltano = require "meltano"
+local settings = require "meltano_settings"
 local traceback = require "traceback"
 
 tap.is(meltano.parse_version "meltano, version 1.105.0\n", "1.105.0", "a version")
@@ -13,26 +14,26 @@ tap.is(meltano.parse_version "Traceback", nil, "none")
 for _, name in ipairs { "PG_PASSWORD", "GITLAB_API_TOKEN", "SECRET_KEY", "AWS_SECRET_ACCESS_KEY",
     "MELTANO_DATABASE_DSN",
     "client_secret" } do
-    tap.ok(meltano.is_secret(name, "x"), name .. " is a secret")
+    tap.ok(settings.is_secret(name, "x"), name .. " is a secret")
 end
-tap.ok(meltano.is_secret("MELTANO_DATABASE_URI", "postgresql://ada:hunter2@db:25060/x"), "so is a URL with a password")
+tap.ok(settings.is_secret("MELTANO_DATABASE_URI", "postgresql://ada:hunter2@db:25060/x"), "so is a URL with a password")
 for _, name in ipairs { "MELTANO_AUTHENTICATION", "PG_PORT", "FLASK_ENV", "KEYBOARD" } do
-    tap.ok(not meltano.is_secret(name, "true"), name .. " is none")
+    tap.ok(not settings.is_secret(name, "true"), name .. " is none")
 end
-tap.ok(not meltano.is_secret("URL", "https://example.com/a:b@c"), "nor is a URL without a password")
+tap.ok(not settings.is_secret("URL", "https://example.com/a:b@c"), "nor is a URL without a password")
 
 local ENV = "# Flags\r\nMELTANO_AUTHENTICATION=true # on\r\n\r\nexport GITLAB_API_TOKEN='glpat-1234567'\r\n"
     .. "PG_ADDRESS=10.0.0.1\r\nMELTANO_READONLY=\"false\"\r\nSMTP_PASSWORD=\r\n# end"
-local kept, moved = meltano.split_flags(ENV)
+local kept, moved = settings.split_flags(ENV)
 tap.is(kept, "# Flags\r\nMELTANO_AUTHENTICATION=true # on\r\n\r\nMELTANO_READONLY=\"false\"\r\nSMTP_PASSWORD=\r\n# end",
     "flags, comments, blank lines, line ends and empty settings stay")
 tap.ok(moved.GITLAB_API_TOKEN == secret.wrap "glpat-1234567", "a secret is taken out, without its quotes and `export`")
 tap.ok(moved.PG_ADDRESS == secret.wrap "10.0.0.1", "so are the database's settings")
 tap.ok(not json.encode({ tostring(moved.GITLAB_API_TOKEN) }):find "glpat", "and is not shown")
-tap.is(select(2, meltano.split_flags(kept)), nil, "a second time there is nothing to do")
-tap.is((meltano.split_flags(kept)), kept, "and the text stays")
+tap.is(select(2, settings.split_flags(kept)), nil, "a second time there is nothing to do")
+tap.is((settings.split_flags(kept)), kept, "and the text stays")
 
-local set_in_flags = require "meltano_settings".set_in_flags
+local set_in_flags = settings.set_in_flags
 tap.is(set_in_flags("A=true # on\r\nexport B='x'\r\n", "B", "y"), "A=true # on\r\nexport B=y\r\n",
     "a flag is set where it stands, with its `export` and line end")
 tap.is(set_in_flags("A=true # on\nB=1\n", "A", "false"), "A=false # on\nB=1\n", "and with its comment")
@@ -40,9 +41,9 @@ tap.is(set_in_flags("A=true # on\n", "A", "true"), "A=true # on\n", "one that ha
 tap.is(set_in_flags("A=1\nA=2\n", "A", "3"), "A=1\nA=3\n", "of two the one that counts")
 tap.is(set_in_flags("# end", "A", "on"), "# end\nA=on\n", "a new one comes last")
 
-tap.ok(meltano.is_private { mode = tonumber("600", 8), owner = "meltano" }, "0600 of meltano is private")
-tap.ok(not meltano.is_private { mode = tonumber("640", 8), owner = "meltano" }, "0640 is not")
-tap.ok(not meltano.is_private { mode = tonumber("600", 8), owner = "root" }, "nor is a file of root")
+tap.ok(settings.is_private { mode = tonumber("600", 8), owner = "meltano" }, "0600 of meltano is private")
+tap.ok(not settings.is_private { mode = tonumber("640", 8), owner = "meltano" }, "0640 is not")
+tap.ok(not settings.is_private { mode = tonumber("600", 8), owner = "root" }, "nor is a file of root")
 
 -- ---- tracebacks ----
 
