@@ -129,7 +129,7 @@ bench: packages-bench
 install: build
 	install -D $(BUILD)/hostler $(DESTDIR)$(PREFIX)/bin/hostler
 	install -d $(DESTDIR)$(PREFIX)/share/hostler/playbooks
-	install -m 644 $(wildcard playbooks/*.lua) $(DESTDIR)$(PREFIX)/share/hostler/playbooks
+	install -m 644 $(wildcard playbooks/*.lua) playbooks/SCRIPTING.md $(DESTDIR)$(PREFIX)/share/hostler/playbooks
 
 clean:
 	rm -rf build build-sanitize
