@@ -38,9 +38,11 @@ local function next_commands(run, err)
         return {}
     end
     local status = status_of(err)
-    local lines = { ("hostler resume %s      go on where it stopped"):format(run.id) }
+    local lines = {}
     if status == "parked" then
         lines[1] = ("hostler answer %s VALUE"):format(run.id)
+    elseif gate.mode ~= "read-only" then -- one that only reads is as well begun anew
+        lines[1] = ("hostler resume %s      go on where it stopped"):format(run.id)
     end
     lines[#lines + 1] = ("hostler log %s         what it did"):format(run.id)
     if status == "failed" then

@@ -8,7 +8,7 @@ local library = {
 local system = native.system
 local suggest, manifest = import "suggest", import "manifest"
 
-local journal = import "journal"
+local run_sources = import "run_sources"
 
 local cache, loading = {}, {}
 -- Of modules from files: the path, and every table that has been the module, for values made by an earlier one live on.
@@ -39,6 +39,13 @@ local function installed()
             return candidate
         end
     end
+end
+
+--- The folder of the installed playbooks, by its real path; nil where there is none.
+---@return string?
+function library.shipped_folder()
+    local folder = installed()
+    return folder and system.real_path(folder)
 end
 
 --- The folder for the person's own playbooks, whether it is there or not.
@@ -85,7 +92,7 @@ function library.read(path, name)
     if name then
         loaded[#loaded + 1] = { name = name, path = path }
         if keeping then
-            journal.keep_source(name, path, source)
+            run_sources.keep(name, path, source)
         end
     end
     return (source:gsub("^#[^\n]*", ""))
@@ -346,7 +353,7 @@ end
 function library.keep()
     keeping = true
     for _, file in ipairs(loaded) do
-        journal.keep_source(file.name, file.path, texts[file.path])
+        run_sources.keep(file.name, file.path, texts[file.path])
     end
 end
 
@@ -390,7 +397,7 @@ end
 function library.keep_edited(path, text)
     for _, file in ipairs(loaded) do
         if keeping and file.path == path then
-            journal.keep_source(file.name, path, text)
+            run_sources.keep(file.name, path, text)
         end
     end
 end

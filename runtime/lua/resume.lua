@@ -48,7 +48,7 @@ function resume.load(row, options)
     if not ok and not options.anywhere then
         refuse(("the directory of this run, %s, cannot be entered: %s"):format(row.directory, reason), "load")
     end
-    local sources = journal.sources(row.id)
+    local sources = import "run_sources".of(row.id)
     if options.code ~= "latest" then
         library.use(sources)
     end
