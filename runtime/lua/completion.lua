@@ -71,9 +71,11 @@ local function runs()
     return rows
 end
 
+--- What a parameter may be, as far as it is known.
 local function choices_of(spec)
     local rows = {}
-    for _, choice in ipairs(type(spec.type) == "table" and spec.type or {}) do
+    local choices = type(spec.type) == "table" and spec.type or import "known_names".of(spec.type or "")
+    for _, choice in ipairs(choices) do
         rows[#rows + 1] = { choice, spec.help }
     end
     return rows

@@ -33,6 +33,17 @@ hostler({ in => $folder }, 'run', 'move', 'here');
 like words('hostler log '), qr/^last \S+$/, 'runs';
 is hostler('completion', 'tcsh')->{status}, 2, 'another shell';
 
+# ---- names ----
+
+playbook($folder, visit => 'local known_names = require "known_names"
+return playbook { summary = "Visit", params = { list("whom", "subdomain", "w"), opt("host", "subdomain", "h") },
+    run = function() known_names.keep("subdomain", { "grace", "ada", "$(id)" }) end }');
+is words('hostler run visit '), '', 'no names before there was a listing';
+hostler({ in => $folder }, 'run', 'visit', 'x');
+is words('hostler run visit '), 'ada grace', 'the names that were listed last, as far as a shell can take them';
+is words('hostler run visit ada g'), 'grace', 'each of several';
+is words('hostler run visit --host a'), 'ada', 'and for an option';
+
 # What bash offers: its own completion function, called as readline calls it.
 sub bash {
     my ($line) = @_;
