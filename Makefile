@@ -113,7 +113,8 @@ lint: packages-lint
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES) runtime/embed/bytecode.c
 	luacheck --quiet runtime modules playbooks tests
-	shellcheck --external-sources --source-path=SCRIPTDIR $(shell grep -rlE '^#!.*(bash|/sh)$$' --include='*' runtime tests .ci 2>/dev/null)
+	shellcheck --external-sources --source-path=SCRIPTDIR $(shell find runtime tests .ci -type f -exec \
+	    awk 'FNR == 1 && /^\#!.*(bash|\/sh)$$/ { print FILENAME }' {} +)
 
 bench: packages-bench
 	$(MAKE) binaries

@@ -39,6 +39,8 @@ const command commands[] = {
      command_check},
     {"stubs", "DIRECTORY", "write definition files for editors with lua-language-server", command_stubs},
     {"doctor", "[--json]", "look whether everything is there that the playbooks need", command_doctor},
+    {"completion", "bash|zsh|fish", "print what makes the shell complete hostler's words",
+     command_completion},
     {"version", "[--libraries]", "print the version", command_version},
     {"help", "[COMMAND]", "this page, or one command's", command_help},
     {NULL, NULL, NULL, NULL},

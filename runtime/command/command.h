@@ -22,6 +22,7 @@ int command_answer(int argc, char **argv);
 int command_attach(int argc, char **argv);
 int command_cancel(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_completion(int argc, char **argv);
 int command_debug(int argc, char **argv);
 int command_diff(int argc, char **argv);
 int command_doctor(int argc, char **argv);
