@@ -44,9 +44,12 @@ wait_for($status, qr/it listens/) or BAIL_OUT "there is no server: $status->{std
 playbook($folder, $_->{file} =~ s/\.lua\z//r, $_->{code}) for grep { $_->{file} } @examples;
 
 for my $example (grep { $_->{place} eq 'alone' } @examples) {
-    Scripting::run_part(\&run_here, $folder, $example) if !$example->{file};
+    if (!$example->{file}) {
+        Scripting::run_part(\&run_here, $folder, $example);
+        next;
+    }
     Scripting::run_commands(\&run_here, $example);
-    ok $example->{code} !~ /^return playbook/m || @{ $example->{commands} }, "$example->{file} is run" if $example->{file};
+    ok $example->{code} !~ /^return playbook/m || @{ $example->{commands} }, "$example->{file} is run";
 }
 kill TERM => $status->{pid};
 finish($status);

@@ -1,11 +1,10 @@
 # The examples of playbooks/SCRIPTING.md, and running them. Whole files ("-- NAME.lua" in the first line) are put into
 # one folder, and the page's own command lines are run there. What is only a part of a playbook becomes one: with the
 # `require` lines and the handles that the page says are left out, and within a step unless it has steps of its own.
-# Everything is rehearsed before it is run. "--> TEXT" behind a line is what the run says.
+# Everything is checked and rehearsed before it is run. "--> TEXT" behind a line is what the run says.
 package Scripting;
 use strict;
 use warnings;
-use Cwd qw(getcwd);
 use Hostler;
 use Test::More;
 
@@ -93,6 +92,8 @@ sub run_part {
     my ($hostler, $folder, $example) = @_;
     my $name = "example-$example->{line}";
     playbook($folder, $name, whole($example));
+    my $check = $hostler->('check', $name);
+    is $check->{status}, 0, "nothing is found in line $example->{line}" or diag "$check->{stdout}$check->{stderr}";
     my $rehearsal = run($hostler, 'run', $name, '--dry-run');
     is $rehearsal->{status}, 0, "line $example->{line}, rehearsed" or diag "$rehearsal->{stdout}$rehearsal->{stderr}";
     my $run = run($hostler, 'run', $name);
@@ -105,12 +106,18 @@ sub says {
     like $run->{stdout}, qr/\Q$_\E/, "it says '$_'" for promises($example);
 }
 
-# The page's command lines below a whole playbook. RUN is the last run.
+# The page's command lines below a whole playbook; what it runs is rehearsed first. RUN is the last run.
 sub run_commands {
     my ($hostler, $example) = @_;
     my ($said, $last) = ('', '');
+    my $check = $hostler->('check', $example->{file} =~ s/\.lua$//r);
+    is $check->{status}, 0, "nothing is found in $example->{file}" or diag "$check->{stdout}$check->{stderr}";
     for my $command (@{ $example->{commands} }) {
         my @words = map { $_ eq 'RUN' ? $last : $_ } quoted_words($command);
+        if ($words[0] eq 'run' && $command !~ / --(?:help|dry-run|record|replay)/) {
+            my $rehearsal = run($hostler, @words, '--dry-run');
+            is $rehearsal->{status}, 0, "hostler $command, rehearsed" or diag "$rehearsal->{stdout}$rehearsal->{stderr}";
+        }
         my $run = run($hostler, @words);
         is $run->{status}, 0, "hostler $command" or diag "$run->{stdout}$run->{stderr}";
         $said .= $run->{stdout};
