@@ -29,7 +29,7 @@ PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openss
 PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
                  faketime
 PACKAGES_LINT  = clang-format cppcheck shellcheck
-PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh
+PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace
 
 C_FILES    = $(wildcard runtime/*.c runtime/command/*.c modules/*.c)
 LUA_FILES  = $(sort $(wildcard runtime/lua/*.lua modules/*.lua))
@@ -53,9 +53,13 @@ $(BUILD)/%.o: %.c
 	@echo CC $<
 	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/embedded.S: runtime/embed.sh $(LUA_FILES) Makefile
-	@mkdir -p $(@D)
-	@runtime/embed.sh $(LUA_FILES) $(LUACHECKED) > $@
+$(BUILD)/embedded.S: runtime/embed/table.sh $(BUILD)/runtime/embed/bytecode $(LUA_FILES) Makefile
+	@mkdir -p $(addprefix $(BUILD)/bytecode/,runtime/lua modules luacheck)
+	@$(BUILD)/runtime/embed/bytecode $(BUILD)/bytecode $(LUA_FILES) $(filter %.lua,$(LUACHECKED))
+	@runtime/embed/table.sh $(BUILD)/bytecode $(LUA_FILES) $(LUACHECKED) > $@
+
+$(BUILD)/runtime/embed/bytecode: $(BUILD)/runtime/embed/bytecode.o
+	@$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(LDLIBS)
 
 $(BUILD)/embedded.o: $(BUILD)/embedded.S
 	@$(CC) -c -o $@ $<
@@ -105,11 +109,12 @@ $(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(filter-out $(BUILD)/runtime/main.o $
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 lint: packages-lint
-	clang-format --dry-run --Werror $(C_FILES) $(wildcard runtime/*.h runtime/command/*.h modules/*.h tests/*.c tests/bench/*.c)
+	clang-format --dry-run --Werror $(C_FILES) $(wildcard runtime/embed/*.c runtime/*.h runtime/command/*.h modules/*.h tests/*.c tests/bench/*.c)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
-	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES)
+	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES) runtime/embed/bytecode.c
 	luacheck --quiet runtime modules playbooks tests
-	shellcheck --external-sources --source-path=SCRIPTDIR $(shell grep -rlE '^#!.*(bash|/sh)$$' --include='*' runtime tests .ci 2>/dev/null)
+	shellcheck --external-sources --source-path=SCRIPTDIR $(shell find runtime tests .ci -type f -exec \
+	    awk 'FNR == 1 && /^\#!.*(bash|\/sh)$$/ { print FILENAME }' {} +)
 
 bench: packages-bench
 	$(MAKE) binaries
@@ -119,12 +124,13 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
 	tests/bench/journal
+	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
 	tests/bench/with-sshd tests/bench/prompt
 
 install: build
 	install -D $(BUILD)/hostler $(DESTDIR)$(PREFIX)/bin/hostler
 	install -d $(DESTDIR)$(PREFIX)/share/hostler/playbooks
-	install -m 644 $(wildcard playbooks/*.lua) $(DESTDIR)$(PREFIX)/share/hostler/playbooks
+	install -m 644 $(wildcard playbooks/*.lua) playbooks/SCRIPTING.md $(DESTDIR)$(PREFIX)/share/hostler/playbooks
 
 clean:
 	rm -rf build build-sanitize

@@ -1,7 +1,12 @@
 -- What the verdicts of Caddy:diagnose mean, in words, and what a person does about those that no playbook mends.
+local caddy_advice = {}
 
----@type table<string, { says: string, by_hand?: string }> by_hand: a format that takes the instance's name
-local caddy_advice = {
+---@class caddy_advice.Meaning
+---@field says string one sentence
+---@field by_hand? string what a person does: a format that takes the instance's name
+
+---@type table<string, caddy_advice.Meaning>
+local MEANINGS = {
     ok = { says = "Caddy has a certificate that is good" },
     ["self-signed"] = { says = "Caddy signs its certificate itself, as its Caddyfile asks" },
     ["not-running"] = { says = "Caddy does not run" },
@@ -37,5 +42,12 @@ local caddy_advice = {
         by_hand = "on %s, `journalctl -u caddy` says more",
     },
 }
+
+--- What a verdict means.
+---@param verdict string see Caddy:diagnose
+---@return caddy_advice.Meaning
+function caddy_advice.of(verdict)
+    return MEANINGS[verdict] or MEANINGS.unknown
+end
 
 return caddy_advice

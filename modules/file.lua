@@ -1,8 +1,8 @@
 -- Files of this machine: reading, looking, writing them whole.
-local native, gate = ...
+local native, gate, import = ...
 local file = {}
 
-local diff = require "unified_diff"
+local diff = import "unified_diff"
 
 local LARGEST_DIFFED = 256 * 1024
 local WRITE_OPTIONS = { mode = true }

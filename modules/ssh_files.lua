@@ -3,10 +3,10 @@
 -- Small things are done by the host's own coreutils as the user at hand, in one round trip each: SFTP cannot act as
 -- another user, knows owners as numbers only, and says little of what went wrong. Files move to and fro over SFTP,
 -- which keeps none of them in memory; as another user, or where there is no SFTP, they go the way of the small ones.
-local _, gate = ...
+local _, gate, import = ...
 local files = {}
 
-local diff = require "unified_diff"
+local diff = import "unified_diff"
 
 local WRITE_OPTIONS = { mode = "number or string", owner = "string", group = "string", planned = true }
 local LARGEST_DIFFED = 256 * 1024

@@ -38,6 +38,15 @@ local function environment(app)
     return files
 end
 
+-- Whether there are settings to reach the database with, or nobody knows.
+local function has_settings(evidence)
+    local there = not evidence.environment
+    for _, file in ipairs(evidence.environment or {}) do
+        there = there or file.name == "postgres"
+    end
+    return there
+end
+
 local function dotenv(host)
     local stat = host:stat(meltano.FLAGS)
     if not stat then
@@ -77,7 +86,11 @@ function triage.examine(host, options)
     -- The first three may each wait for something that hangs.
     parallel {
         function() look(evidence, "inside", app.probe, app, { timeout = PROBE_SECONDS }) end,
-        function() look(evidence, "database", app.database, app) end,
+        function()
+            if has_settings(evidence) then
+                look(evidence, "database", app.database, app)
+            end
+        end,
         function() look(evidence, "caddy", server.diagnose, server, options) end,
         function() look(evidence, "owners", app.wrong_owners, app) end,
     }

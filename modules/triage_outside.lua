@@ -71,10 +71,11 @@ end
 
 -- ---- Caddy and its certificate ----
 
--- What to do about a verdict on Caddy: caddy-tls does it, or a person does and caddy-tls tries again.
+-- What to do about a verdict on Caddy: caddy-tls does it, or a person does and caddy-tls tries again. A Caddy that is
+-- to sign for itself and does not lacks its port only.
 local function remedy(e, verdict)
-    local by_hand = caddy_advice[verdict].by_hand
-    if by_hand then
+    local by_hand = caddy_advice.of(verdict).by_hand
+    if by_hand and not (verdict == "unknown" and e.caddy.mode == "self-signed") then
         return nil, ("%s; then: hostler run caddy-tls %s"):format(by_hand:format(e.name), e.tenant)
     end
     return { "caddy-tls" }
@@ -84,11 +85,11 @@ local function is_without_caddy(e)
     local found = e.caddy
     if found and found.status and found.status.active ~= "active" then
         local finding = {
-            cause = "caddy-down", says = caddy_advice["not-running"].says, breaks = true,
+            cause = "caddy-down", says = caddy_advice.of("not-running").says, breaks = true,
             proof = { "caddy.service is " .. systemd.describe(found.status), unpack(found.evidence, 1, PROOF_LINES) },
         }
         if found.verdict ~= "not-running" then
-            finding.says = ("%s: %s"):format(finding.says, caddy_advice[found.verdict].says)
+            finding.says = ("%s: %s"):format(finding.says, caddy_advice.of(found.verdict).says)
         end
         finding.mend, finding.by_hand = remedy(e, found.verdict)
         return finding
@@ -100,7 +101,7 @@ local function has_expired_certificate(e)
     local certificate = e.certificate or found.certificate
     if certificate and certificate.not_after <= e.at then
         return {
-            cause = "certificate-expired", says = caddy_advice.expired.says, breaks = true,
+            cause = "certificate-expired", says = caddy_advice.of("expired").says, breaks = true,
             proof = { ("the certificate was good until %s, issued by %s"):format(date_of(certificate.not_after),
                 certificate.issuer), unpack(found.evidence or {}, 1, PROOF_LINES) },
             -- One that staff have put there is not renewed by anybody.
@@ -116,7 +117,7 @@ local function has_no_certificate(e)
     if found and not HAS_ONE[found.verdict] then
         local finding = {
             cause = "caddy-" .. found.verdict, breaks = true, says = "there is no certificate: "
-                .. caddy_advice[found.verdict].says, proof = { unpack(found.evidence, 1, PROOF_LINES) },
+                .. caddy_advice.of(found.verdict).says, proof = { unpack(found.evidence, 1, PROOF_LINES) },
         }
         finding.proof[#finding.proof + 1] = e.certificate and e.certificate.problem or nil
         finding.mend, finding.by_hand = remedy(e, found.verdict)
@@ -170,7 +171,7 @@ function triage_outside.is_closed(e)
             cause = "outside", says = "Meltano serves, but from outside it cannot be used", breaks = true,
             symptom = true, proof = { "from outside: " .. e.outside.says },
             by_hand = e.outside.status and ("look at what /etc/caddy/Caddyfile on %s hands on to localhost:%d")
-                :format(e.name, meltano.PORT) or caddy_advice["port-closed"].by_hand:format(e.name),
+                :format(e.name, meltano.PORT) or caddy_advice.of("port-closed").by_hand:format(e.name),
         }
     end
 end

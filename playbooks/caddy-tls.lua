@@ -18,7 +18,7 @@ local function conclude(one, found)
         return
     end
     certificate.tell(found, one.name)
-    if not certificate.is_good(found) then
+    if not certificate.is_good(found, one.name) then
         certificate.fail(found, one.name)
     end
     certificate.verify(one, found.verdict == "self-signed")
@@ -34,7 +34,7 @@ end
 --- Back to the authority; when that fails an instance that served a certificate of its own goes on doing so.
 local function back_to_authority(server, one, found)
     local _, port = server:hostname()
-    if found.mode == "acme" and found.verdict == "ok" and not port then
+    if found.mode == "acme" and found.verdict == "ok" and found.hostname == one.name and not port then
         return
     end
     local after = step("ask the certificate authority again", {
@@ -48,6 +48,19 @@ local function back_to_authority(server, one, found)
         certificate.verify(one, true)
     end
     conclude(one, after)
+end
+
+--- As its Caddyfile asks, but under its own name; one that signs for itself has to know its port, too.
+local function start_again(server, one, found)
+    if found.mode == "self-signed" then
+        return sign_itself(server, one)
+    end
+    conclude(one, step("start Caddy again", { idempotent = true }, function()
+        if found.hostname ~= one.name then
+            server:set_hostname(one.name)
+        end
+        return certificate.try_again(server)
+    end))
 end
 
 local function wait_out(server, one, found)
@@ -88,7 +101,7 @@ return playbook {
 
         if p.acme then
             back_to_authority(server, one, found)
-        elseif certificate.is_good(found) then
+        elseif certificate.is_good(found, one.name) then
             certificate.verify(one, found.verdict == "self-signed")
         elseif p.self_signed then
             sign_itself(server, one)
@@ -99,9 +112,7 @@ return playbook {
             sign_itself(server, one)
         else
             certificate.insist(found, server, one)
-            conclude(one, step("start Caddy again", { idempotent = true }, function()
-                return certificate.try_again(server)
-            end))
+            start_again(server, one, found)
         end
     end,
 }

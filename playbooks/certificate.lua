@@ -54,14 +54,14 @@ function certificate.diagnose(server)
     return found
 end
 
---- Whether the instance serves as its Caddyfile asks.
-function certificate.is_good(found)
-    return found.verdict == "ok" or found.verdict == "self-signed"
+--- Whether the instance serves as its Caddyfile asks, under its name.
+function certificate.is_good(found, name)
+    return (found.verdict == "ok" or found.verdict == "self-signed") and found.hostname == name
 end
 
 --- Tells what was found.
 function certificate.tell(found, name)
-    say("%s: %s.", name, caddy_advice[found.verdict].says)
+    say("%s: %s.", name, caddy_advice.of(found.verdict).says)
     for _, line in ipairs(found.evidence) do
         say("evidence  %s", line)
     end
@@ -72,16 +72,16 @@ function certificate.tell(found, name)
         say("until     %s, issued by %s", date(found.certificate.not_after), found.certificate.issuer)
     end
     if found.renewal then
-        warn("its renewal fails: %s", caddy_advice[found.renewal].says)
+        warn("its renewal fails: %s", caddy_advice.of(found.renewal).says)
     end
     if found.hostname ~= name then
-        warn("HOSTNAME in /etc/caddy/environment is %s; --acme sets it right", tostring(found.hostname))
+        warn("HOSTNAME in /etc/caddy/environment is %s, and not its name", tostring(found.hostname))
     end
 end
 
 --- Raises what keeps the instance from having a certificate, with what a person can do about it.
 function certificate.fail(found, name)
-    local meaning = caddy_advice[found.verdict]
+    local meaning = caddy_advice.of(found.verdict)
     fail(("%s has no certificate: %s"):format(name, meaning.says), {
         code = "caddy." .. found.verdict, target = name, log = table.concat(found.evidence, "\n"),
         hint = meaning.by_hand and meaning.by_hand:format(name) .. "; then run this again" or nil,
@@ -134,7 +134,7 @@ end
 ---@return table found see certificate.diagnose; unknown in a dry run
 function certificate.sign_itself(server, name)
     local found = certificate.diagnose(server)
-    if found.verdict == "ok" then
+    if found.verdict == "ok" and found.hostname == name then
         return found
     end
     server:set_tls "self-signed"

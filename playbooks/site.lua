@@ -1,6 +1,7 @@
 -- The one place for what is particular to this site: names, sizes, addresses of services, and where their tokens come
 -- from. Playbooks hold no constants; a playbook that needs another value gets it from here.
 local digitalocean = require "digitalocean"
+local known_names = require "known_names"
 local onepassword = require "onepassword"
 
 --- A comma-separated setting as a list, or nil.
@@ -133,12 +134,13 @@ end
 ---@raise "usage"
 function site.instances(patterns)
     local instance = require "instance" -- not at the top: it requires this file
-    local tests, met, found = {}, {}, {}
+    local tests, met, found, tenants = {}, {}, {}, {}
     for index, pattern in ipairs(patterns) do
         tests[index] = matcher(pattern)
     end
     for _, droplet in ipairs(site.cloud():droplets()) do
         local tenant, wanted = tenant_of(droplet), false
+        tenants[#tenants + 1] = tenant
         for index, test in ipairs(tests) do
             if tenant and test(tenant, droplet) then
                 wanted, met[index] = true, true
@@ -148,6 +150,7 @@ function site.instances(patterns)
             found[#found + 1] = instance.of(tenant, droplet)
         end
     end
+    known_names.keep("subdomain", tenants)
     for index, pattern in ipairs(patterns) do
         if not met[index] and pattern ~= "*" then
             fail(("no instance is meant by '%s'"):format(pattern), {

@@ -45,7 +45,8 @@ local function refuse(customer, login, service)
     fail(login and login.says or "nothing of what can be seen without a password is wrong", {
         code = "ftp", target = customer.name,
         hint = service.active ~= "active" and "on the host: systemctl status vsftpd"
-            or login and login.reason == "login" and "has the instance the password that is in 1Password?" or nil,
+            or not login and "give the customer's password to see what they see: export FTP_PASSWORD=..."
+            or login.reason == "login" and "has the instance the password that is in 1Password?" or nil,
     })
 end
 

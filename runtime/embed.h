@@ -1,14 +1,15 @@
-/* The Lua files baked into the binary: runtime/lua/, modules/ and luacheck's parser. The table is made by the
- * Makefile. */
+/* The Lua files baked into the binary: runtime/lua/, modules/ and luacheck's parser, each as its text and
+ * compiled. The table is made by the Makefile. */
 #ifndef HOSTLER_EMBED_H
 #define HOSTLER_EMBED_H
 
+#include <lua.h>
 #include <stddef.h>
 
 typedef struct {
     const char *name; /* "modules/ssh.lua" */
-    const char *text;
-    const char *end;
+    const char *text, *text_end;
+    const char *code, *code_end; /* bytecode; empty where the file is not Lua */
 } embedded_file;
 
 /* Ends with a NULL name. */
@@ -16,5 +17,8 @@ extern const embedded_file embedded_files[];
 
 /* The file of this name, or NULL. */
 const embedded_file *embedded_find(const char *name);
+
+/* Pushes the file as a function, in the chunk "=hostler:NAME"; raises when there is no such file. */
+void embedded_load(lua_State *L, const char *name);
 
 #endif

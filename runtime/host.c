@@ -10,6 +10,7 @@
 #include "journal.h"
 #include "json.h"
 #include "line_editor.h"
+#include "local_socket.h"
 #include "seal.h"
 #include "secret.h"
 #include "system.h"
@@ -73,13 +74,12 @@ static int build_world(lua_State *L) {
     add(L, "line_editor", line_editor_lua_open);
     add(L, "journal", journal_open);
     add(L, "child", child_open);
+    add(L, "local_socket", local_socket_open);
     add(L, "seal", seal_open);
     add(L, "user_files", user_files_open);
     lua_pushcfunction(L, foreground_run);
     lua_setfield(L, -2, "run_in_foreground");
-    const embedded_file *world = embedded_find("runtime/lua/world.lua");
-    if (luaL_loadbuffer(L, world->text, (size_t)(world->end - world->text), "=hostler:runtime/lua/world.lua"))
-        return lua_error(L);
+    embedded_load(L, "runtime/lua/world.lua");
     lua_insert(L, -2);
     lua_call(L, 1, 1);
     lua_pushlightuserdata(L, (void *)&import_key);
@@ -95,6 +95,7 @@ lua_State *host_open(void) {
         exit(EXIT_FAILED);
     }
     limit_memory(L);
+    lua_gc(L, LUA_GCSTOP, 0); /* hardly anything of the world is garbage */
     if (lua_cpcall(L, build_world, NULL) != 0) {
         lua_getglobal(L, "tostring");
         lua_insert(L, -2);
@@ -102,6 +103,7 @@ lua_State *host_open(void) {
         fprintf(stderr, "hostler: cannot start: %s\n", lua_tostring(L, -1));
         exit(EXIT_FAILED);
     }
+    lua_gc(L, LUA_GCRESTART, 0);
     return L;
 }
 

@@ -14,7 +14,6 @@
  *   raised. Its parameters are these and, last, the number of the transaction, from 1 up. `written` is a
  *   query with the same parameters that finds a row when that transaction was committed: a store that lost
  *   the connection meanwhile asks it. guard() ends that.
- * - writes() -> integer: how many transactions were flushed to disk.
  * - version() -> integer: of its tables; 0 when it has none yet.
  * - migrate(sql, version): runs these statements and sets the version, in one transaction; does nothing when
  *   another process has already brought the tables to that version.

@@ -224,11 +224,6 @@ static int guard_lua(lua_State *L) {
     return 0;
 }
 
-static int writes_lua(lua_State *L) {
-    lua_pushnumber(L, (double)check(L, 1)->requests.writes);
-    return 1;
-}
-
 /* name(store) -> the address, as people may see it */
 static int name_lua(lua_State *L) {
     lua_pushstring(L, check(L, 1)->name);
@@ -314,9 +309,8 @@ static void add_metatable(lua_State *L, const char *type, lua_CFunction collect)
 }
 
 int journal_postgres_open(lua_State *L) {
-    static const luaL_Reg plain[] = {
-        {"open", open_lua}, {"later", later_lua}, {"guard", guard_lua}, {"writes", writes_lua},
-        {"name", name_lua}, {"close", close_lua}, {NULL, NULL}};
+    static const luaL_Reg plain[] = {{"open", open_lua}, {"later", later_lua}, {"guard", guard_lua},
+                                     {"name", name_lua}, {"close", close_lua}, {NULL, NULL}};
     static const luaL_Reg waiting[] = {{"connect", connect_lua},
                                        {"write", write_lua},
                                        {"read", read_lua},

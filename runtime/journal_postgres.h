@@ -4,7 +4,7 @@
 
 #include <lua.h>
 
-/* Pushes a table: open connect write read later drain guard writes name close. What of the contract in
+/* Pushes a table: open connect write read later drain guard name close. What of the contract in
  * journal.h these are is for runtime/lua/journal_shared.lua. */
 int journal_postgres_open(lua_State *L);
 

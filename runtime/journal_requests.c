@@ -128,10 +128,8 @@ static void end(requests *q, outcome o) {
         settle_lost(q, r);
         return;
     }
-    if (o == DONE && r->writes) {
+    if (o == DONE)
         q->unwritten -= count_statements(r->first);
-        q->writes++;
-    }
     settle(q, r, o);
     serve_next(q);
 }

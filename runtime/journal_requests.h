@@ -17,7 +17,6 @@ typedef struct {
     journal_link link;
     int64_t patience_ms;     /* the longest that serving a request may take */
     int unwritten;           /* statements given to requests_later() */
-    uint64_t writes;         /* transactions that were committed */
     bool missing;            /* the server did not answer when it was tried last */
     request *current, *next; /* the one that is served, and those that wait */
     statement *first, *last; /* unwritten, and in none of these */

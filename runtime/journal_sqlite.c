@@ -58,7 +58,6 @@ typedef struct {
     uv_timer_t *timer;
     bool full_sync;
     char detail[200]; /* what SQLite said of the last failure: a rollback makes it forget */
-    uint64_t writes;
 } store;
 
 /* ---- errors ---- */
@@ -261,7 +260,7 @@ static void empty_queue(store *s) {
 }
 
 /* Ends the transaction that `code` tells of; the queue is kept when it failed. */
-static int finish(store *s, int code, bool flush) {
+static int finish(store *s, int code) {
     if (code == SQLITE_OK)
         code = execute(s, "COMMIT");
     if (code != SQLITE_OK) {
@@ -270,7 +269,6 @@ static int finish(store *s, int code, bool flush) {
             execute(s, "ROLLBACK");
         return code;
     }
-    s->writes += flush;
     empty_queue(s);
     return SQLITE_OK;
 }
@@ -282,7 +280,7 @@ static int write_queue(store *s) {
     int code = begin(s, false);
     if (code == SQLITE_OK)
         code = run_queue(s);
-    return finish(s, code, false);
+    return finish(s, code);
 }
 
 static void on_later(uv_timer_t *timer) {
@@ -336,7 +334,7 @@ static int write_lua(lua_State *L) {
         bind_arguments(L, statement, count);
         code = run_statement(L, statement, true);
     }
-    code = finish(s, code, true);
+    code = finish(s, code);
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
 
@@ -435,13 +433,8 @@ static int migrate_lua(lua_State *L) {
         code = execute(s, sql);
     if (code == SQLITE_OK && present < version)
         code = execute(s, set_version);
-    code = finish(s, code, true);
+    code = finish(s, code);
     return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
-}
-
-static int writes_lua(lua_State *L) {
-    lua_pushnumber(L, (double)self(L)->writes);
-    return 1;
 }
 
 static void free_timer(uv_handle_t *handle) {
@@ -506,9 +499,8 @@ static int configure(store *s) {
 
 static void add_functions(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"write", write_lua},     {"later", later_lua}, {"read", read_lua},
-        {"writes", writes_lua},   {"guard", guard_lua}, {"version", version_lua},
-        {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
+        {"write", write_lua},     {"later", later_lua},     {"read", read_lua},   {"guard", guard_lua},
+        {"version", version_lua}, {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);

@@ -23,7 +23,7 @@
 
 #define MOST_REMEMBERED 2000
 #define LONGEST_LINE 65536 /* characters */
-#define ABOVE_MS 15        /* lines above are gathered for so long */
+#define ABOVE_MS 15        /* from one showing of lines above to the next */
 #define ABOVE_MOST 65536   /* bytes that are gathered at most */
 #define INVISIBLE L'\1'
 #define END_OF_INPUT '\4' /* Ctrl-D */
@@ -38,6 +38,7 @@ static struct {
     wchar_t *label;
     struct termios cooked;
     text_buffer above;
+    uint64_t shown_at; /* when lines were shown above, in nanoseconds */
     uv_timer_t gathering;
     uv_signal_t resized, stopped;
     line_outcome outcome;
@@ -184,13 +185,14 @@ static void show_gathered(uv_timer_t *timer) {
     lay_line();
     uselocale(before);
     text_clear(&editor.above);
+    editor.shown_at = uv_hrtime();
 }
 
 void line_editor_above(const char *bytes, size_t length) {
     text_add(&editor.above, bytes, length);
     if (length > 0 && bytes[length - 1] != '\n')
         text_puts(&editor.above, "\n");
-    if (editor.above.length > ABOVE_MOST)
+    if (editor.above.length > ABOVE_MOST || uv_hrtime() - editor.shown_at > ABOVE_MS * 1000000)
         show_gathered(&editor.gathering);
     else if (!uv_is_active((uv_handle_t *)&editor.gathering))
         uv_timer_start(&editor.gathering, show_gathered, ABOVE_MS, 0);

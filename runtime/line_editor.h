@@ -31,7 +31,8 @@ char *line_editor_text(size_t *cursor);
 /* Puts text at the cursor, as if it had been typed. */
 void line_editor_insert(const char *text);
 
-/* Shows whole lines above the line. Many at once are shown together, a moment later. */
+/* Shows whole lines above the line. Of many in a short time, those that follow the first are shown together,
+ * a moment later. */
 void line_editor_above(const char *bytes, size_t length);
 
 /* Ends the line and gives the terminal back. What was typed stays on the screen, and `last_words` after it.
@@ -42,7 +43,7 @@ void line_editor_end(const char *last_words);
 void line_editor_remember(const char *line);
 
 /* Pushes a table: read(label) -> "line" or "complete", text, cursor; insert(text); text() -> text, cursor;
- * remember(line); close(). */
+ * remember(line); close(last_words). */
 int line_editor_lua_open(lua_State *L);
 
 #endif

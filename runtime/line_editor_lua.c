@@ -113,9 +113,9 @@ static int remember_lua(lua_State *L) {
     return 0;
 }
 
+/* close(last_words): ends the line that is open, if there is one. */
 static int close_lua(lua_State *L) {
-    (void)L;
-    line_editor_end("");
+    line_editor_end(luaL_checkstring(L, 1));
     return 0;
 }
 

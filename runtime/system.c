@@ -366,7 +366,13 @@ static int embedded_lua(lua_State *L) {
     const embedded_file *file = embedded_find(luaL_checkstring(L, 1));
     if (!file)
         return 0;
-    lua_pushlstring(L, file->text, (size_t)(file->end - file->text));
+    lua_pushlstring(L, file->text, (size_t)(file->text_end - file->text));
+    return 1;
+}
+
+/* load_embedded(name) -> a Lua file in the binary as a function */
+static int load_embedded_lua(lua_State *L) {
+    embedded_load(L, luaL_checkstring(L, 1));
     return 1;
 }
 
@@ -468,6 +474,7 @@ int system_open(lua_State *L) {
         {"version", version_lua},
         {"place_of", place_of_lua},
         {"embedded", embedded_lua},
+        {"load_embedded", load_embedded_lua},
         {"embedded_names", embedded_names_lua},
         {"module_natives", module_natives_lua},
         {"load_text", load_text_lua},

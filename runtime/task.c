@@ -337,6 +337,7 @@ static void resume(task *t) {
     }
     scheduler.running = t;
     scheduler.resumed = now_ms();
+    scheduler.unanswered = false;
     interrupt_watch(t->thread);
     int status = lua_resume(t->thread, arguments);
     interrupt_watch(NULL);
@@ -393,16 +394,26 @@ static bool belongs_to(const task *t, const task *ancestor) {
 }
 
 void task_interrupt(const char *reason, bool by_ctrl_c) {
-    task *foreground = by_ctrl_c ? scheduler.foreground : NULL, *running = scheduler.running;
-    bool starves = running && foreground && now_ms() - scheduler.resumed > STARVING;
+    task *foreground = by_ctrl_c ? scheduler.foreground : NULL;
     scheduler.interrupted = scheduler.interrupted || !foreground;
+    scheduler.unanswered = foreground != NULL;
     if (!scheduler.root)
         return;
     error_push(scheduler.lua, "cancelled", "%s", reason);
     task_cancel(scheduler.lua, foreground ? foreground : scheduler.root);
-    if (starves && !belongs_to(running, foreground) && !belongs_to(foreground, running))
-        task_cancel(scheduler.lua, running);
     lua_pop(scheduler.lua, 1);
+}
+
+/* A task in the background that does not let the foreground answer to Ctrl-C is meant too. */
+static void cancel_if_starving(lua_State *L, uint64_t now) {
+    task *running = scheduler.running;
+    if (!scheduler.unanswered || now - scheduler.resumed < STARVING ||
+        belongs_to(scheduler.foreground, running))
+        return;
+    scheduler.unanswered = false;
+    error_push(L, "cancelled", "interrupted (Ctrl-C)");
+    task_cancel(L, running);
+    lua_pop(L, 1);
 }
 
 bool task_interrupted(void) {
@@ -417,6 +428,7 @@ bool task_poll(lua_State *L, bool own_code) {
     for (task *t = scheduler.running; t; t = t->parent)
         if (t->timer && t->deadline && t->deadline <= now)
             expire(L, t);
+    cancel_if_starving(L, now);
     if (own_code || !is_cancelled(scheduler.running))
         return is_cancelled(scheduler.running);
     interrupt_again(L);

@@ -37,6 +37,7 @@ typedef struct {
     task *foreground; /* what Ctrl-C cancels instead of the root, or NULL */
     uint64_t resumed; /* when the running task was, in milliseconds of uv_hrtime */
     bool open, interrupted;
+    bool unanswered; /* Ctrl-C has cancelled the foreground task, and no task has run since */
     int settle_ref;
 } task_scheduler;
 

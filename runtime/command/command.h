@@ -19,13 +19,18 @@ int command_run_lua(const char *file, int argc, char **argv);
 int command_unknown(const char *word);
 
 int command_answer(int argc, char **argv);
+int command_attach(int argc, char **argv);
 int command_cancel(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_completion(int argc, char **argv);
 int command_debug(int argc, char **argv);
+int command_diff(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_edit(int argc, char **argv);
 int command_help(int argc, char **argv);
 int command_list(int argc, char **argv);
 int command_log(int argc, char **argv);
+int command_new(int argc, char **argv);
 int command_repl(int argc, char **argv);
 int command_resume(int argc, char **argv);
 int command_run(int argc, char **argv);

@@ -12,7 +12,7 @@ int command_help(int argc, char **argv) {
     if (argc < 2) {
         puts("hostler runs playbooks: procedures of the operations handbook, written in Lua.\n");
         for (const command *c = commands; c->name; c++)
-            printf("  hostler %-9s %s\n", c->name, c->summary);
+            printf("  hostler %-10s %s\n", c->name, c->summary);
         fputs(examples, stdout);
         return 0;
     }

@@ -18,13 +18,16 @@ local function reason_not_to()
     end
 end
 
-local function place()
-    for level = 3, 20 do
+--- Where people's code has called this: "book.lua:12".
+---@return string
+function breakpoint.place()
+    for level = 3, 30 do
         local source, line = system.caller(level)
         if not source or source:find "^@" then
             return source and ("%s:%d"):format(source:sub(2), line) or "?"
         end
     end
+    return "?"
 end
 
 --- Opens a prompt here, with the variables of this place; `continue` goes on. In a dry run, in a replay and where
@@ -36,7 +39,7 @@ local function stop_here()
     local reason = reason_not_to()
     if reason then
         event.emit("warn", {
-            parent = task.context().scope, text = ("breakpoint at %s passed: %s"):format(place(), reason),
+            parent = task.context().scope, text = ("breakpoint at %s passed: %s"):format(breakpoint.place(), reason),
         })
         return
     end

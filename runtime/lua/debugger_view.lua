@@ -44,10 +44,11 @@ end
 
 local EXTRA = { steps = steps, params = params }
 
---- The variables of the frame looked at, then `steps` and `params`, then what there is at every prompt.
+--- The variables of the frame looked at and of those around it, then `steps` and `params`, then what there is at every
+--- prompt.
 function View:environment()
     local outer = worlds.new()
-    return frames.environment(function() return self:frame() end, outer, EXTRA)
+    return frames.environment(function() return frames.scope(self.list, self.at) end, outer, EXTRA)
 end
 
 --- "ada book.lua:12> ": the item, where there is one, and the place.

@@ -3,6 +3,7 @@ local native, import = ...
 local execution = {}
 
 local failure, gate, journal, lease = import "failure", import "gate", import "journal", import "lease"
+local attach_server = import "attach_server"
 local hooks, lock, recording = import "hooks", import "lock", import "recording"
 local step, talk = import "step", import "talk"
 local text = import "text"
@@ -37,9 +38,11 @@ local function next_commands(run, err)
         return {}
     end
     local status = status_of(err)
-    local lines = { ("hostler resume %s      go on where it stopped"):format(run.id) }
+    local lines = {}
     if status == "parked" then
         lines[1] = ("hostler answer %s VALUE"):format(run.id)
+    elseif gate.mode ~= "read-only" then -- one that only reads is as well begun anew
+        lines[1] = ("hostler resume %s      go on where it stopped"):format(run.id)
     end
     lines[#lines + 1] = ("hostler log %s         what it did"):format(run.id)
     if status == "failed" then
@@ -104,7 +107,7 @@ end
 
 --- Runs the playbook as a task of its own, so that this one lives to record how it ended.
 local function perform(run)
-    local ok, err = lease.hold(go, run)
+    local ok, err = lease.hold(attach_server.around, run, go)
     if ok and task.interrupted() then -- it has caught its cancellation
         ok, err = pcall(task.checkpoint)
     end

@@ -178,15 +178,36 @@ function frames.variables(frame)
     return list
 end
 
-local function find_in(frame, name)
-    if frame then
-        return frames.find(frame, name)
+--- The frame at this place of a list, and those further out whose functions hold the text of its own: what may be named
+--- at its line, also where its function does not use it.
+---@param list frames.Frame[]
+---@param at integer?
+---@return frames.Frame[]
+function frames.scope(list, at)
+    local frame = list[at or 0]
+    local found = { frame }
+    for index = (at or #list) + 1, #list do
+        local outer = list[index]
+        if outer.source == frame.source and outer.first <= frame.first and outer.last >= frame.last
+            and outer.fn ~= frame.fn then
+            found[#found + 1] = outer
+        end
+    end
+    return found
+end
+
+local function find_in(scope, name)
+    for _, frame in ipairs(scope) do
+        local found, value, set = frames.find(frame, name)
+        if found then
+            return found, value, set
+        end
     end
     return false
 end
 
---- An environment over a frame: its locals, its upvalues, then `outer`, which also takes what is assigned to new names.
----@param current fun(): frames.Frame? the frame of this moment
+--- An environment over frames: their locals and upvalues, then `outer`, which also takes what is assigned to new names.
+---@param current fun(): frames.Frame[] those of this moment, see frames.scope
 ---@param outer table as prompt_world makes it
 ---@param made? table<string, fun(): any> names whose values are made when they are asked for
 ---@return table
@@ -215,8 +236,10 @@ function frames.environment(current, outer, made)
             for name in pairs(made or {}) do
                 names[#names + 1] = name
             end
-            for _, variable in ipairs(current() and frames.variables(current()) or {}) do
-                names[#names + 1] = variable.name
+            for _, frame in ipairs(current()) do
+                for _, variable in ipairs(frames.variables(frame)) do
+                    names[#names + 1] = variable.name
+                end
             end
             return names
         end,

@@ -220,6 +220,13 @@ gate.value = recording.value
 ---@param what string
 gate.unrecordable = recording.refuse
 
+--- Keeps names for the shell's completion: of no consequence for the run, so no effect.
+---@param type string a parameter's type
+---@param names string[]
+function gate.keep_names(type, names)
+    import "known_names".keep(type, names)
+end
+
 --- True for a value that only the real run will know. In a dry run such values stand for what writes would return.
 ---@param value any
 ---@return boolean

@@ -5,6 +5,8 @@ return {
     failed_step = nil,
     --- failed(err): an item of an each, or the playbook, has failed.
     failed = nil,
+    --- pause(work): a step is about to begin; returns when it may.
+    pause = nil,
     --- before_step(work, row) -> the same, or nil to let it begin: a step that is not done is about to; row is what is
     --- recorded of an earlier attempt at it.
     before_step = nil,

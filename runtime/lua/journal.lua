@@ -323,33 +323,6 @@ function journal.finish(status, problem)
     journal.run = nil
 end
 
--- ---- sources ----
-
---- Keeps the text of the playbook or of a module it requires: a resumed run uses that, whatever became of the file.
----@param name string "playbook", or the module's name
-function journal.keep_source(name, path, text)
-    if not journal.run then
-        return
-    end
-    local hash = system.hash(text)
-    -- Where others may forget runs meanwhile, the row is held, so that it stays until it is referred to.
-    store.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
-        .. (store.clock and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
-    store.later([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]],
-        journal.run, name, path, hash)
-end
-
---- The kept texts of a run: { [name] = { path, content } }.
-function journal.sources(run)
-    local sources = {}
-    for _, row in ipairs(journal.store().read([[SELECT s.name, s.path, t.content FROM sources s
-            JOIN source_texts t ON t.hash = s.hash WHERE s.run = $1]], run)) do
-        sources[row.name] = { path = row.path, text = row.content }
-    end
-    return sources
-end
-
 -- ---- steps ----
 
 --- Begins or ends to go through the run's steps again, from the first.

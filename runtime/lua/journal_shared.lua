@@ -62,7 +62,6 @@ function shared.open(uri, lease, on_fenced)
         end
     end
     function store.guard(...) postgres.guard(handle, ...) end
-    function store.writes() return postgres.writes(handle) end
     function store.version() return version(store) end
     function store.migrate(sql, number) store.read(migration(sql, number)) end
     function store.close() postgres.close(handle) end

@@ -1,11 +1,14 @@
 -- Where playbooks and modules are found, and how they are loaded.
 local native, import = ...
-local library = {}
+local library = {
+    --- Whether playbooks are loaded for their manifests alone, by a command that runs none.
+    only_manifests = false,
+}
 
 local system = native.system
 local suggest, manifest = import "suggest", import "manifest"
 
-local journal = import "journal"
+local run_sources = import "run_sources"
 
 local cache, loading = {}, {}
 -- Of modules from files: the path, and every table that has been the module, for values made by an earlier one live on.
@@ -36,6 +39,13 @@ local function installed()
             return candidate
         end
     end
+end
+
+--- The folder of the installed playbooks, by its real path; nil where there is none.
+---@return string?
+function library.shipped_folder()
+    local folder = installed()
+    return folder and system.real_path(folder)
 end
 
 --- The folder for the person's own playbooks, whether it is there or not.
@@ -82,7 +92,7 @@ function library.read(path, name)
     if name then
         loaded[#loaded + 1] = { name = name, path = path }
         if keeping then
-            journal.keep_source(name, path, source)
+            run_sources.keep(name, path, source)
         end
     end
     return (source:gsub("^#[^\n]*", ""))
@@ -100,7 +110,11 @@ local function load_file(path, name)
 end
 
 local function find_in_folders(file)
-    for _, folder in ipairs(library.beside and { library.beside, unpack(library.folders()) } or library.folders()) do
+    local beside = library.beside and library.beside .. "/" .. file
+    if beside and system.kind(beside) == "file" then
+        return beside
+    end
+    for _, folder in ipairs(library.folders()) do
         local path = folder .. "/" .. file
         if system.kind(path) == "file" then
             return path
@@ -131,10 +145,9 @@ function library.modules()
 end
 
 local function load_module(name)
-    local embedded = system.embedded("modules/" .. name .. ".lua")
-    if embedded then
-        local chunk = assert(system.load_text(embedded, "=hostler:modules/" .. name .. ".lua"))
-        return chunk(system.module_natives(name), import "gate", import)
+    local file = "modules/" .. name .. ".lua"
+    if system.embedded(file) then
+        return system.load_embedded(file)(system.module_natives(name), import "gate", import)
     end
     local path = library.module_path(name)
     if not path then
@@ -186,6 +199,20 @@ function library.reload()
     return names
 end
 
+--- Stands for one of hostler's own modules until it is used, which manifests hardly do.
+local function promise(name)
+    local function real()
+        library.only_manifests = false
+        local module = library.globals.require(name)
+        library.only_manifests = true
+        return module
+    end
+    return setmetatable({}, {
+        __index = function(_, key) return real()[key] end,
+        __call = function(_, ...) return real()(...) end,
+    })
+end
+
 --- Loads a module once: one of hostler's own, or NAME.lua beside the playbooks ("a.b" is a/b.lua).
 ---@param name string
 ---@return any what the module returns
@@ -193,7 +220,9 @@ local function require(name)
     if type(name) ~= "string" or not name:match "^[%w_.-]+$" or name:find("..", 1, true) then
         error(native.error.new { code = "load", message = "require takes a module's name, not a path" }, 2)
     end
-    if cache[name] == nil then
+    if library.only_manifests and cache[name] == nil and system.embedded("modules/" .. name .. ".lua") then
+        return promise(name)
+    elseif cache[name] == nil then
         if loading[name] then
             error(native.error.new { code = "load", message = ("the modules '%s' require each other"):format(name) }, 2)
         end
@@ -324,7 +353,7 @@ end
 function library.keep()
     keeping = true
     for _, file in ipairs(loaded) do
-        journal.keep_source(file.name, file.path, texts[file.path])
+        run_sources.keep(file.name, file.path, texts[file.path])
     end
 end
 
@@ -368,7 +397,7 @@ end
 function library.keep_edited(path, text)
     for _, file in ipairs(loaded) do
         if keeping and file.path == path then
-            journal.keep_source(file.name, path, text)
+            run_sources.keep(file.name, path, text)
         end
     end
 end

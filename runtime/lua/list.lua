@@ -2,7 +2,7 @@
 local native, import = ...
 local list = {}
 
-local library, manifest = import "library", import "manifest"
+local library, manifest, own = import "library", import "manifest", import "own_playbooks"
 local system = native.system
 
 --- A file that is no playbook (site.lua and other modules beside them) is not listed; a broken one is, with its error.
@@ -13,6 +13,7 @@ local function describe(entry)
     end
     local ok, book = pcall(library.load, path)
     local row = { name = entry.name, path = path, shadows = json.array { unpack(entry.paths, 2) } }
+    row.outdated = #row.shadows > 0 and own.is_outdated(own.of(entry))
     if ok and manifest.is(book) then
         row.summary, row.effects, row.handbook = book.summary, book.effects or "write", book.handbook
     else
@@ -22,6 +23,14 @@ local function describe(entry)
     return row
 end
 
+local function shadows_of(row)
+    if #row.shadows == 0 then
+        return ""
+    end
+    return (" [%s, shadows %s%s]"):format(row.path, table.concat(row.shadows, ", "), row.outdated
+        and ("; that has changed since it was copied: hostler diff %s"):format(row.name) or "")
+end
+
 local function print_rows(rows)
     local widest = 0
     for _, row in ipairs(rows) do
@@ -29,8 +38,7 @@ local function print_rows(rows)
     end
     for _, row in ipairs(rows) do
         local text = row.summary or "does not load: " .. row.problem
-        system.write(("  %-" .. widest .. "s  %s%s\n"):format(row.name, text,
-            #row.shadows > 0 and (" [%s, shadows %s]"):format(row.path, table.concat(row.shadows, ", ")) or ""))
+        system.write(("  %-" .. widest .. "s  %s%s\n"):format(row.name, text, shadows_of(row)))
     end
     if #rows == 0 then
         system.write("no playbooks in " .. table.concat(library.folders(), ", ") .. "\n")
@@ -45,6 +53,7 @@ function list.main(argv)
         return 2
     end
     local rows = {}
+    library.only_manifests = true
     for _, entry in ipairs(library.playbooks()) do
         rows[#rows + 1] = describe(entry)
     end

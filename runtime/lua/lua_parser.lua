@@ -14,9 +14,7 @@ local environment = {
 
 function environment.require(name)
     if loaded[name] == nil then
-        local file = name:gsub("%.", "/") .. ".lua"
-        local source = assert(native.system.embedded(file), "no embedded file " .. file)
-        loaded[name] = native.enclose(assert(native.system.load_text(source, "=" .. file)), environment)()
+        loaded[name] = native.enclose(native.system.load_embedded(name:gsub("%.", "/") .. ".lua"), environment)()
     end
     return loaded[name]
 end

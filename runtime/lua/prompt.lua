@@ -20,6 +20,8 @@ local function read(session, label, colour)
     task.checkpoint()
     if not ok and line.code ~= "cancelled" then
         error(line, 0)
+    elseif not ok then
+        session.input:drop() -- Ctrl-C may have come while the line was not waited for
     end
     return line, not ok
 end
@@ -98,6 +100,7 @@ function prompt.run(options)
     local ok, value = pcall(loop, session)
     session:stop_jobs()
     if not ok then
+        session.input:drop()
         error(value, 0)
     end
     return value, options.until_error and not session.interactive and session.failed or nil

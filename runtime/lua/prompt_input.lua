@@ -13,6 +13,7 @@ local function from_pipe()
         interactive = false,
         read = function() return system.read_line() end,
         remember = function() end,
+        drop = function() end,
     }
 end
 
@@ -25,6 +26,7 @@ local function from_dumb_terminal()
             return system.read_line()
         end,
         remember = function() end,
+        drop = function() system.write "\n" end,
     }
 end
 
@@ -126,12 +128,14 @@ local function from_terminal()
             editor.remember(entry)
             history.add(entry)
         end,
+        drop = function() editor.close "^C" end,
     }
 end
 
 --- The input of this process.
 ---@return { interactive: boolean, coloured?: boolean, read: fun(self, label: string, colour?: string): string?,
----  remember: fun(self, entry: string) } read: waits; nil at the end
+---  remember: fun(self, entry: string), drop: fun(self) } read: waits; nil at the end; drop: the line is not wanted any
+---  more
 function prompt_input.open()
     if not (system.isatty(0) and system.isatty(1)) then
         return from_pipe()

@@ -105,7 +105,7 @@ local function describe(session, parts, position)
     local param = entry and entry.params and entry.params[position]
     local last = parts[#parts]
     local name = param and param.name or last.method or last.field or last.name or "value"
-    return name, ("%s of %s"):format(name, shown(parts))
+    return name, param and ("%s of %s"):format(name, shown(parts)) or "for " .. shown(parts)
 end
 
 --- Calls fn(node, name, help) for every value that is written out: given to a name, or to a function.
@@ -160,9 +160,11 @@ function saved_entry.offer(session, read, params)
     local edits = {}
     each_value(session, read.statements, function(node, name, help)
         local field = param_for(params, node, name, help).name:gsub("-", "_")
-        local before = read.source:sub(1, node.from - 1):match "(%S)%s*$" or ""
+        local before, gap = read.source:sub(1, node.from - 1):match "(%S)(%s*)$"
+        local called = not (before or "="):find "[(,=]" -- f "text"
         edits[#edits + 1] = {
-            from = node.from, to = node.to, text = (before:find "[(,=]" and "p.%s" or "(p.%s)"):format(field),
+            from = called and node.from - #gap or node.from, to = node.to,
+            text = (called and "(p.%s)" or "p.%s"):format(field),
         }
     end)
     return edits

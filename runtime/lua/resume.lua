@@ -28,7 +28,7 @@ function resume.claim(row)
     if row.status == "running" and journal.is_held(row) then
         local host, pid = process.parts(row.holder)
         refuse(("run %s is being worked on by process %d on %s"):format(row.id, pid, host), "locked",
-            ("hostler log %s -f follows it"):format(row.id))
+            ("hostler log %s -f follows it, hostler attach %s joins it"):format(row.id, row.id))
     end
     if not journal.claim(row) then
         refuse(("run %s was taken over by another process just now"):format(row.id), "locked")
@@ -48,7 +48,7 @@ function resume.load(row, options)
     if not ok and not options.anywhere then
         refuse(("the directory of this run, %s, cannot be entered: %s"):format(row.directory, reason), "load")
     end
-    local sources = journal.sources(row.id)
+    local sources = import "run_sources".of(row.id)
     if options.code ~= "latest" then
         library.use(sources)
     end

@@ -84,6 +84,9 @@ local function check_options(options)
             given[#given + 1] = "--" .. name:gsub("_", "-")
         end
     end
+    if options.queue and options.debug then
+        given = { "--queue", "--debug" }
+    end
     if #given > 1 then
         error(native.error.new {
             code = "usage", message = table.concat(given, " and ") .. " do not go together",

@@ -268,6 +268,9 @@ local function run_step(name, options, fn)
         return pass_over(context, name, path, row, code)
     end
     local work = { context = context, name = name, path = path, options = options, fn = fn, code = code }
+    if hooks.pause then
+        hooks.pause(work)
+    end
     return perform(work, function()
         if row then
             return settle(path, options, row)

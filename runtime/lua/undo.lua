@@ -9,7 +9,7 @@ local undo = {}
 
 local answers, commandline, execution = import "answers", import "commandline", import "execution"
 local failure, gate, journal, lock = import "failure", import "gate", import "journal", import "lock"
-local params, sealing, step = import "params", import "sealing", import "step"
+local by_hand, params, sealing, step = import "by_hand", import "params", import "sealing", import "step"
 local event, json, system, task = native.event, native.json.face, native.system, native.task
 
 -- What the pass has found: the steps to take back, those in doubt, how many are still to be met, and its task.
@@ -29,13 +29,23 @@ function undo.has_begun(run)
     return rows[1] ~= nil
 end
 
---- Steps that may have changed something and are not taken back.
+--- Steps that may have changed something and are not taken back. What was typed at a prompt is in no playbook.
 local function count_remaining()
     return journal.store().read([[SELECT count(*) AS steps FROM steps
-        WHERE run = $1 AND (undone IS NULL OR undone <> 'done')
+        WHERE run = $1 AND (undone IS NULL OR undone <> 'done') AND (code IS NULL OR code <> $2)
             AND (status = 'done' OR EXISTS (SELECT number FROM effects
                 WHERE effects.run = steps.run AND step = steps.path AND effects.attempt = steps.attempt
-                    AND kind = 'write'))]], journal.run)[1].steps
+                    AND kind = 'write'))]], journal.run, by_hand.CODE)[1].steps
+end
+
+--- What was typed at prompts of the run and has written something.
+local function typed(run)
+    local paths = {}
+    for index, row in ipairs(journal.store().read([[SELECT path FROM steps WHERE run = $1 AND code = $2
+            ORDER BY started]], run, by_hand.CODE)) do
+        paths[index] = row.path
+    end
+    return paths
 end
 
 local function met()
@@ -206,6 +216,7 @@ local function take_all_back(run)
     end
     list("left as they are (they have no undo)", left)
     list("not met, and left as they are", missing)
+    list("done by hand, and left as it is", typed(run.id))
     list("interrupted, and perhaps done: look for yourself", doubtful)
 end
 

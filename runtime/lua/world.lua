@@ -8,9 +8,7 @@ local setfenv = setfenv
 --- Loads a file of runtime/lua once; each receives the natives and this function.
 local function import(name)
     if loaded[name] == nil then
-        local file = "runtime/lua/" .. name .. ".lua"
-        local source = assert(native.system.embedded(file), "no embedded file " .. file)
-        loaded[name] = assert(native.system.load_text(source, "=hostler:" .. file))(native, import)
+        loaded[name] = native.system.load_embedded("runtime/lua/" .. name .. ".lua")(native, import)
     end
     return loaded[name]
 end

@@ -174,4 +174,55 @@ $run = hostler({ in => $in, stdin => "for i = 1, 2 do sh.run { 'true' } end\nsle
 $runs = hostler({ in => $in }, 'runs')->{stdout};
 like($runs, qr/^\w+ +cancelled /, 'one that is told to stop is recorded as cancelled') or diag $runs;
 
+# ---- :save ----
+
+sub saved {
+    my ($name) = @_;
+    open my $file, '<', "$in/home/.config/hostler/playbooks/$name.lua" or return "no $name.lua";
+    local $/;
+    return scalar <$file>;
+}
+
+$run = hostler({ in => $in, stdin => <<'LUA' }, 'repl', '--write');
+target = "made-by-hand"
+:mark
+sh.run { "touch", target }
+size = file.stat("/etc/hostname").size
+total = 0
+for i = 1, 2 do
+  total = total + i
+  last = i
+end
+local result = sh.run { "echo", "done" }
+say(result.stdout)
+function twice(n)
+  return n * 2
+end
+twice(21)
+size
+step("mine", function() sh.run { "true" } end)
+:save by-hand
+LUA
+is($run->{status}, 0, ':save') or diag $run->{stderr};
+like($run->{stdout}, qr/^1 file checked, nothing found$/m, 'check finds nothing in it') or diag $run->{stdout};
+my $playbook = saved('by-hand');
+like($playbook, qr/local file = require "file"\nlocal sh = require "sh"\n/, 'it requires what it uses') or diag $playbook;
+like($playbook, qr/opt\("target", "string", "target", "made-by-hand"\)/, 'what was given to a name is a parameter');
+like($playbook, qr{opt\("path", "string", "path of file\.stat", "/etc/hostname"\)}, 'so is what was given to a function');
+like($playbook, qr/step\("touch made-by-hand", function\(\)\n +sh\.run \{ "touch", target \}\n +end\)/, 'a write is a step');
+like($playbook, qr/local result = step\("echo done", function\(\)\n +return sh\.run/, 'with its result');
+like($playbook, qr/^ +-- looked at: size$/m, 'what was only looked at is a remark');
+like($playbook, qr/^ +local last$/m, 'what a loop assigns is declared before');
+like($playbook, qr/^ +step\("mine", function\(\)/m, 'a step stays what it is');
+unlink "$in/made-by-hand";
+$run = hostler({ in => $in }, 'run', 'by-hand', '--target', 'made-by-run');
+is($run->{status}, 0, 'it runs') or diag "$run->{stdout}$run->{stderr}";
+ok(-e "$in/made-by-run" && !-e "$in/made-by-hand", 'with other values');
+fails(":save by-hand", qr/nothing was typed/, ':save of nothing');
+fails("x = 1\n:save by-hand", qr/cannot be made: File exists/, ':save over another');
+fails("x = 1\n:save By_Hand", qr/lower-case words/, ':save under a wrong name');
+fails("x = secret.wrap 'hunter2hunter2'\n:save secrets", qr/a secret is written out in entry 1/, ':save of a secret');
+fails("1 + 1\ny = _ + 1\n:save last-value", qr/entry 2 uses _/, ':save of what cannot be told');
+is(saved('secrets'), 'no secrets.lua', 'leaves nothing');
+
 done_testing;

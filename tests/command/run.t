@@ -117,6 +117,10 @@ SKIP: {
 
 # ---- what is shown ----
 
+like run_book('return playbook { summary = "x", run = function() fail "no" end }')->{stderr}, qr/hostler resume/, 'what failed can be gone on with';
+unlike run_book('return playbook { summary = "x", effects = "read", run = function() fail "no" end }')->{stderr}, qr/hostler resume/,
+    'what only reads is as well begun anew';
+
 my $looks = 'local sh = require "sh"
 return playbook { summary = "looks", run = function() sh.run({ "true" }, { read = true }) end }';
 unlike run_book($looks)->{stdout}, qr/sh\.run/, 'effects are not shown';

@@ -34,6 +34,7 @@ sub issuer {
 sub meet_limit {
     my ($droplet, $old, @limit) = @_;
     $cloud->script('acme', 'limit', 'on', @limit);
+    $cloud->inside($droplet, 'rm', '-rf', '/var/lib/caddy/.caddy', '/var/lib/caddy/.local');
     put($droplet, '/etc/caddy/environment', "# mine\nHOSTNAME=$droplet->{name}\nOTHER=1\n");
     my $authority = "\ttls admin\@meltano.com";
     $authority .= " {\n\t\tca $cloud->{env}{HOSTLER_ACME_DIRECTORY}\n"
@@ -52,6 +53,9 @@ sub other_lines { return join "\n", grep { !/^\s*(#\s*)?(tls (internal|self_sign
 for my $version (2, 1) {
     my $tenant  = "tls$version";
     my $droplet = new_droplet($cloud, $tenant, $version == 1 ? qr/^meltano-2024-03-18$/ : qr/^meltano-/);
+    is tls($tenant)->{status}, 0, 'a self-signed instance as its image has it';
+    isnt issuer($droplet), 'none', "is seen on port 443 (Caddy $version)";
+
     meet_limit($droplet, $version == 1);
     subtest "Caddy $version: a rate limit without a time" => sub {
         my $run = tls($tenant);

@@ -42,6 +42,7 @@ subtest 'without a password' => sub {
     my $run = triage();
     is $run->{status}, 1, 'a new instance without a fault: nothing is found';
     like $run->{stdout}, qr/no 1Password item meltano_ftp\@\Q$name\E/, 'and the missing password is told';
+    like $run->{stderr}, qr/export FTP_PASSWORD/, 'and how to give it';
     $cloud->inside($droplet, 'chmod', 'g+w', '/var/meltano/project');
     $run = triage('--yes');
     is $run->{status}, 0, 'the mode is mended all the same';

@@ -123,6 +123,8 @@ case("expired, of a file", { certificate = { issuer = "x", not_after = 180000000
     mode = "files", evidence = {}, status = { active = "active" } } }, "certificate-expired", "caddy-tls ada --acme")
 case("a Caddyfile with a mistake", { caddy = { verdict = "bad-caddyfile", evidence = {}, status = { active = "failed",
     sub = "failed" } } }, "caddy-down")
+case("self-signed, and not on port 443", { caddy = { verdict = "unknown", mode = "self-signed", evidence = {},
+    status = { active = "active" } }, certificate = json.null }, "caddy-unknown", "caddy-tls ada")
 case("closed ports", { caddy = { verdict = "port-closed", evidence = {}, status = { active = "active" } },
     certificate = json.null }, "caddy-port-closed")
 case("rate limit", { caddy = { verdict = "rate-limited", evidence = { "429" }, status = { active = "active" } },

@@ -1,4 +1,4 @@
--- A unified diff of two texts, for plans.
+-- A unified diff of two texts, for plans and for people's own playbooks.
 local diff = {}
 
 local CONTEXT = 3
@@ -94,13 +94,14 @@ end
 ---@param old string
 ---@param new string
 ---@param name string shown as the file's name
+---@param new_name? string where it has another one
 ---@return string?
-function diff.unified(old, new, name)
+function diff.unified(old, new, name, new_name)
     if old == new then
         return nil
     end
     local list = edits(lines_of(old), lines_of(new))
-    local out = { "--- " .. name, "+++ " .. name }
+    local out = { "--- " .. name, "+++ " .. (new_name or name) }
     local line_a, line_b, at = 1, 1, 1
     local function pass(mark)
         line_a = line_a + (mark ~= "+" and 1 or 0)

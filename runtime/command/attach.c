@@ -1,0 +1,6 @@
+/* hostler attach: see runtime/lua/attach.lua. */
+#include "command.h"
+
+int command_attach(int argc, char **argv) {
+    return command_run_lua("attach", argc, argv);
+}

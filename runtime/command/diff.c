@@ -1,0 +1,6 @@
+/* hostler diff: see runtime/lua/diff.lua. */
+#include "command.h"
+
+int command_diff(int argc, char **argv) {
+    return command_run_lua("diff", argc, argv);
+}

@@ -1,0 +1,6 @@
+/* hostler edit: see runtime/lua/edit.lua. */
+#include "command.h"
+
+int command_edit(int argc, char **argv) {
+    return command_run_lua("edit", argc, argv);
+}
