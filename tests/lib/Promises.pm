@@ -65,7 +65,7 @@ sub words {
 sub machine_of {
     my ($cloud, $droplet) = @_;
     my $text = $cloud->inside($droplet, 'sh', '-c', <<~'SH');
-        find /etc /root /var/meltano -xdev -type d -printf '%u:%g %m directory  %p\n' -o -type f ! -name last-request \
+        find /etc /root /var/meltano -xdev -type d -printf '%u:%g %m directory  %p\n' -o -type f ! -name 'last-request*' \
             ! -name '*.log' ! -name '*.pyc' -printf '%u:%g %m ' -exec sha256sum '{}' ';' | sort -k 4
         systemctl is-active meltano caddy vsftpd
         SH
