@@ -10,7 +10,7 @@ sub interrupted {
     my ($name, $body, %more) = @_;
     my $in  = playbooks(book => "return playbook { summary = 's', run = function() say 'begun' $body end }");
     my $run = start({ in => $in, %{ $more{options} // {} } }, 'run', 'book');
-    ok(wait_for($run, qr/begun/), "$name: begins") or diag($run->{stderr});
+    ok(wait_for($run, $more{after} // qr/begun/), "$name: begins") or diag($run->{stderr});
     kill $more{signal} // 'INT', $run->{pid};
     finish($run);
     is($run->{status}, $more{status} // 130, "$name: status") or diag("$run->{stdout}$run->{stderr} signal $run->{signal}");
@@ -40,7 +40,8 @@ like(interrupted('a shield', 'pcall(sleep, 100) shield(5, function() sleep(0.2) 
     'cleanup in a shield is done');
 my $inside = interrupted('inside a shield', 'shield(5, function() sleep(0.3) say "cleaned" end) say "never"');
 like($inside->{stdout}, qr/cleaned/, 'a shield that has begun goes on');
-like(interrupted('done before', 'step("one", function() end) say "x" sleep(100)')->{stderr}, qr/done +one/, 'what was done is told');
+like(interrupted('done before', 'step("one", function() end) say "the first is done" sleep(100)',
+    after => qr/the first is done/)->{stderr}, qr/done +one/, 'what was done is told');
 
 {
     my $in  = playbooks(book => 'return playbook { summary = "s", run = function() shield(100, function() say "begun" sleep(90) end) end }');
