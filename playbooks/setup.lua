@@ -25,6 +25,7 @@ return playbook {
     },
     run = function(p)
         local new = instance.of(p.subdomain)
+        lock("instance:" .. new.tenant)
 
         -- A step, although it only reads: a resumed run, which has made some of it, must not look again.
         local found = step("check that it can be made", function()

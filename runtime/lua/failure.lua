@@ -111,12 +111,15 @@ function failure.describe(err, verbose)
     add(lines, "sql", err.excerpt)
     add(lines, "detail", err.detail)
     add(lines, "where", err.file and ("%s:%s"):format(tostring(err.file), tostring(err.line or "?")))
-    local cause = err.cause
+    local failed, cause = failures_of(err), err.cause
+    if failed[1] and failed[1].error == cause then -- it is told below
+        cause = cause.cause
+    end
     for _ = 1, MOST_CAUSES do
         add(lines, "because", cause)
         cause = type(cause) == "table" and cause.cause or nil
     end
-    for _, item in ipairs(failures_of(err)) do
+    for _, item in ipairs(failed) do
         add(lines, "failed", tostring(item.key) .. ": " .. tostring(item.error))
         add(lines, "", item.error.step and "  step " .. item.error.step)
         add(lines, "", said(item.error, 3):gsub("[^\n]+", "  %0"))

@@ -188,4 +188,14 @@ subtest 'again' => sub {
     is scalar($cloud->letters_to("$tenant\@example.com")), 1, 'no further mail';
 };
 
+subtest 'one run at a time works on an instance' => sub {
+    my $first = $cloud->start_setup('held');
+    ok Hostler::wait_for($first, qr/step   create droplet: done/), 'while it is being set up';
+    my $second = $cloud->run({}, 'run', 'delete', 'held', '--yes');
+    is $second->{status}, 4, 'it is not deleted';
+    like $second->{stderr}, qr/'instance:held' is locked by run \w+ \(setup by \w+/, 'and it is said who is at work';
+    Hostler::finish($first);
+    is $first->{status}, 0, 'the first goes on' or diag $first->{stderr};
+};
+
 done_testing;
