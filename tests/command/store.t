@@ -347,4 +347,16 @@ subtest 'tables' => sub {
     is_deeply [ map { $others[$_]->finish($pids[$_]) } 0 .. $#others ], [ (0) x @others ], 'several make them at once';
 };
 
+subtest 'a run of a worker can be joined' => sub {
+    my $runs = book();
+    is $runs->hostler('run', '--queue', 'book'), 0, 'a queued run';
+    my $worker = $runs->start('worker', '--once');
+    ok at($runs, 'one'), 'a worker is at it';
+    is $runs->hostler('attach', 'last'), 0, 'attach';
+    like $runs->{said}, qr/^run \w{6} \(book\)/m, 'finds it in the process that has it';
+    go($runs);
+    is $runs->finish($worker), 0, 'and it goes on' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'to its end';
+};
+
 done_testing;
