@@ -24,4 +24,22 @@ function host_file.edit(host, path, edit, input, planned)
     return edited ~= text, text
 end
 
+--- Writes a whole file, unless the host has it already: with this text, mode and owner.
+---@param host ssh.Host
+---@param path string
+---@param text string
+---@param options { mode: string, owner: string, group: string } mode: "0644"
+---@return boolean changed
+---@raise "ssh.file"
+---@effect write
+function host_file.put(host, path, text, options)
+    local stat = host:stat(path)
+    if not unknown(stat) and stat and stat.mode == tonumber(options.mode, 8) and stat.owner == options.owner
+        and stat.group == options.group and host:read(path) == text then
+        return false
+    end
+    local written = host:write(path, text, options)
+    return unknown(written) and written or true
+end
+
 return host_file

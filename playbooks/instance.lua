@@ -2,6 +2,8 @@
 local caddy = require "caddy"
 local digitalocean = require "digitalocean"
 local dns = require "dns"
+local file = require "file"
+local host_file = require "host_file"
 local http = require "http"
 local site = require "site"
 local ssh = require "ssh"
@@ -333,14 +335,16 @@ end
 ---@return boolean changed
 function instance:configure_caddy(host)
     local server = caddy.on(host)
-    local authority
+    local authority, trusted
     if site.acme.ca_file then
         authority = "/etc/caddy/acme-ca.pem"
-        host:upload(site.acme.ca_file, authority, { mode = "0644", owner = "root", group = "root" })
+        trusted = host_file.put(host, authority, file.read(site.acme.ca_file), {
+            mode = "0644", owner = "root", group = "root",
+        })
     end
     local renamed = server:set_hostname(self.name)
     local changed = server:set_tls("acme", { email = site.acme.email, ca = site.acme.directory, ca_root = authority })
-    return unknown(renamed) and renamed or unknown(changed) and changed or renamed or changed
+    return unknown(renamed) and renamed or unknown(changed) and changed or trusted or renamed or changed
 end
 
 -- What waiting longer does not mend; other verdicts pass, or nobody knows.

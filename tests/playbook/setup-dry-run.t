@@ -35,7 +35,7 @@ subtest 'the plan' => sub {
         [ 'the item of the customer', qr/create item planned\.meltanodata\.com in/ ],
         [ 'the item of staff', qr/create item meltano\@planned\.meltanodata\.com in/ ],
         [ 'the database settings', qr{write /etc/meltano/environment\.d/postgres.*^[^\n]*\+PG_ADDRESS=<database\.connection\.host>$}ms ],
-        [ 'the authority of the certificate, as a diff', qr{upload .*acme-ca\.pem.*^[^\n]*\+-----BEGIN CERTIFICATE}ms ],
+        [ 'the authority of the certificate, as a diff', qr{write /etc/caddy/acme-ca\.pem.*^[^\n]*\+-----BEGIN CERTIFICATE}ms ],
         [ "Caddy's host name", qr{write /etc/caddy/environment.*^[^\n]*\+HOSTNAME=\w+\.meltanodata\.com$}ms ],
         [ "Caddy's configuration", qr{write /etc/caddy/Caddyfile.*^[^\n]*\+tls admin\@meltano\.com \{$}ms ],
         [ 'the restart of Meltano', qr/systemctl restart meltano\.service/ ],
