@@ -176,7 +176,7 @@ refuses('two things wrong at once', with(SSH_AUTH_SOCK => undef, HOSTLER_SMTP_PA
 # The slow ones wait beside each other: each meets its own server.
 my %down = (
     DigitalOcean => $cloud->start_setup('refused', env => { DIGITALOCEAN_API_URL => "https://$gateway:1" }),
-    '1Password'  => $cloud->start_setup('refused', env => { OP_CONNECT_HOST      => "https://$gateway:1" }),
+    '1Password'  => $cloud->start_setup('refused2', env => { OP_CONNECT_HOST => "https://$gateway:1" }),
 );
 refuses("$_ not there", { started => $down{$_} }, 1, qr/cannot connect to $gateway:1: Connection refused/, qr/target .*$gateway:1/)
     for sort keys %down;
