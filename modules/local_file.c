@@ -26,11 +26,6 @@ static int push_problem(lua_State *L, int problem) {
     return 1;
 }
 
-static int push_nil_and_problem(lua_State *L, int problem) {
-    lua_pushnil(L);
-    return 1 + push_problem(L, problem);
-}
-
 /* ---- reading ---- */
 
 static int push_text(lua_State *L, FILE *file) {
@@ -58,7 +53,7 @@ int local_file_read(lua_State *L) {
         problem = push_text(L, file);
     if (file)
         fclose(file);
-    return problem ? push_nil_and_problem(L, problem) : 1;
+    return problem ? system_push_outcome(L, problem) : 1;
 }
 
 /* ---- writing ---- */
@@ -108,7 +103,7 @@ int local_file_stat(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     if (stat(path, &status)) {
         if (errno != ENOENT && errno != ENOTDIR)
-            return push_nil_and_problem(L, errno);
+            return system_push_outcome(L, errno);
         lua_pushnil(L);
         return 1;
     }

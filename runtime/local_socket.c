@@ -4,6 +4,7 @@
 
 #include "error.h"
 #include "private_file.h"
+#include "system.h"
 #include "task.h"
 
 #include <errno.h>
@@ -123,12 +124,6 @@ static int push_socket(lua_State *L, int fd, bool listens) {
     return 1;
 }
 
-static int push_problem(lua_State *L, int problem) {
-    lua_pushnil(L);
-    lua_pushstring(L, strerror(problem));
-    return 2;
-}
-
 /* An address may be 107 bytes long, a path longer: it goes by the directory's descriptor. Returns the
  * descriptor, or -1. */
 static int find_address(lua_State *L, struct sockaddr_un *address) {
@@ -167,7 +162,7 @@ static int listen_lua(lua_State *L) {
         return push_socket(L, fd, true);
     if (fd >= 0)
         close(fd);
-    return push_problem(L, problem);
+    return system_push_outcome(L, problem);
 }
 
 /* Root may join anybody's run; everybody else only talks to their own processes, and root's. */
@@ -184,7 +179,7 @@ static int connect_lua(lua_State *L) {
         return push_socket(L, fd, false);
     if (fd >= 0)
         close(fd);
-    return push_problem(L, problem);
+    return system_push_outcome(L, problem);
 }
 
 static int remove_lua(lua_State *L) {

@@ -93,11 +93,7 @@ static int push_file(lua_State *L, const char *path, size_t most) {
 /* read_file(path, most bytes or nil) -> text, or nil, reason */
 static int read_file_lua(lua_State *L) {
     int problem = push_file(L, luaL_checkstring(L, 1), (size_t)luaL_optnumber(L, 2, LARGEST_FILE));
-    if (!problem)
-        return 1;
-    lua_pushnil(L);
-    lua_pushstring(L, strerror(problem));
-    return 2;
+    return problem ? system_push_outcome(L, problem) : 1;
 }
 
 int system_write_all(int fd, const char *text, size_t length) {
@@ -111,7 +107,7 @@ int system_write_all(int fd, const char *text, size_t length) {
     return 0;
 }
 
-static int push_success(lua_State *L, int problem) {
+int system_push_outcome(lua_State *L, int problem) {
     if (!problem) {
         lua_pushboolean(L, true);
         return 1;
@@ -126,7 +122,7 @@ static int push_success(lua_State *L, int problem) {
 static int write_private_lua(lua_State *L) {
     size_t length;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-    return push_success(L, private_file_write(path, text, length));
+    return system_push_outcome(L, private_file_write(path, text, length));
 }
 
 /* append_private(path, text) -> true, or nil, reason. The directory is made where it is missing. */
@@ -134,12 +130,12 @@ static int append_private_lua(lua_State *L) {
     size_t length;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
     int problem = private_file_make_directory(path);
-    return push_success(L, problem ? problem : private_file_append(path, text, length));
+    return system_push_outcome(L, problem ? problem : private_file_append(path, text, length));
 }
 
 /* rename(from, to) -> true, or nil, reason */
 static int rename_lua(lua_State *L) {
-    return push_success(L, rename(luaL_checkstring(L, 1), luaL_checkstring(L, 2)) ? errno : 0);
+    return system_push_outcome(L, rename(luaL_checkstring(L, 1), luaL_checkstring(L, 2)) ? errno : 0);
 }
 
 /* credential(name) -> the text of $CREDENTIALS_DIRECTORY/name without its last newline, or nil.
@@ -293,13 +289,8 @@ static int read_line_lua(lua_State *L) {
 
 /* signal(pid, number) -> true, or nil, reason */
 static int signal_lua(lua_State *L) {
-    if (kill((pid_t)luaL_checkinteger(L, 1), (int)luaL_checkinteger(L, 2)) == 0) {
-        lua_pushboolean(L, true);
-        return 1;
-    }
-    lua_pushnil(L);
-    lua_pushstring(L, strerror(errno));
-    return 2;
+    int failed = kill((pid_t)luaL_checkinteger(L, 1), (int)luaL_checkinteger(L, 2));
+    return system_push_outcome(L, failed ? errno : 0);
 }
 
 /* change_directory(path) -> true, or nil, reason */

@@ -14,16 +14,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int push_outcome(lua_State *L, int problem) {
-    if (!problem) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    lua_pushnil(L);
-    lua_pushstring(L, strerror(problem));
-    return 2;
-}
-
 static int make_one(const char *path) {
     struct stat status;
     if (mkdir(path, 0777) == 0)
@@ -49,7 +39,7 @@ static int make_directory(const char *path) {
 }
 
 static int make_directory_lua(lua_State *L) {
-    return push_outcome(L, make_directory(luaL_checkstring(L, 1)));
+    return system_push_outcome(L, make_directory(luaL_checkstring(L, 1)));
 }
 
 static int fill(int fd, const char *text, size_t length) {
@@ -95,7 +85,7 @@ static int replace(const char *path, const char *text, size_t length) {
 static int write_lua(lua_State *L) {
     size_t length;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-    return push_outcome(L, replace(path, text, length));
+    return system_push_outcome(L, replace(path, text, length));
 }
 
 static int create_lua(lua_State *L) {
@@ -103,15 +93,15 @@ static int create_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
-        return push_outcome(L, errno);
+        return system_push_outcome(L, errno);
     int problem = fill(fd, text, length);
     if (problem)
         unlink(path);
-    return push_outcome(L, problem);
+    return system_push_outcome(L, problem);
 }
 
 static int remove_lua(lua_State *L) {
-    return push_outcome(L, unlink(luaL_checkstring(L, 1)) ? errno : 0);
+    return system_push_outcome(L, unlink(luaL_checkstring(L, 1)) ? errno : 0);
 }
 
 int user_files_open(lua_State *L) {

@@ -77,20 +77,25 @@ local function is_requeued(err, options)
     return failure.code_of(err) == "locked" or (err.code == "cancelled" and task.interrupted())
 end
 
---- Records the end. When even that fails, the run has failed for that reason.
-local function record_end(ok, err, options)
-    local status = ok and "done" or is_requeued(err, options) and "queued" or status_of(err)
-    if status == "queued" and err.code ~= "cancelled" then
-        journal.postpone(LOCKED_SECONDS)
-    end
-    local problem_text = not ok and status ~= "queued" and failure.describe(err, options.verbose) or nil
-    local recorded, problem = pcall(journal.finish, status, problem_text)
+--- How the run ended, after what should have written that down: where it could not, the run has failed for that.
+---@return boolean ok, table? err
+local function written_down(ok, err, recorded, problem)
     if recorded then
         return ok, err
     end
     problem = native.error.complete(problem)
     problem.cause = problem.cause or err
     return false, problem
+end
+
+--- Records the end.
+local function record_end(ok, err, options)
+    local status = ok and "done" or is_requeued(err, options) and "queued" or status_of(err)
+    if status == "queued" and err.code ~= "cancelled" then
+        journal.postpone(LOCKED_SECONDS)
+    end
+    local problem_text = not ok and status ~= "queued" and failure.describe(err, options.verbose) or nil
+    return written_down(ok, err, pcall(journal.finish, status, problem_text))
 end
 
 --- Goes through the playbook in a task that a person at a prompt may abort, and shows it to them when it has failed.
@@ -141,15 +146,9 @@ local function go_through(run)
     return ok, err
 end
 
---- Writes the recording of a run that was to be recorded. When it cannot be written, the run has failed for that.
+--- Writes the recording of a run that was to be recorded.
 local function keep_recording(ok, err)
-    local kept, problem = pcall(recording.finish, ok and "done" or status_of(err))
-    if kept then
-        return ok, err
-    end
-    problem = native.error.complete(problem)
-    problem.cause = problem.cause or err
-    return false, problem
+    return written_down(ok, err, pcall(recording.finish, ok and "done" or status_of(err)))
 end
 
 --- Whether the run writes, only reads, or plans.

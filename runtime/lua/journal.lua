@@ -90,6 +90,17 @@ function journal.is_shared()
     return journal.store().clock ~= nil
 end
 
+--- Refuses where there is no queue.
+---@raise "usage"
+function journal.require_queue()
+    if not journal.is_shared() then
+        error(native.error.new {
+            code = "usage", message = "there is no queue in a journal that is a file",
+            hint = "name a store that several controllers share: HOSTLER_STORE=postgresql://USER@HOST/DBNAME",
+        }, 0)
+    end
+end
+
 --- SQL for the present time. In a shared store it is the store's own: the machines' clocks may differ, and jump.
 ---@param parameter string such as "$1", which is journal.now()
 ---@return string

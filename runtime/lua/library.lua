@@ -122,26 +122,14 @@ local function find_in_folders(file)
     end
 end
 
---- The file of a module beside the playbooks, or nil.
+--- The file of a module that is none of hostler's own.
 ---@param name string
----@return string?
+---@return string? path nil where there is none
 function library.module_path(name)
+    if system.embedded("modules/" .. name .. ".lua") then
+        return nil
+    end
     return kept[name] and kept[name].path or find_in_folders(name:gsub("%.", "/") .. ".lua")
-end
-
---- The names of the modules that `require` finds: hostler's own, and the files beside the playbooks.
----@return string[]
-function library.modules()
-    local names = {}
-    for _, file in ipairs(system.embedded_names()) do
-        names[#names + 1] = file:match "^modules/([%w_]+)%.lua$"
-    end
-    for _, folder in ipairs(library.folders()) do
-        for _, file in ipairs(system.list_files(folder) or {}) do
-            names[#names + 1] = file:match "^([%w_]+)%.lua$"
-        end
-    end
-    return names
 end
 
 local function load_module(name)
@@ -258,17 +246,10 @@ function library.loaded(name)
     return cache[name]
 end
 
---- The file of a module that is none of hostler's own.
----@param name string
----@return string? path
-function library.module_file(name)
-    return not system.embedded("modules/" .. name .. ".lua") and find_in_folders(name:gsub("%.", "/") .. ".lua") or nil
-end
-
 --- True when `require` would find a module of this name.
 ---@param name string
 function library.has_module(name)
-    return system.embedded("modules/" .. name .. ".lua") ~= nil or library.module_file(name) ~= nil
+    return system.embedded("modules/" .. name .. ".lua") ~= nil or library.module_path(name) ~= nil
 end
 
 --- Every playbook name with the files that carry it, the one that counts first.

@@ -87,7 +87,7 @@ end
 
 --- Takes in the annotations of a module beside the playbooks.
 local function learn(name)
-    local path = not annotations.index().modules[name] and import "library".module_file(name)
+    local path = not annotations.index().modules[name] and import "library".module_path(name)
     local source = path and system.read_file(path)
     if source then
         annotations.learn(name, path, source)

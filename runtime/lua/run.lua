@@ -161,12 +161,7 @@ end
 
 --- Leaves the run to the workers.
 local function enqueue(new)
-    if not journal.is_shared() then
-        error(native.error.new {
-            code = "usage", message = "there is no queue in a journal that is a file",
-            hint = "name a store that several controllers share: HOSTLER_STORE=postgresql://USER@HOST/DBNAME",
-        }, 0)
-    end
+    journal.require_queue()
     unfinished.check(new, run.specs(new.book))
     local id = journal.enqueue({
         playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, new.options),

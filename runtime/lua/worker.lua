@@ -129,12 +129,7 @@ function worker.main(argv)
         return commandline.call("worker", {}, {}, function() return take(argv[2], argv[3]) end)
     end
     return commandline.call("worker", SPECS, argv, function(values)
-        if not journal.is_shared() then
-            error(native.error.new {
-                code = "usage", message = "there is no queue in a journal that is a file",
-                hint = "name a store that several controllers share: HOSTLER_STORE=postgresql://USER@HOST/DBNAME",
-            }, 0)
-        end
+        journal.require_queue()
         sealing.prepare()
         work_in_slots(values.jobs, values.once)
     end)
