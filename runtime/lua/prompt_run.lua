@@ -4,21 +4,13 @@ local native, import = ...
 local prompt_run = {}
 
 local gate, journal, lock = import "gate", import "journal", import "lock"
+local typed_step = import "typed_step"
 local event, system = native.event, native.system
 
 local NAME = "repl"
 local LONGEST_NAME = 80
 
 local context, scope, begun_at, id
-
---- What a step is called: the number of the entry and what was typed, on one line.
-local function step_name(entry)
-    local line = native.secret.scrub(entry.source):gsub("%s+", " "):gsub("^ ", "")
-    if #line > LONGEST_NAME then
-        line = line:sub(1, LONGEST_NAME):gsub("[\192-\255]?[\128-\191]*$", "") .. "..."
-    end
-    return ("%d: %s"):format(entry.number, line)
-end
 
 local function begin()
     id = journal.begin { playbook = NAME, file = "", arguments = {}, mode = gate.mode }
@@ -57,26 +49,14 @@ function prompt_run.on_effect(entry, effect, at)
     if at.step then
         return
     end
-    local name = step_name(entry)
-    local step = { path = NAME .. "/" .. name, name = name, started = system.monotonic() }
-    step.scope = event.emit("step.begin", { parent = scope, name = name, kind = "prompt" })
-    journal.begin_step(step.path, nil, false)
-    entry.step, entry.context.step, entry.context.scope = step, step.path, step.scope
+    local name = ("%d: %s"):format(entry.number, typed_step.in_short(entry.source, LONGEST_NAME))
+    typed_step.open(entry, { path = NAME, scope = scope }, name, { kind = "prompt" })
 end
 
 --- Called when the entry's code has ended.
 function prompt_run.finish(entry, ok, result)
     entry.context = nil
-    local step = entry.step
-    if not step then
-        return
-    end
-    local status = ok and "done" or result.code == "cancelled" and "cancelled" or "failed"
-    journal.end_step(step.path, status, nil, not ok and result or nil)
-    event.emit("step.end", {
-        scope = step.scope, parent = scope, name = step.name, kind = "prompt", status = status,
-        text = not ok and tostring(result) or nil, seconds = system.monotonic() - step.started,
-    })
+    typed_step.close(entry, ok, result)
 end
 
 --- Ends the run, where there is one.
