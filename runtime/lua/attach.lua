@@ -20,6 +20,7 @@ end
 ---@field answers table<integer, table>
 ---@field stopped string? the step that the run stands still before
 ---@field ended boolean
+---@field refused string? why nobody is let in any more
 local Link = {}
 Link.__index = Link
 
@@ -42,6 +43,8 @@ function Link:take(line)
     elseif message.id then
         self.answers[message.id] = message
         return
+    elseif message.refused then
+        self.refused = message.refused
     elseif message.lost then
         event.show("warn", { text = ("%d events were left out"):format(message.lost) })
     end
@@ -177,7 +180,9 @@ local function converse(link, row)
     task.cancel(listener, "left")
     pcall(task.join_shielded, listener)
     event.report "none"
-    if link.ended then
+    if link.refused then
+        refuse(("run %s cannot be joined: %s"):format(row.id, link.refused), "hostler log " .. row.id .. " -f follows it")
+    elseif link.ended then
         system.write(("run %s has ended: %s\n"):format(row.id, commandline.status(commandline.find(row.id))))
     elseif not ok then
         error(err, 0)

@@ -27,6 +27,7 @@ local function attend(door, run)
             if client and present < MOST_CLIENTS then
                 crew:start(count, "attach", serve, client)
             elseif client then
+                sockets.send(client, ('{"refused":"%d others have joined this run already"}'):format(MOST_CLIENTS))
                 sockets.close(client)
             end
         end

@@ -3,8 +3,8 @@
 --
 -- Both sides write lines of JSON. The client asks { ask = WORD, rest = TEXT, id = NUMBER }; the answer to that is
 -- { id, text } or { id, error, hint }. Between answers come events, { event, path, ... }, and what has stopped,
--- { stopped = PATH, place }. Of a client that reads too slowly the run takes no notice: events are left out, and
--- counted.
+-- { stopped = PATH, place }. One client too many hears { refused = WHY }. Of a client that reads too slowly the run
+-- takes no notice: events are left out, and counted.
 local native, import = ...
 local attach_session = {}
 

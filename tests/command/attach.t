@@ -110,6 +110,17 @@ subtest 'what others do to the socket' => sub {
     is $run->{status}, 0, 'and ends well' or diag $run->{stderr};
 };
 
+subtest 'more than may look on' => sub {
+    my ($in, $run) = begin();
+    my @eight = map { join_by_hand($in) } 1 .. 8;
+    readline $_ for @eight; # their greetings: all are in
+    my $ninth = attach($in, 'leave');
+    is $ninth->{status}, 1, 'the ninth is not let in';
+    like $ninth->{stderr}, qr/8 others have joined .*already/, 'and told why';
+    unlike $ninth->{stdout}, qr/has ended/, 'but not that the run is over';
+    let_go($in, $run);
+};
+
 subtest 'a process that was killed' => sub {
     my ($in, $run) = begin();
     kill KILL => $run->{pid};
