@@ -1,5 +1,5 @@
-/* What task.c (the scheduler), task_lua.c (its face for the prelude) and task_sleep.c share. Nobody else
- * includes this. */
+/* What task.c (the scheduler), task_lua.c (its face for the prelude), task_sleep.c and task_bell.c share.
+ * Nobody else includes this. */
 #ifndef HOSTLER_TASK_INTERNAL_H
 #define HOSTLER_TASK_INTERNAL_H
 
@@ -76,5 +76,10 @@ double task_check_seconds(lua_State *L, int index);
 
 /* sleep(seconds) */
 int task_sleep(lua_State *L);
+
+/* bell() -> a bell; listen(bell) waits until it rings; ring(bell) wakes all who listen now. */
+int task_bell(lua_State *L);
+int task_listen(lua_State *L);
+int task_ring(lua_State *L);
 
 #endif

@@ -295,6 +295,8 @@ int task_open(lua_State *L) {
         {"spawn", lua_spawn},
         {"spawn_shielded", lua_spawn_shielded},
         {"cancel", lua_cancel},
+        {"bell", task_bell},
+        {"ring", task_ring},
         {"context", lua_context},
         {"foreground", lua_foreground},
         {"tree", lua_tree},
@@ -309,7 +311,8 @@ int task_open(lua_State *L) {
         {"release_deadlines", lua_release_deadlines},
         {NULL, NULL},
     };
-    static const luaL_Reg waiting[] = {{"join", lua_join}, {"sleep", task_sleep}, {NULL, NULL}};
+    static const luaL_Reg waiting[] = {
+        {"join", lua_join}, {"sleep", task_sleep}, {"listen", task_listen}, {NULL, NULL}};
     if (!task_scheduler_open(L))
         return luaL_error(L, "no event loop");
     luaL_newmetatable(L, TASK_TYPE);

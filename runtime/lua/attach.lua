@@ -8,8 +8,6 @@ local prompt = import "prompt"
 local event, json, sockets = native.event, native.json.face, native.local_socket
 local system, task = native.system, native.task
 
-local POLL_SECONDS = 0.02
-
 local function refuse(message, hint)
     error(native.error.new { code = "attach", message = message, hint = hint }, 0)
 end
@@ -20,6 +18,7 @@ end
 ---@field answers table<integer, table>
 ---@field stopped string? the step that the run stands still before
 ---@field ended boolean
+---@field heard userdata the bell that rings with all that comes
 ---@field refused string? why nobody is let in any more
 local Link = {}
 Link.__index = Link
@@ -67,6 +66,7 @@ function Link:listen()
             self:take(line)
         end
         self.ended = line == false
+        task.ring(self.heard)
     end
 end
 
@@ -77,7 +77,7 @@ local function wait_for(link, condition)
         if link.ended then
             refuse "the run has ended"
         end
-        task.sleep(POLL_SECONDS)
+        task.listen(link.heard)
     end
 end
 
@@ -181,7 +181,8 @@ local function converse(link, row)
     pcall(task.join_shielded, listener)
     event.report "none"
     if link.refused then
-        refuse(("run %s cannot be joined: %s"):format(row.id, link.refused), "hostler log " .. row.id .. " -f follows it")
+        refuse(("run %s cannot be joined: %s"):format(row.id, link.refused),
+            ("hostler log %s -f follows it"):format(row.id))
     elseif link.ended then
         system.write(("run %s has ended: %s\n"):format(row.id, commandline.status(commandline.find(row.id))))
     elseif not ok then
@@ -195,7 +196,9 @@ function attach.main(argv)
     return commandline.call("attach", { commandline.run_argument }, argv, function(values)
         journal.store()
         local row = commandline.find(values.run)
-        local link = setmetatable({ socket = connect(row), asked = 0, answers = {}, ended = false }, Link)
+        local link = setmetatable({
+            socket = connect(row), asked = 0, answers = {}, ended = false, heard = task.bell(),
+        }, Link)
         local ok, err = pcall(converse, link, row)
         sockets.close(link.socket)
         if not ok then

@@ -12,14 +12,13 @@ local frames, hooks, prompt_tasks, view = import "frames", import "hooks", impor
 local event, json, sockets, task = native.event, native.json, native.local_socket, native.task
 
 local PAUSE_SECONDS = 0.02 -- between two questions of one client: one that asks and asks gets no more of the run's time
-local POLL_SECONDS = 0.05
 local MOST_EVENTS_QUEUED = 64 * 1024
 local LONGEST_TEXT = 32 * 1024
 
 local clients, client_count = {}, 0
 -- What stands still before its step, in the order it came to it.
 local stopped = {}
-local stopping = false
+local stopping, released = false, task.bell()
 
 -- ---- telling ----
 
@@ -83,7 +82,7 @@ local function stand_still(path)
     task.hold_deadlines()
     local ok, err = pcall(function()
         while not place.released do
-            task.sleep(POLL_SECONDS)
+            task.listen(released)
         end
     end)
     task.release_deadlines()
@@ -103,6 +102,7 @@ local function release()
         place.released = true
     end
     stopped = {}
+    task.ring(released)
 end
 
 -- ---- the clients ----

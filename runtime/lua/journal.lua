@@ -28,7 +28,7 @@ local now = system.now
 
 local ID_LETTERS, ID_LENGTH = "23456789abcdefghjkmnpqrstuvwxyz", 6
 local SCOPES_AN_ATTEMPT = 1e9
-local DEFAULT_LEASE_SECONDS, POLL_SECONDS = 30, 0.02
+local DEFAULT_LEASE_SECONDS = 30
 
 local store, attempt
 local last_number = 0
@@ -150,12 +150,12 @@ end
 ---@type fun()?
 journal.begin_late = nil
 
-local beginning = false
+local beginning, begun = false, native.task.bell()
 
 --- Makes sure that there is a run to record in, where there can be one. Of tasks side by side the first begins it.
 function journal.demand()
     while beginning do
-        native.task.sleep(POLL_SECONDS)
+        native.task.listen(begun)
     end
     if journal.run or not journal.begin_late then
         return
@@ -163,6 +163,7 @@ function journal.demand()
     beginning = true
     local ok, err = pcall(journal.begin_late)
     beginning = false
+    native.task.ring(begun)
     if not ok then
         error(err, 0)
     end

@@ -7,24 +7,24 @@ local turn = {
 
 local task = native.task
 
-local POLL_SECONDS = 0.05
-
-local taken = false
+local taken, given_back = false, task.bell()
 
 local function wait()
     turn.waiting = turn.waiting + 1
-    while taken do
-        local ok, err = pcall(task.sleep, POLL_SECONDS)
-        if not ok then
-            turn.waiting = turn.waiting - 1
-            error(err, 0)
+    local ok, err = pcall(function()
+        while taken do
+            task.listen(given_back)
         end
-    end
+    end)
     turn.waiting = turn.waiting - 1
+    if not ok then
+        error(err, 0)
+    end
 end
 
 local function give_back(ok, ...)
     taken = false
+    task.ring(given_back)
     if not ok then
         error((...), 0)
     end
