@@ -66,7 +66,7 @@ sub sql {
 sub control_postgres {
     my (@words) = @_;
     my ($programs) = reverse sort glob '/usr/lib/postgresql/*/bin';
-    my @as = $> == 0 ? qw(runuser -u postgres --) : ();
+    my @as = $> == 0 ? qw(runuser -u postgres -- env --chdir=/) : ();
     system(@as, "$programs/pg_ctl", "--pgdata=$ENV{POSTGRES_SOCKET}/data", "--options=-p $ENV{POSTGRES_PORT}",
         "--log=$ENV{POSTGRES_SOCKET}/log", '--wait', '--silent', @words) == 0 or die "pg_ctl @words failed\n";
 }
