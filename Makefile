@@ -31,8 +31,8 @@ PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschem
 PACKAGES_LINT  = clang-format cppcheck shellcheck
 PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace
 
-C_FILES    = $(wildcard runtime/*.c runtime/command/*.c modules/*.c)
-LUA_FILES  = $(sort $(wildcard runtime/lua/*.lua modules/*.lua))
+C_FILES    = $(filter-out runtime/embed/%,$(wildcard runtime/*.c runtime/*/*.c runtime/*/*/*.c modules/*.c modules/*/*.c))
+LUA_FILES  = $(sort $(wildcard runtime/*.lua runtime/*/*.lua runtime/*/*/*.lua modules/*.lua modules/*/*.lua))
 # luacheck's lexer and parser, for `hostler check`, and its licence: in the binary under luacheck/.
 LUACHECK   = /usr/share/lua/5.1/luacheck
 LUACHECKED = $(foreach part,lexer parser decoder utils unicode unicode_printability_boundaries,\
@@ -54,7 +54,7 @@ $(BUILD)/%.o: %.c
 	@$(CC) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/embedded.S: runtime/embed/table.sh $(BUILD)/runtime/embed/bytecode $(LUA_FILES) Makefile
-	@mkdir -p $(addprefix $(BUILD)/bytecode/,runtime/lua modules luacheck)
+	@mkdir -p $(addprefix $(BUILD)/bytecode/,$(sort $(dir $(LUA_FILES))) luacheck)
 	@$(BUILD)/runtime/embed/bytecode $(BUILD)/bytecode $(LUA_FILES) $(filter %.lua,$(LUACHECKED))
 	@runtime/embed/table.sh $(BUILD)/bytecode $(LUA_FILES) $(LUACHECKED) > $@
 
@@ -109,7 +109,8 @@ $(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(filter-out $(BUILD)/runtime/main.o $
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 lint: packages-lint
-	clang-format --dry-run --Werror $(C_FILES) $(wildcard runtime/embed/*.c runtime/*.h runtime/command/*.h modules/*.h tests/*.c tests/bench/*.c)
+	clang-format --dry-run --Werror $(C_FILES) $(wildcard runtime/embed/*.c runtime/*.h runtime/*/*.h runtime/*/*/*.h modules/*.h modules/*/*.h \
+	    tests/*.c tests/bench/*.c)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES) runtime/embed/bytecode.c
 	luacheck --quiet runtime modules playbooks tests

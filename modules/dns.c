@@ -1,7 +1,7 @@
 /* DNS questions to chosen servers, over c-ares on the loop. A lookup has a channel of its own: its time limit
  * and its cancellation concern nobody else, and every question leaves from a fresh port. */
-#include "error.h"
-#include "task.h"
+#include "base/error.h"
+#include "task/task.h"
 
 #include <ares.h>
 #include <arpa/inet.h>

@@ -2,7 +2,7 @@
 local native, gate, import = ...
 local file = {}
 
-local diff = import "unified_diff"
+local diff = import "base/unified_diff"
 
 local LARGEST_DIFFED = 256 * 1024
 local WRITE_OPTIONS = { mode = true }

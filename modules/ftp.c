@@ -1,8 +1,8 @@
 /* FTP with libcurl: connect, log in, list a directory, leave. */
-#include "dialogue.h"
-#include "error.h"
+#include "base/error.h"
+#include "base/secret.h"
+#include "curl_thread.h"
 #include "host.h"
-#include "secret.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* The C half of the module `known_hosts_file`: matching names, hashed ones too, and fingerprints. Pure. */
-#include "ssh_key.h"
-#include "ssh_known_hosts.h"
+#include "ssh/key.h"
+#include "ssh/known_hosts.h"
 
 #include <lauxlib.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 --
 -- Passwords and all other concealed fields are secrets, on the way in and on the way out.
 local http = require "http"
-local the_only = require "the_only"
+local exactly_one = require "exactly_one"
 
 local onepassword = {}
 
@@ -101,7 +101,7 @@ end
 function connection:vault(title)
     local found = ask(self, "GET", "/v1/vaults", "find vault " .. title,
         { query = { filter = equals("name", title) }, result = "vaults" })
-    local one = the_only(found, {
+    local one = exactly_one(found, {
         things = "vaults", name = title, code = "onepassword.ambiguous", target = self.url,
         label = function(item) return item.id end, hint = "give the Connect token one of them only",
     })
@@ -168,7 +168,7 @@ end
 ---@return onepassword.Item?
 ---@raise "onepassword.ambiguous"
 function vault:find(title)
-    local one = the_only(self:items { title = title }, {
+    local one = exactly_one(self:items { title = title }, {
         things = "items in " .. self.title, name = title, code = "onepassword.ambiguous",
         label = function(item) return ("%s of %s"):format(item.id, tostring(item.createdAt)) end,
         hint = "keep the right one and rename or archive the others",

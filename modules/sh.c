@@ -4,11 +4,11 @@
  * group, SIGKILL two seconds later. The call returns when the program has ended and both its outputs are
  * closed, also by programs that it left in the background. */
 #define _GNU_SOURCE /* close_range, sigabbrev_np */
-#include "error.h"
+#include "base/error.h"
+#include "base/secret.h"
 #include "host.h"
-#include "interrupt.h"
-#include "secret.h"
-#include "task.h"
+#include "task/interrupt.h"
+#include "task/task.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -4,7 +4,7 @@
 -- Asks      the ssh-agent for its keys; DigitalOcean for each token's team, its room, and what the token may write;
 --           1Password, the mail server and the name servers; this machine for hostler's store and libraries.
 local dns = require "dns"
-local doctor = require "doctor"
+local checkup = require "checkup"
 local mail = require "mail"
 local site = require "site"
 local ssh = require "ssh"
@@ -99,7 +99,7 @@ return playbook {
     handbook = "Make sure ssh-agent is registered; ensure you can connect to DigitalOcean",
     effects = "read",
     run = function()
-        local checks = doctor.own()
+        local checks = checkup.own()
         local function add(what, look, advice)
             checks[#checks + 1] = { what = what, look = look, advice = advice }
         end
@@ -112,6 +112,6 @@ return playbook {
         add("1Password", passwords, "OP_CONNECT_HOST must lead to the 1Password Connect server, and that must run")
         add("mail server", mail_server, "HOSTLER_SMTP_URL, _USER and _PASSWORD must be those of a server that runs")
         add("name servers", name_servers)
-        doctor.examine(checks)
+        checkup.examine(checks)
     end,
 }

@@ -1,6 +1,6 @@
 -- Working on many instances: which are meant, how many at once, and when to begin no more.
 local site = require "site"
-local the_only = require "the_only"
+local exactly_one = require "exactly_one"
 
 local fleet = {}
 
@@ -45,7 +45,7 @@ function fleet.each(p, what, fn)
         key = "tenant", name = what, parallel = p.parallel, batch = p.batch, max_failures = p.max_failures,
     }, function(group)
         lock("instance:" .. group.tenant)
-        fn(the_only(group, {
+        fn(exactly_one(group, {
             things = "droplets", name = group[1].name, code = "digitalocean.ambiguous",
             label = function(one) return ("%s of %s"):format(one.droplet.id, one.droplet.created_at) end,
             hint = "keep one of them and rename or delete the others",

@@ -3,7 +3,7 @@ local host_keys = require "host_keys"
 local instance = require "instance"
 local preflight = require "preflight"
 local site = require "site"
-local the_only = require "the_only"
+local exactly_one = require "exactly_one"
 
 local remains = {}
 
@@ -137,7 +137,7 @@ end
 --- Raises unless all of the instance can be deleted, as far as that can be known before.
 ---@raise "digitalocean.ambiguous", "token", "onepassword.forbidden"
 local function check(one, there)
-    the_only(one.droplets, {
+    exactly_one(one.droplets, {
         things = "droplets", name = one.name, code = "digitalocean.ambiguous",
         label = function(droplet) return ("%s of %s"):format(droplet.id, droplet.created_at) end,
         hint = "rename those in DigitalOcean that are to stay, then run this again",

@@ -1,7 +1,7 @@
 -- The one place for what is particular to this site: names, sizes, addresses of services, and where their tokens come
 -- from. Playbooks hold no constants; a playbook that needs another value gets it from here.
 local digitalocean = require "digitalocean"
-local known_names = require "known_names"
+local completion_names = require "completion_names"
 local onepassword = require "onepassword"
 
 --- A comma-separated setting as a list, or nil.
@@ -150,7 +150,7 @@ function site.instances(patterns)
             found[#found + 1] = instance.of(tenant, droplet)
         end
     end
-    known_names.keep("subdomain", tenants)
+    completion_names.keep("subdomain", tenants)
     for index, pattern in ipairs(patterns) do
         if not met[index] and pattern ~= "*" then
             fail(("no instance is meant by '%s'"):format(pattern), {

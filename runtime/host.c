@@ -1,21 +1,21 @@
 /* Makes the Lua world and runs root tasks in it; see host.h. */
 #include "host.h"
 
-#include "child.h"
-#include "embed.h"
-#include "error.h"
-#include "event.h"
-#include "foreground.h"
-#include "interrupt.h"
-#include "journal.h"
-#include "json.h"
-#include "line_editor.h"
-#include "local_socket.h"
-#include "seal.h"
-#include "secret.h"
-#include "system.h"
-#include "task.h"
-#include "user_files.h"
+#include "base/embed.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/seal.h"
+#include "base/secret.h"
+#include "base/system.h"
+#include "base/user_files.h"
+#include "journal/journal.h"
+#include "net/local_socket.h"
+#include "prompt/line_editor.h"
+#include "report/event.h"
+#include "task/child.h"
+#include "task/foreground.h"
+#include "task/interrupt.h"
+#include "task/task.h"
 
 #include <lauxlib.h>
 #include <luajit.h>
@@ -79,7 +79,7 @@ static int build_world(lua_State *L) {
     add(L, "user_files", user_files_open);
     lua_pushcfunction(L, foreground_run);
     lua_setfield(L, -2, "run_in_foreground");
-    embedded_load(L, "runtime/lua/world.lua");
+    embedded_load(L, "runtime/world.lua");
     lua_insert(L, -2);
     lua_call(L, 1, 1);
     lua_pushlightuserdata(L, (void *)&import_key);

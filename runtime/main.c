@@ -1,7 +1,7 @@
 /* argv -> command. */
+#include "base/output.h"
 #include "command/command.h"
 #include "host.h"
-#include "output.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +53,9 @@ int command_run_lua(const char *file, int argc, char **argv) {
         lua_pushstring(L, argv[i]);
         lua_rawseti(L, -2, i);
     }
-    int status = host_call(L, file, "main", 1);
+    char name[64];
+    snprintf(name, sizeof name, "command/%s", file);
+    int status = host_call(L, name, "main", 1);
     host_close(L);
     return status;
 }

@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 int dns_open(lua_State *L);
-int doctor_open(lua_State *L);
+int checkup_open(lua_State *L);
 int file_open(lua_State *L);
 int ftp_open(lua_State *L);
 int http_open(lua_State *L);
@@ -17,15 +17,15 @@ int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
     {"dns", dns_open},
-    {"doctor", doctor_open},
+    {"checkup", checkup_open},
     {"file", file_open},
     {"ftp", ftp_open},
-    {"http", http_open},
-    {"http_server", http_server_open},
+    {"http/http", http_open},
+    {"http/server", http_server_open},
     {"known_hosts_file", known_hosts_file_open},
-    {"mail", mail_open},
-    {"postgres", postgres_open},
+    {"mail/mail", mail_open},
+    {"postgres/postgres", postgres_open},
     {"sh", sh_open},
-    {"ssh", ssh_open},
+    {"ssh/ssh", ssh_open},
     {NULL, NULL},
 };

@@ -18,7 +18,7 @@ int main(int argc, char **argv) {
         lua_pushstring(L, argv[i]);
         lua_rawseti(L, -2, i);
     }
-    int status = host_call(L, "script", "main", 1);
+    int status = host_call(L, "run/script", "main", 1);
     host_close(L);
     return status;
 }

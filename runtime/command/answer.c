@@ -1,4 +1,4 @@
-/* hostler answer: see runtime/lua/answer.lua. */
+/* hostler answer: see answer.lua. */
 #include "command.h"
 
 int command_answer(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* hostler attach: see runtime/lua/attach.lua. */
+/* hostler attach: see attach.lua. */
 #include "command.h"
 
 int command_attach(int argc, char **argv) {

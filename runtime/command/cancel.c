@@ -1,4 +1,4 @@
-/* hostler cancel: see runtime/lua/cancel.lua. */
+/* hostler cancel: see cancel.lua. */
 #include "command.h"
 
 int command_cancel(int argc, char **argv) {

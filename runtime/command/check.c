@@ -1,4 +1,4 @@
-/* hostler check: see runtime/lua/check.lua. */
+/* hostler check: see check.lua. */
 #include "command.h"
 
 int command_check(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* hostler completion: see runtime/lua/completion.lua, which is told the commands. */
+/* hostler completion: see completion.lua, which is told the commands. */
 #include "command.h"
 
 #include <stdlib.h>

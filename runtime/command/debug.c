@@ -1,4 +1,4 @@
-/* hostler debug: see runtime/lua/debug.lua. */
+/* hostler debug: see debug.lua. */
 #include "command.h"
 
 int command_debug(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* hostler diff: see runtime/lua/diff.lua. */
+/* hostler diff: see diff.lua. */
 #include "command.h"
 
 int command_diff(int argc, char **argv) {

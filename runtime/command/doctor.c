@@ -1,4 +1,4 @@
-/* hostler doctor: see runtime/lua/doctor.lua. */
+/* hostler doctor: see doctor.lua. */
 #include "command.h"
 
 int command_doctor(int argc, char **argv) {

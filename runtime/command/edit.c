@@ -1,4 +1,4 @@
-/* hostler edit: see runtime/lua/edit.lua. */
+/* hostler edit: see edit.lua. */
 #include "command.h"
 
 int command_edit(int argc, char **argv) {

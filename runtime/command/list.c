@@ -1,4 +1,4 @@
-/* hostler list: see runtime/lua/list.lua. */
+/* hostler list: see list.lua. */
 #include "command.h"
 
 int command_list(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* hostler log: see runtime/lua/log.lua. */
+/* hostler log: see log.lua. */
 #include "command.h"
 
 int command_log(int argc, char **argv) {

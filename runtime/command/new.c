@@ -1,4 +1,4 @@
-/* hostler new: see runtime/lua/new.lua. */
+/* hostler new: see new.lua. */
 #include "command.h"
 
 int command_new(int argc, char **argv) {

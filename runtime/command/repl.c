@@ -1,4 +1,4 @@
-/* hostler repl: see runtime/lua/repl.lua. */
+/* hostler repl: see repl.lua. */
 #include "command.h"
 
 int command_repl(int argc, char **argv) {

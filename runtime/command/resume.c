@@ -1,4 +1,4 @@
-/* hostler resume: see runtime/lua/resume.lua. */
+/* hostler resume: see runtime/run/resume.lua. */
 #include "command.h"
 
 int command_resume(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* hostler run: see runtime/lua/run.lua. */
+/* hostler run: see run.lua. */
 #include "command.h"
 
 int command_run(int argc, char **argv) {

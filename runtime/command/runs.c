@@ -1,4 +1,4 @@
-/* hostler runs: see runtime/lua/runs.lua. */
+/* hostler runs: see runs.lua. */
 #include "command.h"
 
 int command_runs(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* hostler show: see runtime/lua/show.lua. */
+/* hostler show: see show.lua. */
 #include "command.h"
 
 int command_show(int argc, char **argv) {

@@ -1,4 +1,4 @@
-/* hostler stubs: see runtime/lua/stubs.lua. */
+/* hostler stubs: see stubs.lua. */
 #include "command.h"
 
 int command_stubs(int argc, char **argv) {

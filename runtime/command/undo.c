@@ -1,4 +1,4 @@
-/* hostler undo: see runtime/lua/undo.lua. */
+/* hostler undo: see runtime/run/undo.lua. */
 #include "command.h"
 
 int command_undo(int argc, char **argv) {

@@ -1,8 +1,8 @@
 /* hostler version, and the versions of the libraries it runs on. Makes no Lua world: it has to be quick. */
 #include "command.h"
 
-#include "../libraries.h"
-#include "../version.h"
+#include "base/libraries.h"
+#include "base/version.h"
 
 #include <stdbool.h>
 #include <stdio.h>

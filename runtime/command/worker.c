@@ -1,4 +1,4 @@
-/* hostler worker: see runtime/lua/worker.lua. */
+/* hostler worker: see worker.lua. */
 #include "command.h"
 
 int command_worker(int argc, char **argv) {

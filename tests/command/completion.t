@@ -35,9 +35,9 @@ is hostler('completion', 'tcsh')->{status}, 2, 'another shell';
 
 # ---- names ----
 
-playbook($folder, visit => 'local known_names = require "known_names"
+playbook($folder, visit => 'local completion_names = require "completion_names"
 return playbook { summary = "Visit", params = { list("whom", "subdomain", "w"), opt("host", "subdomain", "h") },
-    run = function() known_names.keep("subdomain", { "grace", "ada", "$(id)" }) end }');
+    run = function() completion_names.keep("subdomain", { "grace", "ada", "$(id)" }) end }');
 is words('hostler run visit '), '', 'no names before there was a listing';
 hostler({ in => $folder }, 'run', 'visit', 'x');
 is words('hostler run visit '), 'ada grace', 'the names that were listed last, as far as a shell can take them';

@@ -20,7 +20,7 @@ like $connect, qr/^ssh\.connect\(target, options\?\) -> ssh\.Host\n/, 'a functio
 like $connect, qr/^  Connects to a host/m, 'its text';
 like $connect, qr/^    port +integer$/m, 'the fields of its options';
 like $connect, qr/^  raises +"ssh\.resolve"/m, 'what it raises';
-like $connect, qr{^  hostler:modules/ssh\.lua:\d+$}m, 'where it stands';
+like $connect, qr{^  hostler:modules/ssh/ssh\.lua:\d+$}m, 'where it stands';
 
 like page('ssh.Host'), qr/^  :run\(argv, options\?\) +Runs a program/m, 'a class: its methods';
 like page('ssh.Host'), qr/^  :stat\(path, options\?\) /m, 'those of another file too';

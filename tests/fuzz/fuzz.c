@@ -3,8 +3,8 @@
  * broken rule. */
 #define _GNU_SOURCE /* memmem */
 #include "host.h"
-#include "json.h"
-#include "secret.h"
+#include "base/json.h"
+#include "base/secret.h"
 
 #include <lauxlib.h>
 #include <stdbool.h>

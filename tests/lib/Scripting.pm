@@ -10,7 +10,8 @@ use Test::More;
 
 our $page = 'playbooks/SCRIPTING.md';
 
-my @modules = map { m{([^/]+)\.lua$} } glob 'modules/*.lua';
+my @modules = map { m{([^/]+)\.lua$} } glob('modules/*.lua'), grep { m{/([^/]+)/\1\.lua$} } glob 'modules/*/*.lua';
+my %is_module = map { $_ => 1 } @modules;
 my $around = join '|', qw(instance site cloud mail ftp dns systemd caddy meltano machine digitalocean onepassword triage
     caddy_advice);
 my %handle = (
@@ -135,7 +136,7 @@ sub required {
         open my $file, '<', $path or die "$path: $!";
         $required{$_} = 1 for map { /require "(\w+)"/g } <$file>;
     }
-    return grep { -e "modules/$_.lua" } sort keys %required;
+    return grep { $is_module{$_} } sort keys %required;
 }
 
 # The globals, the modules' functions, and the methods of what these return, from what `hostler stubs` writes: "step",
@@ -177,7 +178,7 @@ sub names {
     $names{$_} = [ map { ref $_ ? @{ $fields{$$_} || [] } : $_ } @{ $names{$_} } ] for keys %names;
     $names{secret} = ['optional'];
     $names{require} = [];
-    $names{the_only} = [qw(things name label code hint target)];
+    $names{exactly_one} = [qw(things name label code hint target)];
     return \%names;
 }
 
@@ -202,13 +203,13 @@ sub told {
     for my $part (split /^(?=#+ |- |\n)/m, $text) {
         if ($part =~ /^(#+) (.*)/) {
             ($module, $class) = $1 eq '##' ? ($2, undef) : ($module, $2 =~ /`([\w.]+)`/) if length $1 > 1;
-            $told{sections}{$module} = 1 if defined $module && -e "modules/$module.lua";
+            $told{sections}{$module} = 1 if defined $module && $is_module{$module};
         }
         next if $part !~ /^- /;
         for my $entry (split /(?=`[\w.:]+(?:\([^`]*|\s*\{[^`]*)`)/, $part) {
             my ($called, $arguments) = $entry =~ /^`([\w.:]+)([ ({][^`]*)`/ or next;
-            next if $called !~ /\W/ && ($called eq 'fn' || -e "modules/" . ($module // '') . ".lua" && $called ne $module);
-            next if $called =~ /^(\w+)\./ && !-e "modules/$1.lua" && -e "playbooks/$1.lua"; # one of the site's
+            next if $called !~ /\W/ && ($called eq 'fn' || $is_module{ $module // '' } && $called ne $module);
+            next if $called =~ /^(\w+)\./ && !$is_module{$1} && -e "playbooks/$1.lua"; # one of the site's
             my $name = $called =~ /^\w+:(\w+)$/ ? "$class:$1" : $called;
             $told{names}{$name} .= $part;
             $told{sections}{$1} = 1 if $name =~ /^(\w+)\.\w+$/;

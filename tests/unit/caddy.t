@@ -1,9 +1,10 @@
 #!build/lua-test
 -- Caddyfiles of both versions, edited byte for byte; and what Caddy's journal says of its certificate.
+local import = ...
 local tap = require "tap"
 local caddy = require "caddy"
 local caddyfile = require "caddyfile"
-local caddy_journal = require "caddy_journal"
+local caddy_journal = import "caddy/journal"
 local journals = require "caddy_journals"
 
 -- ---- the TLS mode ----

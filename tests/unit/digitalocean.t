@@ -1,5 +1,5 @@
 #!build/lua-test
--- modules/digitalocean.lua against the local cloud's stand-in for the API.
+-- modules/digitalocean/digitalocean.lua against the local cloud's stand-in for the API.
 local tap, standin, digitalocean = require "tap", require "standin", require "digitalocean"
 
 local NAME = "ada.meltanodata.com"

@@ -3,7 +3,7 @@
 local tap = require "tap"
 local meltano = require "meltano"
 local settings = require "meltano_settings"
-local traceback = require "traceback"
+local traceback = require "python_traceback"
 
 tap.is(meltano.parse_version "meltano, version 1.105.0\n", "1.105.0", "a version")
 tap.is(meltano.parse_version "meltano 1.22.1.dev3 (more)\n", "1.22.1.dev3", "a version in development")

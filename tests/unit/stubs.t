@@ -84,9 +84,10 @@ for name, class in pairs(modules) do
         tap.is(names(told), names(real), "the module " .. name)
     end
 end
-local list = sh.run({ "sh", "-c", "ls modules/*.lua" }, { read = true }).stdout
+local list = sh.run({ "sh", "-c", "ls modules/*.lua; for folder in modules/*/; do ls $folder$(basename $folder).lua; done" },
+    { read = true }).stdout
 local count = 0
-for name in list:gmatch "modules/([%w_]+)%.lua" do
+for name in list:gmatch "([%w_]+)%.lua" do
     count = count + 1
     tap.ok(modules[name] or type(require(name)) == "function", "there is a file for the module " .. name)
 end
@@ -130,7 +131,7 @@ compare("postgres.Session", postgres.connect {
     dbname = "postgres", ca_file = env "POSTGRES_CA",
 })
 local server = http.serve({}, function() end)
-compare("http_server.Server", server)
+compare("http.Server", server)
 server:close()
 standin.with(function(cloud)
     local token = secret.wrap(cloud.tokens.onepassword)

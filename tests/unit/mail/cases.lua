@@ -3,7 +3,7 @@ local tap = require "tap"
 local mail = require "mail"
 local sh = require "sh"
 
-local directory, ports = ..., json.decode((select(2, ...)))
+local _, directory, ports = ..., json.decode((select(3, ...)))
 local password = secret.wrap "correct horse battery"
 
 local function options(server, changes)

@@ -1,0 +1,203 @@
+/* Drives libcurl's multi interface from libuv: sockets become uv_poll handles, its one timer a uv_timer.
+ * See curl_pool.h. */
+#include "http/curl_pool.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRANSFER_TYPE "hostler.transfer"
+#define POOL_TYPE "hostler.transfer.pool"
+#define IDLE_CONNECTIONS 64
+
+/* The pool lives from the first transfer of a world to its end. */
+static struct {
+    CURLM *multi;
+    uv_timer_t *timer;
+    size_t users; /* transfers not yet freed, and the world itself */
+} pool;
+
+typedef struct {
+    uv_poll_t poll;
+    curl_socket_t socket;
+} socket_watch;
+
+static void free_handle(uv_handle_t *handle) {
+    free(handle);
+}
+
+/* Takes ended transfers out and wakes their tasks. */
+static void collect_ended(void) {
+    int left;
+    for (CURLMsg *message; (message = curl_multi_info_read(pool.multi, &left));) {
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        transfer *t = NULL;
+        CURLcode result = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        curl_multi_remove_handle(pool.multi, t->easy);
+        t->running = false;
+        t->result = result;
+        wait_done(&t->wait);
+    }
+}
+
+static void on_readiness(uv_poll_t *poll, int status, int events) {
+    socket_watch *watch = (socket_watch *)poll;
+    int flags = status < 0 ? CURL_CSELECT_ERR : events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    if (status >= 0 && events & UV_WRITABLE)
+        flags |= CURL_CSELECT_OUT;
+    int running;
+    curl_multi_socket_action(pool.multi, watch->socket, flags, &running);
+    collect_ended();
+}
+
+static void on_timer(uv_timer_t *timer) {
+    (void)timer;
+    int running;
+    curl_multi_socket_action(pool.multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    collect_ended();
+}
+
+static int on_timer_change(CURLM *multi, long milliseconds, void *unused) {
+    (void)multi, (void)unused;
+    if (milliseconds < 0) {
+        uv_timer_stop(pool.timer);
+        return 0;
+    }
+    uv_update_time(task_loop());
+    uv_timer_start(pool.timer, on_timer, (uint64_t)milliseconds, 0);
+    return 0;
+}
+
+static socket_watch *watch_new(curl_socket_t socket) {
+    socket_watch *watch = malloc(sizeof *watch);
+    if (!watch)
+        return NULL;
+    watch->socket = socket;
+    if (uv_poll_init_socket(task_loop(), &watch->poll, socket)) {
+        free(watch);
+        return NULL;
+    }
+    curl_multi_assign(pool.multi, socket, watch);
+    return watch;
+}
+
+static int on_socket_change(CURL *easy, curl_socket_t socket, int what, void *unused, void *assigned) {
+    (void)easy, (void)unused;
+    socket_watch *watch = assigned;
+    if (what == CURL_POLL_REMOVE) {
+        if (watch)
+            uv_close((uv_handle_t *)&watch->poll, free_handle);
+        curl_multi_assign(pool.multi, socket, NULL);
+        return 0;
+    }
+    if (!watch && !(watch = watch_new(socket)))
+        return -1;
+    int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
+    return uv_poll_start(&watch->poll, events, on_readiness) ? -1 : 0;
+}
+
+/* ---- the pool ---- */
+
+static void leave_pool(void) {
+    if (--pool.users > 0)
+        return;
+    curl_multi_cleanup(pool.multi);
+    uv_close((uv_handle_t *)pool.timer, free_handle);
+    memset(&pool, 0, sizeof pool);
+}
+
+static int pool_gc(lua_State *L) {
+    (void)L;
+    leave_pool();
+    return 0;
+}
+
+/* libcurl's and OpenSSL's start-up costs milliseconds, so it waits for the first transfer. */
+static void join_pool(lua_State *L) {
+    if (pool.users > 0) {
+        pool.users++;
+        return;
+    }
+    uv_timer_t *timer = malloc(sizeof *timer);
+    CURLM *multi = timer && curl_global_init(CURL_GLOBAL_DEFAULT) == 0 ? curl_multi_init() : NULL;
+    if (!multi) {
+        free(timer);
+        luaL_error(L, "libcurl cannot start");
+    }
+    uv_timer_init(task_loop(), timer);
+    pool.multi = multi;
+    pool.timer = timer;
+    pool.users = 1;
+    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket_change);
+    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer_change);
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
+    lua_newuserdata(L, 1);
+    if (luaL_newmetatable(L, POOL_TYPE)) {
+        lua_pushcfunction(L, pool_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    pool.users++;
+    luaL_ref(L, LUA_REGISTRYINDEX); /* collected when the world ends */
+}
+
+/* ---- transfers ---- */
+
+static void stop(transfer *t) {
+    if (t->running)
+        curl_multi_remove_handle(pool.multi, t->easy);
+    t->running = false;
+}
+
+static void cancel_transfer(wait *w) {
+    stop((transfer *)w);
+    wait_done(w);
+}
+
+void transfer_free(transfer *t) {
+    if (!t->easy)
+        return;
+    stop(t);
+    curl_easy_cleanup(t->easy);
+    t->easy = NULL;
+    t->release(t);
+    leave_pool();
+}
+
+static int transfer_gc(lua_State *L) {
+    transfer_free(lua_touserdata(L, 1));
+    return 0;
+}
+
+void *transfer_new(lua_State *L, size_t size, int (*finish)(lua_State *, wait *),
+                   void (*release)(transfer *)) {
+    transfer *t = wait_new(L, size, cancel_transfer, finish);
+    t->release = release;
+    if (luaL_newmetatable(L, TRANSFER_TYPE)) {
+        lua_pushcfunction(L, transfer_gc);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_setmetatable(L, -2);
+    join_pool(L);
+    t->easy = curl_easy_init();
+    if (!t->easy) {
+        leave_pool();
+        luaL_error(L, "out of memory");
+    }
+    curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->problem);
+    curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
+    /* A cancellation must not wait for the thread that asks the system's resolver. */
+    curl_easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L);
+    return t;
+}
+
+int transfer_park(lua_State *L, transfer *t) {
+    CURLMcode code = curl_multi_add_handle(pool.multi, t->easy);
+    if (code)
+        return luaL_error(L, "libcurl: %s", curl_multi_strerror(code));
+    t->running = true;
+    return wait_park(L, &t->wait);
+}

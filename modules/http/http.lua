@@ -1,0 +1,455 @@
+-- HTTP requests: methods, JSON, retries, redirects, and what a status means. The server is server.lua.
+local native, gate, import = ...
+local http = {}
+
+local http_server = import "http/server"
+
+local DEFAULTS = { timeout = 30, retries = 3, redirects = 5, limit = 64 * 1024 * 1024 }
+local READS = { GET = true, HEAD = true }
+local IDEMPOTENT = { GET = true, HEAD = true, PUT = true, DELETE = true }
+local UNAVAILABLE = { [502] = true, [503] = true, [504] = true }
+local OPTIONS = {
+    method = true, url = true, query = true, headers = true, json = true, form = true, body = true, timeout = true,
+    retries = true, redirects = true, limit = true, expect = true, ca_file = true, resolve = true, summary = true,
+    read = true, result = true, insecure = true,
+}
+local LONGEST_PAUSE = 120 -- seconds; a server that asks for more gets its error passed on
+local QUIET_PAUSE = 5
+local SHOWN_BODY = 1000
+
+local function usage(message, hint)
+    fail(message, { code = "usage", hint = hint })
+end
+
+-- ---- from options to what the C half takes ----
+
+local function check(options)
+    if type(options) ~= "table" then
+        usage "http.request takes a table: { method =, url =, ... }"
+    end
+    for name in pairs(options) do
+        if not OPTIONS[name] then
+            usage(("http has no option '%s'"):format(tostring(name)))
+        end
+    end
+    local bodies = 0
+    for _, name in ipairs { "json", "form", "body" } do
+        bodies = bodies + (options[name] ~= nil and 1 or 0)
+    end
+    if bodies > 1 then
+        usage "an HTTP request has one body: json, form or body"
+    end
+    local method = tostring(options.method or "GET"):upper()
+    if not method:match "^%u+$" or #method > 20 then
+        usage(("'%s' is not an HTTP method"):format(method))
+    elseif READS[method] and bodies > 0 then
+        usage(("a %s request has no body"):format(method))
+    end
+    return method
+end
+
+--- "https://example.org:8443" and "/path" of a URL as it may be shown.
+local function split(url)
+    local shown = tostring(url)
+    if gate.has_unknown(url) and not shown:find "^https?://" then
+        return shown, ""
+    end
+    local scheme, host, path = shown:match "^(%a[%w+.-]*)://([^/?#]*)([^?#]*)"
+    if not scheme or (scheme:lower() ~= "http" and scheme:lower() ~= "https") or host == "" then
+        usage(("'%s' is not an http or https URL"):format(shown))
+    elseif host:find "@" then
+        usage("a name or password belongs into a header, not into the URL")
+    end
+    return scheme:lower() .. "://" .. host:lower(), path ~= "" and path or "/"
+end
+
+--- A list of { name, value } in the order of names; a list as value gives a pair for each.
+local function pairs_of(values, what)
+    local names, list = {}, {}
+    for name in pairs(values or {}) do
+        if type(name) ~= "string" then
+            usage(("%s takes a table of names and values"):format(what))
+        end
+        names[#names + 1] = name
+    end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        local value = values[name]
+        for _, one in ipairs(type(value) == "table" and value or { value }) do
+            if type(one) == "boolean" or type(one) == "number" then
+                one = tostring(one)
+            elseif type(one) ~= "string" and not secret.is(one) then
+                usage(("%s '%s' must be text, a number, a boolean or a secret"):format(what, name))
+            end
+            list[#list + 1] = { name, one }
+        end
+    end
+    return list
+end
+
+local function has_header(headers, name)
+    for _, pair in ipairs(headers) do
+        if pair[1]:lower() == name then
+            return true
+        end
+    end
+    return false
+end
+
+local function headers_of(options)
+    local headers = pairs_of(options.headers, "header")
+    if not has_header(headers, "accept") then
+        headers[#headers + 1] = { "Accept", "application/json, */*;q=0.5" }
+    end
+    local content_type = options.json ~= nil and "application/json"
+        or options.form and "application/x-www-form-urlencoded" or options.body and "application/octet-stream"
+    if content_type and not has_header(headers, "content-type") then
+        headers[#headers + 1] = { "Content-Type", content_type }
+    end
+    return headers
+end
+
+--- libcurl's "HOST:PORT:ADDRESS:PORT" for each entry of { ["host:port"] = address }.
+local function addresses_of(resolve)
+    local list = {}
+    for place, address in pairs(resolve or {}) do
+        local host, port = tostring(place):match "^(.-):?(%d*)$"
+        if tostring(address):find ":" and not tostring(address):find "^%[" then
+            address = "[" .. address .. "]"
+        end
+        list[#list + 1] = ("%s:%s:%s:%s"):format(host, port, address, port)
+    end
+    return list
+end
+
+-- ---- what an answer means ----
+
+local function header(response, name)
+    return response.headers[name]
+end
+
+local function is_json(response)
+    return (header(response, "content-type") or ""):lower():find("json", 1, true) ~= nil
+end
+
+local function first_line(text)
+    return (text:match "^%s*([^\r\n]*)" or ""):sub(1, 200)
+end
+
+local function decode(response)
+    if response.body == "" then
+        return nil
+    end
+    local ok, value = pcall(json.decode, response.body)
+    if ok then
+        return value
+    end
+    fail(("the answer of %s is not JSON but %s"):format(response.url,
+        header(response, "content-type") or "text without a type"), {
+        code = "http.json", status = response.status, body = first_line(response.body), target = response.url,
+        cause = is_json(response) and value or nil, unclear = true,
+        hint = "look at the URL: a proxy or a web page may have answered instead of the API",
+    })
+end
+
+--- Answers parse their JSON when it is first asked for.
+local Response = {
+    __index = function(response, name)
+        if name == "json" then
+            local value = decode(response)
+            rawset(response, "json", value)
+            return value
+        end
+    end,
+}
+
+--- What an API says about its error, in one of the usual fields.
+local function explanation(response)
+    local ok, document = pcall(json.decode, response.body)
+    if not ok or type(document) ~= "table" then
+        return first_line(response.body)
+    end
+    local nested = type(document.error) == "table" and document.error or {}
+    for _, text in ipairs { document.message or false, document.detail or false, nested.message or false,
+        document.error or false, document.title or false, document.error_description or false } do
+        if type(text) == "string" and text ~= "" then
+            return text:sub(1, SHOWN_BODY)
+        end
+    end
+    return first_line(response.body)
+end
+
+local HINTS = {
+    [401] = "the server does not accept the credentials: is the token set, whole and not expired?",
+    [403] = "the credentials are known but not allowed to do this: a token that can only read?",
+    [404] = "a wrong URL, or the thing is gone; expect = { 404 } takes this as an answer",
+    [429] = "the server asks to slow down: try again later, or do fewer at once",
+}
+
+local function raise_status(response, method, target)
+    local said = explanation(response)
+    fail(("%s %s answered %d%s"):format(method, response.url, response.status, said ~= "" and ": " .. said or ""), {
+        code = "http.status", status = response.status, body = response.body:sub(1, SHOWN_BODY),
+        reason = said ~= "" and said or nil, headers = response.headers, target = target, hint = HINTS[response.status],
+        unclear = response.status >= 500, -- a gateway's words, or those of a server that broke off in the middle
+    })
+end
+
+local function expected(response, expect)
+    if response.status < 400 then
+        return true
+    end
+    for _, status in ipairs(type(expect) == "table" and expect or { expect }) do
+        if status == response.status then
+            return true
+        end
+    end
+    return false
+end
+
+-- ---- trying again ----
+
+--- Seconds that a Retry-After header asks for, or nil. RFC 9110, 10.2.3.
+local function retry_after(response)
+    local value = header(response, "retry-after")
+    local seconds = value and (tonumber(value) or native.date(value) and native.date(value) - now())
+    return seconds and math.max(0, seconds)
+end
+
+--- Half a second, doubled with each try, spread so that many clients do not come back at once.
+local function backoff(attempt)
+    local chance = tonumber(uuid():sub(1, 8), 16) / 0xffffffff
+    return 0.5 * 2 ^ (attempt - 1) * (0.75 + chance / 2)
+end
+
+--- Why this attempt may be followed by another, or nil. A 429 says that nothing was done; so does a connection that
+--- was never made.
+local function reason_to_retry(request, response, err)
+    if response then
+        if response.status == 429 then
+            return "answered 429"
+        elseif UNAVAILABLE[response.status] and request.repeatable then
+            return "answered " .. response.status
+        end
+    elseif request.repeatable and (err.code == "http.connect" and not err.unclear) then
+        return "did not accept the connection"
+    elseif READS[request.method] and err.code == "http.body" then
+        return "broke the answer off"
+    end
+end
+
+local function attempt_once(request)
+    local response, err = try(native.request, request)
+    if response then
+        response.url = request.shown_url
+    end
+    return response, err
+end
+
+local function attempt(request)
+    for number = 1, request.retries + 1 do
+        local response, err = attempt_once(request)
+        local reason = reason_to_retry(request, response, err)
+        local pause = response and retry_after(response) or backoff(number)
+        if response and expected(response, request.expect) then
+            return response
+        elseif not reason or number > request.retries or pause > LONGEST_PAUSE then
+            if err then
+                error(err, 0)
+            end
+            return response
+        end
+        if pause > QUIET_PAUSE then
+            warn("%s %s; trying again in %d s", request.target, reason, math.ceil(pause))
+        end
+        sleep(pause)
+    end
+end
+
+-- ---- redirects ----
+
+--- What may follow to another origin: no credentials, and no header that is a secret.
+local function without_secrets(headers)
+    local kept = {}
+    for _, pair in ipairs(headers) do
+        local name = pair[1]:lower()
+        if not secret.is(pair[2]) and name ~= "authorization" and name ~= "cookie" then
+            kept[#kept + 1] = pair
+        end
+    end
+    return kept
+end
+
+local function follow(request, response)
+    for _ = 1, request.redirects do
+        local redirect = response.redirect
+        if not redirect then
+            return response
+        elseif not redirect.origin or redirect.from:find "^https:" and not redirect.origin:find "^https:" then
+            fail(("%s leads to %s, which is not safe to follow"):format(request.shown_url, redirect.url),
+                { code = "http.redirect", status = response.status })
+        end
+        if redirect.origin ~= redirect.from then
+            request.headers = without_secrets(request.headers)
+        end
+        request.url, request.query, request.shown_url = redirect.url, nil, redirect.url
+        response = attempt(request)
+    end
+    if response.redirect and request.redirects > 0 then
+        fail(("%s was followed through %d redirects without an end"):format(request.target, request.redirects),
+            { code = "http.redirect", status = response.status })
+    end
+    return response
+end
+
+local function perform(request)
+    local response = follow(request, attempt(request))
+    response.redirect = nil
+    if not expected(response, request.expect) then
+        raise_status(response, request.method, request.target)
+    end
+    return response
+end
+
+---@class http.Request
+---@field method? string "GET" and so on ("GET")
+---@field url? string|secret http or https
+---@field query? table { name = value or list of values }, appended to the URL
+---@field headers? table { name = value }
+---@field json? any what to send, as JSON. Values may be secrets, at any depth, here and in form and body
+---@field form? table what to send, as { name = value }
+---@field body? string|secret what to send, as it is
+---@field expect? integer[] statuses from 400 up that are answers rather than errors: { 404 }
+---@field timeout? number seconds for one try, at most a day (30); the task's deadline ends it too
+---@field retries? integer how often to try again (3): after 429, whatever the method; after 502, 503, 504 and a refused
+---  connection if the method is idempotent or `retries` is given; after an answer that broke off if it is GET or HEAD
+---@field redirects? integer how many to follow (5 for GET and HEAD, else 0); never from https to http, and neither
+---  secret headers nor Authorization and Cookie go to another host
+---@field limit? integer bytes of the answer's body (64 MiB)
+---@field ca_file? string PEM file with the only authorities to trust, in place of the system's ($SSL_CERT_FILE)
+---@field insecure? boolean true takes any certificate, a self-signed one too: to see whether a server answers, never
+---  with secrets
+---@field resolve? table<string, string> { ["host:port"] = address }: connect there; name and certificate are still
+---  checked for host
+---@field summary? string what the effect is called for people, e.g. "create droplet ada s-2vcpu-2gb nyc3"
+---@field read? boolean true marks a request of another method that changes nothing as a read
+---@field result? string labels the unknown that a dry run returns
+
+---@class http.Response
+---@field status integer
+---@field headers table<string, string> names in lower case
+---@field body string
+---@field json any the parsed body, nil without one
+---@field url string where the answer came from, without the query given
+
+--- Sends a request and returns its answer. The gate treats GET and HEAD as reads, other methods as writes.
+---@param options http.Request
+---@return http.Response
+---@raise "http.status" (fields status, body, reason, headers), "http.dns", "http.connect", "http.tls", "timeout",
+---  "http.body" (broken off), "http.json" when `json` is read and the body is none, "http.limit", "http.redirect",
+---  "http" for what is none of these, "usage"
+---@effect write unless read, or method is GET or HEAD
+function http.request(options)
+    local method = check(options)
+    local target, path = split(options.url)
+    local reading = READS[method] or options.read == true
+    local request = {
+        method = method, url = options.url, shown_url = target .. path, target = target,
+        timeout = options.timeout or DEFAULTS.timeout, limit = options.limit or DEFAULTS.limit,
+        retries = options.retries or DEFAULTS.retries, expect = options.expect,
+        repeatable = IDEMPOTENT[method] or options.retries ~= nil,
+        redirects = options.redirects or READS[method] and DEFAULTS.redirects or 0,
+        ca_file = options.ca_file or env "SSL_CERT_FILE", insecure = options.insecure == true,
+    }
+    local response = gate.perform({
+        kind = reading and "read" or "write", name = "http." .. method:lower(), target = target,
+        summary = options.summary or method .. " " .. path, result = options.result,
+        inputs = { options.url, options.query, options.headers, options.json, options.form, options.body,
+            options.resolve },
+        detail = not options.summary and options.json ~= nil and function()
+            return native.shown(options.json)
+        end or nil,
+    }, function()
+        request.query, request.headers = pairs_of(options.query, "query"), headers_of(options)
+        request.json, request.body = options.json, options.body
+        request.form = options.form and pairs_of(options.form, "form field")
+        request.connect_to = addresses_of(options.resolve)
+        return perform(request)
+    end)
+    if type(response) == "table" then
+        setmetatable(response, Response)
+    end
+    return response
+end
+
+local function with_method(method)
+    return function(url, options)
+        local request = { method = method, url = url }
+        for name, value in pairs(options or {}) do
+            request[name] = value
+        end
+        return http.request(request)
+    end
+end
+
+--- http.request with the method GET.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+http.get = with_method "GET"
+
+--- http.request with the method HEAD.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+http.head = with_method "HEAD"
+
+--- http.request with the method POST.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.post = with_method "POST"
+
+--- http.request with the method PUT.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.put = with_method "PUT"
+
+--- http.request with the method PATCH.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.patch = with_method "PATCH"
+
+--- http.request with the method DELETE.
+---@type fun(url: string|secret, options?: http.Request): http.Response
+---@effect write unless read
+http.delete = with_method "DELETE"
+
+--- Looks at the certificate that a host shows. A certificate that does not verify is an answer here.
+---@param host string
+---@param options? { port?: integer, address?: string, ca_file?: string, timeout?: number } port 443; address: connect
+---  there instead of where the name leads; ca_file as in http.request; timeout in seconds (10)
+---@return { subject: string, issuer: string, names: string[], not_before: number, not_after: number, verified: boolean,
+---  problem?: string } # times in seconds since 1970; problem says why it is not verified
+---@raise "http.dns", "http.connect", "http.tls" when there is no TLS at all, "timeout"
+function http.probe_tls(host, options)
+    options = options or {}
+    local port = options.port or 443
+    local place = ("%s:%d"):format(tostring(host), port)
+    return gate.perform({
+        kind = "read", name = "http.probe_tls", target = place, summary = "look at the certificate of " .. place,
+        inputs = { host, options.address },
+    }, function()
+        return native.probe {
+            host = host, url = "https://" .. place .. "/", timeout = options.timeout or 10,
+            ca_file = options.ca_file or env "SSL_CERT_FILE",
+            connect_to = addresses_of(options.address and { [place] = options.address }),
+        }
+    end)
+end
+
+--- Starts an HTTP server; see server.lua.
+---@param options? { address?: string, port?: integer, tls?: { certificate: string, key: string }, limit?: integer,
+---  timeout?: number } as for server.lua
+---@param handler fun(request: http.ServerRequest): any
+---@return http.Server
+function http.serve(options, handler)
+    return http_server.serve(options, handler)
+end
+
+return http

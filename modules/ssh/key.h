@@ -1,0 +1,37 @@
+/* Public and private keys: fingerprints, key files, signatures. Agents' keys have no private half here. */
+#ifndef HOSTLER_SSH_KEY_H
+#define HOSTLER_SSH_KEY_H
+
+#include "ssh/wire.h"
+
+#include <openssl/evp.h>
+
+typedef struct {
+    ssh_buffer blob;   /* the public key, as RFC 4253 section 6.6 has it */
+    char *comment;     /* what people call it: the agent's comment or the file's path */
+    EVP_PKEY *private; /* NULL when an agent signs */
+} ssh_key;
+
+typedef enum { KEY_LOADED, KEY_MISSING, KEY_UNREADABLE, KEY_ENCRYPTED, KEY_MALFORMED } key_file_result;
+
+#define FINGERPRINT_SIZE 64
+
+/* "SHA256:..." as ssh-keygen -l prints it. */
+void key_fingerprint(const void *blob, size_t length, char text[FINGERPRINT_SIZE]);
+
+/* "ED25519", "RSA", ... of a blob, for people. */
+const char *key_type_shown(const void *blob, size_t length);
+
+/* Loads an unencrypted private key in OpenSSH's or a PEM format, or when `path` holds none, the public key of
+ * PATH.pub, with which an agent's key can be found. The key is only set on KEY_LOADED, and by KEY_ENCRYPTED
+ * when there is a .pub. */
+key_file_result key_file_load(const char *path, ssh_key *key);
+
+/* Signs as the client's part of public-key authentication, SHA-2 with RSA. The signature, without its type,
+ * is malloc'ed. Returns false when it cannot. */
+bool key_sign(const ssh_key *key, const unsigned char *data, size_t length, unsigned char **signature,
+              size_t *size);
+
+void key_free(ssh_key *key);
+
+#endif

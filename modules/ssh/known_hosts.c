@@ -1,0 +1,314 @@
+/* known_hosts; see known_hosts.h. */
+#include "ssh/known_hosts.h"
+
+#include "ssh/key.h"
+#include "ssh/wire.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LARGEST_FILE (64 * 1024 * 1024)
+#define LARGEST_KEY 16384
+#define SHA1_SIZE 20
+
+/* A file's text as it was at some time. Texts that became stale are kept to the end: known_key points into
+ * them. */
+typedef struct snapshot snapshot;
+struct snapshot {
+    snapshot *next;
+    char *path, *text;
+    size_t length;
+    struct stat status;
+};
+
+static snapshot *snapshots;
+
+static bool same_version(const struct stat *a, const struct stat *b) {
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static char *read_all(const char *path, size_t size, size_t *length) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char *text = fd < 0 ? NULL : malloc(size + 1);
+    ssize_t count = text ? read(fd, text, size) : -1;
+    int problem = errno;
+    if (fd >= 0)
+        close(fd);
+    if (count < 0) {
+        free(text);
+        errno = problem;
+        return NULL;
+    }
+    text[count] = '\0';
+    *length = (size_t)count;
+    return text;
+}
+
+/* The newest snapshot of the file; NULL with errno set when it cannot be read. */
+static const snapshot *snapshot_of(const char *path) {
+    struct stat status;
+    if (stat(path, &status))
+        return NULL;
+    if (!S_ISREG(status.st_mode) || status.st_size > LARGEST_FILE) {
+        errno = S_ISREG(status.st_mode) ? EFBIG : ENOENT; /* /dev/null is a common way to have none */
+        return NULL;
+    }
+    for (snapshot *known = snapshots; known; known = known->next)
+        if (strcmp(known->path, path) == 0 && same_version(&known->status, &status))
+            return known;
+    size_t length;
+    char *text = read_all(path, (size_t)status.st_size, &length);
+    if (!text)
+        return NULL;
+    snapshot *fresh = malloc(sizeof *fresh);
+    if (!fresh || !(fresh->path = strdup(path)))
+        abort();
+    fresh->text = text;
+    fresh->length = length;
+    fresh->status = status;
+    fresh->next = snapshots;
+    snapshots = fresh;
+    return fresh;
+}
+
+void known_hosts_close(void) {
+    while (snapshots) {
+        snapshot *old = snapshots;
+        snapshots = old->next;
+        free(old->path);
+        free(old->text);
+        free(old);
+    }
+}
+
+/* ---- matching names ---- */
+
+char *known_hosts_name(const char *host, int port) {
+    char *name = malloc(strlen(host) + 16);
+    if (!name)
+        abort();
+    sprintf(name, port == 22 ? "%s" : "[%s]:%d", host, port);
+    for (char *c = name; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return name;
+}
+
+/* '*' stands for any text, '?' for one character. */
+static bool matches_pattern(const char *name, const char *pattern, size_t length) {
+    for (; length > 0; pattern++, length--) {
+        if (*pattern == '*') {
+            for (;; name++) {
+                if (matches_pattern(name, pattern + 1, length - 1))
+                    return true;
+                if (!*name)
+                    return false;
+            }
+        }
+        if (!*name || (*pattern != '?' && tolower((unsigned char)*pattern) != *name))
+            return false;
+        name++;
+    }
+    return !*name;
+}
+
+/* "|1|salt|hash": the name's HMAC-SHA1 under the salt, both in base64. */
+static bool matches_hash(const char *name, const char *hashed, size_t length) {
+    unsigned char salt[64], hash[64], computed[EVP_MAX_MD_SIZE];
+    size_t salt_length, hash_length;
+    const char *bar = memchr(hashed + 3, '|', length - 3);
+    if (!bar ||
+        sodium_base642bin(salt, sizeof salt, hashed + 3, (size_t)(bar - hashed - 3), NULL, &salt_length, NULL,
+                          sodium_base64_VARIANT_ORIGINAL) ||
+        sodium_base642bin(hash, sizeof hash, bar + 1, (size_t)(hashed + length - bar - 1), NULL, &hash_length,
+                          NULL, sodium_base64_VARIANT_ORIGINAL) ||
+        hash_length != SHA1_SIZE)
+        return false;
+    HMAC(EVP_sha1(), salt, (int)salt_length, (const unsigned char *)name, strlen(name), computed, NULL);
+    return memcmp(computed, hash, SHA1_SIZE) == 0;
+}
+
+bool known_hosts_match(const char *name, const char *names, size_t length) {
+    if (length > 3 && memcmp(names, "|1|", 3) == 0)
+        return matches_hash(name, names, length);
+    bool matched = false;
+    for (const char *end = names + length; names < end;) {
+        const char *comma = memchr(names, ',', (size_t)(end - names));
+        size_t size = (size_t)((comma ? comma : end) - names);
+        bool negated = size > 0 && *names == '!';
+        if (matches_pattern(name, names + negated, size - negated)) {
+            if (negated)
+                return false;
+            matched = true;
+        }
+        names += size + 1;
+    }
+    return matched;
+}
+
+/* ---- lines ---- */
+
+/* Takes the next word of a line that ends at `end`. */
+static const char *word(const char **at, const char *end, size_t *length) {
+    while (*at < end && (**at == ' ' || **at == '\t'))
+        (*at)++;
+    const char *start = *at;
+    while (*at < end && **at != ' ' && **at != '\t' && **at != '\r')
+        (*at)++;
+    *length = (size_t)(*at - start);
+    return start;
+}
+
+/* Reads a line; true when it concerns this name. */
+static bool read_line(const char *line, const char *end, const char *name, known_key *key) {
+    size_t length;
+    const char *names = word(&line, end, &length);
+    key->mark = MARK_NONE;
+    if (length == 0 || *names == '#')
+        return false;
+    if (*names == '@') {
+        bool revoked = length == 8 && memcmp(names, "@revoked", 8) == 0;
+        bool authority = length == 15 && memcmp(names, "@cert-authority", 15) == 0;
+        if (!revoked && !authority)
+            return false;
+        key->mark = revoked ? MARK_REVOKED : MARK_AUTHORITY;
+        names = word(&line, end, &length);
+    }
+    if (!known_hosts_match(name, names, length))
+        return false;
+    key->type = word(&line, end, &key->type_length);
+    key->key = word(&line, end, &key->key_length);
+    return key->key_length > 0;
+}
+
+size_t known_hosts_find(const char *file, const char *name, known_key *keys, size_t count, int *problem) {
+    const snapshot *content = snapshot_of(file);
+    *problem = content || errno == ENOENT || errno == ENOTDIR ? 0 : errno;
+    if (!content)
+        return count;
+    const char *at = content->text, *end = content->text + content->length;
+    for (int line = 1; at < end && count < KNOWN_KEYS_MAX; line++) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        if (!newline)
+            newline = end;
+        known_key *key = &keys[count];
+        key->file = content->path;
+        key->line = line;
+        if (read_line(at, newline, name, key))
+            count++;
+        at = newline + 1;
+    }
+    return count;
+}
+
+/* ---- judging ---- */
+
+/* Decodes a line's key; its size, 0 when malformed. */
+static size_t decode(const known_key *key, unsigned char bytes[LARGEST_KEY]) {
+    size_t size;
+    bool ok = sodium_base642bin(bytes, LARGEST_KEY, key->key, key->key_length, NULL, &size, NULL,
+                                sodium_base64_VARIANT_ORIGINAL) == 0;
+    return ok ? size : 0;
+}
+
+static bool is_key(const known_key *key, const void *blob, size_t length) {
+    unsigned char bytes[LARGEST_KEY];
+    return decode(key, bytes) == length && memcmp(bytes, blob, length) == 0;
+}
+
+void known_key_fingerprint(const known_key *key, char *text) {
+    unsigned char bytes[LARGEST_KEY];
+    size_t size = decode(key, bytes);
+    if (size)
+        key_fingerprint(bytes, size, text);
+    else
+        strcpy(text, "?");
+}
+
+static bool is_type(const known_key *key, const void *blob, size_t length) {
+    char type[64];
+    snprintf(type, sizeof type, "%.*s", (int)key->type_length, key->type);
+    return wire_is_type(blob, length, type);
+}
+
+host_verdict known_hosts_judge(const known_key *keys, size_t count, const void *blob, size_t length,
+                               const known_key **decisive) {
+    const known_key *match = NULL, *clash = NULL;
+    for (size_t i = 0; i < count; i++) {
+        bool same = is_key(&keys[i], blob, length);
+        if (keys[i].mark == MARK_REVOKED && same) {
+            *decisive = &keys[i];
+            return HOST_REVOKED;
+        }
+        if (keys[i].mark != MARK_NONE)
+            continue;
+        if (same && !match)
+            match = &keys[i];
+        if (!same && !clash && is_type(&keys[i], blob, length))
+            clash = &keys[i];
+    }
+    *decisive = match ? match : clash;
+    return match ? HOST_MATCH : clash ? HOST_CHANGED : HOST_UNKNOWN;
+}
+
+/* ---- adding ---- */
+
+static void make_directory_of(const char *file) {
+    char directory[4096];
+    snprintf(directory, sizeof directory, "%s", file);
+    char *slash = strrchr(directory, '/');
+    if (slash && slash != directory) {
+        *slash = '\0';
+        mkdir(directory, 0700); /* when it fails, opening the file says why */
+    }
+}
+
+static bool ends_without_newline(int fd) {
+    char last;
+    off_t size = lseek(fd, 0, SEEK_END);
+    return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
+}
+
+int known_hosts_append(const char *file, const char *name, const void *blob, size_t length) {
+    size_t type_length, encoded = sodium_base64_ENCODED_LEN(length, sodium_base64_VARIANT_ORIGINAL);
+    wire_reader reader = {blob, length, false};
+    const char *type = (const char *)wire_string(&reader, &type_length);
+    char *base64 = malloc(encoded), date[64];
+    time_t now = time(NULL);
+    struct tm utc;
+    ssh_buffer line = {NULL, 0, 0};
+    if (!base64)
+        abort();
+    sodium_bin2base64(base64, encoded, blob, length, sodium_base64_VARIANT_ORIGINAL);
+    strftime(date, sizeof date, " added %Y-%m-%dT%H:%M:%SZ by hostler\n", gmtime_r(&now, &utc));
+    make_directory_of(file);
+    int fd = open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        flock(fd, LOCK_EX); /* held by others only for as long as a line takes */
+        if (ends_without_newline(fd))
+            buffer_add(&line, "\n", 1);
+        buffer_add(&line, name, strlen(name));
+        buffer_add(&line, " ", 1);
+        buffer_add(&line, type, type_length);
+        buffer_add(&line, " ", 1);
+        buffer_add(&line, base64, strlen(base64));
+        buffer_add(&line, date, strlen(date));
+    }
+    int problem = fd < 0 || write(fd, line.data, line.length) != (ssize_t)line.length ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    buffer_free(&line);
+    free(base64);
+    return problem;
+}

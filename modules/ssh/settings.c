@@ -1,0 +1,218 @@
+/* This machine's settings; see settings.h. */
+#include "ssh/settings.h"
+
+#include "base/error.h"
+#include "file.h"
+#include "ssh/wire.h"
+#include "task/task.h"
+
+#include <glob.h>
+#include <lauxlib.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LARGEST_CONFIG (1024 * 1024)
+#define MOST_ARGUMENTS 16
+
+static int environment_lua(lua_State *L) {
+    const char *value = getenv(luaL_checkstring(L, 1));
+    lua_pushstring(L, value && *value ? value : NULL);
+    return 1;
+}
+
+/* user() -> the name of who runs this process */
+static int user_lua(lua_State *L) {
+    const struct passwd *entry = getpwuid(geteuid());
+    lua_pushstring(L, entry ? entry->pw_name : getenv("USER"));
+    return 1;
+}
+
+/* home() -> the home directory, as OpenSSH takes it: from the user database, unless HOME says otherwise */
+static int home_lua(lua_State *L) {
+    const char *home = getenv("HOME");
+    const struct passwd *entry = home && *home ? NULL : getpwuid(geteuid());
+    lua_pushstring(L, entry ? entry->pw_dir : home);
+    return 1;
+}
+
+static void push_text(lua_State *L, FILE *file, size_t most) {
+    luaL_Buffer text;
+    size_t total = 0, count = 1;
+    luaL_buffinit(L, &text);
+    while (count > 0 && total < most) {
+        count = fread(luaL_prepbuffer(&text), 1, LUAL_BUFFERSIZE, file);
+        luaL_addsize(&text, count);
+        total += count;
+    }
+    luaL_pushresult(&text);
+}
+
+/* config_files(pattern) -> the texts of the files that match, in order. Files that cannot be read are left
+ * out. */
+static int config_files_lua(lua_State *L) {
+    glob_t found;
+    const char *pattern = luaL_checkstring(L, 1);
+    lua_newtable(L);
+    if (glob(pattern, GLOB_TILDE, NULL, &found) != 0)
+        return 1;
+    int kept = 0;
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        FILE *file = fopen(found.gl_pathv[i], "re");
+        if (!file)
+            continue;
+        push_text(L, file, LARGEST_CONFIG);
+        fclose(file);
+        lua_rawseti(L, -2, ++kept);
+    }
+    globfree(&found);
+    return 1;
+}
+
+/* ---- ssh -G ---- */
+
+typedef struct {
+    uv_process_t process;
+    uv_pipe_t pipe;
+    ssh_buffer output;
+    int open; /* handles that are not closed yet */
+    int status;
+    wait *waiter;
+} resolver;
+
+typedef struct {
+    wait wait;
+    resolver *resolver;
+} resolve_wait;
+
+static void on_closed(uv_handle_t *handle) {
+    resolver *r = handle->data;
+    if (--r->open > 0)
+        return;
+    if (r->waiter) {
+        wait_done(r->waiter);
+    } else {
+        buffer_free(&r->output);
+        free(r);
+    }
+}
+
+static void close_once(uv_handle_t *handle) {
+    if (!uv_is_closing(handle))
+        uv_close(handle, on_closed);
+}
+
+static void on_exit_of_ssh(uv_process_t *process, int64_t status, int signal) {
+    resolver *r = process->data;
+    r->status = signal ? 128 + signal : (int)status;
+    close_once((uv_handle_t *)process);
+}
+
+static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
+    static char shared[16 * 1024];
+    (void)handle, (void)suggested;
+    *buffer = uv_buf_init(shared, sizeof shared);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
+    resolver *r = stream->data;
+    if (count > 0 && r->output.length < LARGEST_CONFIG)
+        buffer_add(&r->output, buffer->base, (size_t)count);
+    if (count < 0)
+        close_once((uv_handle_t *)stream);
+}
+
+static void cancel_resolve(wait *w) {
+    resolver *r = ((resolve_wait *)w)->resolver;
+    uv_process_kill(&r->process, SIGKILL); /* its exit closes the process handle */
+    close_once((uv_handle_t *)&r->pipe);
+}
+
+static int resolve_gc(lua_State *L) {
+    resolve_wait *waiting = lua_touserdata(L, 1);
+    resolver *r = waiting->resolver;
+    waiting->resolver = NULL;
+    if (!r)
+        return 0;
+    r->waiter = NULL;
+    if (r->open > 0) {
+        close_once((uv_handle_t *)&r->process);
+        close_once((uv_handle_t *)&r->pipe);
+        return 0;
+    }
+    buffer_free(&r->output);
+    free(r);
+    return 0;
+}
+
+static int finish_resolve(lua_State *L, wait *w) {
+    const resolver *r = ((resolve_wait *)w)->resolver;
+    lua_pushlstring(L, r->output.data ? r->output.data : "", r->output.length);
+    lua_pushinteger(L, r->status);
+    return 2;
+}
+
+static int start_ssh(resolver *r, char **arguments) {
+    uv_stdio_container_t stdio[] = {
+        {.flags = UV_IGNORE},
+        {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->pipe},
+        {.flags = UV_IGNORE},
+    };
+    uv_process_options_t options = {
+        .file = "ssh", .args = arguments, .stdio = stdio, .stdio_count = 3, .exit_cb = on_exit_of_ssh};
+    uv_pipe_init(task_loop(), &r->pipe, 0);
+    r->process.data = r->pipe.data = r;
+    r->open = 2;
+    int problem = uv_spawn(task_loop(), &r->process, &options);
+    if (problem) {
+        close_once((uv_handle_t *)&r->process);
+        close_once((uv_handle_t *)&r->pipe);
+    } else {
+        uv_read_start((uv_stream_t *)&r->pipe, on_allocate, on_read);
+    }
+    return problem;
+}
+
+/* resolve(arguments) -> what `ssh -G ARGUMENTS...` prints, its exit status. Waits. */
+static int resolve_lua(lua_State *L) {
+    char *arguments[MOST_ARGUMENTS + 3] = {"ssh", "-G"};
+    size_t count = lua_objlen(L, 1);
+    luaL_argcheck(L, count <= MOST_ARGUMENTS, 1, "too many arguments");
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, 1, (int)i + 1); /* stays on the stack, and so in memory, until ssh has started */
+        arguments[2 + i] = (char *)luaL_checkstring(L, -1);
+    }
+    resolve_wait *waiting = wait_new(L, sizeof *waiting, cancel_resolve, finish_resolve);
+    luaL_getmetatable(L, "hostler.ssh.resolve");
+    lua_setmetatable(L, -2);
+    waiting->wait.what = "ssh -G";
+    waiting->resolver = calloc(1, sizeof *waiting->resolver);
+    if (!waiting->resolver)
+        return luaL_error(L, "out of memory");
+    waiting->resolver->waiter = &waiting->wait;
+    int problem = start_ssh(waiting->resolver, arguments);
+    if (problem)
+        return error_raise(L, "ssh.config",
+                           "cannot run ssh -G, which the OpenSSH configuration calls for: %s",
+                           uv_strerror(problem));
+    return wait_park(L, &waiting->wait);
+}
+
+void settings_register(lua_State *L) {
+    static const luaL_Reg plain[] = {{"environment", environment_lua},
+                                     {"user", user_lua},
+                                     {"home", home_lua},
+                                     {"config_files", config_files_lua},
+                                     {"read_file", local_file_read},
+                                     {"write_file", local_file_write},
+                                     {NULL, NULL}};
+    static const luaL_Reg waiting[] = {{"resolve", resolve_lua}, {NULL, NULL}};
+    luaL_newmetatable(L, "hostler.ssh.resolve");
+    lua_pushcfunction(L, resolve_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    luaL_register(L, NULL, plain);
+    task_register(L, waiting);
+}

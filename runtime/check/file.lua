@@ -1,0 +1,146 @@
+-- Checks one file: a playbook with what it leads to in the modules beside it, or such a module.
+local native, import = ...
+local check_file = {}
+
+local annotations, findings, library = import "check/annotations", import "check/findings", import "run/library"
+local lua_parser, suggest = import "check/lua_parser", import "base/suggest"
+local types, values = import "check/annotation_types", import "check/values"
+local own_modules = import "base/own_modules"
+local Frame, Machine = import "check/frame", import "check/machine"
+local system = native.system
+
+local trees = {}
+
+--- The tree of a file, read once. Where the file is wrong, nil and { line, column, message }.
+local function tree_of(path, found)
+    if not trees[path] then
+        local source = system.read_file(path) or ""
+        local tree, rest = lua_parser.parse(source)
+        local _, message = native.compile(source:gsub("^#[^\n]*", ""), "@" .. path)
+        local line, words = (message or ""):match ":(%d+): (.*)$"
+        trees[path] = { tree = not message and tree or nil, comments = tree and rest or {},
+            wrong = message and (not tree and rest or { line = tonumber(line) or 1, column = 1, message = words }) }
+    end
+    findings.heed(found, path, trees[path].comments)
+    return trees[path].tree, trees[path].wrong
+end
+
+-- ---- modules ----
+
+local function missing_module(machine, name, node)
+    local names = library.modules()
+    local near = suggest.nearest(name, names)
+    machine:find(node, "load", ("there is no module '%s'"):format(name), near and ("did you mean '%s'?"):format(near)
+        or "hostler's own modules come first, then NAME.lua beside the playbooks")
+    return values.unknown
+end
+
+--- Goes through a module beside the playbook, as when it is loaded.
+local function run_module(machine, name, path, node)
+    local tree, wrong = tree_of(path, machine.found)
+    if not tree then
+        machine:find(node, "load", ("%s:%d: %s"):format(path, wrong.line, wrong.message))
+        return values.unknown
+    end
+    local value = machine:within({ frame = Frame.new(), loop = false, checked = false }, function()
+        return machine:run_file(path, tree)
+    end)
+    if value.kind == "table" then
+        value.module = name
+    end
+    return value
+end
+
+--- What `require` gives: hostler's own modules by their annotations, others by going through them.
+local function open_module(machine, name, node)
+    machine.modules = machine.modules or {}
+    if machine.modules[name] == nil then
+        local path = library.module_path(name)
+        local module = annotations.index().modules[name]
+        machine.modules[name] = values.unknown -- while it is being loaded
+        if module and next(module.class.members) then
+            machine.modules[name] = values.object(module.class)
+            machine.modules[name].module, machine.modules[name].shown = true, name
+        elseif path then
+            machine.modules[name] = run_module(machine, name, path, node)
+        elseif not own_modules.file(name) then
+            machine.modules[name] = missing_module(machine, name, node)
+        end
+    end
+    return machine.modules[name]
+end
+
+-- ---- the playbook ----
+
+--- The parameters of a playbook as the table that its `run` gets.
+local function parameters_of(book)
+    local class = { name = "p", members = {}, order = {}, anonymous = true }
+    for _, spec in ipairs(book.params) do
+        local text = type(spec.type) ~= "table" and (spec.type == "int" or spec.type == "number"
+            or spec.type == "duration") and "number" or "string"
+        local shown = spec.kind == "flag" and "boolean" or spec.kind == "list" and text .. "[]" or text
+        class.members[spec.field] = { name = spec.field, path = "p." .. spec.field, kind = "value",
+            type = types.parse(shown), text = spec.help }
+        class.order[#class.order + 1] = spec.field
+    end
+    local p = values.object(class)
+    p.is_parameters = true
+    return p
+end
+
+--- What Lua itself says when the file is loaded: a manifest that is refused, an effect at the top.
+local function load_book(path, found)
+    local ok, book = pcall(library.load, path)
+    if ok then
+        return book
+    end
+    local err = native.error.complete(book)
+    local known = err.code == "manifest" or err.code == "syntax"
+    local place = { file = err.file or path, line = err.line or 1, column = 1 }
+    if known or not findings.has_line(found, place.file, place.line) then
+        findings.add(found, place, known and err.code or "load", tostring(err.message), err.hint)
+    end
+end
+
+--- Functions that nothing was seen to call: what they hold is looked at, but not where it may stand.
+local function run_the_rest(machine)
+    local index = 1
+    while machine.functions[index] do
+        local fn = machine.functions[index]
+        if fn.file == machine.main_file and not machine.visited[fn.node] then
+            machine:within({ checked = false, frame = Frame.new(), step = false, loop = false }, function()
+                machine:call_function(fn, { more = true }, fn.node)
+            end)
+        end
+        index = index + 1
+    end
+end
+
+local function run_playbook(machine, book)
+    local fields = machine.playbook and machine.playbook.kind == "table" and machine.playbook.fields or {}
+    if fields.run then
+        local reading = values.option(machine.playbook, "effects") == "read"
+        machine:within({ frame = Frame.new(), reading = reading }, function()
+            machine:call(fields.run, { book and parameters_of(book) or values.unknown }, machine.playbook.node)
+        end)
+    end
+end
+
+--- Checks a file and adds what is found.
+---@param path string
+---@param found table see findings.lua
+function check_file.check(path, found)
+    library.beside = path:match "^(.*)/[^/]+$" or "."
+    local tree, wrong = tree_of(path, found)
+    if not tree then
+        findings.add(found, { file = path, line = wrong.line, column = wrong.column }, "syntax", wrong.message)
+        return
+    end
+    local machine = Machine.new(found, path, open_module)
+    machine:within({ checked = false }, function() machine:run_file(path, tree) end)
+    local book = machine.playbook and load_book(path, found)
+    run_playbook(machine, book)
+    run_the_rest(machine)
+end
+
+return check_file

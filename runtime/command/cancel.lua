@@ -1,0 +1,64 @@
+-- hostler cancel: stops a run that goes on, or gives up one that waits or has stopped.
+local native, import = ...
+local cancel = {}
+
+local commandline, journal = import "command/commandline", import "journal/journal"
+local process, resume = import "base/process", import "run/resume"
+local system = native.system
+
+local SIGTERM = 15
+local PATIENCE_SECONDS, POLL_SECONDS = 30, 0.05
+
+local function refuse(message, hint)
+    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
+end
+
+--- Tells the process that works on it: by a signal, or, as it may be on another machine, through the store, where it
+--- looks when it renews its lease.
+local function tell(row, pid)
+    if journal.is_shared() then
+        local _, user = system.user()
+        journal.ask_to_cancel(row.id, user)
+        return
+    end
+    local sent, reason = system.signal(pid, SIGTERM)
+    if not sent then
+        refuse(("process %d cannot be told to stop: %s"):format(pid, reason), "cancel it as the user who started it")
+    end
+end
+
+--- The process cleans up and records the end itself; this waits for it.
+local function stop(row)
+    local host, pid = process.parts(row.holder)
+    tell(row, pid)
+    local deadline = system.monotonic() + PATIENCE_SECONDS
+    repeat
+        native.task.sleep(POLL_SECONDS)
+        if commandline.status(commandline.find(row.id)) ~= "running" then
+            return
+        end
+    until system.monotonic() > deadline
+    refuse(("process %d on %s was told to stop %d seconds ago, and still cleans up"):format(pid, host,
+        PATIENCE_SECONDS), ("hostler log %s -f"):format(row.id))
+end
+
+---@param argv string[]
+---@return integer exit status
+function cancel.main(argv)
+    return commandline.call("cancel", { commandline.run_argument }, argv, function(values)
+        local row = commandline.find(values.run)
+        local status = commandline.status(row)
+        if status == "done" or status == "undone" or status == "cancelled" then
+            refuse(("run %s is %s"):format(row.id, status))
+        elseif status == "running" then
+            stop(row)
+        else
+            resume.claim(row)
+            journal.store().later("DELETE FROM answers WHERE run = $1 AND answered IS NULL", row.id)
+            journal.finish("cancelled", "given up with `hostler cancel`")
+        end
+        system.write(("run %s is cancelled\n"):format(row.id))
+    end)
+end
+
+return cancel

@@ -1,0 +1,67 @@
+-- hostler log: what a run did, from its record, also while it goes on.
+local native, import = ...
+local log = {}
+
+local commandline, journal, params = import "command/commandline", import "journal/journal", import "run/params"
+local event = native.event
+
+local POLL_SECONDS, PAGE = 0.25, 500
+local FIRST_EFFECT_SCOPE = 5e8
+
+local declare = params.globals
+local SPECS = {
+    commandline.run_argument,
+    { kind = "flag", name = "follow", field = "follow", short = "f", default = false,
+        help = "go on until the run has ended" },
+    { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false,
+        help = "show every effect, reads too" },
+    declare.flag("json", "print events as JSON, one a line"),
+}
+
+--- The next events after a number, in order. An effect is one row and two events.
+local function page(run, after)
+    return journal.store().read([[SELECT * FROM (
+            SELECT number, at, type, scope, parent, name, kind, target, text, status, seconds, count FROM events
+                WHERE run = $1 AND number > $2
+            UNION ALL SELECT number, started, 'effect.begin', number + $3, parent, name, kind, target, summary,
+                    NULL, NULL, NULL
+                FROM effects WHERE run = $1 AND number > $2
+            UNION ALL SELECT ended_number, ended, 'effect.end', number + $3, parent, name, kind, target,
+                    CASE WHEN error IS NULL THEN summary ELSE error END,
+                    CASE WHEN status = 'unclear' THEN 'cancelled' ELSE status END, ended - started, NULL
+                FROM effects WHERE run = $1 AND ended_number > $2) AS lines
+        ORDER BY number LIMIT $4]], run, after, FIRST_EFFECT_SCOPE, PAGE)
+end
+
+--- Shows all there is after a number; returns the last one shown.
+local function show(run, after)
+    repeat
+        local rows = page(run, after)
+        for _, row in ipairs(rows) do
+            event.show(row.type, row)
+            after = row.number
+        end
+    until #rows < PAGE
+    return after
+end
+
+---@param argv string[]
+---@return integer exit status
+function log.main(argv)
+    return commandline.call("log", SPECS, argv, function(values)
+        local row = commandline.find(values.run)
+        event.report(values.json and "json" or "plain", values.verbose and 2 or 1)
+        local last = 0
+        repeat
+            -- Asked before the events are read: whatever came before the end is there then.
+            local running = commandline.status(commandline.find(row.id)) == "running"
+            last = show(row.id, last)
+            if values.follow and running then
+                native.task.sleep(POLL_SECONDS)
+            end
+        until not (values.follow and running)
+        event.report "none"
+    end)
+end
+
+return log

@@ -1,0 +1,210 @@
+-- hostler run: a playbook from its name to its exit status.
+local native, import = ...
+local run = {}
+
+local library, manifest, params = import "run/library", import "run/manifest", import "run/params"
+local execution, failure = import "run/execution", import "run/failure"
+local journal, recording = import "journal/journal", import "gate/recording"
+local unfinished = import "run/unfinished"
+local system = native.system
+
+local EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
+
+--- The playbook's name is the first word that is not an option, or the value of one; what is left is its command line.
+local function split(argv)
+    local rest, name = {}, nil
+    for index, word in ipairs(argv) do
+        local before = argv[index - 1]
+        if not name and not word:match "^%-" and before ~= "--record" and before ~= "--replay" then
+            name = word
+        else
+            rest[#rest + 1] = word
+        end
+    end
+    return name, rest
+end
+
+--- Takes an option and its value out of a command line, before anything is known of the playbook's own.
+---@return string? value, string[] rest
+local function take_option(words, name)
+    local rest, value, options = {}, nil, true
+    for _, word in ipairs(words) do
+        options = options and word ~= "--"
+        if value == true then
+            value = word
+        elseif options and word == "--" .. name then
+            value = true
+        elseif options and word:sub(1, #name + 3) == "--" .. name .. "=" then
+            value = word:sub(#name + 4)
+        else
+            rest[#rest + 1] = word
+        end
+    end
+    return value ~= true and value or nil, rest
+end
+
+--- What the command line of a playbook may hold: its parameters and the options of every run.
+---@return table[] specs for params.parse
+function run.specs(book)
+    local specs = {}
+    for _, spec in ipairs(book.params) do
+        specs[#specs + 1] = spec
+    end
+    for _, spec in ipairs(manifest.run_options) do
+        specs[#specs + 1] = spec
+    end
+    return specs
+end
+
+--- Says what is wrong with the command line or the playbook.
+---@return integer exit status
+function run.print_usage(err, book, name)
+    local lines = { "hostler: " .. tostring(err) }
+    if err.file then
+        lines[1] = ("hostler: %s:%s: %s"):format(err.file, err.line or "?", tostring(err))
+    end
+    if err.hint then
+        lines[#lines + 1] = err.hint
+    end
+    if book then
+        lines[#lines + 1] = ("usage: hostler run %s %s"):format(name, params.usage(book.params))
+        for _, line in ipairs(params.explain(book.params)) do
+            lines[#lines + 1] = line
+        end
+    end
+    system.write_error(table.concat(lines, "\n") .. "\n")
+    return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
+end
+
+--- Of --dry-run, --queue, --record and --replay a run may have one.
+local function check_options(options)
+    local given = {}
+    for _, name in ipairs { "dry_run", "queue", "record", "replay" } do
+        if options[name] then
+            given[#given + 1] = "--" .. name:gsub("_", "-")
+        end
+    end
+    if options.queue and options.debug then
+        given = { "--queue", "--debug" }
+    end
+    if #given > 1 then
+        error(native.error.new {
+            code = "usage", message = table.concat(given, " and ") .. " do not go together",
+            hint = "leave out all but one",
+        }, 0)
+    end
+end
+
+--- Begins to record the run. A dry run and a replay leave no trace; one that only reads has nothing to resume, so it
+--- goes on, with a warning, where there is no journal: it may be about to find out why.
+local function record(new)
+    local mode = execution.mode(new.book, new.options)
+    if mode == "dry-run" or new.options.replay then
+        return
+    end
+    local ok, err = xpcall(function()
+        unfinished.check(new, run.specs(new.book))
+        if new.options.record then
+            recording.begin(new.options.record, {
+                playbook = new.given, arguments = new.arguments, yes = new.options.yes,
+            })
+        end
+        new.id = journal.begin { playbook = new.name, file = new.path, arguments = new.arguments, mode = mode }
+        library.keep()
+    end, native.error.complete)
+    if ok then
+        return
+    elseif mode ~= "read-only" or err.code == "recording" then
+        error(err, 0)
+    end
+    journal.run = nil
+    system.write_error(("hostler: this run is not recorded: %s\n"):format(tostring(err)))
+end
+
+--- The arguments of the run that was recorded, where a replay is given none.
+local function recorded_arguments(taped, words)
+    local _, given = take_option(words, "replay")
+    for _, word in ipairs(given) do
+        if not word:find "^%-" then
+            return words
+        end
+    end
+    local _, arguments = take_option(taped.arguments, "record")
+    for index, word in ipairs(words) do
+        table.insert(arguments, index, word)
+    end
+    return arguments
+end
+
+--- Finds the playbook and loads it; in a replay, with the settings it had.
+local function load(name, words)
+    local path = library.find(name)
+    local file = take_option(words, "replay")
+    local taped = file and recording.open(file)
+    local book, short = library.load(path)
+    return {
+        book = book, name = short, given = name, path = path, taped = taped,
+        arguments = taped and recorded_arguments(taped, words) or words,
+    }
+end
+
+local function wants_help(words)
+    for _, word in ipairs(words) do
+        if word == "--" then
+            return false
+        elseif word == "--help" or word == "-h" then
+            return true
+        end
+    end
+    return false
+end
+
+--- Leaves the run to the workers.
+local function enqueue(new)
+    journal.require_queue()
+    unfinished.check(new, run.specs(new.book))
+    local id = journal.enqueue({
+        playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, new.options),
+    }, library.keep)
+    system.write(("run %s is queued\n"):format(id))
+end
+
+--- argv without "run". Returns the exit status.
+---@param argv string[]
+---@return integer
+function run.main(argv)
+    local name, rest = split(argv)
+    if not name then
+        if wants_help(rest) then
+            return import "command/help".main {}
+        end
+        system.write_error "hostler: which playbook?\nusage: hostler run NAME [ARGUMENTS] [--option VALUE]\n"
+        system.write_error "`hostler list` shows what there is\n"
+        return EXIT_USAGE
+    end
+    local loaded, new = pcall(load, name, rest)
+    if not loaded then
+        return run.print_usage(native.error.complete(new))
+    elseif wants_help(rest) then
+        return import "command/show".main { name }
+    end
+    local parsed, values = pcall(params.parse, run.specs(new.book), new.arguments)
+    if parsed then
+        new.values, new.options = values, values
+        parsed, values = pcall(check_options, values)
+    end
+    if not parsed then
+        return run.print_usage(native.error.complete(values), new.book, new.name)
+    end
+    if new.taped then
+        new.options.yes = new.options.yes or new.taped.yes
+    end
+    local recorded, err = pcall(new.options.queue and enqueue or record, new)
+    if not recorded then
+        system.write_error(failure.describe(native.error.complete(err)) .. "\n")
+        return failure.exit_status_before(err)
+    end
+    return new.options.queue and 0 or execution.run(new)
+end
+
+return run

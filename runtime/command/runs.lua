@@ -1,0 +1,110 @@
+-- hostler runs: the recorded runs, newest first; and forgetting old ones.
+local native, import = ...
+local runs = {}
+
+local commandline, journal, params = import "command/commandline", import "journal/journal", import "run/params"
+local text = import "base/text"
+local sealing = import "journal/sealing"
+local system, json = native.system, native.json.face
+
+local declare = params.globals
+local SPECS = {
+    declare.opt("status", { "queued", "running", "stopped", "done", "failed", "cancelled", "parked", "undone" },
+        "only these"),
+    declare.opt("playbook", "string", "only runs of this playbook"),
+    declare.opt("since", "duration", "only runs begun within this time, such as 12h or 7d"),
+    declare.opt("limit", "int", "how many", 50),
+    declare.flag("json", "print a JSON array"),
+    declare.opt("prune", "duration", "forget runs that ended longer ago than this, such as 90d"),
+}
+
+local PAGE = 200
+
+--- The next runs after one, newest first.
+local function page(values, after)
+    return journal.store().read("SELECT " .. journal.leased_sql() .. [[, id, number, playbook, arguments, operator,
+            mode, status, attempt, holder, started, updated, error,
+            (SELECT count(*) FROM steps WHERE run = runs.id AND status = 'done') AS steps
+        FROM runs WHERE (number < $1 OR (number = $1 AND id > $2)) AND ($3 = '' OR playbook = $3)
+            AND ($4 < 0 OR started >= ]] .. journal.now_sql "$5" .. [[ - $4)
+        ORDER BY number DESC, id LIMIT $6]],
+        after.number, after.id, values.playbook or "", values.since or -1, journal.now(), PAGE)
+end
+
+local function select_runs(values)
+    local chosen, row = {}, { number = 1e15, id = "" }
+    repeat
+        local rows = page(values, row)
+        for index = 1, #rows do
+            row = rows[index]
+            row.status = commandline.status(row)
+            if #chosen < values.limit and (not values.status or row.status == values.status) then
+                chosen[#chosen + 1] = row
+            end
+        end
+    until #rows < PAGE or #chosen >= values.limit
+    return chosen
+end
+
+--- The arguments as one line; those that hold a secret need the key, and a list must not.
+local function arguments_of(row)
+    return row.arguments:find "%$sealed" and { "[secret]" } or sealing.decode(row.arguments)
+end
+
+local function as_json(rows)
+    local list = {}
+    for index, row in ipairs(rows) do
+        list[index] = {
+            id = row.id, playbook = row.playbook, arguments = json.array(arguments_of(row)), operator = row.operator,
+            mode = row.mode, status = row.status, attempts = row.attempt, steps = row.steps,
+            started = os.date("!%Y-%m-%dT%H:%M:%SZ", row.started),
+            updated = os.date("!%Y-%m-%dT%H:%M:%SZ", row.updated),
+            error = row.error and row.error:match "^[^\n]*",
+        }
+    end
+    system.write(json.encode(json.array(list), true) .. "\n")
+end
+
+local function as_table(rows)
+    for _, row in ipairs(rows) do
+        local took = row.status == "running" and system.now() - row.started or row.updated - row.started
+        local words = { row.playbook }
+        for _, word in ipairs(arguments_of(row)) do
+            words[#words + 1] = text.shell_word(word)
+        end
+        system.write(("%s  %-9s  %s  %11s  %-8s  %s\n"):format(row.id, row.status,
+            os.date("%Y-%m-%d %H:%M", row.started), text.duration(math.max(took, 0)), row.operator,
+            table.concat(words, " ")))
+    end
+    if #rows == 0 then
+        system.write "no runs\n"
+    end
+end
+
+--- Forgets ended runs, and texts that no run uses any more. One that waits for an answer or can be gone on with after a
+--- kill stays, however old.
+local function prune(seconds)
+    local gone = journal.store().write("DELETE FROM runs WHERE updated < " .. journal.now_sql "$1" .. [[ - $2
+        AND status IN ('done', 'failed', 'cancelled', 'undone') RETURNING id]], journal.now(), seconds)
+    journal.store().write "DELETE FROM source_texts WHERE hash NOT IN (SELECT hash FROM sources)"
+    system.write(("%d run%s forgotten\n"):format(#gone, #gone == 1 and "" or "s"))
+end
+
+---@param argv string[]
+---@return integer exit status
+function runs.main(argv)
+    return commandline.call("runs", SPECS, argv, function(values)
+        if values.prune then
+            prune(values.prune)
+            return
+        end
+        local rows = select_runs(values)
+        if values.json then
+            as_json(rows)
+        else
+            as_table(rows)
+        end
+    end)
+end
+
+return runs

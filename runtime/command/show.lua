@@ -1,0 +1,87 @@
+-- hostler show: what a playbook does and takes, from its manifest and its opening comment; what a module or a function
+-- does, from its annotations.
+local native, import = ...
+local show = {}
+
+local library, params, text = import "run/library", import "run/params", import "base/text"
+local system = native.system
+
+--- The comment lines a file opens with, without their dashes.
+local function opening_comment(path)
+    local lines = {}
+    for line in ((system.read_file(path) or "") .. "\n"):gmatch "([^\n]*)\n" do
+        local words = line:match "^%-%- ?(.*)$"
+        if not words then
+            break
+        end
+        lines[#lines + 1] = "  " .. words
+    end
+    return lines
+end
+
+local function shadowed(name, path)
+    for _, entry in ipairs(library.playbooks()) do
+        if entry.name == name and entry.paths[1] == path then
+            return unpack(entry.paths, 2)
+        end
+    end
+end
+
+--- What a module, a function or a global is, when the name is that of one.
+local function print_reference(name)
+    local lines = import "check/annotation_page".of(name)
+    if lines then
+        system.write(table.concat(lines, "\n") .. "\n")
+        return true
+    end
+end
+
+---@param argv string[]
+---@return integer exit status
+function show.main(argv)
+    if #argv ~= 1 then
+        system.write_error "usage: hostler show NAME\n"
+        return 2
+    end
+    local path, book, name
+    local ok, problem = pcall(function()
+        path = library.find(argv[1])
+        book, name = library.load(path)
+    end)
+    if not path and print_reference(argv[1]) then
+        return 0
+    elseif not ok then
+        local err = native.error.complete(problem)
+        local place = err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
+        system.write_error(("hostler: %s%s\n%s"):format(place, tostring(err), err.hint and err.hint .. "\n" or ""))
+        return 2
+    end
+    local lines = { ("%s — %s"):format(name, book.summary), "" }
+    local comment = opening_comment(path)
+    if #comment > 0 then
+        lines[#lines + 1] = table.concat(comment, "\n") .. "\n"
+    end
+    if book.description then
+        for _, line in ipairs(text.wrap(book.description, 96)) do
+            lines[#lines + 1] = "  " .. line
+        end
+        lines[#lines + 1] = ""
+    end
+    lines[#lines + 1] = ("usage: hostler run %s %s"):format(name, params.usage(book.params))
+    for _, line in ipairs(params.explain(book.params)) do
+        lines[#lines + 1] = line
+    end
+    lines[#lines + 1] = ""
+    lines[#lines + 1] = "  effects   " .. (book.effects == "read" and "only reads" or "reads and writes")
+    if book.handbook then
+        lines[#lines + 1] = "  handbook  " .. book.handbook
+    end
+    lines[#lines + 1] = "  file      " .. path
+    for _, other in ipairs { shadowed(name, path) } do
+        lines[#lines + 1] = "  shadows   " .. other
+    end
+    system.write(table.concat(lines, "\n") .. "\n")
+    return 0
+end
+
+return show

@@ -1,0 +1,26 @@
+-- A word that is no command: the nearest command or playbook that may have been meant.
+local native, import = ...
+local unknown = {}
+
+---@param argv string[] the word, then the names of the commands
+---@return integer exit status
+function unknown.main(argv)
+    local word = argv[1] or ""
+    local suggest, library = import "base/suggest", import "run/library"
+    local lines = { ("hostler: there is no command '%s'"):format(word) }
+    local near = suggest.nearest(word, { unpack(argv, 2) })
+    local playbooks = {}
+    for _, entry in ipairs(library.playbooks()) do
+        playbooks[#playbooks + 1] = entry.name
+        if entry.name == word then
+            near = "run " .. word
+        end
+    end
+    local book = not near and suggest.nearest(word, playbooks)
+    lines[#lines + 1] = near and ("did you mean `hostler %s`?"):format(near)
+        or book and ("did you mean `hostler run %s`?"):format(book) or "`hostler help` shows the commands"
+    native.system.write_error(table.concat(lines, "\n") .. "\n")
+    return 2
+end
+
+return unknown

@@ -1,0 +1,52 @@
+-- breakpoint(): a prompt in the middle of a playbook, where there is somebody to look.
+local native, import = ...
+local breakpoint = {}
+
+local gate, journal, recording = import "gate/gate", import "journal/journal", import "gate/recording"
+local event, system, task = native.event, native.system, native.task
+
+--- Why nobody is asked, or nil.
+local function reason_not_to()
+    if breakpoint.wanted then
+        return nil
+    elseif gate.mode == "dry-run" then
+        return "this is a dry run"
+    elseif recording.mode == "replay" then
+        return "this is a replay"
+    elseif not (system.isatty(0) and system.isatty(1)) then
+        return "nobody is at a terminal"
+    end
+end
+
+--- Where people's code has called this: "book.lua:12".
+---@return string
+function breakpoint.place()
+    for level = 3, 30 do
+        local source, line = system.caller(level)
+        if not source or source:find "^@" then
+            return source and ("%s:%d"):format(source:sub(2), line) or "?"
+        end
+    end
+    return "?"
+end
+
+--- Opens a prompt here, with the variables of this place; `continue` goes on. In a dry run, in a replay and where
+--- nobody is at a terminal the playbook goes on with a warning, unless --debug was given.
+local function stop_here()
+    if journal.collecting then
+        return
+    end
+    local reason = reason_not_to()
+    if reason then
+        event.emit("warn", {
+            parent = task.context().scope, text = ("breakpoint at %s passed: %s"):format(breakpoint.place(), reason),
+        })
+        return
+    end
+    import "debug/debugger".at_breakpoint()
+end
+
+--- Set by --debug: breakpoints stop in every mode, and also where the input is a pipe.
+breakpoint.wanted = false
+breakpoint.globals = { breakpoint = stop_here }
+return breakpoint

@@ -1,0 +1,43 @@
+-- What a person does at a prompt in the middle of a run, on record like the rest of it: what was typed, unless it only
+-- looks, and a step for what writes where no step is open.
+local _, import = ...
+local by_hand = {}
+
+local journal, typed_step = import "journal/journal", import "prompt/typed_step"
+
+--- What the journal has in place of the hash of a function.
+by_hand.CODE = "typed"
+
+local LONGEST_NAME = 60
+-- Names, fields and indices, with commas between them: nothing is done.
+local ONLY_LOOKS = "^[%w%s_.,%[%]]*$"
+
+-- How many lines of this process have had steps, so that no two have one name.
+local written = 0
+
+--- What prompt.run needs to record what is typed there.
+---@param place { path: string, scope: number } where in the run the prompt is
+---@return { prepare: function, on_effect: function, finish: function }
+function by_hand.recording(place)
+    return {
+        prepare = function(context, entry)
+            entry.context = context
+            if not entry.source:find(ONLY_LOOKS) then
+                journal.note(place.scope, "by hand: " .. entry.source)
+            end
+        end,
+        on_effect = function(entry, effect, at)
+            if effect.kind == "write" and not at.step then
+                written = written + 1
+                typed_step.open(entry, place, ("by hand %d: %s"):format(written,
+                    typed_step.in_short(entry.source, LONGEST_NAME)), { code = by_hand.CODE })
+            end
+        end,
+        finish = function(entry, ok, result)
+            entry.context = nil
+            typed_step.close(entry, ok, result)
+        end,
+    }
+end
+
+return by_hand

@@ -1,0 +1,231 @@
+-- The one gate: every effect of every module passes through gate.perform.
+-- Modes, the journal's effect rows, progress and the error's context are added here, once. A prompt watches effects by
+-- a function in the task's context, `on_effect`, which may open a step for a write. The C halves of modules refuse
+-- to work while no effect is open (task_in_effect), so a module cannot forget it.
+local native, import = ...
+local gate = {
+    --- "normal", "dry-run" or "read-only"; set before the run begins.
+    mode = "normal",
+    --- How a person lets a run write that only reads.
+    write_hint = "remove `effects = \"read\"`",
+    --- How many effects of each kind have been performed.
+    performed = { read = 0, write = 0, output = 0 },
+    --- The files that the person named on the command line for output, by their paths: writing these is what they asked
+    --- for, also of a run that only reads, as if they had redirected what it prints.
+    outputs = {},
+}
+
+local task, event = native.task, native.event
+local crash, journal, recording = import "gate/crash", import "journal/journal", import "gate/recording"
+local is_unknown = native.secret.is_unknown
+
+--- True when the value is an unknown or a table that holds one, at any depth.
+---@return boolean
+function gate.has_unknown(value, depth)
+    if is_unknown(value) then
+        return true
+    end
+    if type(value) ~= "table" or (depth or 0) > 8 then
+        return false
+    end
+    for _, item in pairs(value) do
+        if gate.has_unknown(item, (depth or 0) + 1) then
+            return true
+        end
+    end
+    return false
+end
+
+--- A value that only the real run will know.
+---@param label string shown as <label>
+function gate.unknown(label)
+    return native.secret.unknown("<" .. label .. ">")
+end
+
+--- A text without the secrets that the process has seen, for what leaves by other ways than events and errors.
+---@param text string
+---@return string
+function gate.scrub(text)
+    return native.secret.scrub(text)
+end
+
+-- Connections by what holds them, so that one that nobody uses any more can go.
+local connections = setmetatable({}, { __mode = "k" })
+
+--- Tells of a connection that stays open between effects, for those who want to know how many there are.
+---@param object userdata|table
+---@param name string equal for handles of one connection
+---@param is_open fun(object): boolean
+function gate.hold(object, name, is_open)
+    connections[object] = { name = name, is_open = is_open }
+end
+
+--- How many connections are open.
+---@return integer
+function gate.open_connections()
+    local count, seen = 0, {}
+    for object, connection in pairs(connections) do
+        if not seen[connection.name] and connection.is_open(object) then
+            seen[connection.name], count = true, count + 1
+        end
+    end
+    return count
+end
+
+--- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
+---@param value string|userdata
+---@param fn fun(text: string): string must neither keep nor show the text
+function gate.derive(value, fn)
+    if is_unknown(value) then
+        return value
+    end
+    return native.secret.derive(value, fn)
+end
+
+local function refuse(effect, code, message, hint)
+    error(native.error.new {
+        code = code,
+        message = ("%s: %s"):format(message, tostring(effect.summary)),
+        hint = hint,
+        target = tostring(effect.target),
+        effect = effect.name,
+    }, 3)
+end
+
+local function plan(effect, context)
+    local detail = effect.detail
+    if type(detail) == "function" then
+        detail = detail()
+    end
+    event.emit("plan", {
+        parent = context.scope, name = effect.name, kind = "write",
+        target = effect.target, text = effect.summary, detail = detail,
+    })
+    return gate.unknown(effect.result or tostring(effect.summary))
+end
+
+-- Codes with which a task is cancelled in the middle of something.
+local STOPPED = { cancelled = true, timeout = true, fenced = true, journal = true }
+
+--- Whether a failed effect may have happened all the same: its module says, unless the wait for its end was cut short.
+local function is_unclear(err)
+    if err.unclear ~= nil then
+        return err.unclear
+    end
+    return STOPPED[err.code] or false
+end
+
+local function finish(effect, context, outer_kind, scope, number, started, ok, ...)
+    task.effect_end()
+    context.effect_kind = outer_kind
+    local err = not ok and native.error.complete((...)) or nil
+    local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
+    local seconds = native.system.monotonic() - started
+    journal.end_effect(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err, seconds)
+    event.emit("effect.end", {
+        scope = scope, parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target,
+        text = err and tostring(err) or effect.summary, status = status, seconds = seconds,
+    })
+    if ok then
+        return ...
+    end
+    err.target = err.target or tostring(effect.target)
+    err.effect = err.effect or effect.name .. " " .. tostring(effect.summary)
+    err.step = err.step or context.step
+    error(err, 0)
+end
+
+--- Records the intent. A run that is cancelled while its journal writes that begins nothing any more.
+local function intend(effect, context)
+    local number = journal.begin_effect(effect, context)
+    local goes_on, stopped = pcall(task.checkpoint)
+    if not goes_on then
+        journal.end_effect(number, "failed", stopped, 0)
+        error(stopped, 0)
+    end
+    return number
+end
+
+--- Passes on how the effect ended.
+local function after(write, ...)
+    crash.at("effect", write)
+    return ...
+end
+
+--- Performs one effect and returns what `run` returns.
+---@param effect { kind: "read"|"write"|"output", name: string, target: any, summary: any, inputs?: any,
+---  result?: string, detail?: string|function } kind "output" writes one of gate.outputs, its target; name is
+---  "module.verb"; target is whom it reaches; summary is one line for people; inputs are searched for unknowns; result
+---  labels the unknown a dry run returns; detail is more for the plan: a diff
+---@param run function called with the remaining arguments
+---@raise "readonly" for a write in read-only mode, "step" for a write outside a step, "output" for a file that nobody
+---  named on the command line, and whatever `run` raises
+function gate.perform(effect, run, ...)
+    local context = task.context()
+    if context.loading then
+        refuse(effect, "load", "a playbook that is being loaded touches nothing", "do it in run = function(p) ... end")
+    end
+    if effect.kind == "write" and gate.mode == "read-only" then
+        refuse(effect, "readonly", "this run only reads, and this writes", gate.write_hint
+            .. ", or mark a command that changes nothing with read = true")
+    end
+    if context.on_effect then
+        context.on_effect(effect, context)
+    end
+    if effect.kind == "write" then
+        if not context.step then
+            refuse(effect, "step", "a write outside a step", "put it in step(\"name\", function() ... end)")
+        end
+        if context.effect_kind == "read" then
+            refuse(effect, "step", "a write inside an effect that is marked as a read", "mark the outer one as a write")
+        end
+        if gate.mode == "dry-run" then
+            return plan(effect, context)
+        end
+    elseif effect.kind == "output" and not gate.outputs[effect.target] then
+        refuse(effect, "output", "nobody named this file on the command line", "a playbook names the parameter "
+            .. "`opt(\"report\", \"output\", ...)`, and writes what the person gave for it")
+    elseif gate.mode == "dry-run" and (gate.has_unknown(effect.inputs) or is_unknown(effect.target)) then
+        return gate.unknown(effect.result or tostring(effect.summary))
+    end
+    if gate.has_unknown(effect.inputs) then
+        refuse(effect, "unknown", "an unknown value reached a real effect")
+    end
+    task.checkpoint()
+    local number = intend(effect, context)
+    local scope = event.emit("effect.begin", {
+        parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
+    })
+    local replaying = recording.mode == "replay"
+    if not replaying then
+        gate.performed[effect.kind] = gate.performed[effect.kind] + 1
+    end
+    local outer_kind = context.effect_kind
+    context.effect_kind = effect.kind
+    local write = not replaying and effect.kind == "write" and gate.performed.write
+    crash.at("intent", write)
+    task.effect_begin()
+    return finish(effect, context, outer_kind, scope, number, native.system.monotonic(),
+        after(write, pcall(recording.perform, effect, context, outer_kind, run, ...)))
+end
+
+--- What a module learns from outside without an effect: a file of this machine, the state of a connection. In a
+--- recording it is kept, and a replay gets it from there.
+---@param name string "module.what"
+---@param label string which of them
+---@param look function what looks
+gate.value = recording.value
+
+--- Refuses, while a run is recorded or replayed, what a recording cannot hold.
+---@param what string
+gate.unrecordable = recording.refuse
+
+--- True for a value that only the real run will know. In a dry run such values stand for what writes would return.
+---@param value any
+---@return boolean
+local function unknown(value)
+    return is_unknown(value)
+end
+
+gate.globals = { unknown = unknown }
+return gate

@@ -1,0 +1,41 @@
+/* Where runs are kept: a store, which is a database that executes SQL and knows nothing of runs. What is
+ * kept, and the statements for it, are journal.lua's.
+ *
+ * A store is a table of Lua functions. Any of them may wait, so a store may live behind a network; none of
+ * them is ended by the task's cancellation, since a cancelled run has to record how it ended:
+ *
+ * - write(sql, ...) -> rows: everything given to later() before, then this, as one transaction. It is on disk
+ *   when write returns; when it raises, nothing of this statement has happened.
+ * - later(sql, ...): written in order, soon, and at the latest with the next write. Not worth a flush of its
+ *   own: a power cut may lose it, a kill what is younger than a moment.
+ * - read(sql, ...) -> rows: sees what was written and what was given to later().
+ * - guard(matches, written, ...): from now on every transaction that writes begins with the statement
+ *   `matches`, which changes or finds a row: where it has none, nothing is written, and code "fenced" is
+ *   raised. Its parameters are these and, last, the number of the transaction, from 1 up. `written` is a
+ *   query with the same parameters that finds a row when that transaction was committed: a store that lost
+ *   the connection meanwhile asks it. guard() ends that.
+ * - version() -> integer: of its tables; 0 when it has none yet.
+ * - migrate(sql, version): runs these statements and sets the version, in one transaction; does nothing when
+ *   another process has already brought the tables to that version.
+ * - close()
+ * - clock: SQL for the seconds since the epoch by the clock that all who share the store go by; nil when it
+ * is not shared with other machines.
+ *
+ * A shared store may run an unguarded statement again when it lost the connection before it knew the end.
+ *
+ * Parameters are $1, $2 ...: nil, text, numbers, booleans. rows is a list of tables by column name; NULL is
+ * absent. Statements are written in what SQLite and PostgreSQL have in common. Failures raise code "journal"
+ * with a message that says what is wrong with the store, and a hint. */
+#ifndef HOSTLER_JOURNAL_H
+#define HOSTLER_JOURNAL_H
+
+#include <lua.h>
+
+/* Pushes { sqlite = function(path) -> store, postgres = what runtime/journal/postgres/shared.lua makes one of
+ * }. The file's directory is made (0700), and the file, too (0600). */
+int journal_open(lua_State *L);
+
+/* Raises "fenced": the guard matched no row. */
+int journal_raise_fenced(lua_State *L);
+
+#endif

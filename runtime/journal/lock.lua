@@ -1,0 +1,119 @@
+-- Named locks: what one run works on, no other touches meanwhile.
+--
+-- A lock belongs to the enclosing item of an each, or to the run. Its holder is a process; when that is gone, whoever
+-- asks next takes the lock over. In a shared store a lock lasts as long as its run's lease; who takes it over after
+-- that first sees to it that the holder, should it be alive after all, does nothing more.
+local native, import = ...
+local lock = {}
+
+local journal, process, gate = import "journal/journal", import "base/process", import "gate/gate"
+local task, now = native.task, native.system.now
+
+local POLL_SECONDS = 0.05
+
+-- Which scope of this process holds which name.
+local held = {}
+
+--- Begins a scope that holds locks: an item or the run. Called in its task.
+function lock.enter(context)
+    context.locks = { above = context.locks }
+end
+
+local function is_held_here(scope, name)
+    while scope do
+        if held[name] == scope then
+            return true
+        end
+        scope = scope.above
+    end
+    return false
+end
+
+local function busy(name, row)
+    local host, pid = process.parts(row.worked_on_by)
+    error(native.error.new {
+        code = "locked",
+        message = ("'%s' is locked by run %s (%s by %s, process %d on %s) since %s"):format(name, row.run,
+            row.playbook or "?", row.operator or "?", pid, host, os.date("%Y-%m-%d %H:%M:%S", row.since)),
+        hint = ("wait for it, or see what it does: hostler log %s -f"):format(row.run),
+        holder = row.run,
+    }, 3)
+end
+
+--- Takes the lock from nobody, from an earlier attempt of this run, or from the dead holder given.
+local function take(name, dead_holder)
+    return journal.store().write([[INSERT INTO locks (name, run, holder, since) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (name) DO UPDATE SET run = excluded.run, holder = excluded.holder, since = excluded.since
+        WHERE locks.run = excluded.run OR locks.holder = $5
+        RETURNING name]], name, journal.run, process.me(), now(), dead_holder or "")[1] ~= nil
+end
+
+--- The lock with the run that has it.
+local function find(name)
+    return journal.store().read(([[SELECT locks.run, locks.holder, locks.since, runs.holder AS worked_on_by,
+            runs.playbook, runs.operator, %s
+        FROM locks LEFT JOIN runs ON runs.id = locks.run WHERE locks.name = $1]]):format(journal.leased_sql()), name)[1]
+end
+
+--- Whether its run has ended or stopped, and cannot go on as if it had the lock.
+local function is_free(row)
+    if not row or row.run == journal.run or not row.worked_on_by then
+        return true
+    elseif journal.is_held { holder = row.worked_on_by, leased = row.leased } then
+        return false
+    end
+    return row.leased == 1 or journal.fence(row.run, row.worked_on_by)
+end
+
+local function take_or_raise(name)
+    local dead_holder
+    while not take(name, dead_holder) do
+        local row = find(name)
+        if not is_free(row) then
+            busy(name, row)
+        end
+        dead_holder = row and row.holder
+    end
+end
+
+--- Holds a named lock to the end of the enclosing `each` item or run. Another item of the same run that asks for it
+--- waits.
+---@param name string such as "instance:ada"
+---@raise "locked" when another run holds it, naming that run
+local function lock_name(name)
+    if type(name) ~= "string" or name == "" then
+        error(native.error.new { code = "usage", message = "lock takes a name: lock(\"instance:ada\")" }, 2)
+    end
+    local scope = task.context().locks
+    if not scope or gate.mode == "dry-run" or is_held_here(scope, name) then
+        return
+    end
+    while held[name] do
+        task.sleep(POLL_SECONDS)
+    end
+    held[name] = scope
+    journal.demand()
+    if journal.run then
+        local ok, err = pcall(take_or_raise, name)
+        if not ok then
+            held[name] = nil
+            error(err, 0)
+        end
+    end
+    scope[#scope + 1] = name
+end
+
+--- Ends the scope begun last in this task, and gives back its locks. While an undo goes through the steps they stay:
+--- it works on what they guard.
+function lock.leave(context)
+    for _, name in ipairs(context.locks) do
+        held[name] = nil
+        if journal.run and not journal.collecting then
+            journal.store().write("DELETE FROM locks WHERE name = $1 AND run = $2", name, journal.run)
+        end
+    end
+    context.locks = context.locks.above
+end
+
+lock.globals = { lock = lock_name }
+return lock

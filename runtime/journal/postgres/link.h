@@ -1,0 +1,71 @@
+/* A connection to the PostgreSQL that holds the journal, and transactions sent over it, on the loop: every
+ * call returns at once, and `done` is called later, before its deadline. One call at a time. */
+#ifndef HOSTLER_JOURNAL_LINK_H
+#define HOSTLER_JOURNAL_LINK_H
+
+#include "net/postgres_dial.h"
+
+#include <lua.h>
+#include <stdint.h>
+
+#define MOST_PARAMETERS 16
+
+typedef struct statement statement;
+struct statement {
+    statement *next;
+    char *sql;
+    int count;
+    char *values[MOST_PARAMETERS + 1]; /* a guard has its number besides */
+};
+
+/* FENCED: the guard matched no row. LOST: no answer, so it may be tried again. */
+typedef enum { DONE, FENCED, REFUSED, LOST } outcome;
+
+typedef struct journal_link journal_link;
+typedef void link_done(journal_link *link, outcome o);
+
+struct journal_link {
+    pq_settings settings; /* where to; the texts have to stay */
+    void *owner;          /* whose it is, for `done` */
+    PGconn *connection;   /* NULL when there is none */
+    char state[6];        /* SQLSTATE of the last failure */
+    char detail[400];     /* what the server or libpq said of it */
+    /* What is under way; the rest is nobody else's. */
+    link_done *done;
+    pq_attempt *attempt;
+    uv_poll_t *poll;
+    uv_timer_t *timer;
+    bool guarded, wants_rows;
+    int sent, answered; /* statements */
+    outcome first;      /* that was not DONE */
+    PGresult *rows;
+};
+
+/* Milliseconds of a clock that never jumps: what deadlines are of. */
+int64_t link_now(void);
+
+/* The memory, or the end of the process. */
+void *link_must(void *memory);
+
+/* The statement at index `sql` with the parameters from `first` up to the top of the stack. */
+statement *statement_new(lua_State *L, int sql, int first);
+void statement_free(statement *t);
+
+/* Connects anew. */
+void link_connect(journal_link *l, int64_t deadline, link_done *done);
+
+/* Sends guard, queue and `main` as one transaction (those that are not NULL) and reads all answers. The
+ * connection is dropped when it is LOST. */
+void link_exchange(journal_link *l, int64_t deadline, const statement *guard, const statement *queue,
+                   const statement *main, link_done *done);
+
+/* The rows of `main` in the last exchange, for the caller to clear; NULL when there are none. */
+PGresult *link_take_rows(journal_link *l);
+
+/* Ends the connection, and what is under way: `done` is not called. */
+void link_drop(journal_link *l);
+
+/* The same, for good. */
+void link_close(journal_link *l);
+
+#endif

@@ -1,0 +1,48 @@
+/* Requests to the PostgreSQL that holds the journal, served one after the other, each as one transaction.
+ *
+ * A connection that is lost is made anew within the patience given, and the transaction sent again. It may
+ * have been committed the first time. With a guard this is known by its number; without one the statements
+ * have to bear it. */
+#ifndef HOSTLER_JOURNAL_REQUESTS_H
+#define HOSTLER_JOURNAL_REQUESTS_H
+
+#include "journal/postgres/link.h"
+
+/* How a request ended. What the link then says of it (state, detail, rows) holds during the call only. */
+typedef void request_ended(void *asker, journal_link *link, outcome o);
+
+typedef struct request request;
+
+typedef struct {
+    journal_link link;
+    int64_t patience_ms;     /* the longest that serving a request may take */
+    int unwritten;           /* statements given to requests_later() */
+    bool missing;            /* the server did not answer when it was tried last */
+    request *current, *next; /* the one that is served, and those that wait */
+    statement *first, *last; /* unwritten, and in none of these */
+    uv_timer_t *later, *pause;
+    statement *guard, *written;
+    int64_t number; /* of the transaction, for the guard */
+} requests;
+
+/* The settings of q->link are the caller's to make; the rest of *q is zeroed. */
+void requests_open(requests *q, double patience);
+void requests_close(requests *q);
+
+/* Connects, before everything else. It is not tried again. */
+void requests_connect(requests *q, request_ended *ended, void *asker);
+
+/* Writes what requests_later() was given before, and `main`, which becomes the request's, when there is one.
+ * Without anything to write, and unless `writes` says that `main` does, the guard is not asked. `ended` is
+ * called once, perhaps before this returns; it may be NULL. */
+void requests_add(requests *q, statement *main, bool writes, request_ended *ended, void *asker);
+
+/* To be written in this order, soon, and at the latest with the next request. On a failure it stays: the next
+ * request tells. */
+void requests_later(requests *q, statement *t);
+
+/* What every transaction that writes begins with, and what finds whether it was committed; both have the
+ * transaction's number as their last parameter, and become the line's. NULL: none. */
+void requests_guard(requests *q, statement *guard, statement *written);
+
+#endif

@@ -1,0 +1,71 @@
+-- The store of runs that several controllers share: PostgreSQL, with the functions that journal/journal.h lists.
+local native = ...
+local shared = {}
+
+local postgres = native.journal.postgres
+
+local LONGEST_CALL_SECONDS = 10
+local MIGRATION_LOCK = "7306369415128018543" -- any number that other programs do not use
+local CLOCK = "CAST(extract(epoch FROM now()) AS double precision)"
+
+local function version(store)
+    local present = store.read "SELECT count(*) AS tables FROM pg_class WHERE oid = to_regclass('journal_version')"
+    return present[1].tables > 0 and store.read("SELECT version FROM journal_version")[1].version or 0
+end
+
+--- One statement, so that it is one transaction.
+local function migration(sql, number)
+    return ([[DO $hostler$ BEGIN
+        PERFORM pg_advisory_xact_lock(%s);
+        CREATE TABLE IF NOT EXISTS journal_version (version BIGINT NOT NULL);
+        IF NOT EXISTS (SELECT 1 FROM journal_version WHERE version >= %d) THEN
+            %s;
+            DELETE FROM journal_version;
+            INSERT INTO journal_version VALUES (%d);
+        END IF;
+    END $hostler$]]):format(MIGRATION_LOCK, number, sql, number)
+end
+
+--- Connects to the database.
+---@param uri string
+---@param lease number how long a run is taken to be alive, in seconds: what takes long must leave time to renew it
+---@param on_fenced function called when the guard refused a write
+---@return table store, string name as people may see it
+---@raise "journal", "usage"
+function shared.open(uri, lease, on_fenced)
+    if not uri:match "^postgres%w*://" then
+        error(native.error.new {
+            code = "usage", message = "HOSTLER_STORE is not the address of a store",
+            hint = "postgresql://USER@HOST/DBNAME; without it the journal is a file",
+        }, 0)
+    end
+    local handle = postgres.open(uri, math.min(LONGEST_CALL_SECONDS, lease / 2))
+    postgres.connect(handle)
+
+    --- Calls a function that may find the run fenced.
+    local function call(fn, ...)
+        local ok, result = pcall(fn, handle, ...)
+        if ok then
+            return result
+        elseif result.code == "fenced" then
+            on_fenced()
+        end
+        error(result, 0)
+    end
+
+    local store = { clock = CLOCK }
+    function store.write(...) return call(postgres.write, ...) end
+    function store.read(...) return call(postgres.read, ...) end
+    function store.later(...)
+        if postgres.later(handle, ...) then
+            call(postgres.drain)
+        end
+    end
+    function store.guard(...) postgres.guard(handle, ...) end
+    function store.version() return version(store) end
+    function store.migrate(sql, number) store.read(migration(sql, number)) end
+    function store.close() postgres.close(handle) end
+    return store, postgres.name(handle)
+end
+
+return shared

@@ -1,0 +1,548 @@
+/* The store of runs in one SQLite file; the contract is in journal.h.
+ *
+ * Write-ahead logging lets others read while a run writes. A write is one transaction with synchronous=FULL:
+ * one flush of the log. What later() is given waits in memory and goes with the next write, or, after a
+ * moment, in a transaction that is not flushed: the log is written in order, so the next flush makes that one
+ * durable as well. */
+#include "journal/journal.h"
+
+#include "base/error.h"
+#include "base/private_file.h"
+#include "journal/postgres/store.h"
+#include "task/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STORE_TYPE "hostler.journal.sqlite"
+#define BUSY_MS 10000
+#define LATER_MS 200
+#define MOST_QUEUED 256
+#define MOST_STATEMENTS 64
+#define MOST_PARAMETERS 16
+#define FENCED (-1) /* beside SQLite's codes: the guard matched no row */
+
+typedef struct {
+    enum { VALUE_NULL, VALUE_NUMBER, VALUE_TEXT } type;
+    double number;
+    char *text;
+    size_t length;
+} value;
+
+typedef struct queued queued;
+struct queued {
+    queued *next;
+    sqlite3_stmt *statement;
+    int count;
+    value values[];
+};
+
+typedef struct {
+    sqlite3 *database;
+    char *path;
+    struct {
+        char *sql;
+        sqlite3_stmt *statement;
+    } statements[MOST_STATEMENTS];
+    int statement_count;
+    queued *first, **last;
+    int queue_length;
+    queued *guard;
+    uv_timer_t *timer;
+    bool full_sync;
+    char detail[200]; /* what SQLite said of the last failure: a rollback makes it forget */
+} store;
+
+/* ---- errors ---- */
+
+typedef struct {
+    int code;
+    const char *message, *hint;
+} problem;
+
+static const problem problems[] = {
+    {SQLITE_FULL, "the disk is full", "free some space there, then go on with `hostler resume`"},
+    {SQLITE_READONLY, "it cannot be written",
+     "make its directory writable, or name another one in XDG_STATE_HOME"},
+    {SQLITE_PERM, "it cannot be written",
+     "make its directory writable, or name another one in XDG_STATE_HOME"},
+    {SQLITE_CANTOPEN, "it cannot be opened",
+     "make its directory writable, or name another one in XDG_STATE_HOME"},
+    {SQLITE_NOTADB, "it is damaged, or no journal",
+     "put back a copy of it, or move it away to begin a new one"},
+    {SQLITE_CORRUPT, "it is damaged", "put back a copy of it, or move it away to begin a new one"},
+    {SQLITE_IOERR, "its disk fails", "look at the kernel's log, and for space on the disk"},
+    {SQLITE_BUSY, "another process has kept it locked for ten seconds", "see what uses it: fuser FILE"},
+    {0, NULL, NULL},
+};
+
+/* Pushes the error of a failed call. */
+static void push_problem(lua_State *L, const char *path, int code, const char *detail) {
+    const problem *found = problems;
+    while (found->message && found->code != (code & 0xff))
+        found++;
+    error_push(L, "journal", "the journal %s cannot be used: %s (%s)", path,
+               found->message ? found->message : "SQLite refused", detail);
+    error_set(L, "hint", found->hint);
+}
+
+int journal_raise_fenced(lua_State *L) {
+    error_push(L, "fenced", "this run was taken over by another process, so this one stops");
+    error_set(L, "hint", "it was out of reach of the journal for too long");
+    return lua_error(L);
+}
+
+static int raise_problem(lua_State *L, store *s, int code) {
+    if (code == FENCED)
+        return journal_raise_fenced(L);
+    /* Where SQLite only knows that a system call failed, the system knows why. */
+    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->database) : 0;
+    if (reason == ENOSPC || reason == EDQUOT)
+        code = SQLITE_FULL;
+    else if (reason == EROFS || reason == EACCES)
+        code = SQLITE_READONLY;
+    push_problem(L, s->path, code, *s->detail ? s->detail : sqlite3_errmsg(s->database));
+    *s->detail = '\0';
+    return lua_error(L);
+}
+
+/* ---- values ---- */
+
+static value value_from_lua(lua_State *L, int index) {
+    value v = {VALUE_NULL, 0, NULL, 0};
+    switch (lua_type(L, index)) {
+    case LUA_TNIL:
+    case LUA_TNONE:
+        break;
+    case LUA_TBOOLEAN:
+        v.type = VALUE_NUMBER;
+        v.number = lua_toboolean(L, index);
+        break;
+    case LUA_TNUMBER:
+        v.type = VALUE_NUMBER;
+        v.number = lua_tonumber(L, index);
+        break;
+    default:
+        v.type = VALUE_TEXT;
+        v.text = (char *)luaL_checklstring(L, index, &v.length);
+    }
+    return v;
+}
+
+static void bind_value(sqlite3_stmt *statement, int number, const value *v) {
+    char name[16];
+    snprintf(name, sizeof name, "$%d", number);
+    int index = sqlite3_bind_parameter_index(statement, name);
+    if (v->type == VALUE_TEXT)
+        sqlite3_bind_text64(statement, index, v->text, v->length, SQLITE_STATIC, SQLITE_UTF8);
+    else if (v->type == VALUE_NULL)
+        sqlite3_bind_null(statement, index);
+    else if (v->number == (double)(sqlite3_int64)v->number)
+        sqlite3_bind_int64(statement, index, (sqlite3_int64)v->number);
+    else
+        sqlite3_bind_double(statement, index, v->number);
+}
+
+/* The prepared statement of this SQL text, made once. */
+static sqlite3_stmt *prepare(lua_State *L, store *s, const char *sql) {
+    for (int i = 0; i < s->statement_count; i++)
+        if (strcmp(s->statements[i].sql, sql) == 0)
+            return s->statements[i].statement;
+    sqlite3_stmt *statement;
+    int code = sqlite3_prepare_v3(s->database, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL);
+    if (code != SQLITE_OK)
+        raise_problem(L, s, code);
+    char *copy = s->statement_count < MOST_STATEMENTS ? strdup(sql) : NULL;
+    if (!copy) {
+        sqlite3_finalize(statement);
+        luaL_error(L, "too many different statements");
+    }
+    s->statements[s->statement_count].sql = copy;
+    s->statements[s->statement_count++].statement = statement;
+    return statement;
+}
+
+static void push_row(lua_State *L, sqlite3_stmt *statement) {
+    int columns = sqlite3_column_count(statement);
+    lua_createtable(L, 0, columns);
+    for (int i = 0; i < columns; i++) {
+        int type = sqlite3_column_type(statement, i);
+        if (type == SQLITE_NULL)
+            continue;
+        if (type == SQLITE_INTEGER || type == SQLITE_FLOAT) {
+            lua_pushnumber(L, sqlite3_column_double(statement, i));
+        } else {
+            const char *text = (const char *)sqlite3_column_text(statement, i);
+            lua_pushlstring(L, text ? text : "", (size_t)sqlite3_column_bytes(statement, i));
+        }
+        lua_setfield(L, -2, sqlite3_column_name(statement, i));
+    }
+}
+
+/* Runs a bound statement to its end and appends its rows to the table on top of the stack. */
+static int run_statement(lua_State *L, sqlite3_stmt *statement, bool keep_rows) {
+    int code, rows = 0;
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        if (!keep_rows)
+            continue;
+        push_row(L, statement);
+        lua_rawseti(L, -2, ++rows);
+    }
+    int result = sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return code == SQLITE_DONE ? SQLITE_OK : result;
+}
+
+/* ---- transactions ---- */
+
+static int execute(store *s, const char *sql) {
+    return sqlite3_exec(s->database, sql, NULL, NULL, NULL);
+}
+
+static void bind_queued(const queued *q) {
+    for (int i = 0; i < q->count; i++)
+        bind_value(q->statement, i + 1, &q->values[i]);
+}
+
+static int check_guard(store *s) {
+    if (!s->guard)
+        return SQLITE_OK;
+    bind_queued(s->guard);
+    int code = sqlite3_step(s->guard->statement);
+    sqlite3_reset(s->guard->statement);
+    return code == SQLITE_DONE ? FENCED : code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+static int begin(store *s, bool flush) {
+    if (flush != s->full_sync) {
+        int code = execute(s, flush ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+        if (code != SQLITE_OK)
+            return code;
+        s->full_sync = flush;
+    }
+    int code = execute(s, "BEGIN IMMEDIATE");
+    return code == SQLITE_OK ? check_guard(s) : code;
+}
+
+static int run_queue(store *s) {
+    for (queued *q = s->first; q; q = q->next) {
+        bind_queued(q);
+        int code = run_statement(NULL, q->statement, false);
+        if (code != SQLITE_OK)
+            return code;
+    }
+    return SQLITE_OK;
+}
+
+static void free_queued(queued *q) {
+    for (int i = 0; q && i < q->count; i++)
+        free(q->values[i].text);
+    free(q);
+}
+
+static void empty_queue(store *s) {
+    while (s->first) {
+        queued *q = s->first;
+        s->first = q->next;
+        free_queued(q);
+    }
+    s->last = &s->first;
+    s->queue_length = 0;
+    if (s->timer)
+        uv_timer_stop(s->timer);
+}
+
+/* Ends the transaction that `code` tells of; the queue is kept when it failed. */
+static int finish(store *s, int code) {
+    if (code == SQLITE_OK)
+        code = execute(s, "COMMIT");
+    if (code != SQLITE_OK) {
+        snprintf(s->detail, sizeof s->detail, "%s", sqlite3_errmsg(s->database));
+        if (!sqlite3_get_autocommit(s->database))
+            execute(s, "ROLLBACK");
+        return code;
+    }
+    empty_queue(s);
+    return SQLITE_OK;
+}
+
+/* Writes what later() was given without a flush. On a failure it stays queued: the next write tells. */
+static int write_queue(store *s) {
+    if (!s->first)
+        return SQLITE_OK;
+    int code = begin(s, false);
+    if (code == SQLITE_OK)
+        code = run_queue(s);
+    return finish(s, code);
+}
+
+static void on_later(uv_timer_t *timer) {
+    write_queue(timer->data);
+}
+
+static void start_timer(store *s) {
+    if (!s->timer) {
+        s->timer = malloc(sizeof *s->timer);
+        if (!s->timer)
+            return;
+        uv_timer_init(task_loop(), s->timer);
+        uv_unref((uv_handle_t *)s->timer);
+        s->timer->data = s;
+    }
+    if (!uv_is_active((uv_handle_t *)s->timer))
+        uv_timer_start(s->timer, on_later, LATER_MS, 0);
+}
+
+/* ---- the Lua side ---- */
+
+static store *self(lua_State *L) {
+    store *s = lua_touserdata(L, lua_upvalueindex(1));
+    if (!s->database)
+        luaL_error(L, "the journal is closed");
+    return s;
+}
+
+static int parameter_count(lua_State *L) {
+    int count = lua_gettop(L) - 1;
+    luaL_argcheck(L, count <= MOST_PARAMETERS, MOST_PARAMETERS + 1, "too many parameters");
+    return count;
+}
+
+static void bind_arguments(lua_State *L, sqlite3_stmt *statement, int count) {
+    for (int i = 1; i <= count; i++) {
+        value v = value_from_lua(L, i + 1);
+        bind_value(statement, i, &v);
+    }
+}
+
+static int write_lua(lua_State *L) {
+    store *s = self(L);
+    int count = parameter_count(L);
+    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, 1));
+    lua_newtable(L);
+    int code = begin(s, true);
+    if (code == SQLITE_OK)
+        code = run_queue(s);
+    if (code == SQLITE_OK) {
+        bind_arguments(L, statement, count);
+        code = run_statement(L, statement, true);
+    }
+    code = finish(s, code);
+    return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
+}
+
+static int read_lua(lua_State *L) {
+    store *s = self(L);
+    int count = parameter_count(L);
+    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, 1));
+    int code = write_queue(s);
+    if (code != SQLITE_OK)
+        return raise_problem(L, s, code);
+    lua_newtable(L);
+    bind_arguments(L, statement, count);
+    code = run_statement(L, statement, true);
+    return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
+}
+
+static void copy_values(lua_State *L, queued *q, int first) {
+    for (int i = 0; i < q->count; i++) {
+        value v = value_from_lua(L, first + i);
+        if (v.type == VALUE_TEXT) {
+            char *copy = malloc(v.length + 1);
+            if (!copy)
+                abort();
+            v.text = memcpy(copy, v.text, v.length);
+        }
+        q->values[i] = v;
+    }
+}
+
+/* The statement at index 1 with the `count` parameters from `first` on. */
+static queued *queued_new(lua_State *L, store *s, int first, int count) {
+    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, 1));
+    for (int i = 0; i < count; i++)
+        value_from_lua(L, first + i); /* raises for a wrong type while nothing is allocated */
+    queued *q = malloc(sizeof *q + (size_t)count * sizeof *q->values);
+    if (!q)
+        abort();
+    *q = (queued){NULL, statement, count};
+    copy_values(L, q, first);
+    return q;
+}
+
+/* guard(matches, written, ...): nothing here can lose a transaction's end, so the numbers are not needed. */
+static int guard_lua(lua_State *L) {
+    store *s = self(L);
+    int count = parameter_count(L);
+    queued *guard = lua_isnoneornil(L, 1) ? NULL : queued_new(L, s, 3, count - 1);
+    free_queued(s->guard);
+    s->guard = guard;
+    return 0;
+}
+
+static int later_lua(lua_State *L) {
+    store *s = self(L);
+    queued *q = queued_new(L, s, 2, parameter_count(L));
+    *s->last = q;
+    s->last = &q->next;
+    start_timer(s);
+    if (++s->queue_length < MOST_QUEUED)
+        return 0;
+    int code = write_queue(s);
+    return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
+}
+
+static int read_version(store *s, int *version) {
+    sqlite3_stmt *statement;
+    int code = sqlite3_prepare_v2(s->database, "PRAGMA user_version", -1, &statement, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement) == SQLITE_ROW ? SQLITE_OK : sqlite3_errcode(s->database);
+    if (code == SQLITE_OK)
+        *version = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    return code;
+}
+
+static int version_lua(lua_State *L) {
+    store *s = self(L);
+    int version;
+    int code = read_version(s, &version);
+    if (code != SQLITE_OK)
+        return raise_problem(L, s, code);
+    lua_pushinteger(L, version);
+    return 1;
+}
+
+static int migrate_lua(lua_State *L) {
+    store *s = self(L);
+    const char *sql = luaL_checkstring(L, 1);
+    int version = (int)luaL_checkinteger(L, 2), present = 0;
+    char set_version[64];
+    snprintf(set_version, sizeof set_version, "PRAGMA user_version = %d", version);
+    int code = begin(s, true);
+    if (code == SQLITE_OK)
+        code = read_version(s, &present);
+    if (code == SQLITE_OK && present < version)
+        code = execute(s, sql);
+    if (code == SQLITE_OK && present < version)
+        code = execute(s, set_version);
+    code = finish(s, code);
+    return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
+}
+
+static void free_timer(uv_handle_t *handle) {
+    free(handle);
+}
+
+static void close_store(store *s) {
+    if (!s->database)
+        return;
+    write_queue(s);
+    empty_queue(s);
+    free_queued(s->guard);
+    if (s->timer)
+        uv_close((uv_handle_t *)s->timer, free_timer);
+    for (int i = 0; i < s->statement_count; i++) {
+        sqlite3_finalize(s->statements[i].statement);
+        free(s->statements[i].sql);
+    }
+    sqlite3_close(s->database);
+    free(s->path);
+    s->database = NULL;
+}
+
+static int close_lua(lua_State *L) {
+    close_store(lua_touserdata(L, lua_upvalueindex(1)));
+    return 0;
+}
+
+static int collect(lua_State *L) {
+    close_store(lua_touserdata(L, 1));
+    return 0;
+}
+
+/* ---- opening ---- */
+
+/* SQLite gives its log the mode of the file, so the file is made before SQLite sees it. */
+static int make_file(const char *path) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return errno;
+    struct stat status;
+    int failed = fstat(fd, &status) || ((status.st_mode & 077) && fchmod(fd, 0600)) ? errno : 0;
+    close(fd);
+    return failed;
+}
+
+static int configure(store *s) {
+    sqlite3_busy_timeout(s->database, BUSY_MS);
+    int code = SQLITE_OK;
+    /* Turning write-ahead logging on does not wait for others by itself. */
+    for (int attempt = 0; attempt < 50; attempt++) {
+        code = execute(s, "PRAGMA journal_mode = WAL");
+        if (code != SQLITE_BUSY)
+            break;
+        sqlite3_sleep(20);
+    }
+    if (code == SQLITE_OK)
+        code = execute(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+    s->full_sync = true;
+    return code;
+}
+
+static void add_functions(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"write", write_lua},     {"later", later_lua},     {"read", read_lua},   {"guard", guard_lua},
+        {"version", version_lua}, {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
+    lua_newtable(L);
+    for (const luaL_Reg *f = functions; f->name; f++) {
+        lua_pushvalue(L, -2);
+        lua_pushcclosure(L, f->func, 1);
+        lua_setfield(L, -2, f->name);
+    }
+}
+
+/* sqlite(path) -> store */
+static int sqlite_lua(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    int failed = private_file_make_directory(path);
+    if (!failed)
+        failed = make_file(path);
+    if (failed) {
+        push_problem(L, path, failed == ENOSPC ? SQLITE_FULL : SQLITE_CANTOPEN, strerror(failed));
+        return lua_error(L);
+    }
+    store *s = lua_newuserdata(L, sizeof *s);
+    memset(s, 0, sizeof *s);
+    s->last = &s->first;
+    luaL_getmetatable(L, STORE_TYPE);
+    lua_setmetatable(L, -2);
+    s->path = strdup(path);
+    int code = sqlite3_open_v2(path, &s->database, SQLITE_OPEN_READWRITE, NULL);
+    if (code == SQLITE_OK)
+        code = configure(s);
+    if (code != SQLITE_OK)
+        return raise_problem(L, s, code);
+    add_functions(L);
+    return 1;
+}
+
+int journal_open(lua_State *L) {
+    luaL_newmetatable(L, STORE_TYPE);
+    lua_pushcfunction(L, collect);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushcfunction(L, sqlite_lua);
+    lua_setfield(L, -2, "sqlite");
+    journal_postgres_open(L);
+    lua_setfield(L, -2, "postgres");
+    return 1;
+}

@@ -1,0 +1,52 @@
+-- The names of a prompt: what is assigned there, then the globals of playbooks, then modules, which are loaded when
+-- their name is first used.
+local native, import = ...
+local prompt_world = {}
+
+local library = import "run/library"
+
+--- The names in a table, for suggestions and completion.
+local function add_names(names, source)
+    for name in next, source do
+        if type(name) == "string" then
+            names[#names + 1] = name
+        end
+    end
+end
+
+--- A world of its own: assignments stay in it.
+---@return table environment
+function prompt_world.new()
+    local environment, declared = {}, {} -- what was set to nil is known all the same
+    return setmetatable(environment, {
+        __newindex = function(_, name, value)
+            declared[name] = true
+            rawset(environment, name, value)
+        end,
+        __index = function(_, name)
+            local value = rawget(native.globals, name)
+            if value ~= nil or declared[name] then
+                return value
+            elseif type(name) == "string" and name:find "^[%a_][%w_]*$" and library.has_module(name) then
+                return library.globals.require(name)
+            end
+            local names = library.modules()
+            add_names(names, environment)
+            native.missing(name, names)
+        end,
+        __names = function()
+            local names = library.modules()
+            add_names(names, native.globals)
+            return names
+        end,
+        __peek = function(name)
+            local value = rawget(environment, name)
+            if value == nil then
+                value = rawget(native.globals, name)
+            end
+            return value == nil and library.loaded(name) or value
+        end,
+    })
+end
+
+return prompt_world

@@ -1,0 +1,191 @@
+-- The life of a run, new or resumed, from its first event to its exit status.
+local native, import = ...
+local execution = {}
+
+local failure, gate, journal = import "run/failure", import "gate/gate", import "journal/journal"
+local lease = import "journal/lease"
+local attach_server = import "debug/attach_server"
+local hooks, lock, recording = import "run/hooks", import "journal/lock", import "gate/recording"
+local step, talk = import "run/step", import "run/talk"
+local text = import "base/text"
+local event, system, task = native.event, native.system, native.task
+
+local function command_line(run)
+    local words = { "hostler run " .. text.shell_word(run.given) }
+    for _, word in ipairs(run.arguments) do
+        words[#words + 1] = text.shell_word(word)
+    end
+    return table.concat(words, " ")
+end
+
+--- Shows events on standard output the way the options ask for.
+---@param options { json?: boolean, verbose?: boolean }
+function execution.choose_report(options)
+    if options.silent then
+        return
+    end
+    local live = system.isatty(1) and (system.env "TERM" or "dumb") ~= "dumb"
+    event.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
+end
+
+local function status_of(err)
+    local code = failure.code_of(err)
+    return code == "cancelled" and "cancelled" or code == "parked" and "parked" or "failed"
+end
+
+--- What to type next, a line each.
+local function next_commands(run, err)
+    if not run.id then
+        return {}
+    end
+    local status = status_of(err)
+    local lines = {}
+    if status == "parked" then
+        lines[1] = ("hostler answer %s VALUE"):format(run.id)
+    elseif gate.mode ~= "read-only" then -- one that only reads is as well begun anew
+        lines[1] = ("hostler resume %s      go on where it stopped"):format(run.id)
+    end
+    lines[#lines + 1] = ("hostler log %s         what it did"):format(run.id)
+    if status == "failed" then
+        lines[#lines + 1] = ("hostler debug %s       look into it where it failed"):format(run.id)
+    end
+    local reached, possible = pcall(import "run/undo".is_possible, run.id)
+    if reached and possible then
+        lines[#lines + 1] = ("hostler undo %s        take back what it did"):format(run.id)
+    end
+    return lines
+end
+
+local function report_failure(err, run)
+    local lines = { "", failure.describe(err, run.options.verbose or err.code == "lua" or err.code == "internal") }
+    lines[#lines + 1] = "  done      " .. (step.finished()
+        or gate.performed.write == 0 and "nothing was changed" or "no step")
+    lines[#lines + 1] = "  command   " .. command_line(run)
+    for index, line in ipairs(next_commands(run, err)) do
+        lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "next" or "", line)
+    end
+    system.write_error(table.concat(lines, "\n") .. "\n")
+end
+
+-- After this time a run that found something locked by another one is tried again.
+local LOCKED_SECONDS = 5
+
+--- Whether the run goes back to the queue: this process was told to stop, or something is locked.
+local function is_requeued(err, options)
+    if not options.requeue then
+        return false
+    end
+    return failure.code_of(err) == "locked" or (err.code == "cancelled" and task.interrupted())
+end
+
+--- How the run ended, after what should have written that down: where it could not, the run has failed for that.
+---@return boolean ok, table? err
+local function written_down(ok, err, recorded, problem)
+    if recorded then
+        return ok, err
+    end
+    problem = native.error.complete(problem)
+    problem.cause = problem.cause or err
+    return false, problem
+end
+
+--- Records the end.
+local function record_end(ok, err, options)
+    local status = ok and "done" or is_requeued(err, options) and "queued" or status_of(err)
+    if status == "queued" and err.code ~= "cancelled" then
+        journal.postpone(LOCKED_SECONDS)
+    end
+    local problem_text = not ok and status ~= "queued" and failure.describe(err, options.verbose) or nil
+    return written_down(ok, err, pcall(journal.finish, status, problem_text))
+end
+
+--- Goes through the playbook in a task that a person at a prompt may abort, and shows it to them when it has failed.
+local function go(run)
+    hooks.body = task.spawn(nil, run.book.run, run.values)
+    local ok, err = pcall(task.join, hooks.body)
+    if not ok and hooks.failed then
+        hooks.failed(err)
+    end
+    if not ok then
+        error(err, 0)
+    end
+end
+
+--- Runs the playbook as a task of its own, so that this one lives to record how it ended.
+local function perform(run)
+    local ok, err = lease.hold(attach_server.around, run, go)
+    if ok and task.interrupted() then -- it has caught its cancellation
+        ok, err = pcall(task.checkpoint)
+    end
+    local decided = hooks.aborted or recording.difference()
+    if decided then
+        ok, err = false, decided
+    end
+    return ok, not ok and native.error.complete(err) or nil
+end
+
+--- Goes through the playbook once, with the events of a run around it.
+---@param run { book: table, name: string, given: string, arguments: string[], values: table, options: table,
+---  id?: string } options: json, verbose, yes, dry_run, undo_on_failure; silent: no events; requeue: when this process
+---  is told to stop, the run goes back to the queue
+---@return boolean ok, table? err
+local function go_through(run)
+    local context = task.context()
+    context.path = run.name
+    lock.enter(context)
+    context.scope = event.emit("run.begin", {
+        name = run.name, text = command_line(run), kind = gate.mode, target = run.id,
+    })
+    local started = system.monotonic()
+    local ok, err = perform(run)
+    event.emit("run.end", {
+        scope = context.scope, name = run.name, status = ok and "done" or status_of(err), kind = gate.mode,
+        target = run.id, seconds = system.monotonic() - started, text = not ok and tostring(err) or nil,
+        count = gate.performed.write,
+    })
+    lock.leave(context)
+    return ok, err
+end
+
+--- Writes the recording of a run that was to be recorded.
+local function keep_recording(ok, err)
+    return written_down(ok, err, pcall(recording.finish, ok and "done" or status_of(err)))
+end
+
+--- Whether the run writes, only reads, or plans.
+---@return "normal"|"read-only"|"dry-run"
+function execution.mode(book, options)
+    return book.effects == "read" and "read-only" or options.dry_run and "dry-run" or "normal"
+end
+
+--- Runs a playbook whose run is recorded, or is a dry run, and reports how it went.
+---@return integer exit status
+function execution.run(run)
+    execution.choose_report(run.options)
+    gate.mode = execution.mode(run.book, run.options)
+    talk.assume_yes = run.options.yes
+    hooks.run = run
+    if run.options.debug then
+        import "debug/debugger".attend(run.options.look_into)
+    end
+    local ok, err = keep_recording(go_through(run))
+    local undo = not ok and run.id and not hooks.after and run.options.undo_on_failure and status_of(err) == "failed"
+    if not undo then
+        ok, err = record_end(ok, err, run.options)
+    end
+    event.report "none"
+    if ok then
+        return 0
+    elseif hooks.after then
+        return hooks.after(run)
+    elseif not is_requeued(err, run.options) then
+        report_failure(err, run)
+    end
+    if undo then
+        local undone = import "run/undo".perform(run)
+        return undone and failure.exit_status(err) or 1
+    end
+    return failure.exit_status(err)
+end
+
+return execution

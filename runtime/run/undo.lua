@@ -1,0 +1,269 @@
+-- hostler undo: takes back what the finished steps of a run did, newest first.
+--
+-- What an undo function needs is in the variables around it, so the playbook is gone through again: finished steps
+-- give their recorded results and leave their undo functions here, nothing is written, and it ends when the last
+-- finished step has been passed. Only then the first thing is taken back. An undo that was interrupted is called
+-- again when `hostler undo` is.
+local native, import = ...
+local undo = {}
+
+local answers, commandline, execution = import "run/answers", import "command/commandline", import "run/execution"
+local failure, gate, journal = import "run/failure", import "gate/gate", import "journal/journal"
+local lock = import "journal/lock"
+local by_hand, params, sealing = import "debug/by_hand", import "run/params", import "journal/sealing"
+local step = import "run/step"
+local event, json, system, task = native.event, native.json.face, native.system, native.task
+
+-- What the pass has found: the steps to take back, those in doubt, how many are still to be met, and its task.
+local found, doubtful, remaining, pass
+
+--- Whether a finished step of this run could be taken back.
+---@param run string
+function undo.is_possible(run)
+    return journal.store().read([[SELECT count(*) AS steps FROM steps
+        WHERE run = $1 AND undoable = 1 AND status = 'done' AND undone IS NULL]], run)[1].steps > 0
+end
+
+--- Whether an undo of this run has begun.
+---@param run string
+function undo.has_begun(run)
+    local rows = journal.store().read("SELECT path FROM steps WHERE run = $1 AND undone IS NOT NULL LIMIT 1", run)
+    return rows[1] ~= nil
+end
+
+--- Steps that may have changed something and are not taken back. What was typed at a prompt is in no playbook.
+local function count_remaining()
+    return journal.store().read([[SELECT count(*) AS steps FROM steps
+        WHERE run = $1 AND (undone IS NULL OR undone <> 'done') AND (code IS NULL OR code <> $2)
+            AND (status = 'done' OR EXISTS (SELECT number FROM effects
+                WHERE effects.run = steps.run AND step = steps.path AND effects.attempt = steps.attempt
+                    AND kind = 'write'))]], journal.run, by_hand.CODE)[1].steps
+end
+
+--- What was typed at prompts of the run and has written something.
+local function typed(run)
+    local paths = {}
+    for index, row in ipairs(journal.store().read([[SELECT path FROM steps WHERE run = $1 AND code = $2
+            ORDER BY started]], run, by_hand.CODE)) do
+        paths[index] = row.path
+    end
+    return paths
+end
+
+local function met()
+    remaining = remaining - 1
+    if remaining == 0 then
+        task.cancel(pass, "every finished step has been met")
+        task.checkpoint()
+    end
+end
+
+local function raise_again(path, row)
+    local recorded = row and row.error and json.decode(row.error)
+    error(native.error.new(recorded or {
+        code = "unfinished", message = ("step '%s' was not finished"):format(path),
+    }), 0)
+end
+
+local function note(path, options, row, result)
+    if row.undone ~= "done" then
+        found[#found + 1] = { path = path, undo = options.undo, result = result, position = row.position or math.huge }
+        met()
+    end
+    return result
+end
+
+--- What a step does while the playbook is gone through: nothing, but it leaves its undo function.
+---@param row? table what is recorded of it
+---@return any its recorded result
+function undo.collect(path, options, row)
+    if not row or (row.status ~= "done" and row.writes == 0) then
+        raise_again(path, row)
+    elseif row.status == "done" then
+        return note(path, options, row, row.result and sealing.decode(row.result) or nil)
+    end
+    local result = step.probe(options)
+    if result ~= nil then
+        note(path, options, row, result)
+    elseif not options.probe then
+        doubtful[#doubtful + 1] = path
+        met()
+    else
+        met()
+    end
+    raise_again(path, row)
+end
+
+--- Goes through the playbook; returns the error that ended it early, if one did.
+local function collect(run)
+    found, doubtful, remaining = {}, {}, count_remaining()
+    if remaining == 0 then
+        return nil
+    end
+    gate.mode = "read-only"
+    journal.collect(true)
+    step.reset()
+    answers.reset()
+    pass = task.spawn(nil, function()
+        local context = task.context()
+        context.path, context.scope = run.name, nil
+        lock.enter(context)
+        run.book.run(run.values)
+    end)
+    local ok, err = pcall(task.join, pass)
+    gate.mode = "normal"
+    journal.collect(false)
+    task.checkpoint()
+    return not ok and remaining > 0 and native.error.complete(err) or nil
+end
+
+--- Refuses to begin when a step that could be taken back was not met: what was built on it would go first.
+local function check_complete(run, cause)
+    local known, missing = {}, {}
+    for _, entry in ipairs(found) do
+        known[entry.path] = true
+    end
+    for _, row in ipairs(journal.store().read([[SELECT path FROM steps
+            WHERE run = $1 AND undoable = 1 AND status = 'done' AND (undone IS NULL OR undone <> 'done')]], run.id)) do
+        if not known[row.path] then
+            missing[#missing + 1] = row.path
+        end
+    end
+    if #missing > 0 and not run.options.partial then
+        error(native.error.new {
+            code = "undo", message = "the playbook no longer comes to these steps: " .. table.concat(missing, ", "),
+            cause = cause, hint = "mend what keeps it from them; or take back what can be: --partial",
+        }, 0)
+    end
+    return missing
+end
+
+local function take_back(entry, parent)
+    local path = "undo " .. entry.path
+    journal.store().later("UPDATE steps SET undone = 'running' WHERE run = $1 AND path = $2", journal.run, entry.path)
+    local scope = event.emit("step.begin", { parent = parent, name = path })
+    local started = system.monotonic()
+    local ok, err = xpcall(step.call, native.error.complete, path, scope, nil, entry.undo, entry.result)
+    if ok then
+        journal.store().write("UPDATE steps SET undone = 'done' WHERE run = $1 AND path = $2", journal.run, entry.path)
+    end
+    event.emit("step.end", {
+        scope = scope, parent = parent, name = path, status = ok and "done" or "failed",
+        seconds = system.monotonic() - started, text = not ok and tostring(err) or nil,
+    })
+    if not ok then
+        err.step = err.step or path
+        error(err, 0)
+    end
+end
+
+--- Splits what was met into what can be taken back, newest first, and what has no undo function.
+local function plan()
+    local entries, left = {}, {}
+    table.sort(found, function(a, b) return a.position > b.position end)
+    for _, entry in ipairs(found) do
+        if entry.undo then
+            entries[#entries + 1] = entry
+        else
+            left[#left + 1] = entry.path
+        end
+    end
+    return entries, left
+end
+
+local function list(label, paths)
+    if #paths > 0 then
+        system.write_error(("%s: %s\n"):format(label, table.concat(paths, ", ")))
+    end
+end
+
+local function agree(run, entries)
+    local paths = {}
+    for index, entry in ipairs(entries) do
+        paths[index] = entry.path
+    end
+    list("to take back, in this order", paths)
+    if #entries > 0 and not run.options.yes and system.isatty(0) and system.isatty(2) then
+        system.write_error "Take these back? [y/N] "
+        if not (system.read_line() or ""):lower():match "^y" then
+            error(native.error.new { code = "declined", message = "nothing was taken back" }, 0)
+        end
+    end
+end
+
+local function take_all_back(run)
+    local cause = collect(run)
+    local missing = check_complete(run, cause)
+    local entries, left = plan()
+    agree(run, entries)
+    execution.choose_report(run.options)
+    local context = task.context()
+    context.path = run.name
+    context.scope = event.emit("run.begin", {
+        name = run.name, text = "hostler undo " .. run.id, kind = "normal", target = run.id,
+    })
+    local started = system.monotonic()
+    local ok, err = xpcall(function()
+        for _, entry in ipairs(entries) do
+            take_back(entry, context.scope)
+        end
+    end, native.error.complete)
+    event.emit("run.end", {
+        scope = context.scope, name = run.name, status = ok and "done" or "failed", kind = "normal", target = run.id,
+        seconds = system.monotonic() - started, count = gate.performed.write, text = not ok and tostring(err) or nil,
+    })
+    event.report "none"
+    if not ok then
+        error(err, 0)
+    end
+    list("left as they are (they have no undo)", left)
+    list("not met, and left as they are", missing)
+    list("done by hand, and left as it is", typed(run.id))
+    list("interrupted, and perhaps done: look for yourself", doubtful)
+end
+
+--- Takes back what a run did that this process has claimed, and records and reports how that went.
+---@param run table as for execution.run
+---@return boolean
+function undo.perform(run)
+    local ok, err = import "journal/lease".hold(take_all_back, run)
+    err = not ok and native.error.complete(err) or nil
+    local status = ok and "undone" or err.code == "cancelled" and "cancelled" or "failed"
+    local recorded, problem = pcall(journal.finish, status, not ok and failure.describe(err) or nil)
+    if not recorded then
+        ok, err = false, native.error.complete(problem)
+    end
+    if ok then
+        return true
+    end
+    system.write_error(("\n%s\n  next      hostler undo %s        go on taking it back\n"):format(
+        failure.describe(err), run.id))
+    return false, err
+end
+
+---@param argv string[]
+---@return integer exit status
+function undo.main(argv)
+    local declare = params.globals
+    local specs = {
+        commandline.run_argument,
+        declare.opt("code", { "kept", "latest" }, "the playbook as it was when the run began, or today's", "kept"),
+        declare.flag("partial", "take back what can be, although the playbook no longer comes to some steps"),
+        declare.flag("yes", "do not ask"),
+        declare.flag("json", "print events as JSON, one a line"),
+        declare.flag("verbose", "show every effect"),
+    }
+    return commandline.call("undo", specs, argv, function(values)
+        local row = commandline.find(values.run)
+        if row.status == "undone" then
+            system.write(("run %s is undone already\n"):format(row.id))
+            return 0
+        end
+        local run = import "run/resume".take(row, values)
+        run.options = values
+        local ok, err = undo.perform(run)
+        return ok and 0 or failure.exit_status(err)
+    end)
+end
+
+return undo

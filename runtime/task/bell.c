@@ -1,0 +1,72 @@
+/* Bells: how a task wakes those that wait for something to become so within this process. A listener looks,
+ * and listens again when it is not so yet; no ring is lost, for between looking and listening no other task
+ * runs. */
+#include "task/internal.h"
+
+#define BELL_TYPE "hostler.bell"
+
+typedef struct listener listener;
+
+typedef struct {
+    listener *first;
+} bell;
+
+struct listener {
+    wait wait;
+    bell *bell; /* NULL once it has been rung */
+    listener *next;
+};
+
+static bell *check_bell(lua_State *L) {
+    return luaL_checkudata(L, 1, BELL_TYPE);
+}
+
+static void stop_listening(wait *w) {
+    listener *l = (listener *)w;
+    for (listener **link = l->bell ? &l->bell->first : NULL; link && *link; link = &(*link)->next) {
+        if (*link == l) {
+            *link = l->next;
+            break;
+        }
+    }
+    l->bell = NULL;
+    wait_done(w);
+}
+
+static int finish_listening(lua_State *L, wait *w) {
+    (void)L, (void)w;
+    return 0;
+}
+
+int task_bell(lua_State *L) {
+    bell *b = lua_newuserdata(L, sizeof *b);
+    b->first = NULL;
+    luaL_newmetatable(L, BELL_TYPE);
+    lua_setmetatable(L, -2);
+    return 1;
+}
+
+int task_listen(lua_State *L) {
+    bell *b = check_bell(L);
+    listener *l = wait_new(L, sizeof *l, stop_listening, finish_listening);
+    l->wait.what = "another task";
+    l->bell = b;
+    l->next = b->first;
+    b->first = l;
+    lua_createtable(L, 1, 0); /* the wait keeps the bell alive */
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 1);
+    lua_setfenv(L, -2);
+    return wait_park(L, &l->wait);
+}
+
+int task_ring(lua_State *L) {
+    bell *b = check_bell(L);
+    while (b->first) {
+        listener *l = b->first;
+        b->first = l->next;
+        l->bell = NULL;
+        wait_done(&l->wait);
+    }
+    return 0;
+}

@@ -1,0 +1,108 @@
+/* A process of hostler's own that a worker starts for a run.
+ *
+ * It is in a session of its own, so that signals of the terminal reach the worker alone. Its standard input
+ * is a pipe that carries nothing: its end asks the process to stop, and comes by itself when the worker dies.
+ */
+#include "task/child.h"
+
+#include "base/error.h"
+#include "task/task.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define MOST_ARGUMENTS 16
+#define KILL_AFTER_MS 60000 /* one that was asked to stop */
+
+typedef struct {
+    wait wait;
+    uv_process_t process;
+    uv_pipe_t input;
+    uv_timer_t patience;
+    int open_handles;
+    int64_t status;
+    int signal;
+} child;
+
+static void on_closed(uv_handle_t *handle) {
+    child *c = handle->data;
+    if (--c->open_handles == 0)
+        wait_done(&c->wait);
+}
+
+static void close_handle(void *handle) {
+    if (!uv_is_closing(handle))
+        uv_close(handle, on_closed);
+}
+
+static void on_ended(uv_process_t *process, int64_t status, int number) {
+    child *c = process->data;
+    c->status = status;
+    c->signal = number;
+    close_handle(&c->process);
+    close_handle(&c->input);
+    close_handle(&c->patience);
+}
+
+static void on_patience_over(uv_timer_t *timer) {
+    uv_process_kill(&((child *)timer->data)->process, SIGKILL);
+}
+
+static void ask_to_stop(wait *w) {
+    child *c = (child *)w;
+    close_handle(&c->input);
+    if (!uv_is_closing((uv_handle_t *)&c->patience))
+        uv_timer_start(&c->patience, on_patience_over, KILL_AFTER_MS, 0);
+}
+
+static int finish(lua_State *L, wait *w) {
+    lua_pushinteger(L, (lua_Integer)((child *)w)->status);
+    lua_pushinteger(L, ((child *)w)->signal);
+    return 2;
+}
+
+static void open_handles(child *c) {
+    uv_timer_init(task_loop(), &c->patience);
+    uv_pipe_init(task_loop(), &c->input, 0);
+    c->patience.data = c->input.data = c->process.data = c;
+    c->open_handles = 3;
+}
+
+/* run(arguments) -> exit status, signal. Cancelled, it asks the process to stop and waits until it has. */
+static int run_lua(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    int count = (int)lua_objlen(L, 1);
+    luaL_argcheck(L, count > 0 && count <= MOST_ARGUMENTS, 1, "a list of a program and its arguments");
+    char *arguments[MOST_ARGUMENTS + 1] = {NULL};
+    luaL_checkstack(L, count + 2, NULL);
+    for (int i = 0; i < count; i++) {
+        lua_rawgeti(L, 1, i + 1);
+        arguments[i] = (char *)luaL_checkstring(L, -1);
+    }
+    child *c = wait_new(L, sizeof *c, ask_to_stop, finish);
+    c->wait.what = "a run";
+    open_handles(c);
+    uv_stdio_container_t files[] = {
+        {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&c->input},
+        {.flags = UV_IGNORE},
+        {.flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO},
+    };
+    uv_process_options_t options = {.exit_cb = on_ended,
+                                    .file = arguments[0],
+                                    .args = arguments,
+                                    .flags = UV_PROCESS_DETACHED,
+                                    .stdio_count = 3,
+                                    .stdio = files};
+    int problem = uv_spawn(task_loop(), &c->process, &options);
+    if (problem) /* it ends at once, as a process that could not begin */
+        on_ended(&c->process, 127, 0);
+    return wait_park(L, &c->wait);
+}
+
+int child_open(lua_State *L) {
+    static const luaL_Reg waiting[] = {{"run", run_lua}, {NULL, NULL}};
+    lua_newtable(L);
+    task_register(L, waiting);
+    return 1;
+}

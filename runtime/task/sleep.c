@@ -1,0 +1,37 @@
+/* sleep: the shortest example of an operation that waits. */
+#include "task/internal.h"
+
+typedef struct {
+    wait wait;
+    uv_timer_t timer;
+} sleep_wait;
+
+static void sleep_closed(uv_handle_t *handle) {
+    wait_done(handle->data);
+}
+
+static void on_sleep_over(uv_timer_t *timer) {
+    uv_close((uv_handle_t *)timer, sleep_closed);
+}
+
+static void cancel_sleep(wait *w) {
+    uv_timer_t *timer = &((sleep_wait *)w)->timer;
+    if (!uv_is_closing((uv_handle_t *)timer))
+        uv_close((uv_handle_t *)timer, sleep_closed);
+}
+
+static int finish_nothing(lua_State *L, wait *w) {
+    (void)L, (void)w;
+    return 0;
+}
+
+int task_sleep(lua_State *L) {
+    double seconds = task_check_seconds(L, 1);
+    sleep_wait *s = wait_new(L, sizeof *s, cancel_sleep, finish_nothing);
+    s->wait.what = "sleep";
+    uv_timer_init(task_loop(), &s->timer);
+    s->timer.data = &s->wait;
+    uv_update_time(task_loop());
+    uv_timer_start(&s->timer, on_sleep_over, (uint64_t)(seconds * 1000 + 0.5), 0);
+    return wait_park(L, &s->wait);
+}
