@@ -19,15 +19,23 @@ local function load_file(name)
     return chunk(native.system.module_natives(name), import "gate/gate", import)
 end
 
---- Loads one of hostler's own files once: "run/step" is runtime/run/step.lua, "ssh/config" is modules/ssh/config.lua.
---- A file of the runtime receives the C host's functions and this function; one of a module the functions of its C
---- half, the gate and this function.
-function import(name)
+--- Loads one of hostler's own files once.
+local function load(_, name)
     if loaded[name] == nil then
         loaded[name] = load_file(name)
     end
     return loaded[name]
 end
+
+--- A table that stands for the file's until it is first used: for what few commands need and takes time to load.
+local function later(name)
+    return setmetatable({}, { __index = function(_, key) return load(nil, name)[key] end })
+end
+
+--- import "run/step" is what runtime/run/step.lua returns, import "ssh/config" what modules/ssh/config.lua does. A file
+--- of the runtime receives the C host's functions and `import`; one of a module the functions of its C half, the gate
+--- and `import`.
+import = setmetatable({ later = later }, { __call = load })
 
 local safe_os = { time = os.time, date = os.date, difftime = os.difftime, clock = os.clock }
 native.debug = debug

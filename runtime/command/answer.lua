@@ -2,6 +2,8 @@
 local native, import = ...
 local answer = {}
 
+local play = import "command/play"
+local recorded = import "journal/recorded"
 local answers, commandline = import "run/answers", import "command/commandline"
 local journal, params = import "journal/journal", import "run/params"
 local system = native.system
@@ -39,7 +41,7 @@ end
 function answer.main(argv)
     if #argv == 1 and not argv[1]:match "^%-" then
         return commandline.call("answer", { commandline.run_argument }, argv, function(values)
-            show(commandline.find(values.run))
+            show(recorded.find(values.run))
         end)
     end
     local specs = {
@@ -50,13 +52,13 @@ function answer.main(argv)
         declare.flag("verbose", "show every effect"),
     }
     return commandline.call("answer", specs, argv, function(values)
-        local row = commandline.find(values.run)
+        local row = recorded.find(values.run)
         local question = choose(row, values.to)
         if row.status == "running" and journal.is_held(row) then
             error(native.error.new { code = "locked", message = ("run %s is being worked on"):format(row.id) }, 0)
         end
         answers.give(row.id, question.path, values.value)
-        return import "run/resume".go_on(row, values)
+        return play.go_on(row, values)
     end)
 end
 

@@ -3,6 +3,7 @@
 local native, import = ...
 local attach = {}
 
+local recorded = import "journal/recorded"
 local address, commandline = import "debug/attach_address", import "command/commandline"
 local journal = import "journal/journal"
 local prompt = import "prompt/prompt"
@@ -146,7 +147,7 @@ end
 
 --- Why the run cannot be joined.
 local function refuse_run(row)
-    local status = commandline.status(row)
+    local status = recorded.status(row)
     if status ~= "running" then
         refuse(("run %s is %s: there is nothing to join"):format(row.id, status),
             ("hostler %s %s shows what it did"):format(status == "failed" and "debug" or "log", row.id))
@@ -185,7 +186,7 @@ local function converse(link, row)
         refuse(("run %s cannot be joined: %s"):format(row.id, link.refused),
             ("hostler log %s -f follows it"):format(row.id))
     elseif link.ended then
-        system.write(("run %s has ended: %s\n"):format(row.id, commandline.status(commandline.find(row.id))))
+        system.write(("run %s has ended: %s\n"):format(row.id, recorded.status(recorded.find(row.id))))
     elseif not ok then
         error(err, 0)
     end
@@ -196,7 +197,7 @@ end
 function attach.main(argv)
     return commandline.call("attach", { commandline.run_argument }, argv, function(values)
         journal.store()
-        local row = commandline.find(values.run)
+        local row = recorded.find(values.run)
         local link = setmetatable({
             socket = connect(row), asked = 0, answers = {}, ended = false, heard = task.bell(),
         }, Link)

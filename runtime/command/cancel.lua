@@ -2,6 +2,7 @@
 local native, import = ...
 local cancel = {}
 
+local recorded = import "journal/recorded"
 local commandline, journal = import "command/commandline", import "journal/journal"
 local process, resume = import "base/process", import "run/resume"
 local system = native.system
@@ -34,7 +35,7 @@ local function stop(row)
     local deadline = system.monotonic() + PATIENCE_SECONDS
     repeat
         native.task.sleep(POLL_SECONDS)
-        if commandline.status(commandline.find(row.id)) ~= "running" then
+        if recorded.status(recorded.find(row.id)) ~= "running" then
             return
         end
     until system.monotonic() > deadline
@@ -46,8 +47,8 @@ end
 ---@return integer exit status
 function cancel.main(argv)
     return commandline.call("cancel", { commandline.run_argument }, argv, function(values)
-        local row = commandline.find(values.run)
-        local status = commandline.status(row)
+        local row = recorded.find(values.run)
+        local status = recorded.status(row)
         if status == "done" or status == "undone" or status == "cancelled" then
             refuse(("run %s is %s"):format(row.id, status))
         elseif status == "running" then

@@ -4,7 +4,8 @@
 local native, import = ...
 local completion = {}
 
-local library = import "run/library"
+local journal, kept_names = import "journal/journal", import "base/kept_names"
+local library, manifest = import "run/library", import "run/manifest"
 local system = native.system
 
 local SCRIPTS = {
@@ -63,7 +64,7 @@ end
 
 local function runs()
     local rows = { { "last", "the newest run" } }
-    local found = import "journal/journal".store().read(
+    local found = journal.store().read(
         "SELECT id, playbook, status FROM runs ORDER BY started DESC LIMIT $1", MOST_RUNS)
     for _, run in ipairs(found) do
         rows[#rows + 1] = { run.id, ("%s, %s"):format(run.playbook, run.status) }
@@ -74,7 +75,7 @@ end
 --- What a parameter may be, as far as it is known.
 local function choices_of(spec)
     local rows = {}
-    local choices = type(spec.type) == "table" and spec.type or import "base/kept_names".of(spec.type or "")
+    local choices = type(spec.type) == "table" and spec.type or kept_names.of(spec.type or "")
     for _, choice in ipairs(choices) do
         rows[#rows + 1] = { choice, spec.help }
     end
@@ -84,7 +85,7 @@ end
 --- What may follow `hostler run NAME`: options, the value of the option before, or a choice among the arguments.
 local function for_run(name, words, current)
     library.only_manifests = true
-    local specs = import "command/run".specs((library.load(library.find(name))))
+    local specs = manifest.specs((library.load(library.find(name))))
     local before, rows = words[#words], {}
     for _, spec in ipairs(specs) do
         if spec.kind == "opt" and before == "--" .. spec.name then

@@ -4,7 +4,8 @@
 local native, import = ...
 local debug = {}
 
-local commandline, params, resume = import "command/commandline", import "run/params", import "run/resume"
+local recorded = import "journal/recorded"
+local commandline, params, play = import "command/commandline", import "run/params", import "command/play"
 
 local declare = params.globals
 local SPECS = {
@@ -17,7 +18,7 @@ local SPECS = {
 ---@return integer exit status
 function debug.main(argv)
     return commandline.call("debug", SPECS, argv, function(values)
-        local row = commandline.find(values.run)
+        local row = recorded.find(values.run)
         if row.status == "done" or row.status == "undone" then
             error(native.error.new {
                 code = "usage", message = ("run %s is %s: nothing of it failed"):format(row.id, row.status),
@@ -25,7 +26,7 @@ function debug.main(argv)
             }, 0)
         end
         values.debug, values.look_into = true, true
-        return resume.go_on(row, values)
+        return play.go_on(row, values)
     end)
 end
 

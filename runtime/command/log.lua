@@ -2,6 +2,7 @@
 local native, import = ...
 local log = {}
 
+local recorded = import "journal/recorded"
 local commandline, journal, params = import "command/commandline", import "journal/journal", import "run/params"
 local event = native.event
 
@@ -49,12 +50,12 @@ end
 ---@return integer exit status
 function log.main(argv)
     return commandline.call("log", SPECS, argv, function(values)
-        local row = commandline.find(values.run)
+        local row = recorded.find(values.run)
         event.report(values.json and "json" or "plain", values.verbose and 2 or 1)
         local last = 0
         repeat
             -- Asked before the events are read: whatever came before the end is there then.
-            local running = commandline.status(commandline.find(row.id)) == "running"
+            local running = recorded.status(recorded.find(row.id)) == "running"
             last = show(row.id, last)
             if values.follow and running then
                 native.task.sleep(POLL_SECONDS)

@@ -3,7 +3,7 @@ local native, import = ...
 local run = {}
 
 local library, manifest, params = import "run/library", import "run/manifest", import "run/params"
-local execution, failure = import "run/execution", import "run/failure"
+local play, execution, failure = import "command/play", import "run/execution", import "run/failure"
 local journal, recording = import "journal/journal", import "gate/recording"
 local unfinished = import "run/unfinished"
 local system = native.system
@@ -41,19 +41,6 @@ local function take_option(words, name)
         end
     end
     return value ~= true and value or nil, rest
-end
-
---- What the command line of a playbook may hold: its parameters and the options of every run.
----@return table[] specs for params.parse
-function run.specs(book)
-    local specs = {}
-    for _, spec in ipairs(book.params) do
-        specs[#specs + 1] = spec
-    end
-    for _, spec in ipairs(manifest.run_options) do
-        specs[#specs + 1] = spec
-    end
-    return specs
 end
 
 --- Says what is wrong with the command line or the playbook.
@@ -103,7 +90,7 @@ local function record(new)
         return
     end
     local ok, err = xpcall(function()
-        unfinished.check(new, run.specs(new.book))
+        unfinished.check(new, manifest.specs(new.book))
         if new.options.record then
             recording.begin(new.options.record, {
                 playbook = new.given, arguments = new.arguments, yes = new.options.yes,
@@ -162,7 +149,7 @@ end
 --- Leaves the run to the workers.
 local function enqueue(new)
     journal.require_queue()
-    unfinished.check(new, run.specs(new.book))
+    unfinished.check(new, manifest.specs(new.book))
     local id = journal.enqueue({
         playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, new.options),
     }, library.keep)
@@ -188,7 +175,7 @@ function run.main(argv)
     elseif wants_help(rest) then
         return import "command/show".main { name }
     end
-    local parsed, values = pcall(params.parse, run.specs(new.book), new.arguments)
+    local parsed, values = pcall(params.parse, manifest.specs(new.book), new.arguments)
     if parsed then
         new.values, new.options = values, values
         parsed, values = pcall(check_options, values)
@@ -204,7 +191,7 @@ function run.main(argv)
         system.write_error(failure.describe(native.error.complete(err)) .. "\n")
         return failure.exit_status_before(err)
     end
-    return new.options.queue and 0 or execution.run(new)
+    return new.options.queue and 0 or play.run(new)
 end
 
 return run

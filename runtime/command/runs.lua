@@ -2,6 +2,7 @@
 local native, import = ...
 local runs = {}
 
+local recorded = import "journal/recorded"
 local commandline, journal, params = import "command/commandline", import "journal/journal", import "run/params"
 local text = import "base/text"
 local sealing = import "journal/sealing"
@@ -37,7 +38,7 @@ local function select_runs(values)
         local rows = page(values, row)
         for index = 1, #rows do
             row = rows[index]
-            row.status = commandline.status(row)
+            row.status = recorded.status(row)
             if #chosen < values.limit and (not values.status or row.status == values.status) then
                 chosen[#chosen + 1] = row
             end

@@ -6,7 +6,9 @@
 local native, import = ...
 local worker = {}
 
-local commandline, execution, journal = import "command/commandline", import "run/execution", import "journal/journal"
+local recorded = import "journal/recorded"
+local commandline, journal, library = import "command/commandline", import "journal/journal", import "run/library"
+local play = import "command/play"
 local params, resume, sealing = import "run/params", import "run/resume", import "journal/sealing"
 local system, task = native.system, native.task
 
@@ -23,11 +25,11 @@ local ENDS = { [0] = "done", "failed", "failed", "waits for an answer", "waits f
 
 --- How a run ended that was stopped, as the store has it: by this worker's end, or because somebody cancelled it.
 local function recorded_end(id)
-    local found, row = pcall(commandline.find, id)
+    local found, row = pcall(recorded.find, id)
     if not found then
         return "stopped"
     end
-    return row.status == "queued" and "stopped, and back in the queue" or commandline.status(row)
+    return row.status == "queued" and "stopped, and back in the queue" or recorded.status(row)
 end
 
 --- Lets a process of its own go through a run, and says how it went, also when this worker is told to stop.
@@ -86,7 +88,7 @@ local function take(id, attempt)
         system.write_error(("hostler: run %s was taken over by another worker\n"):format(id))
         return EXIT_FENCED
     end
-    local row = commandline.find(id)
+    local row = recorded.find(id)
     local wanted = journal.renew()
     if wanted then
         journal.finish("cancelled", "cancelled by " .. wanted)
@@ -94,9 +96,9 @@ local function take(id, attempt)
     end
     local run = resume.prepare(row, { anywhere = true })
     run.options = setmetatable({ silent = true, requeue = true }, { __index = run.options })
-    import "run/library".keep()
+    library.keep()
     local watcher = task.spawn(nil, stop_with_input)
-    local status = execution.run(run)
+    local status = play.run(run)
     task.cancel(watcher)
     pcall(task.join_shielded, watcher)
     return status

@@ -3,10 +3,7 @@
 local _, import = ...
 local by_hand = {}
 
-local journal, typed_step = import "journal/journal", import "prompt/typed_step"
-
---- What the journal has in place of the hash of a function.
-by_hand.CODE = "typed"
+local journal, typed_step = import "journal/journal", import "run/typed_step"
 
 local LONGEST_NAME = 60
 -- Names, fields and indices, with commas between them: nothing is done.
@@ -30,7 +27,7 @@ function by_hand.recording(place)
             if effect.kind == "write" and not at.step then
                 written = written + 1
                 typed_step.open(entry, place, ("by hand %d: %s"):format(written,
-                    typed_step.in_short(entry.source, LONGEST_NAME)), { code = by_hand.CODE })
+                    typed_step.in_short(entry.source, LONGEST_NAME)), { code = typed_step.CODE })
             end
         end,
         finish = function(entry, ok, result)

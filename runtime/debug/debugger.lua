@@ -102,7 +102,7 @@ local function end_run(stop, decision, err)
     end
     tell(stop, decision.resume and "the run begins again, past the steps that are done" or "abort the run")
     if decision.resume then
-        hooks.after = function(run) return import "run/resume".again(run, decision.resume) end
+        hooks.again = decision.resume
     end
     abort(err)
 end

@@ -4,7 +4,7 @@ local native, import = ...
 local prompt_run = {}
 
 local gate, journal, lock = import "gate/gate", import "journal/journal", import "journal/lock"
-local typed_step = import "prompt/typed_step"
+local typed_step = import "run/typed_step"
 local event, system = native.event, native.system
 
 local NAME = "repl"

@@ -4,10 +4,9 @@ local execution = {}
 
 local failure, gate, journal = import "run/failure", import "gate/gate", import "journal/journal"
 local lease = import "journal/lease"
-local attach_server = import "debug/attach_server"
 local hooks, lock, recording = import "run/hooks", import "journal/lock", import "gate/recording"
 local step, talk = import "run/step", import "run/talk"
-local text = import "base/text"
+local reporting, text, undo = import "run/reporting", import "base/text", import "run/undo"
 local event, system, task = native.event, native.system, native.task
 
 local function command_line(run)
@@ -16,16 +15,6 @@ local function command_line(run)
         words[#words + 1] = text.shell_word(word)
     end
     return table.concat(words, " ")
-end
-
---- Shows events on standard output the way the options ask for.
----@param options { json?: boolean, verbose?: boolean }
-function execution.choose_report(options)
-    if options.silent then
-        return
-    end
-    local live = system.isatty(1) and (system.env "TERM" or "dumb") ~= "dumb"
-    event.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
 end
 
 local function status_of(err)
@@ -49,7 +38,7 @@ local function next_commands(run, err)
     if status == "failed" then
         lines[#lines + 1] = ("hostler debug %s       look into it where it failed"):format(run.id)
     end
-    local reached, possible = pcall(import "run/undo".is_possible, run.id)
+    local reached, possible = pcall(undo.is_possible, run.id)
     if reached and possible then
         lines[#lines + 1] = ("hostler undo %s        take back what it did"):format(run.id)
     end
@@ -112,8 +101,8 @@ local function go(run)
 end
 
 --- Runs the playbook as a task of its own, so that this one lives to record how it ended.
-local function perform(run)
-    local ok, err = lease.hold(attach_server.around, run, go)
+local function perform(run, around)
+    local ok, err = lease.hold(around, run, go)
     if ok and task.interrupted() then -- it has caught its cancellation
         ok, err = pcall(task.checkpoint)
     end
@@ -129,7 +118,7 @@ end
 ---  id?: string } options: json, verbose, yes, dry_run, undo_on_failure; silent: no events; requeue: when this process
 ---  is told to stop, the run goes back to the queue
 ---@return boolean ok, table? err
-local function go_through(run)
+local function go_through(run, around)
     local context = task.context()
     context.path = run.name
     lock.enter(context)
@@ -137,7 +126,7 @@ local function go_through(run)
         name = run.name, text = command_line(run), kind = gate.mode, target = run.id,
     })
     local started = system.monotonic()
-    local ok, err = perform(run)
+    local ok, err = perform(run, around)
     event.emit("run.end", {
         scope = context.scope, name = run.name, status = ok and "done" or status_of(err), kind = gate.mode,
         target = run.id, seconds = system.monotonic() - started, text = not ok and tostring(err) or nil,
@@ -159,30 +148,30 @@ function execution.mode(book, options)
 end
 
 --- Runs a playbook whose run is recorded, or is a dry run, and reports how it went.
+---@param run table as for go_through
+---@param around fun(run: table, go: fun(run: table)) calls go(run), with what belongs to a run that goes on
 ---@return integer exit status
-function execution.run(run)
-    execution.choose_report(run.options)
+function execution.run(run, around)
+    reporting.choose(run.options)
     gate.mode = execution.mode(run.book, run.options)
     talk.assume_yes = run.options.yes
     hooks.run = run
-    if run.options.debug then
-        import "debug/debugger".attend(run.options.look_into)
-    end
-    local ok, err = keep_recording(go_through(run))
-    local undo = not ok and run.id and not hooks.after and run.options.undo_on_failure and status_of(err) == "failed"
-    if not undo then
+    local ok, err = keep_recording(go_through(run, around))
+    local take_back = not ok and run.id and not hooks.again and run.options.undo_on_failure
+        and status_of(err) == "failed"
+    if not take_back then
         ok, err = record_end(ok, err, run.options)
     end
     event.report "none"
     if ok then
         return 0
-    elseif hooks.after then
-        return hooks.after(run)
+    elseif hooks.again then
+        return failure.exit_status(err)
     elseif not is_requeued(err, run.options) then
         report_failure(err, run)
     end
-    if undo then
-        local undone = import "run/undo".perform(run)
+    if take_back then
+        local undone = undo.perform(run)
         return undone and failure.exit_status(err) or 1
     end
     return failure.exit_status(err)

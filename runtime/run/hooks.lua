@@ -14,6 +14,6 @@ return {
     run = nil,
     --- The task that goes through the playbook, and the error to end the run with when a person has aborted it.
     body = nil, aborted = nil,
-    --- after(run) -> exit status: what is to be done when the end of the run is recorded.
-    after = nil,
+    --- "kept" or "latest": when the end of the run is recorded, it is to begin again with these texts.
+    again = nil,
 }

@@ -2,7 +2,7 @@
 local native, import = ...
 local manifest = {}
 
-local suggest = import "base/suggest"
+local params, suggest = import "run/params", import "base/suggest"
 
 local FIELDS = {
     summary = "string", handbook = "string", description = "string", params = "table", effects = "string",
@@ -80,7 +80,7 @@ local function check_params(specs, file)
         taken[option.name] = "an option of `hostler run`"
     end
     for index, spec in ipairs(specs) do
-        if not import "run/params".is(spec) then
+        if not params.is(spec) then
             wrong(file, "params", ("parameter %d is not made by arg, list, opt or flag"):format(index))
         elseif taken[spec.name] then
             wrong(file, "params", ("the parameter '%s' has the name of %s"):format(spec.name, taken[spec.name]))
@@ -115,6 +115,19 @@ local function playbook(fields)
     fields.params = fields.params or {}
     check_params(fields.params, file)
     return setmetatable(fields, PlaybookMeta)
+end
+
+--- What the command line of a playbook may hold: its parameters and the options of every run.
+---@return table[] specs for params.parse
+function manifest.specs(book)
+    local specs = {}
+    for _, spec in ipairs(book.params) do
+        specs[#specs + 1] = spec
+    end
+    for _, spec in ipairs(manifest.run_options) do
+        specs[#specs + 1] = spec
+    end
+    return specs
 end
 
 --- True for what playbook{} returned.

@@ -1,22 +1,11 @@
--- hostler resume: goes on with a run where it stopped.
+-- Going on with a run where it stopped: who may, with which texts, and past what is done.
 local native, import = ...
 local resume = {}
 
-local commandline, execution, journal = import "command/commandline", import "run/execution", import "journal/journal"
-local answers, hooks, step = import "run/answers", import "run/hooks", import "run/step"
-local library, params, process = import "run/library", import "run/params", import "base/process"
-local sealing = import "journal/sealing"
+local journal, process, sealing = import "journal/journal", import "base/process", import "journal/sealing"
+local library, manifest, params = import "run/library", import "run/manifest", import "run/params"
+local kept_sources = import "journal/sources"
 local system = native.system
-
-local declare = params.globals
-local OPTIONS = {
-    declare.opt("code", { "kept", "latest" }, "the playbook as it was when the run began, or as it is today", "kept"),
-    declare.flag("yes", "answer yes to questions"),
-    declare.flag("json", "print events as JSON, one a line"),
-    declare.flag("verbose", "show every effect"),
-    declare.flag("undo-on-failure", "take back what was done when the run fails"),
-    declare.flag("debug", "open a prompt where it fails"),
-}
 
 local function refuse(message, code, hint)
     error(native.error.new { code = code, message = message, hint = hint }, 0)
@@ -49,13 +38,13 @@ function resume.load(row, options)
     if not ok and not options.anywhere then
         refuse(("the directory of this run, %s, cannot be entered: %s"):format(row.directory, reason), "load")
     end
-    local sources = import "journal/sources".of(row.id)
+    local sources = kept_sources.of(row.id)
     if options.code ~= "latest" then
         library.use(sources)
     end
     local book, name = library.load(row.file)
     local arguments = sealing.decode(row.arguments)
-    local values = params.parse(import "command/run".specs(book), arguments)
+    local values = params.parse(manifest.specs(book), arguments)
     for _, option in ipairs { "yes", "json", "verbose", "undo_on_failure" } do
         values[option] = values[option] or options[option] or false
     end
@@ -94,45 +83,6 @@ function resume.prepare(row, options)
             :format(what))
     end
     return run
-end
-
---- Goes on with a run.
----@return integer exit status
-function resume.go_on(row, options)
-    if import "run/undo".has_begun(row.id) then
-        refuse(("run %s was undone in part"):format(row.id), "usage", "go on with that: hostler undo " .. row.id)
-    end
-    local run = resume.take(row, options)
-    library.keep()
-    return execution.run(run)
-end
-
---- Goes on with a run that has just ended in this process: what a person at a debugger's prompt has asked for.
----@param run table as for execution.run
----@param code "kept"|"latest"
----@return integer exit status
-function resume.again(run, code)
-    library.forget()
-    step.reset()
-    answers.reset()
-    hooks.aborted, hooks.after = nil, nil
-    local options = setmetatable({ code = code, look_into = false }, { __index = run.options })
-    return commandline.guard(resume.go_on, commandline.find(run.id), options)
-end
-
----@param argv string[]
----@return integer exit status
-function resume.main(argv)
-    return commandline.call("resume", { commandline.run_argument, unpack(OPTIONS) }, argv, function(values)
-        local row = commandline.find(values.run)
-        if row.status == "done" then
-            system.write(("run %s is done: there is nothing to go on with\n"):format(row.id))
-            return 0
-        elseif row.status == "undone" then
-            refuse(("run %s was undone"):format(row.id), "usage", "begin a new one: hostler run " .. row.playbook)
-        end
-        return resume.go_on(row, values)
-    end)
 end
 
 return resume

@@ -5,7 +5,8 @@
 -- nothing of it is in doubt; else a person decides.
 local native, import = ...
 local task, event, journal = native.task, native.event, import "journal/journal"
-local hooks, sealing = import "run/hooks", import "journal/sealing"
+local collecting, concurrency, hooks = import "run/collecting", import "run/concurrency", import "run/hooks"
+local library, sealing, talk = import "run/library", import "journal/sealing", import "run/talk"
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
@@ -74,7 +75,7 @@ local function run_body(path, scope, options, fn)
     end
     if options.retry then
         local times, backoff = options.retry.times or options.retry[1], options.retry.backoff or options.retry[2]
-        return import "run/concurrency".globals.retry({ times = times, backoff = backoff }, once)
+        return concurrency.globals.retry({ times = times, backoff = backoff }, once)
     end
     return once()
 end
@@ -207,13 +208,13 @@ local function settle(path, options, row)
     if options.probe or options.idempotent or not in_doubt then
         return false
     end
-    return import "run/talk".settle(path, journal.doubts(path, row.attempt))
+    return talk.settle(path, journal.doubts(path, row.attempt))
 end
 
 --- A step whose code was edited after it finished: its result may no longer be what the playbook means.
 local function confirm_changed(path, row, code)
     if row.code and row.code ~= code and not journal.collecting then
-        import "run/talk".globals.confirm(("Step '%s' was edited after it finished. Go on with its recorded result?")
+        talk.globals.confirm(("Step '%s' was edited after it finished. Go on with its recorded result?")
             :format(path))
     end
 end
@@ -261,9 +262,9 @@ local function run_step(name, options, fn)
     check_place(context, path)
     local row = find(path)
     if journal.collecting then
-        return import "run/undo".collect(path, options, row)
+        return collecting.meet(path, options, row, probe)
     end
-    local code = journal.run and import "run/library".code_of(fn)
+    local code = journal.run and library.code_of(fn)
     if row and row.status == "done" then
         return pass_over(context, name, path, row, code)
     end
@@ -292,6 +293,5 @@ function step.reset()
     begun, finished = {}, { count = 0 }
 end
 
-step.probe = probe
 step.globals = { step = run_step }
 return step

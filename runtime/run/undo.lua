@@ -1,4 +1,4 @@
--- hostler undo: takes back what the finished steps of a run did, newest first.
+-- Takes back what the finished steps of a run did, newest first.
 --
 -- What an undo function needs is in the variables around it, so the playbook is gone through again: finished steps
 -- give their recorded results and leave their undo functions here, nothing is written, and it ends when the last
@@ -7,15 +7,12 @@
 local native, import = ...
 local undo = {}
 
-local answers, commandline, execution = import "run/answers", import "command/commandline", import "run/execution"
+local answers, lease = import "run/answers", import "journal/lease"
 local failure, gate, journal = import "run/failure", import "gate/gate", import "journal/journal"
 local lock = import "journal/lock"
-local by_hand, params, sealing = import "debug/by_hand", import "run/params", import "journal/sealing"
-local step = import "run/step"
-local event, json, system, task = native.event, native.json.face, native.system, native.task
-
--- What the pass has found: the steps to take back, those in doubt, how many are still to be met, and its task.
-local found, doubtful, remaining, pass
+local collecting, reporting = import "run/collecting", import "run/reporting"
+local step, typed_step = import "run/step", import "run/typed_step"
+local event, system, task = native.event, native.system, native.task
 
 --- Whether a finished step of this run could be taken back.
 ---@param run string
@@ -37,90 +34,49 @@ local function count_remaining()
         WHERE run = $1 AND (undone IS NULL OR undone <> 'done') AND (code IS NULL OR code <> $2)
             AND (status = 'done' OR EXISTS (SELECT number FROM effects
                 WHERE effects.run = steps.run AND step = steps.path AND effects.attempt = steps.attempt
-                    AND kind = 'write'))]], journal.run, by_hand.CODE)[1].steps
+                    AND kind = 'write'))]], journal.run, typed_step.CODE)[1].steps
 end
 
 --- What was typed at prompts of the run and has written something.
 local function typed(run)
     local paths = {}
     for index, row in ipairs(journal.store().read([[SELECT path FROM steps WHERE run = $1 AND code = $2
-            ORDER BY started]], run, by_hand.CODE)) do
+            ORDER BY started]], run, typed_step.CODE)) do
         paths[index] = row.path
     end
     return paths
 end
 
-local function met()
-    remaining = remaining - 1
-    if remaining == 0 then
-        task.cancel(pass, "every finished step has been met")
-        task.checkpoint()
-    end
-end
-
-local function raise_again(path, row)
-    local recorded = row and row.error and json.decode(row.error)
-    error(native.error.new(recorded or {
-        code = "unfinished", message = ("step '%s' was not finished"):format(path),
-    }), 0)
-end
-
-local function note(path, options, row, result)
-    if row.undone ~= "done" then
-        found[#found + 1] = { path = path, undo = options.undo, result = result, position = row.position or math.huge }
-        met()
-    end
-    return result
-end
-
---- What a step does while the playbook is gone through: nothing, but it leaves its undo function.
----@param row? table what is recorded of it
----@return any its recorded result
-function undo.collect(path, options, row)
-    if not row or (row.status ~= "done" and row.writes == 0) then
-        raise_again(path, row)
-    elseif row.status == "done" then
-        return note(path, options, row, row.result and sealing.decode(row.result) or nil)
-    end
-    local result = step.probe(options)
-    if result ~= nil then
-        note(path, options, row, result)
-    elseif not options.probe then
-        doubtful[#doubtful + 1] = path
-        met()
-    else
-        met()
-    end
-    raise_again(path, row)
-end
-
---- Goes through the playbook; returns the error that ended it early, if one did.
+--- Goes through the playbook.
+---@return collecting.Found found
+---@return table? err what ended it early, if something did
 local function collect(run)
-    found, doubtful, remaining = {}, {}, count_remaining()
+    local remaining = count_remaining()
     if remaining == 0 then
-        return nil
+        return collecting.begin(0), nil
     end
     gate.mode = "read-only"
     journal.collect(true)
     step.reset()
     answers.reset()
-    pass = task.spawn(nil, function()
+    local pass = task.spawn(nil, function()
         local context = task.context()
         context.path, context.scope = run.name, nil
         lock.enter(context)
         run.book.run(run.values)
     end)
+    local found = collecting.begin(remaining, pass)
     local ok, err = pcall(task.join, pass)
     gate.mode = "normal"
     journal.collect(false)
     task.checkpoint()
-    return not ok and remaining > 0 and native.error.complete(err) or nil
+    return found, not ok and found.remaining > 0 and native.error.complete(err) or nil
 end
 
 --- Refuses to begin when a step that could be taken back was not met: what was built on it would go first.
-local function check_complete(run, cause)
+local function check_complete(run, found, cause)
     local known, missing = {}, {}
-    for _, entry in ipairs(found) do
+    for _, entry in ipairs(found.steps) do
         known[entry.path] = true
     end
     for _, row in ipairs(journal.store().read([[SELECT path FROM steps
@@ -158,10 +114,10 @@ local function take_back(entry, parent)
 end
 
 --- Splits what was met into what can be taken back, newest first, and what has no undo function.
-local function plan()
+local function plan(found)
     local entries, left = {}, {}
-    table.sort(found, function(a, b) return a.position > b.position end)
-    for _, entry in ipairs(found) do
+    table.sort(found.steps, function(a, b) return a.position > b.position end)
+    for _, entry in ipairs(found.steps) do
         if entry.undo then
             entries[#entries + 1] = entry
         else
@@ -192,11 +148,11 @@ local function agree(run, entries)
 end
 
 local function take_all_back(run)
-    local cause = collect(run)
-    local missing = check_complete(run, cause)
-    local entries, left = plan()
+    local found, cause = collect(run)
+    local missing = check_complete(run, found, cause)
+    local entries, left = plan(found)
     agree(run, entries)
-    execution.choose_report(run.options)
+    reporting.choose(run.options)
     local context = task.context()
     context.path = run.name
     context.scope = event.emit("run.begin", {
@@ -219,14 +175,14 @@ local function take_all_back(run)
     list("left as they are (they have no undo)", left)
     list("not met, and left as they are", missing)
     list("done by hand, and left as it is", typed(run.id))
-    list("interrupted, and perhaps done: look for yourself", doubtful)
+    list("interrupted, and perhaps done: look for yourself", found.doubtful)
 end
 
 --- Takes back what a run did that this process has claimed, and records and reports how that went.
 ---@param run table as for execution.run
 ---@return boolean
 function undo.perform(run)
-    local ok, err = import "journal/lease".hold(take_all_back, run)
+    local ok, err = lease.hold(take_all_back, run)
     err = not ok and native.error.complete(err) or nil
     local status = ok and "undone" or err.code == "cancelled" and "cancelled" or "failed"
     local recorded, problem = pcall(journal.finish, status, not ok and failure.describe(err) or nil)
@@ -239,31 +195,6 @@ function undo.perform(run)
     system.write_error(("\n%s\n  next      hostler undo %s        go on taking it back\n"):format(
         failure.describe(err), run.id))
     return false, err
-end
-
----@param argv string[]
----@return integer exit status
-function undo.main(argv)
-    local declare = params.globals
-    local specs = {
-        commandline.run_argument,
-        declare.opt("code", { "kept", "latest" }, "the playbook as it was when the run began, or today's", "kept"),
-        declare.flag("partial", "take back what can be, although the playbook no longer comes to some steps"),
-        declare.flag("yes", "do not ask"),
-        declare.flag("json", "print events as JSON, one a line"),
-        declare.flag("verbose", "show every effect"),
-    }
-    return commandline.call("undo", specs, argv, function(values)
-        local row = commandline.find(values.run)
-        if row.status == "undone" then
-            system.write(("run %s is undone already\n"):format(row.id))
-            return 0
-        end
-        local run = import "run/resume".take(row, values)
-        run.options = values
-        local ok, err = undo.perform(run)
-        return ok and 0 or failure.exit_status(err)
-    end)
 end
 
 return undo

@@ -3,7 +3,7 @@
 local native, import = ...
 local unfinished = {}
 
-local commandline, journal, params = import "command/commandline", import "journal/journal", import "run/params"
+local journal, recorded, params = import "journal/journal", import "journal/recorded", import "run/params"
 local sealing = import "journal/sealing"
 local json = native.json.face
 
@@ -34,7 +34,7 @@ function unfinished.find(new, specs)
         if not sealed and key_of(new.book, sealing.decode(row.arguments), specs) == wanted then
             local step = journal.store().read([[SELECT path FROM steps WHERE run = $1 AND status <> 'done'
                 ORDER BY started DESC LIMIT 1]], row.id)[1]
-            return { id = row.id, status = commandline.status(row), step = step and step.path }
+            return { id = row.id, status = recorded.status(row), step = step and step.path }
         end
     end
 end

@@ -2,7 +2,7 @@
 local tap = require "tap"
 local ftp = require "ftp"
 local ports = {}
-for name, port in (...):gmatch "(%w+)=(%d+)" do
+for name, port in (select(2, ...)):gmatch "(%w+)=(%d+)" do
     ports[name] = port
 end
 

@@ -3,7 +3,8 @@ local tap = require "tap"
 local mail = require "mail"
 local sh = require "sh"
 
-local _, directory, ports = ..., json.decode((select(3, ...)))
+local _, directory, ports = ...
+ports = json.decode(ports)
 local password = secret.wrap "correct horse battery"
 
 local function options(server, changes)

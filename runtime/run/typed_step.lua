@@ -1,7 +1,10 @@
 -- The step that stands for what a person typed at a prompt: opened by its first write outside of all steps, ended when
 -- the code has ended.
 local native, import = ...
-local typed_step = {}
+local typed_step = {
+    --- What the journal has in place of the hash of a function, where a person did it in the middle of a run.
+    CODE = "typed",
+}
 
 local journal = import "journal/journal"
 local event, system = native.event, native.system

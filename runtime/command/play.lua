@@ -1,0 +1,55 @@
+-- A run as the commands begin it or go on with it: with whoever debugs it, and with the door for those who join it.
+local native, import = ...
+local play = {}
+
+local commandline, attach_server = import "command/commandline", import "debug/attach_server"
+local recorded = import "journal/recorded"
+local answers, execution, hooks = import "run/answers", import "run/execution", import "run/hooks"
+local library, resume, step = import "run/library", import "run/resume", import "run/step"
+local undo = import "run/undo"
+local debugger = import.later "debug/debugger"
+
+local go_on
+
+--- Goes on with a run that has just ended in this process: what a person at a debugger's prompt has asked for.
+local function again(run, code)
+    library.forget()
+    step.reset()
+    answers.reset()
+    hooks.aborted, hooks.again = nil, nil
+    local options = setmetatable({ code = code, look_into = false }, { __index = run.options })
+    return commandline.guard(go_on, recorded.find(run.id), options)
+end
+
+--- Goes through a run that is loaded and recorded, or is a dry run.
+---@param run table as for execution.run
+---@return integer exit status
+function play.run(run)
+    if run.options.debug then
+        debugger.attend(run.options.look_into)
+    end
+    local status = execution.run(run, attach_server.around)
+    if hooks.again then
+        return again(run, hooks.again)
+    end
+    return status
+end
+
+--- Takes a recorded run over and goes on with it.
+---@param row table a row of runs
+---@param options table the options of the command
+---@return integer exit status
+function play.go_on(row, options)
+    if undo.has_begun(row.id) then
+        error(native.error.new {
+            code = "usage", message = ("run %s was undone in part"):format(row.id),
+            hint = "go on with that: hostler undo " .. row.id,
+        }, 0)
+    end
+    local run = resume.take(row, options)
+    library.keep()
+    return play.run(run)
+end
+
+go_on = play.go_on
+return play

@@ -1,0 +1,17 @@
+-- Which report shows a run on standard output.
+local native = ...
+local reporting = {}
+
+local event, system = native.event, native.system
+
+--- Shows events on standard output the way the options ask for.
+---@param options { json?: boolean, verbose?: boolean }
+function reporting.choose(options)
+    if options.silent then
+        return
+    end
+    local live = system.isatty(1) and (system.env "TERM" or "dumb") ~= "dumb"
+    event.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
+end
+
+return reporting
