@@ -58,7 +58,7 @@ end
 -- others where they were open.
 local function store()
     import "journal/sealing".prepare()
-    return import "journal/journal".store().name
+    return store.open().name
 end
 
 --- The checks of hostler itself: the libraries it runs on, the store where it keeps its runs.

@@ -5,7 +5,7 @@ local attach = {}
 
 local recorded = import "journal/recorded"
 local address, commandline = import "debug/attach_address", import "command/commandline"
-local journal = import "journal/journal"
+local store = import "journal/store"
 local prompt = import "prompt/prompt"
 local event, json, sockets = native.event, native.json.face, native.local_socket
 local system, task = native.system, native.task
@@ -167,7 +167,7 @@ local function connect(row)
 end
 
 local function converse(link, row)
-    event.report("plain", 0)
+    native.report("plain", 0)
     system.write(("run %s (%s); pause, next, continue, cancel, leave; :help\n"):format(row.id, row.playbook))
     local options = {
         label = function() return ("%s%s> "):format(row.id, link.stopped and " stopped" or "") end,
@@ -181,7 +181,7 @@ local function converse(link, row)
     local ok, err = pcall(task.join, talk)
     task.cancel(listener, "left")
     pcall(task.join_shielded, listener)
-    event.report "none"
+    native.report "none"
     if link.refused then
         refuse(("run %s cannot be joined: %s"):format(row.id, link.refused),
             ("hostler log %s -f follows it"):format(row.id))
@@ -196,7 +196,7 @@ end
 ---@return integer exit status
 function attach.main(argv)
     return commandline.call("attach", { commandline.run_argument }, argv, function(values)
-        journal.store()
+        store.open()
         local row = recorded.find(values.run)
         local link = setmetatable({
             socket = connect(row), asked = 0, answers = {}, ended = false, heard = task.bell(),

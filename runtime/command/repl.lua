@@ -45,7 +45,7 @@ words.write = {
 
 local function run(values)
     local interactive = system.isatty(0) and system.isatty(1) and not values.code
-    native.event.report("prompt", interactive and 0 or -1)
+    native.report("prompt", interactive and 0 or -1)
     native.task.context().title = "hostler repl"
     prompt_run.enter()
     prompt_run.allow(values.write)

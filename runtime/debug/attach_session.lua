@@ -8,7 +8,9 @@
 local native, import = ...
 local attach_session = {}
 
-local frames, hooks, prompt_tasks = import "debug/frames", import "run/hooks", import "prompt/tasks"
+local breakpoint, debugging = import "debug/breakpoint", import "run/debugging"
+local frames, inspect, live = import "debug/frames", import "report/inspect", import "run/live"
+local prompt_tasks = import "prompt/tasks"
 local view = import "debug/view"
 local event, json, sockets, task = native.event, native.json, native.local_socket, native.task
 
@@ -77,7 +79,7 @@ end
 --- Stands still before a step until somebody lets it go on.
 ---@param path string
 local function stand_still(path)
-    local place = { path = path, threads = task.threads(), at = import "debug/breakpoint".place() }
+    local place = { path = path, threads = task.threads(), at = breakpoint.place() }
     stopped[#stopped + 1] = place
     tell_all { stopped = shown(path), place = shown(place.at) }
     task.hold_deadlines()
@@ -108,20 +110,16 @@ end
 
 -- ---- the clients ----
 
-local emit
+-- What ends to listen to the run, while there are clients.
+local leave_events, leave_steps
 
 local function enter(client)
     clients[client], client_count = true, client_count + 1
     if client_count > 1 then
         return
     end
-    emit = event.emit
-    function event.emit(kind, fields)
-        local scope = emit(kind, fields)
-        forward(kind, fields)
-        return scope
-    end
-    hooks.pause = stop_before_step
+    leave_events = event.subscribe(function(kind, _, fields) forward(kind, fields) end)
+    leave_steps = debugging.join { pause = stop_before_step }
 end
 
 --- When the last one has gone, the run goes on as if nobody had been there.
@@ -130,7 +128,8 @@ local function leave(client)
     if client_count > 0 then
         return
     end
-    event.emit, hooks.pause = emit, nil
+    leave_events()
+    leave_steps()
     if stopping or stopped[1] then
         stopping = false
         release()
@@ -183,7 +182,7 @@ words["continue"] = function()
 end
 
 function words.cancel()
-    task.cancel(hooks.body, "cancelled with `hostler attach`")
+    live.cancel "cancelled with `hostler attach`"
     return "it is cancelled, and cleans up"
 end
 
@@ -219,7 +218,7 @@ function words.print(client, rest)
         end
         value = type(value) == "table" and rawget(value, key) or nil
     end
-    return import "report/inspect".text(value)
+    return inspect.text(value)
 end
 
 --- Those of the debugger that only show; they speak to a session.

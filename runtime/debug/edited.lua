@@ -10,6 +10,7 @@ local edited = {
     texts = setmetatable({}, { __mode = "k" }),
 }
 
+local sandbox = import "base/sandbox"
 local frames, library, tokens = import "debug/frames", import "run/library", import "prompt/tokens"
 
 local function refuse(message, hint)
@@ -192,7 +193,7 @@ end
 local function load(text, path, part, around)
     local names = outer_names(part.names, around)
     local declaration = #names > 0 and "local " .. table.concat(names, ", ") .. "; " or ""
-    local chunk, message = native.compile(("\n"):rep(part.first - 1) .. declaration .. "return "
+    local chunk, message = sandbox.compile(("\n"):rep(part.first - 1) .. declaration .. "return "
         .. text:sub(part.from, part.to):gsub("^function[^(]*", "function"), "@" .. path)
     if not chunk then
         refuse(message)
@@ -203,7 +204,7 @@ local function load(text, path, part, around)
 end
 
 local function check_syntax(text, path)
-    local chunk, message = native.compile(text:gsub("^#[^\n]*", ""), "@" .. path)
+    local chunk, message = sandbox.compile(text:gsub("^#[^\n]*", ""), "@" .. path)
     if not chunk then
         local line, words = message:match ":(%d+): (.*)$"
         error(native.error.new {

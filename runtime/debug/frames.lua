@@ -3,10 +3,12 @@
 -- A stack that waits is looked at in place. One that failed is copied at the point of its error, by an error handler:
 -- what is caught further out unwinds it, and the interpreter forgets the place of the innermost frame of a dead
 -- coroutine. Nothing will run in such a frame again, so its locals may as well be copies; its upvalues are real ones.
-local native = ...
+local _, import = ...
 local frames = {}
 
-local debug = native.debug
+local sandbox = import "base/sandbox"
+
+local debug = sandbox.debug
 
 local DEEPEST = 100 -- frames of one coroutine
 local MOST_LOCALS, MOST_UPVALUES = 200, 60 -- the interpreter's own limits

@@ -3,6 +3,7 @@
 local native, import = ...
 local saved_entry = {}
 
+local sandbox = import "base/sandbox"
 local completion, parser = import "prompt/completion", import "check/lua_parser"
 local names_of = import "prompt/code_names".of
 local scrub = native.secret.scrub
@@ -95,7 +96,7 @@ end
 --- A function of a module or of an object. What the prelude is given, or a function of the prompt, is no parameter.
 local function takes_parameters(parts)
     return parts and (#parts > 1 or import "run/library".has_module(parts[1].name))
-        and rawget(native.globals, parts[1].name) == nil
+        and rawget(sandbox.globals, parts[1].name) == nil
 end
 
 --- What a value in a call is: the name that the function gives it where it is known, else that of the function.

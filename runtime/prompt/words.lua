@@ -3,7 +3,6 @@ local native, import = ...
 local prompt_words = {}
 
 local evaluate, library, suggest = import "prompt/evaluate", import "run/library", import "base/suggest"
-local event = native.event
 
 local general = {}
 
@@ -134,7 +133,7 @@ general.trace = {
         local on = prompt_words.switch(rest, "trace")
         if on ~= nil then
             session.traces = on
-            event.report("prompt", on and 2 or session.interactive and 0 or -1)
+            native.report("prompt", on and 2 or session.interactive and 0 or -1)
         end
         session:say("trace is " .. (session.traces and "on" or "off"))
     end,

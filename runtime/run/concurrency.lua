@@ -1,8 +1,8 @@
 -- Tasks as playbooks use them: parallel, each, timeout, retry, wait_until, sleep.
 local native, import = ...
 local task, event = native.task, native.event
-local hooks, journal, lock = import "run/hooks", import "journal/journal", import "journal/lock"
-local recording = import "gate/recording"
+local current, gate, recording = import "journal/current", import "gate/gate", import "gate/recording"
+local debugging, lock, text_of = import "run/debugging", import "run/lock", import "base/text"
 local concurrency = {}
 
 local DEFAULT_PARALLEL = 10
@@ -56,7 +56,7 @@ local function parallel(functions)
             if not first_error then
                 first_error = results[2]
                 -- Going through a run to undo it, the others may still have finished steps to pass.
-                for other, sibling in pairs(journal.collecting and {} or tasks) do
+                for other, sibling in pairs(current.collecting and {} or tasks) do
                     if other ~= index then
                         task.cancel(sibling, "cancelled: a task beside it failed")
                     end
@@ -121,8 +121,8 @@ local function run_item(group, name, fn, item)
     local started = native.system.monotonic()
     lock.enter(context)
     local ok, err = xpcall(function() return fn(item) end, native.error.complete)
-    if not ok and hooks.failed then
-        hooks.failed(err)
+    if not ok then
+        debugging.failed(err)
     end
     lock.leave(context)
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
@@ -192,7 +192,7 @@ local function each(items, options, fn)
     check_count("each", "max_failures", options.max_failures, 0)
     local context = task.context()
     local keys = keys_of(items, options.key)
-    local limit = not journal.collecting and options.max_failures or nil
+    local limit = not current.collecting and options.max_failures or nil
     local group = { path = context.path, failures = {}, limit = limit, begun = 0 }
     group.scope = event.emit("group.begin", { parent = context.scope, name = options.name or "each", count = #items })
     local started = native.system.monotonic()
@@ -253,11 +253,11 @@ local function wait_for_moment(what, moment)
     local text = ("%s, at %s"):format(what, os.date("!%Y-%m-%d %H:%M:%S UTC", moment))
     if seconds <= 0 then
         return
-    elseif journal.collecting then
+    elseif current.collecting then
         error(native.error.new { code = "unfinished", message = "this is not so yet: " .. text }, 3)
-    elseif import "gate/gate".mode == "dry-run" then
+    elseif gate.mode == "dry-run" then
         event.emit("say", { parent = context.scope, text = ("would wait for %s, for %s"):format(text,
-            import "base/text".duration(seconds)) })
+            text_of.duration(seconds)) })
         return
     end
     event.emit("wait", { parent = context.scope, text = text, count = 0 })
@@ -301,7 +301,7 @@ local function wait_until(what, options, condition)
             ended "done"
             return result
         end
-        if journal.collecting then
+        if current.collecting then
             error(native.error.new { code = "unfinished", message = "this is not so (any more): " .. what }, 2)
         end
         local waited = recording.monotonic() - started
@@ -309,7 +309,7 @@ local function wait_until(what, options, condition)
             ended "failed"
             error(native.error.new {
                 code = "timeout",
-                message = ("gave up after %s waiting for %s"):format(import "base/text".duration(waited), what),
+                message = ("gave up after %s waiting for %s"):format(text_of.duration(waited), what),
                 step = context.step,
             }, 2)
         end

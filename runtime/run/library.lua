@@ -1,11 +1,12 @@
 -- Where playbooks and modules are found, and how they are loaded.
 local native, import = ...
-local library = {
-    --- Whether playbooks are loaded for their manifests alone, by a command that runs none.
-    only_manifests = false,
-}
+local library = {}
+
+-- Whether playbooks are loaded for their manifests alone, by a command that runs none.
+local only_manifests = false
 
 local system = native.system
+local sandbox = import "base/sandbox"
 local own_modules, suggest, manifest = import "base/own_modules", import "base/suggest", import "run/manifest"
 
 local run_sources = import "journal/sources"
@@ -99,7 +100,7 @@ function library.read(path, name)
 end
 
 local function load_file(path, name)
-    local chunk, message = native.compile(library.read(path, name), "@" .. path)
+    local chunk, message = sandbox.compile(library.read(path, name), "@" .. path)
     if not chunk then
         local line, text = message:match ":(%d+): (.*)$"
         error(native.error.new {
@@ -190,15 +191,20 @@ end
 --- Stands for one of hostler's own modules until it is used, which manifests hardly do.
 local function promise(name)
     local function real()
-        library.only_manifests = false
+        only_manifests = false
         local module = library.globals.require(name)
-        library.only_manifests = true
+        only_manifests = true
         return module
     end
     return setmetatable({}, {
         __index = function(_, key) return real()[key] end,
         __call = function(_, ...) return real()(...) end,
     })
+end
+
+--- From now on playbooks are loaded for their manifests alone: hostler's own modules are loaded when one is used.
+function library.load_only_manifests()
+    only_manifests = true
 end
 
 --- Loads a module once: one of hostler's own, or NAME.lua beside the playbooks ("a.b" is a/b.lua).
@@ -208,7 +214,7 @@ local function require(name)
     if type(name) ~= "string" or not name:match "^[%w_.-]+$" or name:find("..", 1, true) then
         error(native.error.new { code = "load", message = "require takes a module's name, not a path" }, 2)
     end
-    if library.only_manifests and cache[name] == nil and own_modules.file(name) then
+    if only_manifests and cache[name] == nil and own_modules.file(name) then
         return promise(name)
     elseif cache[name] == nil then
         if loading[name] then

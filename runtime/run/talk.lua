@@ -1,14 +1,19 @@
 -- Talking with the person: say, warn, ask, confirm, manual; and small values: secret, env, now, uuid.
 local native, import = ...
-local answers, gate, journal = import "run/answers", import "gate/gate", import "journal/journal"
+local answers, gate, current = import "run/answers", import "gate/gate", import "journal/current"
 local recording = import "gate/recording"
 local fragment = import "gate/recorded_values".fragment
 local turn = import "task/turn"
 local event, task, json = native.event, native.task, native.json.face
-local talk = {
-    --- Set by --yes: confirm answers yes by itself.
-    assume_yes = false,
-}
+local talk = {}
+
+local assume_yes = false
+
+--- Says whether `confirm` answers yes by itself (--yes).
+---@param on boolean
+function talk.assume_yes(on)
+    assume_yes = on
+end
 
 local function shown(format, ...)
     if select("#", ...) > 0 then
@@ -56,7 +61,7 @@ local function find_answer(question)
     local given = answers.find(path)
     if given then
         return given, path
-    elseif journal.collecting then
+    elseif current.collecting then
         error(native.error.new { code = "unfinished", message = "this was not asked yet: " .. question.text }, 3)
     elseif task.context().unattended then
         error(native.error.new {
@@ -68,7 +73,7 @@ local function find_answer(question)
         error(native.error.new {
             code = "parked",
             message = "a person has to answer: " .. question.text,
-            hint = journal.run and ("hostler answer %s VALUE"):format(journal.run)
+            hint = current.run and ("hostler answer %s VALUE"):format(current.run)
                 or "run it on a terminal; where the question is a yes or no, --yes answers it",
         }, 3)
     end
@@ -106,7 +111,7 @@ local function confirm(question, type_this)
         return
     end
     local words = type_this and ("%s Type '%s' to go on:"):format(question, type_this) or question .. " [y/N]"
-    if talk.assume_yes then
+    if assume_yes then
         say("%s yes (--yes)", question)
         answers.keep(answers.path(task.context(), words), "confirm", words, type_this or "yes")
         return
