@@ -40,8 +40,9 @@ local sandbox = import "base/sandbox"
 sandbox.restrict()
 
 -- The prelude: each of these files adds its `globals` to the world.
-for _, part in ipairs { "run/failure", "gate/gate", "run/lock", "run/concurrency", "run/step", "run/talk",
-    "report/rows", "run/params", "run/manifest", "run/library", "report/inspect", "debug/breakpoint" } do
+for _, part in ipairs { "run/failure", "gate/gate", "run/lock", "run/concurrency", "run/each", "run/waiting",
+    "run/step", "run/saying", "run/questions", "run/values", "report/rows", "run/params", "run/manifest",
+    "run/library", "report/inspect", "debug/breakpoint" } do
     for name, value in pairs(import(part).globals) do
         _G[name] = value
     end

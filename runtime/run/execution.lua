@@ -6,7 +6,7 @@ local failure, gate, run_record = import "run/failure", import "gate/gate", impo
 local lease = import "journal/lease"
 local debugging, live = import "run/debugging", import "run/live"
 local lock, recording = import "run/lock", import "gate/recording"
-local step, talk = import "run/step", import "run/talk"
+local questions, step = import "run/questions", import "run/step"
 local reporting, text, undo = import "run/reporting", import "base/text", import "run/undo"
 local event, system, task = native.event, native.system, native.task
 
@@ -152,7 +152,7 @@ end
 function execution.run(run, around)
     reporting.choose(run.options)
     gate.set_mode(execution.mode(run.book, run.options))
-    talk.assume_yes(run.options.yes)
+    questions.assume_yes(run.options.yes)
     live.begin(run)
     local ok, err = keep_recording(go_through(run, around))
     local take_back = not ok and run.id and not live.again and run.options.undo_on_failure

@@ -7,7 +7,7 @@ local native, import = ...
 local task, event = native.task, native.event
 local current, run_record, step_record = import "journal/current", import "journal/runs", import "journal/steps"
 local collecting, concurrency, debugging = import "run/collecting", import "run/concurrency", import "run/debugging"
-local library, sealing, talk = import "run/library", import "journal/sealing", import "run/talk"
+local library, questions, sealing = import "run/library", import "run/questions", import "journal/sealing"
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
@@ -210,13 +210,13 @@ local function settle(path, options, row)
     if options.probe or options.idempotent or not in_doubt then
         return false
     end
-    return talk.settle(path, step_record.doubts(path, row.attempt))
+    return questions.settle(path, step_record.doubts(path, row.attempt))
 end
 
 --- A step whose code was edited after it finished: its result may no longer be what the playbook means.
 local function confirm_changed(path, row, code)
     if row.code and row.code ~= code and not current.collecting then
-        talk.globals.confirm(("Step '%s' was edited after it finished. Go on with its recorded result?")
+        questions.globals.confirm(("Step '%s' was edited after it finished. Go on with its recorded result?")
             :format(path))
     end
 end
