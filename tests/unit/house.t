@@ -6,7 +6,8 @@ use warnings;
 use Test::More;
 
 # Each may use those before it, and itself.
-my @ROOMS = qw(base task event net journal gate run report check prompt debug command);
+my $map = slurp('runtime/README.md');
+my @ROOMS = $map =~ /^\| `(\w+)` \|/mg;
 my %ORDER = map { $ROOMS[$_] => $_ } 0 .. $#ROOMS;
 # What makes the world and the table of modules stands above the rooms and below the program.
 my $WORLD = @ROOMS;
@@ -40,16 +41,24 @@ sub module_file {
     return (grep { $is_file{$_} } "modules/$name/$name.lua", "modules/$name.lua")[0];
 }
 
+# A text in quotes, and what `import` or `require` is given. The two files that load others by a name they compute may:
+# the world, whose list of the prelude counts as imports, and the library, which loads modules for playbooks.
+my %COMPUTES = map { $_ => 1 } qw(runtime/world.lua runtime/run/library.lua);
+
 sub read_lua {
     my ($path, $text) = @_;
-    # A call of `import` or `require` that names no file cannot be placed.
-    while ($text =~ /(?<![.:"'\w])(import(?:\.later)?|require)\s*(?:\(\s*)?(?:"([^"]*)"|([^\s"=]))/g) {
-        my ($how, $name, $else) = ($1, $2, $3);
-        next if !defined $name && $else =~ /[,=)}]/;                 # a parameter, or a field
-        next if $path eq 'runtime/world.lua' && !defined $name;       # it defines `import`
-        my $found = defined $name && ($how eq 'require' ? module_file($name) : lua_file($name));
-        if ($found) { $uses{$path}{$found} = $how }
-        else        { push @unplaced, "$path: $how " . ($name // $else) }
+    while ($text =~ /(?<![.:\w])(import(?:\.later)?|require)\b\s*(\(?)\s*(?:"([^"]*)"|(.))?|"((?:\\.|[^"\\\n])*)"|'(?:\\.|[^'\\\n])*'/g) {
+        my ($how, $called, $name, $else, $quoted) = ($1, $2, $3, $4, $5);
+        if (!defined $how) {
+            my $prelude = $path eq 'runtime/world.lua' && lua_file($quoted // '');
+            $uses{$path}{$prelude} = 'import' if $prelude;
+        } elsif (!defined $name) {
+            push @unplaced, "$path: $how of what is computed" if $called && !$COMPUTES{$path};
+        } elsif (my $found = $how eq 'require' ? module_file($name) : lua_file($name)) {
+            $uses{$path}{$found} = $how;
+        } else {
+            push @unplaced, "$path: $how $name";
+        }
     }
 }
 
@@ -120,6 +129,14 @@ sub circles {
     for my $node (sort keys %$graph) { $visit->($node) if !defined $number{$node} }
     return @found;
 }
+
+# ---- the map is true ----
+
+my @named = map { /^`([^`\s]+\.(?:lua|c|h))`$/ ? $1 : () } $map =~ /(`[^`\n]+`)/g;
+cmp_ok @named, '>', 40, 'the map names files';
+is join("\n", grep { !-f && !-f "runtime/$_" && !/\bx\.|NAME\./ } @named), '', 'which are there';
+is join(' ', sort @ROOMS), join(' ', sort grep { $_ ne 'embed' } map { m{^runtime/(\w+)/$} } glob 'runtime/*/'),
+    'it names every room';
 
 is_deeply [ circles({ a => { b => 1 }, b => { c => 1 }, c => { a => 1 }, d => { a => 1 } }) ], [ [qw(a b c)] ],
     'a circle is found';
