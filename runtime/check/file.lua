@@ -1,4 +1,4 @@
--- Checks one file: a playbook with what it leads to in the modules beside it, or such a module.
+-- Checks one file: a playbook with what it leads to in the modules beside it and their parts, or such a module.
 local native, import = ...
 local check_file = {}
 
@@ -32,7 +32,7 @@ local function missing_module(machine, name, node)
     local names = library.modules()
     local near = suggest.nearest(name, names)
     machine:find(node, "load", ("there is no module '%s'"):format(name), near and ("did you mean '%s'?"):format(near)
-        or "hostler's own modules come first, then NAME.lua beside the playbooks")
+        or "hostler's own modules come first, then NAME.lua beside the playbooks or in their parts/")
     return values.unknown
 end
 
@@ -131,7 +131,7 @@ end
 ---@param path string
 ---@param found table see findings.lua
 function check_file.check(path, found)
-    library.beside = path:match "^(.*)/[^/]+$" or "."
+    library.stand_beside(path)
     local tree, wrong = tree_of(path, found)
     if not tree then
         findings.add(found, { file = path, line = wrong.line, column = wrong.column }, "syntax", wrong.message)

@@ -20,7 +20,7 @@ local function opening_comment(path)
 end
 
 local function shadowed(name, path)
-    for _, entry in ipairs(library.playbooks()) do
+    for _, entry in ipairs(library.files()) do
         if entry.name == name and entry.paths[1] == path then
             return unpack(entry.paths, 2)
         end

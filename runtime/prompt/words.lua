@@ -86,7 +86,7 @@ general.help = {
 
 --- Runs a file in the session, and remembers it for :reload.
 local function load_file(session, path)
-    library.beside = path:match "^(.*)/[^/]+$" or "."
+    library.stand_beside(path)
     local source = library.read(path)
     local chunk, err = evaluate.compile(source, session.scope, "@" .. path)
     if not chunk then
@@ -100,7 +100,7 @@ end
 general.load = {
     complete = function()
         local names = {}
-        for index, entry in ipairs(library.playbooks()) do
+        for index, entry in ipairs(library.files()) do
             names[index] = entry.name
         end
         return names

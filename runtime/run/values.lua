@@ -28,12 +28,15 @@ end
 ---@field random fun(length?: integer): secret a random one of letters and digits, 8 to 256 of them (32)
 ---@field wrap fun(text: string): secret makes text a secret: it is masked wherever it would be shown
 ---@field is fun(value: any): boolean whether a value is a secret
+---@field scrub fun(text: string): string the text without the secrets that were seen so far; for what is encoded before
+---  it is written, for then nobody would know them again
 ---@overload fun(name: string, options?: { optional?: boolean }): secret reads a secret from the environment or from
 ---  systemd's $CREDENTIALS_DIRECTORY; where it is not set this raises "secret", or with `optional` gives nil
 
 ---@type secretlib
 local secret = setmetatable({
     split = split_secret, random = native.secret.random, wrap = native.secret.new, is = native.secret.is,
+    scrub = native.secret.scrub,
 }, {
     __call = function(_, name, options)
         local value = recording.setting("secret " .. name, function()
