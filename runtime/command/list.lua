@@ -5,7 +5,7 @@ local list = {}
 local library, manifest, own = import "run/library", import "run/manifest", import "command/own_playbooks"
 local system = native.system
 
---- A file that is no playbook (site.lua and other modules beside them) is not listed; a broken one is, with its error.
+--- A file that is no playbook (a module beside them) is not listed; a broken one is, with its error.
 local function describe(entry)
     local path = entry.paths[1]
     if not (system.read_file(path) or ""):find "playbook%s*[({]" then
