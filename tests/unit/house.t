@@ -25,7 +25,8 @@ sub without_comments {
     return $text =~ s{/\*.*?\*/}{}gsr;
 }
 
-my @files = sort grep { -f } map { glob "$_/*.c $_/*.h $_/*.lua" } qw(runtime runtime/* runtime/*/* modules modules/*);
+my @files = sort grep { -f } map { glob "$_/*.c $_/*.h $_/*.lua" } qw(runtime runtime/* runtime/*/* modules modules/*
+    playbooks playbooks/parts);
 my %is_file = map { $_ => 1 } @files;
 my (%uses, @unplaced);
 
@@ -38,7 +39,8 @@ sub lua_file {
 
 sub module_file {
     my ($name) = @_;
-    return (grep { $is_file{$_} } "modules/$name/$name.lua", "modules/$name.lua")[0];
+    return (grep { $is_file{$_} } "modules/$name/$name.lua", "modules/$name.lua",
+        map { "playbooks/$_$name.lua" } '', 'parts/')[0];
 }
 
 # A text in quotes, and what `import` or `require` is given. The two files that load others by a name they compute may:
@@ -156,6 +158,12 @@ my (@wrong, @strange);
 for my $from (sort keys %uses) {
     for my $to (sort keys %{ $uses{$from} }) {
         my $edge = "$from -> $to";
+        if ($from =~ m{^playbooks/}) {
+            push @wrong, "$edge (people's code)" if $to !~ m{^(?:playbooks|modules)/};
+            push @wrong, "$edge (a part uses a playbook)" if $from =~ m{/parts/} && $to =~ m{^playbooks/(?!site\.)[^/]+$};
+            next;
+        }
+        push @wrong, "$edge (what is built in knows no playbook)" if $to =~ m{^playbooks/};
         if ($from =~ m{^modules/}) {
             my ($folder) = $from =~ m{^modules/([^/]+)/};
             my ($other) = $to =~ m{^modules/([^/]+)/};
