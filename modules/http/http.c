@@ -25,7 +25,7 @@ typedef struct {
 } buffer;
 
 typedef struct {
-    transfer transfer;
+    curl_pool_transfer transfer;
     CURLU *url;
     struct curl_slist *headers, *addresses;
     buffer upload, form, head, body;
@@ -53,7 +53,7 @@ static void require_memory(lua_State *L, bool enough) {
         luaL_error(L, "out of memory");
 }
 
-static void release(transfer *t) {
+static void release(curl_pool_transfer *t) {
     request *r = (request *)t;
     curl_url_cleanup(r->url);
     curl_slist_free_all(r->headers);
@@ -343,7 +343,7 @@ static int finish(lua_State *L, wait *w) {
     lua_pushlstring(L, r->body.text ? r->body.text : "", r->body.length);
     lua_setfield(L, -2, "body");
     set_redirect(L, r->transfer.easy);
-    transfer_free(&r->transfer);
+    curl_pool_free(&r->transfer);
     return 1;
 }
 
@@ -354,7 +354,7 @@ static int request_lua(lua_State *L) {
         return luaL_error(L, "an HTTP request outside an effect");
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    request *r = transfer_new(L, sizeof *r, finish, release);
+    request *r = curl_pool_new(L, sizeof *r, finish, release);
     CURL *easy = r->transfer.easy;
     r->transfer.wait.what = "http.request";
     lua_getfield(L, 1, "limit");
@@ -373,7 +373,7 @@ static int request_lua(lua_State *L) {
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, r);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, r);
-    return transfer_park(L, &r->transfer);
+    return curl_pool_park(L, &r->transfer);
 }
 
 /* ---- small helpers of http.lua ---- */

@@ -6,7 +6,7 @@
 
 /* Raises the error of a transfer that failed: "http.dns", "http.connect", "http.tls", "timeout", "http.body"
  * or "http". Its field `sent` says whether the request may have reached the server. */
-int http_raise_failure(lua_State *L, transfer *t);
+int http_raise_failure(lua_State *L, curl_pool_transfer *t);
 
 /* Milliseconds of the number of seconds in field `name` of the options at `index`; raises for what is no
  * duration. */

@@ -12,7 +12,7 @@
 #include <time.h>
 
 typedef struct {
-    transfer transfer;
+    curl_pool_transfer transfer;
     struct curl_slist *addresses;
     char host[256];
     char *ca_file; /* NULL for the system's authorities */
@@ -20,7 +20,7 @@ typedef struct {
     STACK_OF(X509) * others;
 } probe;
 
-static void release(transfer *t) {
+static void release(curl_pool_transfer *t) {
     probe *p = (probe *)t;
     curl_slist_free_all(p->addresses);
     X509_free(p->certificate);
@@ -134,7 +134,7 @@ static int finish(lua_State *L, wait *w) {
     lua_setfield(L, -2, "verified");
     lua_pushstring(L, problem);
     lua_setfield(L, -2, "problem");
-    transfer_free(&p->transfer);
+    curl_pool_free(&p->transfer);
     return 1;
 }
 
@@ -145,7 +145,7 @@ int http_probe_lua(lua_State *L) {
         return luaL_error(L, "a TLS connection outside an effect");
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    probe *p = transfer_new(L, sizeof *p, finish, release);
+    probe *p = curl_pool_new(L, sizeof *p, finish, release);
     CURL *easy = p->transfer.easy;
     p->transfer.wait.what = "http.probe_tls";
     lua_getfield(L, 1, "host");
@@ -167,5 +167,5 @@ int http_probe_lua(lua_State *L) {
     curl_easy_setopt(easy, CURLOPT_CERTINFO, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    return transfer_park(L, &p->transfer);
+    return curl_pool_park(L, &p->transfer);
 }

@@ -116,8 +116,8 @@ int pg_parse_shown_lua(lua_State *L) {
 typedef struct {
     wait wait;
     pg_connection *connection;
-    int ca_file;          /* a file in memory with the CA's certificates, or -1 */
-    pq_settings settings; /* texts belong to the wait's environment */
+    int ca_file;                     /* a file in memory with the CA's certificates, or -1 */
+    postgres_dial_settings settings; /* texts belong to the wait's environment */
     char ca_path[32];
     char problem[1024]; /* why it failed; empty on success */
 } connecting;
@@ -164,7 +164,7 @@ static void take_keywords(lua_State *L, connecting *k, int index) {
         const char *keyword = luaL_checkstring(L, -2), *value = secret_tolstring(L, -1, &length);
         if (strlen(value) != length)
             error_raise(L, "usage", "the connection setting '%s' contains a NUL byte", keyword);
-        if (!pq_set(&k->settings, keyword, value))
+        if (!postgres_dial_set(&k->settings, keyword, value))
             error_raise(L, "usage", "too many connection settings");
         lua_pop(L, 1);
     }
@@ -185,7 +185,7 @@ static void take_ca(lua_State *L, connecting *k, int index) {
     }
     k->ca_file = file;
     snprintf(k->ca_path, sizeof k->ca_path, "/proc/self/fd/%d", file);
-    pq_set(&k->settings, "sslrootcert", k->ca_path);
+    postgres_dial_set(&k->settings, "sslrootcert", k->ca_path);
 }
 
 int pg_connect_lua(lua_State *L) {
@@ -203,13 +203,14 @@ int pg_connect_lua(lua_State *L) {
     k->connection = pg_push_handle(L, name);
     lua_setfield(L, -2, "handle");
     take_keywords(L, k, KEYWORDS);
-    const char *host = pq_get(&k->settings, "host");
+    const char *host = postgres_dial_get(&k->settings, "host");
     if (host && (strlen(host) > LONGEST_HOST || strchr(host, ',')))
         return error_raise(L, "usage", "connect takes one host name: '%s'", host);
     take_ca(L, k, CA); /* the last that may raise: from here on `end` closes the file */
     lua_setfenv(L, WAIT);
     k->connection->operation = &k->wait;
     snprintf(k->connection->doing, sizeof k->connection->doing, "connecting");
-    k->connection->attempt = pq_connect(&k->settings, seconds, take_notice, on_connected, k->connection);
+    k->connection->attempt =
+        postgres_dial_begin(&k->settings, seconds, take_notice, on_connected, k->connection);
     return wait_park(L, &k->wait);
 }

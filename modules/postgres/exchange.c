@@ -41,7 +41,7 @@ static exchange *current(pg_connection *c) {
 static void end(exchange *x) {
     pg_connection *c = x->connection;
     pg_stop_timer(c);
-    pq_unwatch(&c->poll);
+    postgres_dial_unwatch(&c->poll);
     c->operation = NULL;
     wait_done(&x->wait);
 }
@@ -57,7 +57,7 @@ static void end_if_over(exchange *x) {
     if (!x->answered)
         return;
     if (c->cancelling) {
-        pq_unwatch(&c->poll); /* nothing more to read; on_cancel_sent comes back here */
+        postgres_dial_unwatch(&c->poll); /* nothing more to read; on_cancel_sent comes back here */
         return;
     }
     if (PQstatus(c->link) == CONNECTION_BAD) {
@@ -184,8 +184,8 @@ static void on_socket_ready(uv_poll_t *poll, int status, int events);
 static bool watch(exchange *x) {
     pg_connection *c = x->connection;
     int unsent = PQflush(c->link);
-    int problem = pq_watch(&c->poll, c->link, unsent == 1 ? UV_READABLE | UV_WRITABLE : UV_READABLE,
-                           on_socket_ready, c);
+    int problem = postgres_dial_watch(
+        &c->poll, c->link, unsent == 1 ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_socket_ready, c);
     if (problem)
         lose(x, uv_strerror(problem));
     return !problem;

@@ -44,11 +44,11 @@ void pg_lose(pg_connection *c, const char *reason) {
         while (length > 0 && c->lost[length - 1] == '\n')
             c->lost[--length] = '\0';
     }
-    pq_unwatch(&c->poll);
+    postgres_dial_unwatch(&c->poll);
     pg_stop_timer(c);
     pg_forget_cancel(c);
     if (c->attempt)
-        pq_give_up(c->attempt);
+        postgres_dial_give_up(c->attempt);
     c->attempt = NULL;
     PQfinish(c->link);
     c->link = NULL;

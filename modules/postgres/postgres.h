@@ -25,7 +25,7 @@ typedef struct pg_cancel_request pg_cancel_request;
 
 typedef struct {
     PGconn *link;                  /* NULL before connecting begins and after the connection ended */
-    pq_attempt *attempt;           /* to connect; NULL before and after */
+    postgres_dial *attempt;        /* to connect; NULL before and after */
     uv_poll_t *poll;               /* watches link's socket; NULL while nobody waits for it */
     uv_timer_t *timer;             /* the limit of connecting or of cancelling; NULL while there is none */
     wait *operation;               /* who uses the connection now, or NULL */
