@@ -1,6 +1,7 @@
 /* What a failed transfer is called: libcurl's results in hostler's error codes, with what to do next. */
+#include "http/failure.h"
+
 #include "base/error.h"
-#include "http/http.h"
 
 #include <lauxlib.h>
 #include <string.h>

@@ -1,7 +1,11 @@
 /* A look at a server's certificate, good or bad: here a failed verification is an answer. Nothing is sent but
  * the TLS handshake, and the connection is never used again. */
+#include "http/probe.h"
+
 #include "base/error.h"
-#include "http/http.h"
+#include "http/connection.h"
+#include "http/curl_pool.h"
+#include "http/failure.h"
 
 #include <lauxlib.h>
 #include <openssl/err.h>
@@ -138,8 +142,6 @@ static int finish(lua_State *L, wait *w) {
     return 1;
 }
 
-/* probe{host, url, timeout, ca_file, connect_to} -> {subject, issuer, not_before, not_after, names, verified,
- * problem} */
 int http_probe_lua(lua_State *L) {
     if (!task_in_effect())
         return luaL_error(L, "a TLS connection outside an effect");
@@ -160,7 +162,7 @@ int http_probe_lua(lua_State *L) {
     if (!lua_isnil(L, -1) && !(p->ca_file = strdup(luaL_checkstring(L, -1))))
         return luaL_error(L, "out of memory");
     lua_pop(L, 3);
-    p->addresses = http_set_connection(L, 1, easy);
+    p->addresses = http_connection_set(L, 1, easy);
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
