@@ -41,7 +41,7 @@ static int push_text(lua_State *L, FILE *file) {
     return ferror(file) ? EIO : total > LARGEST_FILE ? EFBIG : 0;
 }
 
-int local_file_read(lua_State *L) {
+int file_read(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     lua_Integer most = luaL_optinteger(L, 2, LARGEST_FILE);
     FILE *file = fopen(path, "re");
@@ -87,7 +87,7 @@ static int replace(const char *path, const char *text, size_t length, mode_t new
     return problem;
 }
 
-int local_file_write(lua_State *L) {
+int file_write(lua_State *L) {
     size_t length;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
     mode_t mode = (mode_t)luaL_checkinteger(L, 3);
@@ -98,7 +98,7 @@ int local_file_write(lua_State *L) {
 
 /* ---- looking ---- */
 
-int local_file_stat(lua_State *L) {
+int file_stat(lua_State *L) {
     struct stat status;
     const char *path = luaL_checkstring(L, 1);
     if (stat(path, &status)) {
@@ -128,17 +128,17 @@ static void check_effect(lua_State *L) {
 
 static int read_lua(lua_State *L) {
     check_effect(L);
-    return local_file_read(L);
+    return file_read(L);
 }
 
 static int write_lua(lua_State *L) {
     check_effect(L);
-    return local_file_write(L);
+    return file_write(L);
 }
 
 static int stat_lua(lua_State *L) {
     check_effect(L);
-    return local_file_stat(L);
+    return file_stat(L);
 }
 
 int file_open(lua_State *L) {

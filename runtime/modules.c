@@ -26,6 +26,6 @@ const native_module native_modules[] = {
     {"mail/mail", mail_open},
     {"postgres/postgres", postgres_open},
     {"sh", sh_open},
-    {"ssh/ssh", ssh_open},
+    {"ssh/native", ssh_open},
     {NULL, NULL},
 };

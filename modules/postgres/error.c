@@ -1,5 +1,5 @@
 /* What the server said, as errors: its own words, the place in the statement, and what to do next. */
-#include "postgres/postgres.h"
+#include "postgres/error.h"
 
 #include "base/error.h"
 
@@ -166,25 +166,25 @@ static const char *reason_of(const char *said) {
     return reason;
 }
 
-int pg_raise_unconnected(lua_State *L, const pg_connection *c, const char *said) {
+int pg_raise_unconnected(lua_State *L, const char *name, const char *said) {
     const char *reason = reason_of(said);
-    error_push(L, "postgres.connect", "cannot connect to the database %s: %.*s", c->name,
+    error_push(L, "postgres.connect", "cannot connect to the database %s: %.*s", name,
                (int)strcspn(reason, "\n"), reason);
     error_set(L, "said", said);
     error_set(L, "hint", find(on_connecting, said));
     return lua_error(L);
 }
 
-int pg_raise_lost(lua_State *L, const pg_connection *c, bool during) {
-    const char *reason = c->lost ? c->lost : "out of memory";
+int pg_raise_lost(lua_State *L, const char *name, const char *reason, bool during) {
+    reason = reason ? reason : "out of memory";
     if (during) {
-        error_push(L, "pg.closed", "the connection to %s ended during a statement: %.*s", c->name,
+        error_push(L, "pg.closed", "the connection to %s ended during a statement: %.*s", name,
                    (int)strcspn(reason, "\n"), reason);
         error_set(L, "hint", "whether the statement was carried out is not known; connect again and look");
         error_set_boolean(L, "unclear", true);
     } else {
-        error_push(L, "pg.closed", "the connection to %s is closed: %.*s", c->name,
-                   (int)strcspn(reason, "\n"), reason);
+        error_push(L, "pg.closed", "the connection to %s is closed: %.*s", name, (int)strcspn(reason, "\n"),
+                   reason);
         error_set(L, "hint", "connect again");
     }
     error_set(L, "said", reason);

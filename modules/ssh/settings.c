@@ -205,8 +205,8 @@ void settings_register(lua_State *L) {
                                      {"user", user_lua},
                                      {"home", home_lua},
                                      {"config_files", config_files_lua},
-                                     {"read_file", local_file_read},
-                                     {"write_file", local_file_write},
+                                     {"read_file", file_read},
+                                     {"write_file", file_write},
                                      {NULL, NULL}};
     static const luaL_Reg waiting[] = {{"resolve", resolve_lua}, {NULL, NULL}};
     luaL_newmetatable(L, "hostler.ssh.resolve");

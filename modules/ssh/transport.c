@@ -1,5 +1,7 @@
-/* What is below libssh2: a TCP socket, or a channel of the jump host; see session.h. */
-#include "ssh/session.h"
+/* What is below libssh2: a TCP socket, or a channel of the jump host; see transport.h. */
+#include "ssh/transport.h"
+
+#include "ssh/overhear.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -85,7 +87,7 @@ bool transport_attach(ssh_session *s) {
     if (!initialized && libssh2_init(0))
         return false;
     initialized = true;
-    s->ssh2 = overheard_session(s);
+    s->ssh2 = overhear_new(s);
     if (!s->ssh2)
         return false;
     libssh2_session_set_blocking(s->ssh2, 0);
@@ -130,7 +132,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     s->drained = false;
     s->turn = 0;
     if (s->state == SESSION_DIALING)
-        connect_on_writable(s);
+        s->dial_ended = true;
     session_wake(s);
     if (events & UV_DISCONNECT && s->state == SESSION_READY && !s->drained) {
         failure_set(&s->failure, "ssh.closed", "%s closed the connection", s->target.label);

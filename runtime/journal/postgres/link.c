@@ -118,9 +118,9 @@ static void free_handle(uv_handle_t *handle) {
 
 void link_drop(journal_link *l) {
     if (l->attempt)
-        pq_give_up(l->attempt);
+        postgres_dial_give_up(l->attempt);
     l->attempt = NULL;
-    pq_unwatch(&l->poll);
+    postgres_dial_unwatch(&l->poll);
     if (l->timer)
         uv_timer_stop(l->timer);
     PQclear(link_take_rows(l));
@@ -140,7 +140,7 @@ static void end(journal_link *l, outcome o) {
     link_done *done = l->done;
     if (o == LOST)
         link_drop(l);
-    pq_unwatch(&l->poll);
+    postgres_dial_unwatch(&l->poll);
     uv_timer_stop(l->timer);
     l->done = NULL;
     done(l, o);
@@ -193,7 +193,8 @@ void link_connect(journal_link *l, int64_t deadline, link_done *done) {
     link_drop(l);
     begin(l, deadline, done);
     int64_t left = deadline - link_now();
-    l->attempt = pq_connect(&l->settings, left > 0 ? (double)left / 1000 : 0, ignore_notice, on_connected, l);
+    l->attempt =
+        postgres_dial_begin(&l->settings, left > 0 ? (double)left / 1000 : 0, ignore_notice, on_connected, l);
 }
 
 /* ---- one exchange ---- */
@@ -259,8 +260,9 @@ static void on_socket_ready(uv_poll_t *poll, int status, int events) {
 /* Sends what is left to send, and reads meanwhile: the server may wait for that. */
 static void go_on(journal_link *l) {
     int unsent = PQflush(l->connection);
-    if (unsent < 0 || pq_watch(&l->poll, l->connection, unsent ? UV_READABLE | UV_WRITABLE : UV_READABLE,
-                               on_socket_ready, l))
+    if (unsent < 0 ||
+        postgres_dial_watch(&l->poll, l->connection, unsent ? UV_READABLE | UV_WRITABLE : UV_READABLE,
+                            on_socket_ready, l))
         lose(l);
     else
         receive(l);

@@ -25,14 +25,14 @@ typedef struct journal_link journal_link;
 typedef void link_done(journal_link *link, outcome o);
 
 struct journal_link {
-    pq_settings settings; /* where to; the texts have to stay */
-    void *owner;          /* whose it is, for `done` */
-    PGconn *connection;   /* NULL when there is none */
-    char state[6];        /* SQLSTATE of the last failure */
-    char detail[400];     /* what the server or libpq said of it */
+    postgres_dial_settings settings; /* where to; the texts have to stay */
+    void *owner;                     /* whose it is, for `done` */
+    PGconn *connection;              /* NULL when there is none */
+    char state[6];                   /* SQLSTATE of the last failure */
+    char detail[400];                /* what the server or libpq said of it */
     /* What is under way; the rest is nobody else's. */
     link_done *done;
-    pq_attempt *attempt;
+    postgres_dial *attempt;
     uv_poll_t *poll;
     uv_timer_t *timer;
     bool guarded, wants_rows;

@@ -1,10 +1,11 @@
-/* Logging in with public keys: the agent's and those in files; see session.h.
+/* Logging in with public keys: the agent's and those in files; see login.h.
  *
  * All signatures are made here or by the agent and handed to libssh2 through its callback: libssh2 1.10 by
  * itself signs RSA with SHA-1 only, which today's servers refuse. */
+#include "ssh/login.h"
+
 #include "ssh/agent.h"
 #include "ssh/key.h"
-#include "ssh/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,60 @@
+-- Tables of options, as functions take them: names that nobody knows and values of another kind are refused.
+local native, import = ...
+local options = {}
+
+local suggest = import "base/suggest"
+
+local is_secret, is_unknown = native.secret.is, native.secret.is_unknown
+
+local function refuse(message, hint)
+    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
+end
+
+local function names_of(known)
+    local names = {}
+    for name in pairs(known) do
+        names[#names + 1] = name
+    end
+    table.sort(names)
+    return names
+end
+
+local function refuse_name(what, name, known)
+    local names = names_of(known)
+    local near = suggest.nearest(tostring(name), names)
+    refuse(("%s has no option '%s'"):format(what, tostring(name)),
+        near and ("did you mean '%s'?"):format(near) or "it takes " .. table.concat(names, ", "))
+end
+
+--- Whether a value is of one of the kinds in `wanted`; what only the real run will know is of every kind.
+---@param value any
+---@param wanted string "any", "string", "number or string", "string or secret" ...
+---@return boolean
+function options.fits(value, wanted)
+    if wanted == "any" or is_unknown(value) then
+        return true
+    end
+    local kind = is_secret(value) and "secret" or type(value)
+    return (" " .. wanted .. " "):find(" " .. kind .. " ", 1, true) ~= nil
+end
+
+--- Checks the options that a function was given.
+---@param what string who takes them: "ssh.connect"
+---@param given table
+---@param known table<string, string> the kinds of each, as options.fits reads them
+---@raise "usage"
+function options.check(what, given, known)
+    if type(given) ~= "table" then
+        refuse(("%s takes a table of options, not a %s"):format(what, type(given)))
+    end
+    for name, value in pairs(given) do
+        local wanted = known[name]
+        if not wanted then
+            refuse_name(what, name, known)
+        elseif not options.fits(value, wanted) then
+            refuse(("%s: %s must be a %s, not a %s"):format(what, name, wanted, type(value)))
+        end
+    end
+end
+
+return options
