@@ -6,7 +6,6 @@
 #define _GNU_SOURCE /* close_range, sigabbrev_np */
 #include "base/error.h"
 #include "base/secret.h"
-#include "host.h"
 #include "task/interrupt.h"
 #include "task/task.h"
 

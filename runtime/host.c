@@ -4,9 +4,11 @@
 #include "base/embed.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/scrub.h"
 #include "base/seal.h"
 #include "base/secret.h"
 #include "base/system.h"
+#include "base/unknown.h"
 #include "base/user_files.h"
 #include "journal/journal.h"
 #include "net/local_socket.h"
@@ -60,6 +62,16 @@ static void add(lua_State *L, const char *name, lua_CFunction open) {
     lua_setfield(L, -2, name);
 }
 
+/* Parts of one table: each adds its functions to the table on top of the stack. */
+static void (*const secret_parts[])(lua_State *) = {secret_add, unknown_add, NULL};
+
+static void add_parts(lua_State *L, const char *name, void (*const parts[])(lua_State *)) {
+    lua_newtable(L);
+    for (; *parts; parts++)
+        (*parts)(L);
+    lua_setfield(L, -2, name);
+}
+
 static int build_world(lua_State *L) {
     luaL_openlibs(L);
     /* Compiled traces ignore hooks, and opening the jit library turns the compiler on: this comes after. */
@@ -67,7 +79,7 @@ static int build_world(lua_State *L) {
     lua_newtable(L);
     add(L, "task", task_open);
     add(L, "error", error_open);
-    add(L, "secret", secret_open);
+    add_parts(L, "secret", secret_parts);
     add(L, "json", json_open);
     add(L, "event", event_open);
     add(L, "system", system_open);

@@ -5,7 +5,7 @@
 #include "base/embed.h"
 #include "base/error.h"
 #include "base/private_file.h"
-#include "base/secret.h"
+#include "base/scrub.h"
 #include "base/text.h"
 #include "base/version.h"
 #include "host.h"

@@ -1,7 +1,8 @@
 /* Scrubs events, numbers their scopes, and hands them to the report. */
 #include "report/event.h"
 
-#include "base/secret.h"
+#include "base/hidden.h"
+#include "base/scrub.h"
 #include "task/task.h"
 
 #include <lauxlib.h>
@@ -107,7 +108,7 @@ void event_resume(void) {
 
 static const char *text_field(lua_State *L, const char *field) {
     lua_getfield(L, 2, field); /* stays on the stack, so the text stays alive */
-    return secret_shown(L, -1, NULL);
+    return hidden_shown(L, -1, NULL);
 }
 
 static double number_field(lua_State *L, const char *field, double otherwise) {

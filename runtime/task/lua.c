@@ -1,6 +1,7 @@
 /* Tasks as the prelude sees them: how waiting functions are made, and spawn, join, cancel, context. */
 #include "task/internal.h"
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "task/interrupt.h"
 
@@ -260,12 +261,14 @@ static int lua_effect_begin(lua_State *L) {
     if (!scheduler.running)
         return luaL_error(L, "an effect needs a task");
     scheduler.running->effects++;
+    effect_set_open(true);
     return 0;
 }
 
 static int lua_effect_end(lua_State *L) {
     (void)L;
     scheduler.running->effects--;
+    effect_set_open(scheduler.running->effects > 0);
     return 0;
 }
 

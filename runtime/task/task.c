@@ -4,6 +4,7 @@
  * tasks between two turns of libuv. The order of the queue is the order of completion. */
 #include "task/internal.h"
 
+#include "base/effect.h"
 #include "base/error.h"
 #include "task/interrupt.h"
 
@@ -336,12 +337,14 @@ static void resume(task *t) {
         arguments = 1;
     }
     scheduler.running = t;
+    effect_set_open(t->effects > 0);
     scheduler.resumed = now_ms();
     scheduler.unanswered = false;
     interrupt_watch(t->thread);
     int status = lua_resume(t->thread, arguments);
     interrupt_watch(NULL);
     scheduler.running = NULL;
+    effect_set_open(false);
     if (t->abandoned)
         task_push_cancellation(t->thread, t);
     if (t->abandoned || status != LUA_YIELD)
@@ -468,7 +471,7 @@ void wait_done(wait *operation) {
 }
 
 bool task_in_effect(void) {
-    return scheduler.running && scheduler.running->effects > 0;
+    return effect_is_open();
 }
 
 /* ---- the loop's beginning and end ---- */
