@@ -16,7 +16,6 @@
 #include "report/event.h"
 #include "task/child.h"
 #include "task/foreground.h"
-#include "task/interrupt.h"
 #include "task/task.h"
 
 #include <lauxlib.h>

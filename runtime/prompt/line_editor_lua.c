@@ -2,7 +2,6 @@
 #include "prompt/line_editor.h"
 
 #include "base/error.h"
-#include "task/interrupt.h"
 #include "task/task.h"
 
 #include <errno.h>
@@ -35,7 +34,7 @@ static void on_typed(uv_poll_t *poll, int status, int events) {
     int available = 0;
     ioctl(STDIN_FILENO, FIONREAD, &available);
     do {
-        interrupt_deliver();
+        task_deliver_signals();
         if (uv_is_closing((uv_handle_t *)poll))
             return;
         char byte;

@@ -1,5 +1,10 @@
-/* sleep: the shortest example of an operation that waits. */
-#include "task/internal.h"
+/* See sleep.h. */
+#include "task/sleep.h"
+
+#include "base/error.h"
+#include "task/task.h"
+
+#define LONGEST 1e9 /* seconds */
 
 typedef struct {
     wait wait;
@@ -25,8 +30,15 @@ static int finish_nothing(lua_State *L, wait *w) {
     return 0;
 }
 
-int task_sleep(lua_State *L) {
-    double seconds = task_check_seconds(L, 1);
+double sleep_check_seconds(lua_State *L, int index) {
+    double seconds = luaL_checknumber(L, index);
+    if (!(seconds >= 0 && seconds < LONGEST))
+        error_raise(L, "usage", "seconds must be a number from 0 up, not %g", seconds);
+    return seconds;
+}
+
+int sleep_lua(lua_State *L) {
+    double seconds = sleep_check_seconds(L, 1);
     sleep_wait *s = wait_new(L, sizeof *s, cancel_sleep, finish_nothing);
     s->wait.what = "sleep";
     uv_timer_init(task_loop(), &s->timer);

@@ -2,23 +2,21 @@
  *
  * libuv callbacks never run Lua: they mark a wait done, which queues its task; the loop below resumes queued
  * tasks between two turns of libuv. The order of the queue is the order of completion. */
-#include "task/internal.h"
+#include "task/scheduler.h"
 
+#include "base/clock.h"
 #include "base/effect.h"
 #include "base/error.h"
+#include "task/handle.h"
 #include "task/interrupt.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define STARVING 100 /* milliseconds that a task runs without a wait */
-#define DEEPEST 80   /* tasks within tasks: a context looks its values up through as many parents */
+#define DEEPEST 80 /* tasks within tasks: a context looks its values up through as many parents */
 
 task_scheduler scheduler;
-
-static uint64_t now_ms(void) {
-    return uv_hrtime() / 1000000;
-}
 
 uv_loop_t *task_loop(void) {
     return &scheduler.loop;
@@ -111,19 +109,19 @@ static void cancel_children(lua_State *L, task *t, const char *message) {
     lua_pop(L, 1);
 }
 
-static bool is_cancelled(const task *t) {
+bool task_is_cancelled(const task *t) {
     return t && t->cancel_ref != LUA_NOREF;
 }
 
 static void raise_if_cancelled(lua_State *L, const task *t) {
-    if (!is_cancelled(t))
+    if (!task_is_cancelled(t))
         return;
     task_push_cancellation(L, t);
     lua_error(L);
 }
 
 int task_stop_if_cancelled(lua_State *L, task *t) {
-    if (is_cancelled(t) && ++t->raised > TASK_MOST_RAISED && lua_isyieldable(L)) {
+    if (task_is_cancelled(t) && ++t->raised > TASK_MOST_RAISED && lua_isyieldable(L)) {
         t->abandoned = true;
         return lua_yield(L, 0);
     }
@@ -137,10 +135,6 @@ void task_checkpoint(lua_State *L) {
 
 /* ---- deadlines ---- */
 
-static void free_timer(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void expire(lua_State *L, task *t) {
     error_push(L, "timeout", "timed out after %g s", t->seconds);
     task_cancel(L, t);
@@ -151,6 +145,13 @@ static void on_deadline(uv_timer_t *timer) {
     expire(scheduler.lua, timer->data);
 }
 
+void task_apply_deadlines(lua_State *L) {
+    uint64_t now = clock_milliseconds();
+    for (task *t = scheduler.running; t; t = t->parent)
+        if (t->timer && t->deadline && t->deadline <= now)
+            expire(L, t);
+}
+
 /* The parent's deadline, or `seconds` from now where that is earlier. What shields a task from its parent's
  * cancellation shields it from its parent's deadline too. */
 static void set_deadline(lua_State *L, task *t, double seconds) {
@@ -158,7 +159,7 @@ static void set_deadline(lua_State *L, task *t, double seconds) {
     t->deadline = inherited;
     if (seconds < 0)
         return;
-    uint64_t milliseconds = (uint64_t)(seconds * 1000), own = now_ms() + milliseconds;
+    uint64_t milliseconds = (uint64_t)(seconds * 1000), own = clock_milliseconds() + milliseconds;
     if (inherited && inherited <= own)
         return;
     t->timer = malloc(sizeof *t->timer);
@@ -173,8 +174,7 @@ static void set_deadline(lua_State *L, task *t, double seconds) {
 }
 
 static void clear_deadline(task *t) {
-    if (t->timer)
-        uv_close((uv_handle_t *)t->timer, free_timer);
+    handle_discard(t->timer);
     t->timer = NULL;
 }
 
@@ -182,7 +182,7 @@ void task_hold_deadlines(void) {
     for (task *t = scheduler.running; t; t = t->parent) {
         if (t->holds++ > 0)
             continue;
-        t->held_at = now_ms();
+        t->held_at = clock_milliseconds();
         t->held_deadline = t->deadline;
         t->deadline = 0;
         if (t->timer)
@@ -191,7 +191,7 @@ void task_hold_deadlines(void) {
 }
 
 void task_release_deadlines(void) {
-    uint64_t now = now_ms();
+    uint64_t now = clock_milliseconds();
     uv_update_time(&scheduler.loop);
     for (task *t = scheduler.running; t; t = t->parent) {
         if (--t->holds > 0 || !t->held_deadline)
@@ -206,7 +206,7 @@ void task_release_deadlines(void) {
 int64_t task_time_left(void) {
     if (!scheduler.running || !scheduler.running->deadline)
         return -1;
-    int64_t left = (int64_t)(scheduler.running->deadline - now_ms());
+    int64_t left = (int64_t)(scheduler.running->deadline - clock_milliseconds());
     return left > 0 ? left : 0;
 }
 
@@ -338,7 +338,7 @@ static void resume(task *t) {
     }
     scheduler.running = t;
     effect_set_open(t->effects > 0);
-    scheduler.resumed = now_ms();
+    scheduler.resumed = clock_milliseconds();
     scheduler.unanswered = false;
     interrupt_watch(t->thread);
     int status = lua_resume(t->thread, arguments);
@@ -366,8 +366,8 @@ bool task_run_root(lua_State *L, int arguments, int results) {
     task *root = task_spawn(L, lua_gettop(L) - arguments, -1, false);
     scheduler.root = root;
     scheduler.interrupted = false;
-    interrupt_deliver();
     while (root->state != TASK_DONE) {
+        task_deliver_signals();
         run_ready_tasks();
         uv_run_mode mode = scheduler.ready_first ? UV_RUN_NOWAIT : UV_RUN_ONCE;
         if (root->state != TASK_DONE && !uv_run(&scheduler.loop, mode) && !scheduler.ready_first)
@@ -390,12 +390,6 @@ void task_set_foreground(task *t) {
     interrupt_forgive(scheduler.foreground != NULL);
 }
 
-static bool belongs_to(const task *t, const task *ancestor) {
-    while (t && t != ancestor)
-        t = t->parent;
-    return t != NULL;
-}
-
 void task_interrupt(const char *reason, bool by_ctrl_c) {
     task *foreground = by_ctrl_c ? scheduler.foreground : NULL;
     scheduler.interrupted = scheduler.interrupted || !foreground;
@@ -407,36 +401,17 @@ void task_interrupt(const char *reason, bool by_ctrl_c) {
     lua_pop(scheduler.lua, 1);
 }
 
-/* A task in the background that does not let the foreground answer to Ctrl-C is meant too. */
-static void cancel_if_starving(lua_State *L, uint64_t now) {
-    task *running = scheduler.running;
-    if (!scheduler.unanswered || now - scheduler.resumed < STARVING ||
-        belongs_to(scheduler.foreground, running))
-        return;
-    scheduler.unanswered = false;
-    error_push(L, "cancelled", "interrupted (Ctrl-C)");
-    task_cancel(L, running);
-    lua_pop(L, 1);
+void task_deliver_signals(void) {
+    int number = interrupt_take();
+    if (number)
+        task_interrupt(number == SIGINT    ? "interrupted (Ctrl-C)"
+                       : number == SIGTERM ? "interrupted (SIGTERM)"
+                                           : "interrupted (SIGHUP)",
+                       number == SIGINT);
 }
 
 bool task_interrupted(void) {
     return scheduler.interrupted;
-}
-
-/* From the interpreter's hook: Lua has computed for long without a wait. Expired deadlines of the task and
- * its ancestors are applied; then the task's cancellation, if it has one, is raised, but not in the middle of
- * hostler's own code, which may be recording what has been done and never computes for long. */
-bool task_poll(lua_State *L, bool own_code) {
-    uint64_t now = now_ms();
-    for (task *t = scheduler.running; t; t = t->parent)
-        if (t->timer && t->deadline && t->deadline <= now)
-            expire(L, t);
-    cancel_if_starving(L, now);
-    if (own_code || !is_cancelled(scheduler.running))
-        return is_cancelled(scheduler.running);
-    interrupt_again(L);
-    task_stop_if_cancelled(L, scheduler.running);
-    return false;
 }
 
 /* ---- waiting ---- */

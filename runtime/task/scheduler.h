@@ -1,7 +1,7 @@
-/* What task.c (the scheduler), lua.c (its face for the prelude), sleep.c and bell.c share.
- * Nobody else includes this. */
-#ifndef HOSTLER_TASK_INTERNAL_H
-#define HOSTLER_TASK_INTERNAL_H
+/* The scheduler and what a task is made of: for this folder alone. task.h is its face for others, lua.c the
+ * one for the prelude. */
+#ifndef HOSTLER_TASK_SCHEDULER_H
+#define HOSTLER_TASK_SCHEDULER_H
 
 #include "task/task.h"
 
@@ -17,7 +17,7 @@ struct task {
     wait *waiting;
     wait *joiner;
     uv_timer_t *timer;
-    uint64_t deadline; /* in milliseconds of uv_hrtime; 0 is none */
+    uint64_t deadline; /* in clock_milliseconds(); 0 is none */
     double seconds;    /* what it was given, where the deadline is its own */
     uint64_t held_at, held_deadline;
     int holds; /* how often its deadline was put off without being taken up again */
@@ -35,7 +35,7 @@ typedef struct {
     task *ready_first, **ready_last;
     task *root, *running;
     task *foreground; /* what Ctrl-C cancels instead of the root, or NULL */
-    uint64_t resumed; /* when the running task was, in milliseconds of uv_hrtime */
+    uint64_t resumed; /* when the running task was, in clock_milliseconds() */
     bool open, interrupted;
     bool unanswered; /* Ctrl-C has cancelled the foreground task, and no task has run since */
     int settle_ref;
@@ -52,6 +52,14 @@ task *task_spawn(lua_State *L, int function, double seconds, bool shielded);
 
 /* Cancels t with the error on top of L's stack, which stays there. */
 void task_cancel(lua_State *L, task *t);
+
+bool task_is_cancelled(const task *t);
+
+/* Cancels those of the running task and its ancestors whose deadline is over. */
+void task_apply_deadlines(lua_State *L);
+
+/* Cancels the root task with code "cancelled"; when it is by Ctrl-C, the foreground task if there is one. */
+void task_interrupt(const char *reason, bool by_ctrl_c);
 
 /* Makes t what Ctrl-C cancels, until it has ended; NULL: the root again. */
 void task_set_foreground(task *t);
@@ -70,16 +78,5 @@ int task_stop_if_cancelled(lua_State *L, task *t);
 /* The parent forgets a task that has ended. Until then its memory must stay: the parent's list leads there.
  */
 void task_let_go(task *child);
-
-/* The number of seconds at a stack index; raises "usage" unless it can be one. */
-double task_check_seconds(lua_State *L, int index);
-
-/* sleep(seconds) */
-int task_sleep(lua_State *L);
-
-/* bell() -> a bell; listen(bell) waits until it rings; ring(bell) wakes all who listen now. */
-int task_bell(lua_State *L);
-int task_listen(lua_State *L);
-int task_ring(lua_State *L);
 
 #endif
