@@ -7,7 +7,7 @@
 #include "journal/journal.h"
 
 #include "base/error.h"
-#include "base/private_file.h"
+#include "base/files.h"
 #include "journal/postgres/store.h"
 #include "task/task.h"
 
@@ -512,7 +512,7 @@ static void add_functions(lua_State *L) {
 /* sqlite(path) -> store */
 static int sqlite_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    int failed = private_file_make_directory(path);
+    int failed = files_make_private_parent(path);
     if (!failed)
         failed = make_file(path);
     if (failed) {

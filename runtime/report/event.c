@@ -1,6 +1,7 @@
 /* Scrubs events, numbers their scopes, and hands them to the report. */
 #include "report/event.h"
 
+#include "base/clock.h"
 #include "base/hidden.h"
 #include "base/scrub.h"
 #include "task/task.h"
@@ -8,7 +9,6 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TICK_MS 100
 
@@ -69,12 +69,6 @@ static char *scrubbed(const char *text) {
     return text ? scrub(text, strlen(text), NULL) : NULL;
 }
 
-static double wall_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 void event_emit(const event *given) {
     if (!current)
         return;
@@ -83,7 +77,7 @@ void event_emit(const event *given) {
     event e = *given;
     e.name = name, e.target = target, e.text = text, e.detail = detail, e.data = data;
     if (e.at == 0)
-        e.at = wall_clock();
+        e.at = clock_now();
     if (e.type == EVENT_RUN_BEGIN)
         set_ticking(true);
     current->event(current, &e);
