@@ -3,6 +3,7 @@
 #include "curl_thread.h"
 
 #include "base/error.h"
+#include "task/handle.h"
 
 #include <ctype.h>
 #include <signal.h>
@@ -134,10 +135,6 @@ static void on_ended_closed(uv_handle_t *handle) {
     wait_done(&d->wait);
 }
 
-static void free_ended(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void on_ended(uv_async_t *ended) {
     dialogue *d = ended->data;
     uv_thread_join(&d->thread);
@@ -169,7 +166,7 @@ int dialogue_park(lua_State *L, dialogue *d) {
     d->ended->data = d;
     int problem = start_thread(d);
     if (problem) {
-        uv_close((uv_handle_t *)d->ended, free_ended);
+        handle_discard(d->ended);
         return error_raise(L, "internal", "cannot start a thread: %s", uv_strerror(problem));
     }
     return wait_park(L, &d->wait);

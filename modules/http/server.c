@@ -7,6 +7,7 @@
 #include "http/server.h"
 
 #include "base/error.h"
+#include "task/handle.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -74,13 +75,8 @@ static void on_closed(uv_handle_t *handle) {
 
 /* ---- exchanges ---- */
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void unwatch(exchange *e) {
-    if (e->watch)
-        uv_close((uv_handle_t *)e->watch, free_handle);
+    handle_discard(e->watch);
     e->watch = NULL;
 }
 

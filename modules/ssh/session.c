@@ -1,6 +1,8 @@
 /* Sessions and their operations; see session.h. */
 #include "ssh/session.h"
 
+#include "task/handle.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,10 +50,6 @@ void session_unref(ssh_session *s) {
 
 bool session_is_broken(const ssh_session *s) {
     return s->failure.code != NULL;
-}
-
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
 }
 
 /* Asks the peer for a sign of life. libssh2 does so at most every other second. */
@@ -280,9 +278,8 @@ void session_close(ssh_session *s, const char *code, const char *reason) {
     s->state = SESSION_CLOSED;
     fail_operations(s);
     transport_close(s);
-    uv_close((uv_handle_t *)s->timer, free_handle);
-    if (s->hold_timer)
-        uv_close((uv_handle_t *)s->hold_timer, free_handle);
+    handle_discard(s->timer);
+    handle_discard(s->hold_timer);
     s->hold_timer = NULL;
     unlink_session(s);
     session_unref(s); /* the list's */

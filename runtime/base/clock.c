@@ -18,10 +18,10 @@ double clock_monotonic(void) {
     return seconds_of(CLOCK_MONOTONIC);
 }
 
-uint64_t clock_milliseconds(void) {
+int64_t clock_milliseconds(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000 + (int64_t)now.tv_nsec / 1000000;
 }
 
 static int now_lua(lua_State *L) {

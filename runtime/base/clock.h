@@ -11,7 +11,7 @@ double clock_now(void);
 /* Time since some moment, whatever happens to the machine's clock: in seconds, and whole milliseconds. Both
  * are async-signal-safe. */
 double clock_monotonic(void);
-uint64_t clock_milliseconds(void);
+int64_t clock_milliseconds(void);
 
 /* Adds to the table on top of the stack: now() monotonic(). */
 void clock_add(lua_State *L);

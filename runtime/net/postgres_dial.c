@@ -2,6 +2,7 @@
 #include "net/postgres_dial.h"
 
 #include "base/text.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <net/if.h>
@@ -72,10 +73,6 @@ const char *pq_get(const pq_settings *settings, const char *keyword) {
 
 /* ---- watching the socket ---- */
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 int pq_watch(uv_poll_t **poll, const PGconn *connection, int events, uv_poll_cb ready, void *data) {
     if (!*poll) {
         uv_poll_t *made = calloc(1, sizeof *made);
@@ -91,8 +88,7 @@ int pq_watch(uv_poll_t **poll, const PGconn *connection, int events, uv_poll_cb 
 }
 
 void pq_unwatch(uv_poll_t **poll) {
-    if (*poll)
-        uv_close((uv_handle_t *)*poll, free_handle);
+    handle_discard(*poll);
     *poll = NULL;
 }
 
@@ -104,7 +100,7 @@ void pq_give_up(pq_attempt *a) {
         uv_cancel((uv_req_t *)&a->resolving->request);
     }
     pq_unwatch(&a->poll);
-    uv_close((uv_handle_t *)a->timer, free_handle);
+    handle_discard(a->timer);
     PQfinish(a->connection);
     text_free(&a->problem);
     free(a->host_list);

@@ -2,6 +2,7 @@
 #include "task/input.h"
 
 #include "base/error.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <errno.h>
@@ -25,8 +26,7 @@ static void line_closed(uv_handle_t *handle) {
 }
 
 static void stop_reading(line_wait *line) {
-    if (!uv_is_closing((uv_handle_t *)&line->poll))
-        uv_close((uv_handle_t *)&line->poll, line_closed);
+    handle_close(&line->poll, line_closed);
 }
 
 /* Reads what there is of the line; true at its end. Byte by byte, so that what follows the line stays for

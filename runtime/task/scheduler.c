@@ -146,7 +146,7 @@ static void on_deadline(uv_timer_t *timer) {
 }
 
 void task_apply_deadlines(lua_State *L) {
-    uint64_t now = clock_milliseconds();
+    int64_t now = clock_milliseconds();
     for (task *t = scheduler.running; t; t = t->parent)
         if (t->timer && t->deadline && t->deadline <= now)
             expire(L, t);
@@ -155,11 +155,11 @@ void task_apply_deadlines(lua_State *L) {
 /* The parent's deadline, or `seconds` from now where that is earlier. What shields a task from its parent's
  * cancellation shields it from its parent's deadline too. */
 static void set_deadline(lua_State *L, task *t, double seconds) {
-    uint64_t inherited = t->parent && !t->shielded ? t->parent->deadline : 0;
+    int64_t inherited = t->parent && !t->shielded ? t->parent->deadline : 0;
     t->deadline = inherited;
     if (seconds < 0)
         return;
-    uint64_t milliseconds = (uint64_t)(seconds * 1000), own = clock_milliseconds() + milliseconds;
+    int64_t milliseconds = (int64_t)(seconds * 1000), own = clock_milliseconds() + milliseconds;
     if (inherited && inherited <= own)
         return;
     t->timer = malloc(sizeof *t->timer);
@@ -170,7 +170,7 @@ static void set_deadline(lua_State *L, task *t, double seconds) {
     uv_timer_init(&scheduler.loop, t->timer);
     t->timer->data = t;
     uv_update_time(&scheduler.loop);
-    uv_timer_start(t->timer, on_deadline, milliseconds, 0);
+    uv_timer_start(t->timer, on_deadline, (uint64_t)milliseconds, 0);
 }
 
 static void clear_deadline(task *t) {
@@ -191,22 +191,22 @@ void task_hold_deadlines(void) {
 }
 
 void task_release_deadlines(void) {
-    uint64_t now = clock_milliseconds();
+    int64_t now = clock_milliseconds();
     uv_update_time(&scheduler.loop);
     for (task *t = scheduler.running; t; t = t->parent) {
         if (--t->holds > 0 || !t->held_deadline)
             continue;
-        uint64_t left = t->held_deadline > t->held_at ? t->held_deadline - t->held_at : 0;
+        int64_t left = t->held_deadline > t->held_at ? t->held_deadline - t->held_at : 0;
         t->deadline = now + left;
         if (t->timer)
-            uv_timer_start(t->timer, on_deadline, left, 0);
+            uv_timer_start(t->timer, on_deadline, (uint64_t)left, 0);
     }
 }
 
 int64_t task_time_left(void) {
     if (!scheduler.running || !scheduler.running->deadline)
         return -1;
-    int64_t left = (int64_t)(scheduler.running->deadline - clock_milliseconds());
+    int64_t left = scheduler.running->deadline - clock_milliseconds();
     return left > 0 ? left : 0;
 }
 

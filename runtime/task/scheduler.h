@@ -17,9 +17,9 @@ struct task {
     wait *waiting;
     wait *joiner;
     uv_timer_t *timer;
-    uint64_t deadline; /* in clock_milliseconds(); 0 is none */
-    double seconds;    /* what it was given, where the deadline is its own */
-    uint64_t held_at, held_deadline;
+    int64_t deadline; /* in clock_milliseconds(); 0 is none */
+    double seconds;   /* what it was given, where the deadline is its own */
+    int64_t held_at, held_deadline;
     int holds; /* how often its deadline was put off without being taken up again */
     int self_ref, thread_ref, context_ref, wait_ref;
     int cancel_ref; /* the error that every wait of a cancelled task raises */
@@ -35,7 +35,7 @@ typedef struct {
     task *ready_first, **ready_last;
     task *root, *running;
     task *foreground; /* what Ctrl-C cancels instead of the root, or NULL */
-    uint64_t resumed; /* when the running task was, in clock_milliseconds() */
+    int64_t resumed;  /* when the running task was, in clock_milliseconds() */
     bool open, interrupted;
     bool unanswered; /* Ctrl-C has cancelled the foreground task, and no task has run since */
     int settle_ref;

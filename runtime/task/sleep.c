@@ -2,6 +2,7 @@
 #include "task/sleep.h"
 
 #include "base/error.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #define LONGEST 1e9 /* seconds */
@@ -16,13 +17,11 @@ static void sleep_closed(uv_handle_t *handle) {
 }
 
 static void on_sleep_over(uv_timer_t *timer) {
-    uv_close((uv_handle_t *)timer, sleep_closed);
+    handle_close(timer, sleep_closed);
 }
 
 static void cancel_sleep(wait *w) {
-    uv_timer_t *timer = &((sleep_wait *)w)->timer;
-    if (!uv_is_closing((uv_handle_t *)timer))
-        uv_close((uv_handle_t *)timer, sleep_closed);
+    handle_close(&((sleep_wait *)w)->timer, sleep_closed);
 }
 
 static int finish_nothing(lua_State *L, wait *w) {
