@@ -3,6 +3,7 @@
 #include "curl_thread.h"
 
 #include "base/error.h"
+#include "task/handle.h"
 
 #include <ctype.h>
 #include <signal.h>
@@ -134,10 +135,6 @@ static void on_ended_closed(uv_handle_t *handle) {
     wait_done(&t->wait);
 }
 
-static void free_ended(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void on_ended(uv_async_t *ended) {
     curl_thread *t = ended->data;
     uv_thread_join(&t->thread);
@@ -169,7 +166,7 @@ int curl_thread_park(lua_State *L, curl_thread *t) {
     t->ended->data = t;
     int problem = start_thread(t);
     if (problem) {
-        uv_close((uv_handle_t *)t->ended, free_ended);
+        handle_discard(t->ended);
         return error_raise(L, "internal", "cannot start a thread: %s", uv_strerror(problem));
     }
     return wait_park(L, &t->wait);

@@ -2,6 +2,8 @@
  * See curl_pool.h. */
 #include "http/curl_pool.h"
 
+#include "task/handle.h"
+
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +23,6 @@ typedef struct {
     uv_poll_t poll;
     curl_socket_t socket;
 } socket_watch;
-
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
 
 /* Takes ended transfers out and wakes their tasks. */
 static void collect_ended(void) {
@@ -88,7 +86,7 @@ static int on_socket_change(CURL *easy, curl_socket_t socket, int what, void *un
     socket_watch *watch = assigned;
     if (what == CURL_POLL_REMOVE) {
         if (watch)
-            uv_close((uv_handle_t *)&watch->poll, free_handle);
+            handle_discard(&watch->poll);
         curl_multi_assign(pool.multi, socket, NULL);
         return 0;
     }
@@ -104,7 +102,7 @@ static void leave_pool(void) {
     if (--pool.users > 0)
         return;
     curl_multi_cleanup(pool.multi);
-    uv_close((uv_handle_t *)pool.timer, free_handle);
+    handle_discard(pool.timer);
     memset(&pool, 0, sizeof pool);
 }
 

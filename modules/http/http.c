@@ -2,6 +2,7 @@
  *
  * Retries, redirects, JSON answers and what a status means are http.lua's. */
 #include "base/error.h"
+#include "base/hidden.h"
 #include "base/json.h"
 #include "base/secret.h"
 #include "http/connection.h"
@@ -124,7 +125,7 @@ static void set_url(lua_State *L, request *r) {
                             ? CURLUE_MALFORMED_INPUT
                             : curl_url_set(r->url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
     if (problem)
-        error_raise(L, "usage", "'%s' is not a URL to ask: %s", secret_shown(L, -1, NULL),
+        error_raise(L, "usage", "'%s' is not a URL to ask: %s", hidden_shown(L, -1, NULL),
                     problem == CURLUE_USER_NOT_ALLOWED
                         ? "a name or password belongs into a header, not into the URL"
                         : curl_url_strerror(problem));

@@ -4,6 +4,7 @@
  * connection until the answer comes; meanwhile the connection is watched here, for libmicrohttpd does not
  * notice then that a client goes away. */
 #include "http/server.h"
+#include "task/handle.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,13 +63,8 @@ static void on_closed(uv_handle_t *handle) {
 
 /* ---- exchanges ---- */
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void unwatch(exchange *e) {
-    if (e->watch)
-        uv_close((uv_handle_t *)e->watch, free_handle);
+    handle_discard(e->watch);
     e->watch = NULL;
 }
 

@@ -2,7 +2,6 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "curl_thread.h"
-#include "host.h"
 #include "mail/message.h"
 
 #include <stdio.h>

@@ -4,6 +4,7 @@
 #include "postgres/connect.h"
 
 #include "base/error.h"
+#include "base/hidden.h"
 #include "base/secret.h"
 #include "postgres/connection.h"
 #include "postgres/error.h"
@@ -52,7 +53,7 @@ int pg_parse_lua(lua_State *L) {
 }
 
 int pg_parse_shown_lua(lua_State *L) {
-    const char *shown = secret_shown(L, 1, NULL);
+    const char *shown = hidden_shown(L, 1, NULL);
     return shown && push_keywords(L, shown, false) ? 1 : 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "postgres/error.h"
+#include "task/handle.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -12,10 +13,6 @@
 #define HANDLE_TYPE "hostler.postgres"
 
 /* ---- the limit ---- */
-
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
 
 void pg_start_timer(pg_connection *c, double seconds, uv_timer_cb over) {
     if (!c->timer) {
@@ -30,8 +27,7 @@ void pg_start_timer(pg_connection *c, double seconds, uv_timer_cb over) {
 }
 
 void pg_stop_timer(pg_connection *c) {
-    if (c->timer)
-        uv_close((uv_handle_t *)c->timer, free_handle);
+    handle_discard(c->timer);
     c->timer = NULL;
 }
 

@@ -2,6 +2,7 @@
 #include "postgres/error.h"
 
 #include "base/error.h"
+#include "base/text.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -70,19 +71,15 @@ static const char *find(const advice *list, const char *text) {
 
 /* ---- where in the statement ---- */
 
-static bool begins_character(char byte) {
-    return ((unsigned char)byte & 0xc0) != 0x80;
-}
-
 static const char *next_character(const char *at, const char *end) {
-    while (++at < end && !begins_character(*at))
+    while (++at < end && !text_begins_character(*at))
         ;
     return at;
 }
 
 static const char *earlier_character(const char *at, const char *start, int count) {
     while (at > start && count > 0)
-        if (begins_character(*--at))
+        if (text_begins_character(*--at))
             count--;
     return at;
 }

@@ -1,6 +1,8 @@
 /* Moving a file through its phases; see copy.h. */
 #include "ssh/copy.h"
 
+#include "task/handle.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,14 +158,9 @@ void copy_leave_local(ssh_copy *c) {
     c->fd = -1;
 }
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void free_copy(ssh_operation *op) {
     ssh_copy *c = (ssh_copy *)op;
-    if (c->patience)
-        uv_close((uv_handle_t *)c->patience, free_handle);
+    handle_discard(c->patience);
     copy_leave_local(c);
     free(c->local);
     free(c->remote);

@@ -5,6 +5,7 @@
 #include "ssh/login.h"
 #include "ssh/operation.h"
 #include "ssh/transport.h"
+#include "task/handle.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,10 +86,6 @@ ssh_session *sessions_find(ssh_target *target, ssh_session *via) {
 
 /* ---- the end ---- */
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void unlink_session(ssh_session *s) {
     for (ssh_session **link = &open_sessions; *link; link = &(*link)->next) {
         if (*link == s) {
@@ -112,9 +109,8 @@ void sessions_close(ssh_session *s, const char *code, const char *reason) {
     s->state = SESSION_CLOSED;
     operations_end(s);
     transport_close(s);
-    uv_close((uv_handle_t *)s->timer, free_handle);
-    if (s->hold_timer)
-        uv_close((uv_handle_t *)s->hold_timer, free_handle);
+    handle_discard(s->timer);
+    handle_discard(s->hold_timer);
     s->hold_timer = NULL;
     unlink_session(s);
     session_unref(s); /* the list's */

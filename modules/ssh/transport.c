@@ -3,6 +3,8 @@
 
 #include "ssh/overhear.h"
 
+#include "task/handle.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,13 +143,8 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     session_unref(s);
 }
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void drop_socket(ssh_session *s) {
-    if (s->poll)
-        uv_close((uv_handle_t *)s->poll, free_handle);
+    handle_discard(s->poll);
     if (s->fd >= 0)
         close(s->fd);
     s->poll = NULL;

@@ -2,13 +2,17 @@
 local native, import = ...
 local unknown = {}
 
----@param argv string[] the word, then the names of the commands
+---@param argv string[] the word
+---@param commands { name: string }[]
 ---@return integer exit status
-function unknown.main(argv)
-    local word = argv[1] or ""
+function unknown.main(argv, commands)
+    local word, names = argv[1] or "", {}
+    for index, command in ipairs(commands) do
+        names[index] = command.name
+    end
     local suggest, library = import "base/suggest", import "run/library"
     local lines = { ("hostler: there is no command '%s'"):format(word) }
-    local near = suggest.nearest(word, { unpack(argv, 2) })
+    local near = suggest.nearest(word, names)
     local playbooks = {}
     for _, entry in ipairs(library.playbooks()) do
         playbooks[#playbooks + 1] = entry.name

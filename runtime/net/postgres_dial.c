@@ -2,6 +2,7 @@
 #include "net/postgres_dial.h"
 
 #include "base/text.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <net/if.h>
@@ -72,10 +73,6 @@ const char *postgres_dial_get(const postgres_dial_settings *settings, const char
 
 /* ---- watching the socket ---- */
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 int postgres_dial_watch(uv_poll_t **poll, const PGconn *connection, int events, uv_poll_cb ready,
                         void *data) {
     if (!*poll) {
@@ -92,8 +89,7 @@ int postgres_dial_watch(uv_poll_t **poll, const PGconn *connection, int events, 
 }
 
 void postgres_dial_unwatch(uv_poll_t **poll) {
-    if (*poll)
-        uv_close((uv_handle_t *)*poll, free_handle);
+    handle_discard(*poll);
     *poll = NULL;
 }
 
@@ -105,7 +101,7 @@ void postgres_dial_give_up(postgres_dial *a) {
         uv_cancel((uv_req_t *)&a->resolving->request);
     }
     postgres_dial_unwatch(&a->poll);
-    uv_close((uv_handle_t *)a->timer, free_handle);
+    handle_discard(a->timer);
     PQfinish(a->connection);
     text_free(&a->problem);
     free(a->host_list);

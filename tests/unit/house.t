@@ -9,8 +9,8 @@ use Test::More;
 my $map = slurp('runtime/README.md');
 my @ROOMS = $map =~ /^\| `(\w+)` \|/mg;
 my %ORDER = map { $ROOMS[$_] => $_ } 0 .. $#ROOMS;
-# What makes the world and the table of modules stands above the rooms and below the program.
-my $WORLD = @ROOMS;
+# What makes the world stands below the commands, which run in it; the program on top of all.
+my ($WORLD, $PROGRAM) = ($ORDER{command} - 0.5, scalar @ROOMS);
 
 sub slurp {
     my ($path) = @_;
@@ -151,7 +151,7 @@ sub floor_of {
     my ($path) = @_;
     return $ORDER{$1} if $path =~ m{^runtime/([^/]+)/} && defined $ORDER{$1};
     return undef if $path =~ m{^runtime/[^/]+/};
-    return $WORLD;
+    return $path eq 'runtime/main.c' ? $PROGRAM : $WORLD;
 }
 
 my (@wrong, @strange);

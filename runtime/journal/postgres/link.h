@@ -1,5 +1,6 @@
 /* A connection to the PostgreSQL that holds the journal, and transactions sent over it, on the loop: every
- * call returns at once, and `done` is called later, before its deadline. One call at a time. */
+ * call returns at once, and `done` is called later, before its deadline, which is of clock_milliseconds().
+ * One call at a time. */
 #ifndef HOSTLER_JOURNAL_LINK_H
 #define HOSTLER_JOURNAL_LINK_H
 
@@ -40,9 +41,6 @@ struct journal_link {
     outcome first;      /* that was not DONE */
     PGresult *rows;
 };
-
-/* Milliseconds of a clock that never jumps: what deadlines are of. */
-int64_t link_now(void);
 
 /* The memory, or the end of the process. */
 void *link_must(void *memory);
