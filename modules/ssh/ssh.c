@@ -1,6 +1,6 @@
 /* The ssh module's C half as Lua sees it: connections as userdata, and operations on them that wait.
  *
- * ssh.lua checks arguments and passes the gate; here they are taken as given. */
+ * The Lua files beside this one check arguments and pass the gate; here they are taken as given. */
 #include "base/error.h"
 #include "base/secret.h"
 #include "ssh/agent.h"

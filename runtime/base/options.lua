@@ -31,7 +31,7 @@ end
 ---@param wanted string "any", "string", "number or string", "string or secret" ...
 ---@return boolean
 function options.fits(value, wanted)
-    if wanted == "any" or is_unknown(value) then
+    if wanted == "any" or wanted == type(value) or is_unknown(value) then
         return true
     end
     local kind = is_secret(value) and "secret" or type(value)
