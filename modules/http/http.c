@@ -27,7 +27,7 @@ typedef struct {
 typedef struct {
     transfer transfer;
     CURLU *url;
-    struct curl_slist *headers, *addresses;
+    struct curl_slist *headers;
     buffer upload, form, head, body;
     size_t limit;
     bool too_large;
@@ -57,7 +57,6 @@ static void release(transfer *t) {
     request *r = (request *)t;
     curl_url_cleanup(r->url);
     curl_slist_free_all(r->headers);
-    curl_slist_free_all(r->addresses);
     free(r->upload.text);
     free(r->form.text);
     free(r->head.text);
@@ -194,10 +193,10 @@ long http_option_milliseconds(lua_State *L, int index, const char *name) {
     return seconds < 0.001 ? 1 : (long)(seconds * 1000);
 }
 
-struct curl_slist *http_set_connection(lua_State *L, int index, CURL *easy) {
+void http_set_connection(lua_State *L, int index, transfer *t) {
+    CURL *easy = t->easy;
     long timeout = http_option_milliseconds(L, index, "timeout");
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout < LONGEST_CONNECT ? timeout : LONGEST_CONNECT);
+    transfer_set_time(t, LONGEST_CONNECT, timeout);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hostler/" HOSTLER_VERSION);
     lua_getfield(L, index, "ca_file");
@@ -213,18 +212,17 @@ struct curl_slist *http_set_connection(lua_State *L, int index, CURL *easy) {
     }
     lua_pop(L, 1);
     lua_getfield(L, index, "connect_to");
-    struct curl_slist *addresses = NULL;
+    struct curl_slist *detours = NULL;
     for (int i = 1, count = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0; i <= count; i++) {
         lua_rawgeti(L, -1, i);
         struct curl_slist *longer =
-            curl_slist_append(addresses, lua_tostring(L, -1) ? lua_tostring(L, -1) : "");
+            curl_slist_append(detours, lua_tostring(L, -1) ? lua_tostring(L, -1) : "");
         if (longer)
-            addresses = longer;
+            detours = longer;
         lua_pop(L, 1);
     }
-    curl_easy_setopt(easy, CURLOPT_CONNECT_TO, addresses);
+    transfer_set_detours(t, detours);
     lua_pop(L, 2);
-    return addresses;
 }
 
 /* ---- the answer ---- */
@@ -366,7 +364,7 @@ static int request_lua(lua_State *L) {
     r->head.length = 0;
     add_header(L, r, "Expect", "", 0);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
-    r->addresses = http_set_connection(L, 1, easy);
+    http_set_connection(L, 1, &r->transfer);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);

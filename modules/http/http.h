@@ -12,9 +12,8 @@ int http_raise_failure(lua_State *L, transfer *t);
  * duration. */
 long http_option_milliseconds(lua_State *L, int index, const char *name);
 
-/* Sets the CA file and the addresses to connect to from the options at `index`, and the timeout. The list of
- * addresses is for the caller to free after the transfer. */
-struct curl_slist *http_set_connection(lua_State *L, int index, CURL *easy);
+/* Sets the CA file and the addresses to connect to from the options at `index`, and the timeout. */
+void http_set_connection(lua_State *L, int index, transfer *t);
 
 /* probe(options), a waiting function: probe.c. */
 int http_probe_lua(lua_State *L);
