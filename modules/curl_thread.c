@@ -1,5 +1,5 @@
 /* Runs libcurl's blocking interface on a thread, watches what is said, and stops it by shutting its sockets.
- * See curl_thread.h. */
+ * The server's name is resolved before. See curl_thread.h. */
 #include "curl_thread.h"
 
 #include "base/error.h"
@@ -147,6 +147,11 @@ static void on_ended(uv_async_t *ended) {
 /* The thread sees it at the next turn, at once if it waits for the server. */
 static void cancel_dialogue(wait *w) {
     dialogue *d = (dialogue *)w;
+    if (d->names.resolving) {
+        curl_names_give_up(&d->names);
+        wait_done(w);
+        return;
+    }
     atomic_store(&d->stopped, true);
     shut_sockets(d, SHUT_RDWR);
 }
@@ -161,17 +166,52 @@ static int start_thread(dialogue *d) {
     return problem;
 }
 
-int dialogue_park(lua_State *L, dialogue *d) {
+/* Returns a libuv error or 0. */
+static int start(dialogue *d) {
     d->ended = malloc(sizeof *d->ended);
     if (!d->ended)
-        return luaL_error(L, "out of memory");
+        return UV_ENOMEM;
     uv_async_init(task_loop(), d->ended, on_ended);
     d->ended->data = d;
     int problem = start_thread(d);
-    if (problem) {
+    if (problem)
         uv_close((uv_handle_t *)d->ended, free_ended);
-        return error_raise(L, "internal", "cannot start a thread: %s", uv_strerror(problem));
+    return problem;
+}
+
+static void fail(dialogue *d, CURLcode result, const char *problem) {
+    snprintf(d->problem, sizeof d->problem, "%s", problem);
+    d->result = result;
+    wait_done(&d->wait);
+}
+
+static void on_name(void *data) {
+    dialogue *d = data;
+    if (d->names.problem) {
+        fail(d, d->names.too_late ? CURLE_OPERATION_TIMEDOUT : CURLE_COULDNT_RESOLVE_HOST, d->names.problem);
+        return;
     }
+    int problem = start(d);
+    if (problem)
+        fail(d, CURLE_FAILED_INIT, uv_strerror(problem));
+}
+
+void dialogue_set_server(dialogue *d, const char *url, long connect_time, long whole_time) {
+    curl_easy_setopt(d->easy, CURLOPT_URL, url);
+    curl_place_free(&d->server);
+    d->server = curl_place_of_url(url, NULL);
+    curl_names_begin(&d->names, d->easy, connect_time, whole_time);
+}
+
+int dialogue_park(lua_State *L, dialogue *d) {
+    if (d->server.host && curl_place_is_name(&d->server)) {
+        curl_names_find(&d->names, d->server, on_name, d);
+        d->server = (curl_place){NULL, 0};
+        return wait_park(L, &d->wait);
+    }
+    int problem = start(d);
+    if (problem)
+        return error_raise(L, "internal", "cannot start a thread: %s", uv_strerror(problem));
     return wait_park(L, &d->wait);
 }
 
@@ -180,6 +220,8 @@ int dialogue_park(lua_State *L, dialogue *d) {
 static int dialogue_gc(lua_State *L) {
     dialogue *d = lua_touserdata(L, 1);
     curl_easy_cleanup(d->easy);
+    curl_names_free(&d->names);
+    curl_place_free(&d->server);
     if (d->release)
         d->release(d);
     uv_mutex_destroy(&d->mutex);
@@ -189,7 +231,6 @@ static int dialogue_gc(lua_State *L) {
 static void set_options(dialogue *d) {
     CURL *easy = d->easy;
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, d->problem);

@@ -5,16 +5,16 @@
  * the last answer. Used so:
  *   1. d = dialogue_new(L, sizeof *mine, finish, commands)   pushes the userdata; its first member is a
  * dialogue
- *   2. set options on d->easy
+ *   2. dialogue_set_server(d, ...), and set options on d->easy
  *   3. return dialogue_park(L, d)                            with the userdata on top of the stack
  *   4. finish(L, wait) finds d->result and d->problem, d->command and d->reply
  * A userdata that owns more memory sets d->release. */
 #ifndef HOSTLER_DIALOGUE_H
 #define HOSTLER_DIALOGUE_H
 
+#include "curl_names.h"
 #include "task/task.h"
 
-#include <curl/curl.h>
 #include <stdatomic.h>
 
 #define DIALOGUE_LONGEST_REPLY 2048
@@ -33,7 +33,10 @@ struct dialogue {
                                                                       NULL. Runs on the thread. */
     void (*release)(dialogue *); /* frees what the userdata owns besides; may be NULL */
 
+    curl_names names; /* names.problem says why the server's name has no address */
+
     /* The rest is curl_thread.c's own. */
+    curl_place server;
     const char *const *commands;
     uv_thread_t thread;
     uv_async_t *ended; /* malloc'ed: its closing outlives a raise */
@@ -48,6 +51,9 @@ struct dialogue {
  * what is not in it, such as a login's second half, leaves no trace. */
 void *dialogue_new(lua_State *L, size_t size, int (*finish)(lua_State *, wait *),
                    const char *const *commands);
+
+/* Whom to speak to, and how long it may take, in milliseconds, to connect and as a whole. */
+void dialogue_set_server(dialogue *d, const char *url, long connect_time, long whole_time);
 
 /* Starts the transfer and parks the task until it ends. A cancellation ends it at once. */
 int dialogue_park(lua_State *L, dialogue *d);

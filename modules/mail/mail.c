@@ -109,7 +109,9 @@ static void push_tls_problem(lua_State *L, const mail *m) {
 }
 
 static void push_timeout(lua_State *L, const mail *m) {
-    if (*m->dialogue.command)
+    if (m->dialogue.names.too_late)
+        error_push(L, "timeout", "the name of the mail server %s was not found in time", m->server);
+    else if (*m->dialogue.command)
         error_push(L, "timeout", "the mail server %s did not answer %s in time", m->server,
                    m->dialogue.command);
     else
@@ -123,6 +125,7 @@ static void push_other(lua_State *L, const mail *m) {
         m->dialogue.result != CURLE_COULDNT_RESOLVE_HOST && m->dialogue.result != CURLE_COULDNT_CONNECT;
     snprintf(what, sizeof what, met ? "broke off: %s" : "cannot be reached: %s", problem);
     push(L, m, "connect", what);
+    error_set(L, "hint", m->dialogue.names.hint);
 }
 
 static int raise_failure(lua_State *L, const mail *m) {
@@ -216,7 +219,8 @@ static void set_connection(lua_State *L, mail *m) {
     m->has_user = user != NULL;
     lua_getfield(L, 1, "timeout");
     m->timeout = luaL_optnumber(L, -1, DEFAULT_TIMEOUT);
-    curl_easy_setopt(easy, CURLOPT_URL, text_option(L, "url", ""));
+    dialogue_set_server(&m->dialogue, text_option(L, "url", ""), CONNECT_TIMEOUT_MS,
+                        (long)(m->timeout * 1000));
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     curl_easy_setopt(easy, CURLOPT_USE_SSL,
                      strcmp(text_option(L, "starttls", "required"), "never") ? CURLUSESSL_ALL
@@ -227,8 +231,6 @@ static void set_connection(lua_State *L, mail *m) {
         curl_easy_setopt(easy, CURLOPT_PASSWORD, text_option(L, "password", ""));
     if (ca_file)
         curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(m->timeout * 1000));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore_body);
 }
 
