@@ -1,8 +1,9 @@
-#!/usr/bin/perl
-# How names become addresses: by this machine's /etc/hosts and resolv.conf, whoever asks, and never longer than is waited
-# for. The machine's files are the test's own, in a mount namespace; its name server is below.
+#!tests/lib/with-postgres /usr/bin/perl
+# How names become addresses: by this machine's /etc/hosts and resolv.conf, whoever asks, and never longer than is
+# waited for. The machine's files are the test's own, in a mount namespace; its name server is below.
 use strict;
 use warnings;
+use lib 'tests/lib';
 use Hostler;
 use IO::Socket::INET;
 use POSIX qw(_exit);
@@ -33,12 +34,20 @@ sub put {
     return "$folder/$name";
 }
 
-# ---- a name server: silent about what is called silent.*, and of all else it knows dns.test ----
+# ---- a name server: silent about what is called silent.*, and of all else it knows dns.test and what is in it ----
 
 my $address = join '.', 127, 53, $$ >> 8 & 255, $$ & 255;
 my $dns = IO::Socket::INET->new(Proto => 'udp', LocalAddr => $address, LocalPort => 53) or die "a name server: $!";
 
-sub labels { my ($at, @labels) = (12); while (my $size = ord substr $_[0], $at, 1) { push @labels, substr $_[0], $at + 1, $size; $at += $size + 1 } @labels }
+sub labels {
+    my ($question) = @_;
+    my ($at, @labels) = (12);
+    while (my $size = ord substr $question, $at, 1) {
+        push @labels, substr $question, $at + 1, $size;
+        $at += $size + 1;
+    }
+    return @labels;
+}
 
 background(sub {
     while (my $from = $dns->recv(my $question, 1500)) {
@@ -47,7 +56,7 @@ background(sub {
         open my $log, '>>', "$folder/asked" or die $!;
         syswrite $log, "$name $type\n";
         next if $name =~ /^silent\./;
-        my $known  = $name eq 'dns.test';
+        my $known  = $name =~ /(^|\.)dns\.test$/;
         my $answer = $known && $type == 1 ? "\xc0\x0c" . pack('nnNnC4', 1, 1, 60, 4, 127, 0, 0, 1) : '';
         $dns->send(pack('nnnnnn', unpack('n', $question), $known ? 0x8180 : 0x8183, 1, $answer ? 1 : 0, 0, 0)
             . substr($question, 12, length($name) + 6) . $answer, 0, $from);
@@ -139,35 +148,36 @@ sub tells {
     my ($what, $code, $pattern, %env) = @_;
     my $run = run_to_end(qq{local ok, err = pcall(function() $code end)
         say("%s: %s (%s)", err.code, err.message, err.hint or "no hint")}, %env);
-    like($run->{stdout}, $pattern, $what) or diag $run->{stderr};
+    like($run->{stdout}, qr/say +$pattern/, $what) or diag $run->{stderr};
 }
 tells('http: its timeout', 'http.get("http://silent.own.test/", { timeout = 0.5 })',
-    qr/say +timeout: the name of silent\.own\.test:80 was not found within 0\.\d+ s/m);
+    qr/timeout: the name of silent\.own\.test:80 was not found within 0\.\d+ s/m);
 tells('ssh: its timeout', 'ssh.connect("silent.own.test", { timeout = 0.5 }):run({ "true" }, { read = true })',
-    qr/say +ssh\.resolve: .*silent\.own\.test.*within 0\.5 s/m);
+    qr/ssh\.resolve: .*silent\.own\.test.*within 0\.5 s/m);
 tells('postgres: its timeout', 'postgres.connect { host = "silent.own.test", timeout = 0.5 }',
-    qr/say +postgres\.connect: .*silent\.own\.test.*no answer within 0\.5 seconds/m);
-tells('mail: its timeout', 'mail.check { server = "smtp://silent.own.test:25", timeout = 0.5 }', qr/say +timeout: .*silent\.own\.test/m);
-tells('ftp: its timeout', 'ftp.list("silent.own.test", { timeout = 0.5 })', qr/say +timeout: .*silent\.own\.test/m);
+    qr/postgres\.connect: .*silent\.own\.test.*no answer within 0\.5 seconds/m);
+tells('mail: its timeout', 'mail.check { server = "smtp://silent.own.test:25", timeout = 0.5 }',
+    qr/timeout: .*silent\.own\.test/m);
+tells('ftp: its timeout', 'ftp.list("silent.own.test", { timeout = 0.5 })', qr/timeout: .*silent\.own\.test/m);
 
 # ---- names that do not exist ----
 
 my %codes = (ssh => 'ssh.resolve', http => 'http.dns', probe => 'http.dns', mail => 'mail.check', ftp => 'ftp',
     postgres => 'postgres.connect');
 tells("$_: a name that does not exist", $ways{$_}->('nobody.test', 1),
-    qr/say +\Q$codes{$_}\E: .*nobody\.test.*the name does not exist.*\((?!no hint).*\)/m) for sort keys %ways;
+    qr/\Q$codes{$_}\E: .*nobody\.test.*the name does not exist.*\((?!no hint).*\)/m) for sort keys %ways;
 tells("$_: a name that is none", $ways{$_}->('x' x 64 . '.test', 1),
-    qr/say +\Q$codes{$_}\E: .*xxx\.test.*no name that DNS can hold.*\((?!no hint).*\)/m) for sort keys %ways;
+    qr/\Q$codes{$_}\E: .*xxx\.test.*no name that DNS can hold.*\((?!no hint).*\)/m) for sort keys %ways;
 
 # ---- names that do: a server that is no such server is found under each ----
 
 my %met = (
-    ssh => [ $banner, qr/say +ssh\.protocol: .*not an SSH server/m ],
-    http => [ $closed, qr/say +http\.connect: .*Connection refused/m ],
-    probe => [ $closed, qr/say +http\.connect: .*Connection refused/m ],
-    mail => [ $banner, qr/say +mail\.check: .*refused to serve: 421/m ],
-    ftp => [ $banner, qr/say +ftp: .*refused to serve: 421/m ],
-    postgres => [ $closed, qr/say +postgres\.connect: .*Connection refused/m ],
+    ssh => [ $banner, qr/ssh\.protocol: .*not an SSH server/m ],
+    http => [ $closed, qr/http\.connect: .*Connection refused/m ],
+    probe => [ $closed, qr/http\.connect: .*Connection refused/m ],
+    mail => [ $banner, qr/mail\.check: .*refused to serve: 421/m ],
+    ftp => [ $banner, qr/ftp: .*refused to serve: 421/m ],
+    postgres => [ $closed, qr/postgres\.connect: .*Connection refused/m ],
 );
 for my $way (sort keys %met) {
     tells("$way: a name in /etc/hosts", $ways{$way}->('hosts.test', $met{$way}[0]), $met{$way}[1]);
@@ -182,10 +192,12 @@ sub says {
 }
 says("http: from $_", "say(http.get('http://$_:$web/').body)", qr/ hello$/m)
     for qw(hosts.test HOSTS.test dns.test dns.test. localhost 127.0.0.1 127.1);
-says('http: where `resolve` says', "say(http.get('http://elsewhere.test:$web/', { resolve = { ['elsewhere.test:$web'] = '127.0.0.1' } }).body)",
-    qr/ hello$/m);
-says('http: a name as that', "say(http.get('http://elsewhere.test:$web/', { resolve = { ['elsewhere.test:$web'] = 'hosts.test' } }).body)",
-    qr/ hello$/m);
+says('http: several requests', "for i = 1, 3 do say(http.get('http://often.dns.test:$web/').body) end", qr/hello/);
+is(scalar(asked('often.dns.test')), 2, 'ask once, for either kind of address');
+for my $where ('127.0.0.1', 'hosts.test') {
+    says("http: `resolve` says $where", "say(http.get('http://elsewhere.test:$web/',
+        { resolve = { ['elsewhere.test:$web'] = '$where' } }).body)", qr/ hello$/m);
+}
 is(scalar(asked('elsewhere.test')), 0, 'then the name is not asked for');
 
 # ---- a proxy ----
@@ -196,19 +208,25 @@ like(do { local (@ARGV, $/) = "$folder/request"; <> }, qr{^GET http://silent\.be
 is(scalar(asked('silent.behind.test')), 0, 'its page is its own business');
 says('http: a proxy by its number', "say(http.get('http://silent.behind.test/').body)", qr/ hello$/m,
     all_proxy => "http://127.0.0.1:$web");
-tells('http: a proxy that does not exist', 'http.get "http://dns.test/"', qr/say +http\.dns: .*nobody\.test.*the name does not exist/m,
-    http_proxy => 'http://nobody.test:1');
+tells('http: a proxy that does not exist', 'http.get "http://dns.test/"',
+    qr/http\.dns: .*the proxy nobody\.test: the name does not exist/, http_proxy => 'http://nobody.test:1');
 says('http: no proxy for this one', "say(http.get('http://dns.test:$web/').body)", qr/ hello$/m,
     http_proxy => 'http://nobody.test:1', no_proxy => '.test');
 
 # ---- PostgreSQL on several hosts ----
 
-for my $first ('nobody.test', 'silent.store.test') {
-    my $run = hostler({ in => $folder, wrap => \@wrap, env => { HOSTLER_STORE => "postgresql://x\@$first:1,hosts.test:$closed/x?connect_timeout=4" } },
-        'runs');
-    like($run->{stderr}, qr/\Q$first\E cannot be resolved: .*; .*127\.0\.0\.1.*Connection refused/s, "$first does not keep it from the next host")
-        or diag $run->{stderr};
+sub with_store {
+    my ($hosts) = @_;
+    my $store = "postgresql://admin:$ENV{POSTGRES_PASSWORD}\@$hosts/postgres?sslmode=require";
+    return hostler({ in => $folder, wrap => \@wrap, env => { HOSTLER_STORE => $store } }, 'runs');
 }
-is(scalar(asked('hosts.test')), 0, 'and each is looked for when it is its turn');
-
+for my $first ('nobody.test', 'silent.store.test') {
+    my $run = with_store("$first:1,hosts.test:$ENV{POSTGRES_PORT}");
+    is($run->{status}, 0, "$first does not keep it from the next host") or diag $run->{stderr};
+    ok(scalar(asked($first)), 'after it was looked for');
+    like(with_store("$first:1,hosts.test:$closed")->{stderr},
+        qr/\Q$first\E cannot be resolved: .*; .*127\.0\.0\.1.*Connection refused/s, 'both are told of');
+}
+is(with_store("hosts.test:$ENV{POSTGRES_PORT},later.test:1")->{status}, 0, 'the first host is enough');
+is(scalar(asked('later.test')), 0, 'and the next is not looked for');
 done_testing;
