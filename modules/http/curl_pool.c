@@ -81,7 +81,8 @@ static void find_address(transfer *t, CURLcode result) {
     curl_place place = wanted_place(t, result);
     const curl_place *last = &t->names.place;
     bool known = last->host && place.host && strcmp(last->host, place.host) == 0 && last->port == place.port;
-    t->result = result;
+    t->result =
+        result == CURLE_COULDNT_RESOLVE_PROXY ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST;
     if (place.host && !known && curl_place_is_name(&place)) {
         curl_names_find(&t->names, place, on_name, t);
         return;

@@ -89,6 +89,7 @@ sub server {
 
 my $web    = server("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello", 1);
 my $banner = server("421 go away\r\n", 0);
+my $socks  = server("\5\0", 1);
 my $closed = do { my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1'); $socket->sockport };
 
 my @wrap = ('unshare', '--mount', '--propagation', 'private', 'sh', '-c',
@@ -210,6 +211,8 @@ says('http: a proxy by its number', "say(http.get('http://silent.behind.test/').
     all_proxy => "http://127.0.0.1:$web");
 tells('http: a proxy that does not exist', 'http.get "http://dns.test/"',
     qr/http\.dns: .*the proxy nobody\.test: the name does not exist/, http_proxy => 'http://nobody.test:1');
+tells('http: a name that a SOCKS proxy is not asked for', 'http.get "http://nobody.test/"',
+    qr/http\.dns: .*address of nobody\.test: the name does not exist/, all_proxy => "socks5://127.0.0.1:$socks");
 says('http: no proxy for this one', "say(http.get('http://dns.test:$web/').body)", qr/ hello$/m,
     http_proxy => 'http://nobody.test:1', no_proxy => '.test');
 
