@@ -1,5 +1,5 @@
 /* Runs libcurl's blocking interface on a thread, watches what is said, and stops it by shutting its sockets.
- * See curl_thread.h. */
+ * The server's name is resolved before. See curl_thread.h. */
 #include "curl_thread.h"
 
 #include "base/error.h"
@@ -144,6 +144,11 @@ static void on_ended(uv_async_t *ended) {
 /* The thread sees it at the next turn, at once if it waits for the server. */
 static void cancel_curl(wait *w) {
     curl_thread *t = (curl_thread *)w;
+    if (t->names.resolving) {
+        curl_names_give_up(&t->names);
+        wait_done(w);
+        return;
+    }
     atomic_store(&t->stopped, true);
     shut_sockets(t, SHUT_RDWR);
 }
@@ -158,17 +163,52 @@ static int start_thread(curl_thread *t) {
     return problem;
 }
 
-int curl_thread_park(lua_State *L, curl_thread *t) {
+/* Returns a libuv error or 0. */
+static int start(curl_thread *t) {
     t->ended = malloc(sizeof *t->ended);
     if (!t->ended)
-        return luaL_error(L, "out of memory");
+        return UV_ENOMEM;
     uv_async_init(task_loop(), t->ended, on_ended);
     t->ended->data = t;
     int problem = start_thread(t);
-    if (problem) {
+    if (problem)
         handle_discard(t->ended);
-        return error_raise(L, "internal", "cannot start a thread: %s", uv_strerror(problem));
+    return problem;
+}
+
+static void fail(curl_thread *t, CURLcode result, const char *problem) {
+    snprintf(t->problem, sizeof t->problem, "%s", problem);
+    t->result = result;
+    wait_done(&t->wait);
+}
+
+static void on_name(void *data) {
+    curl_thread *t = data;
+    if (t->names.problem) {
+        fail(t, t->names.too_late ? CURLE_OPERATION_TIMEDOUT : CURLE_COULDNT_RESOLVE_HOST, t->names.problem);
+        return;
     }
+    int problem = start(t);
+    if (problem)
+        fail(t, CURLE_FAILED_INIT, uv_strerror(problem));
+}
+
+void curl_thread_set_server(curl_thread *t, const char *url, long connect_time, long whole_time) {
+    curl_easy_setopt(t->easy, CURLOPT_URL, url);
+    curl_place_free(&t->server);
+    t->server = curl_place_of_url(url, NULL);
+    curl_names_begin(&t->names, t->easy, connect_time, whole_time);
+}
+
+int curl_thread_park(lua_State *L, curl_thread *t) {
+    if (t->server.host && curl_place_is_name(&t->server)) {
+        curl_names_find(&t->names, t->server, on_name, t);
+        t->server = (curl_place){NULL, 0};
+        return wait_park(L, &t->wait);
+    }
+    int problem = start(t);
+    if (problem)
+        return error_raise(L, "internal", "cannot start a thread: %s", uv_strerror(problem));
     return wait_park(L, &t->wait);
 }
 
@@ -177,6 +217,8 @@ int curl_thread_park(lua_State *L, curl_thread *t) {
 static int curl_thread_gc(lua_State *L) {
     curl_thread *t = lua_touserdata(L, 1);
     curl_easy_cleanup(t->easy);
+    curl_names_free(&t->names);
+    curl_place_free(&t->server);
     if (t->release)
         t->release(t);
     uv_mutex_destroy(&t->mutex);
@@ -186,7 +228,6 @@ static int curl_thread_gc(lua_State *L) {
 static void set_options(curl_thread *t) {
     CURL *easy = t->easy;
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->problem);

@@ -4,16 +4,16 @@
  * so the dialogue is watched: the last command that is no secret, and the last answer. Used so:
  *   1. t = curl_thread_new(L, sizeof *mine, finish, commands)   pushes the userdata; its first member is a
  *                                                               curl_thread
- *   2. set options on t->easy
+ *   2. curl_thread_set_server(t, ...), and set options on t->easy
  *   3. return curl_thread_park(L, t)                            with the userdata on top of the stack
  *   4. finish(L, wait) finds t->result and t->problem, t->command and t->reply
  * A userdata that owns more memory sets t->release. */
 #ifndef HOSTLER_CURL_THREAD_H
 #define HOSTLER_CURL_THREAD_H
 
+#include "curl_names.h"
 #include "task/task.h"
 
-#include <curl/curl.h>
 #include <stdatomic.h>
 
 #define CURL_THREAD_LONGEST_REPLY 2048
@@ -32,7 +32,10 @@ struct curl_thread {
                                                                       be NULL. Runs on the thread. */
     void (*release)(curl_thread *); /* frees what the userdata owns besides; may be NULL */
 
+    curl_names names; /* names.problem says why the server's name has no address */
+
     /* The rest is curl_thread.c's own. */
+    curl_place server;
     const char *const *commands;
     uv_thread_t thread;
     uv_async_t *ended; /* malloc'ed: its closing outlives a raise */
@@ -47,6 +50,9 @@ struct curl_thread {
  * what is not in it, such as a login's second half, leaves no trace. */
 void *curl_thread_new(lua_State *L, size_t size, int (*finish)(lua_State *, wait *),
                       const char *const *commands);
+
+/* Whom to speak to, and how long it may take, in milliseconds, to connect and as a whole. */
+void curl_thread_set_server(curl_thread *t, const char *url, long connect_time, long whole_time);
 
 /* Starts the transfer and parks the task until it ends. A cancellation ends it at once. */
 int curl_thread_park(lua_State *L, curl_thread *t);

@@ -1,9 +1,8 @@
-/* DNS questions to chosen servers, over c-ares on the loop. A lookup has a channel of its own: its time limit
- * and its cancellation concern nobody else, and every question leaves from a fresh port. */
+/* DNS questions to chosen servers. */
 #include "base/error.h"
+#include "net/ares_loop.h"
 #include "task/task.h"
 
-#include <ares.h>
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
 #include <lauxlib.h>
@@ -17,66 +16,28 @@
 #define LONGEST_LABEL 63
 #define HEADER_SIZE 12
 
-typedef struct socket_watch socket_watch;
-
 typedef struct {
     wait wait;
-    ares_channel channel;
-    uv_timer_t timer;
-    socket_watch *watches;
-    uint64_t deadline; /* in milliseconds of uv_now */
-    int open;          /* handles that are not closed yet */
+    ares_question *question;
     int type;
-    int status;
-    bool answered, closing;
+    int status; /* ARES_ETIMEOUT until there is an answer */
     unsigned char *answer;
     int answer_length;
 } lookup;
 
-struct socket_watch {
-    uv_poll_t poll;
-    lookup *owner;
-    socket_watch *next;
-    ares_socket_t socket;
-};
-
 /* ---- the life of a lookup ---- */
 
-static void done_if_closed(lookup *l) {
-    if (l->closing && l->open == 0)
-        wait_done(&l->wait);
-}
-
-static void on_watch_closed(uv_handle_t *handle) {
-    socket_watch *w = (socket_watch *)handle;
-    lookup *l = w->owner;
-    free(w);
-    l->open--;
-    done_if_closed(l);
-}
-
-static void on_timer_closed(uv_handle_t *handle) {
-    lookup *l = handle->data;
-    l->open--;
-    done_if_closed(l);
-}
-
-/* Must not be called from a callback of c-ares: it frees the channel. */
-static void end(lookup *l) {
-    if (l->closing)
-        return;
-    l->closing = true;
-    l->answered = true;
-    ares_destroy(l->channel); /* closes the sockets, and through on_socket_state their watches */
-    uv_close((uv_handle_t *)&l->timer, on_timer_closed);
+static void on_ended(void *data) {
+    lookup *l = data;
+    l->question = NULL;
+    wait_done(&l->wait);
 }
 
 static void on_answer(void *data, int status, int timeouts, unsigned char *bytes, int length) {
     (void)timeouts;
     lookup *l = data;
-    if (l->answered)
+    if (!ares_question_settle(l->question))
         return;
-    l->answered = true;
     l->status = status;
     if (status != ARES_SUCCESS)
         return;
@@ -89,88 +50,10 @@ static void on_answer(void *data, int status, int timeouts, unsigned char *bytes
     l->answer_length = length;
 }
 
-static void on_timer(uv_timer_t *timer);
-
-/* c-ares counts the time of each try; this counts the time of them all. */
-static void go_on(lookup *l) {
-    if (l->answered) {
-        end(l);
-        return;
-    }
-    uint64_t now = uv_now(task_loop());
-    uint64_t left = l->deadline > now ? l->deadline - now : 0;
-    struct timeval next;
-    if (ares_timeout(l->channel, NULL, &next)) {
-        uint64_t wanted = (uint64_t)next.tv_sec * 1000 + (uint64_t)next.tv_usec / 1000 + 1;
-        left = wanted < left ? wanted : left;
-    }
-    uv_timer_start(&l->timer, on_timer, left, 0);
-}
-
-static void on_timer(uv_timer_t *timer) {
-    lookup *l = timer->data;
-    if (uv_now(task_loop()) >= l->deadline) {
-        l->answered = true;
-        l->status = ARES_ETIMEOUT;
-    } else {
-        ares_process_fd(l->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    }
-    go_on(l);
-}
-
-static void on_socket_ready(uv_poll_t *poll, int status, int events) {
-    socket_watch *w = (socket_watch *)poll;
-    lookup *l = w->owner;
-    bool reads = status < 0 || events & UV_READABLE, writes = status < 0 || events & UV_WRITABLE;
-    ares_process_fd(l->channel, reads ? w->socket : ARES_SOCKET_BAD, writes ? w->socket : ARES_SOCKET_BAD);
-    go_on(l);
-}
-
-static socket_watch *find_watch(lookup *l, ares_socket_t socket) {
-    socket_watch *w = l->watches;
-    while (w && w->socket != socket)
-        w = w->next;
-    return w;
-}
-
-static void remove_watch(lookup *l, socket_watch *gone) {
-    socket_watch **link = &l->watches;
-    while (*link != gone)
-        link = &(*link)->next;
-    *link = gone->next;
-    uv_close((uv_handle_t *)&gone->poll, on_watch_closed);
-}
-
-static socket_watch *add_watch(lookup *l, ares_socket_t socket) {
-    socket_watch *w = calloc(1, sizeof *w);
-    if (!w || uv_poll_init(task_loop(), &w->poll, socket) != 0) {
-        free(w); /* the question stays unanswered, and ends as a timeout */
-        return NULL;
-    }
-    w->owner = l;
-    w->socket = socket;
-    w->next = l->watches;
-    l->watches = w;
-    l->open++;
-    return w;
-}
-
-/* c-ares says what it wants to know of a socket; neither means that it closes it now. */
-static void on_socket_state(void *data, ares_socket_t socket, int readable, int writable) {
-    lookup *l = data;
-    socket_watch *w = find_watch(l, socket);
-    if (!readable && !writable) {
-        if (w)
-            remove_watch(l, w);
-        return;
-    }
-    w = w ? w : add_watch(l, socket);
-    if (w)
-        uv_poll_start(&w->poll, (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0), on_socket_ready);
-}
-
 static void cancel_lookup(wait *w) {
-    end((lookup *)w);
+    lookup *l = (lookup *)w;
+    ares_question_close(l->question);
+    on_ended(l);
 }
 
 static int lookup_gc(lua_State *L) {
@@ -407,21 +290,17 @@ static const char *check_name(lua_State *L, int index) {
 }
 
 /* servers: "192.0.2.1,192.0.2.2:5353,[2001:db8::1]:53", or nil for the system's. */
-static void open_channel(lua_State *L, lookup *l, const char *servers, int flags) {
-    struct ares_options options = {
-        .flags = flags,
-        .timeout = MILLISECONDS_A_TRY,
-        .tries = TRIES,
-        .sock_state_cb = on_socket_state,
-        .sock_state_cb_data = l,
-    };
-    int status = ares_init_options(
-        &l->channel, &options, ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+static void open_question(lua_State *L, lookup *l, const char *servers, int flags, double seconds) {
+    struct ares_options options = {.flags = flags, .timeout = MILLISECONDS_A_TRY, .tries = TRIES};
+    int status =
+        ares_question_open(&l->question, &options, ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES,
+                           (uint64_t)(seconds * 1000), on_ended, l);
     if (status != ARES_SUCCESS)
         raise_failure(L, status);
-    if (!servers || ares_set_servers_ports_csv(l->channel, servers) == ARES_SUCCESS)
+    ares_channel channel = ares_question_channel(l->question);
+    if (!servers || ares_set_servers_ports_csv(channel, servers) == ARES_SUCCESS)
         return;
-    ares_destroy(l->channel);
+    ares_question_close(l->question);
     error_raise(L, "usage", "these are not nameservers: '%s'", servers);
 }
 
@@ -442,14 +321,11 @@ static int lookup_lua(lua_State *L) {
     l->wait.what = "DNS";
     l->type = type;
     bool tcp = lua_toboolean(L, 5), first_answer = lua_toboolean(L, 6);
-    open_channel(L, l, servers, (tcp ? ARES_FLAG_USEVC : 0) | (first_answer ? ARES_FLAG_NOCHECKRESP : 0));
-    uv_timer_init(task_loop(), &l->timer);
-    l->timer.data = l;
-    l->open = 1;
-    uv_update_time(task_loop());
-    l->deadline = uv_now(task_loop()) + (uint64_t)(seconds * 1000);
-    ares_query(l->channel, name, ns_c_in, type, on_answer, l);
-    go_on(l);
+    l->status = ARES_ETIMEOUT;
+    open_question(L, l, servers, (tcp ? ARES_FLAG_USEVC : 0) | (first_answer ? ARES_FLAG_NOCHECKRESP : 0),
+                  seconds);
+    ares_query(ares_question_channel(l->question), name, ns_c_in, type, on_answer, l);
+    ares_question_start(l->question);
     return wait_park(L, &l->wait);
 }
 
@@ -470,8 +346,6 @@ static int normal_lua(lua_State *L) {
 int dns_open(lua_State *L) {
     static const luaL_Reg waiting[] = {{"lookup", lookup_lua}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"normal", normal_lua}, {NULL, NULL}};
-    if (ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS)
-        return error_raise(L, "internal", "c-ares cannot be initialised");
     luaL_newmetatable(L, LOOKUP_TYPE);
     lua_pushcfunction(L, lookup_gc);
     lua_setfield(L, -2, "__gc");

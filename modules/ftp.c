@@ -82,6 +82,7 @@ static void push_other(lua_State *L, const ftp *f) {
     if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_CONNECT) {
         snprintf(what, sizeof what, "cannot be reached: %s", problem);
         push(L, f, "connect", what);
+        error_set(L, "hint", f->curl.names.hint);
     } else if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CONNECT_ERROR) {
         snprintf(what, sizeof what, "cannot be trusted: %s", problem);
         push(L, f, "tls", what);
@@ -99,7 +100,9 @@ static int raise_failure(lua_State *L, const ftp *f) {
     lua_getfield(L, -1, "user");
     const char *user = lua_isstring(L, -1) ? lua_tostring(L, -1) : "anonymous";
     /* libcurl takes 421, "closing", for a time that was over. */
-    if (f->curl.result == CURLE_OPERATION_TIMEDOUT && status != 421)
+    if (f->curl.names.too_late)
+        error_push(L, "timeout", "the name of the FTP server %s was not found in time", f->server);
+    else if (f->curl.result == CURLE_OPERATION_TIMEDOUT && status != 421)
         error_push(L, "timeout", "the FTP server %s did not answer%s%s in time", f->server,
                    *f->curl.command ? " " : "", f->curl.command);
     else if (status >= 400)
@@ -160,10 +163,9 @@ static int list_lua(lua_State *L) {
     bool encrypted = strcmp(text_option(L, "tls", "required"), "never") != 0;
     snprintf(f->server, sizeof f->server, "%s", text_option(L, "address", ""));
     lua_getfield(L, 1, "timeout");
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(luaL_optnumber(L, -1, DEFAULT_TIMEOUT) * 1000));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    long timeout = (long)(luaL_optnumber(L, -1, DEFAULT_TIMEOUT) * 1000);
+    curl_thread_set_server(&f->curl, text_option(L, "url", ""), CONNECT_TIMEOUT_MS, timeout);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "ftp");
-    curl_easy_setopt(easy, CURLOPT_URL, text_option(L, "url", ""));
     curl_easy_setopt(easy, CURLOPT_USERNAME, text_option(L, "user", "anonymous"));
     curl_easy_setopt(easy, CURLOPT_PASSWORD, text_option(L, "password", ""));
     curl_easy_setopt(easy, CURLOPT_USE_SSL, encrypted ? CURLUSESSL_ALL : CURLUSESSL_NONE);

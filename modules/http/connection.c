@@ -20,10 +20,9 @@ static long milliseconds(lua_State *L, int index, const char *name) {
     return seconds < 0.001 ? 1 : (long)(seconds * 1000);
 }
 
-struct curl_slist *http_connection_set(lua_State *L, int index, CURL *easy) {
-    long timeout = milliseconds(L, index, "timeout");
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout < LONGEST_CONNECT ? timeout : LONGEST_CONNECT);
+void http_connection_set(lua_State *L, int index, curl_pool_transfer *t) {
+    CURL *easy = t->easy;
+    curl_pool_set_time(t, LONGEST_CONNECT, milliseconds(L, index, "timeout"));
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "hostler/" HOSTLER_VERSION);
     lua_getfield(L, index, "ca_file");
@@ -39,16 +38,15 @@ struct curl_slist *http_connection_set(lua_State *L, int index, CURL *easy) {
     }
     lua_pop(L, 1);
     lua_getfield(L, index, "connect_to");
-    struct curl_slist *addresses = NULL;
+    struct curl_slist *detours = NULL;
     for (int i = 1, count = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0; i <= count; i++) {
         lua_rawgeti(L, -1, i);
         struct curl_slist *longer =
-            curl_slist_append(addresses, lua_tostring(L, -1) ? lua_tostring(L, -1) : "");
+            curl_slist_append(detours, lua_tostring(L, -1) ? lua_tostring(L, -1) : "");
         if (longer)
-            addresses = longer;
+            detours = longer;
         lua_pop(L, 1);
     }
-    curl_easy_setopt(easy, CURLOPT_CONNECT_TO, addresses);
+    curl_pool_set_detours(t, detours);
     lua_pop(L, 2);
-    return addresses;
 }

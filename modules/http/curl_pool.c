@@ -1,10 +1,14 @@
 /* Drives libcurl's multi interface from libuv: sockets become uv_poll handles, its one timer a uv_timer.
- * See curl_pool.h. */
+ * See curl_pool.h.
+ *
+ * Whether a transfer needs a name's address only libcurl knows: it may have a connection, or the address from
+ * before. So a transfer that needs one is stopped there, the address is found, and it starts again. */
 #include "http/curl_pool.h"
 
 #include "task/handle.h"
 
 #include <lauxlib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +28,68 @@ typedef struct {
     curl_socket_t socket;
 } socket_watch;
 
+static void end(curl_pool_transfer *t, CURLcode result) {
+    t->result = result;
+    wait_done(&t->wait);
+}
+
+/* ---- names ---- */
+
+/* libcurl is about to look for an address. */
+static int on_question(void *unused_state, void *unused, void *data) {
+    (void)unused_state, (void)unused;
+    curl_pool_transfer *t = data;
+    t->asks = !t->may_ask;
+    t->may_ask = false;
+    return t->asks;
+}
+
+static CURLMcode start(curl_pool_transfer *t) {
+    t->asks = false;
+    CURLMcode code = curl_multi_add_handle(pool.multi, t->easy);
+    t->running = code == CURLM_OK;
+    return code;
+}
+
+static void start_again(curl_pool_transfer *t) {
+    if (start(t) != CURLM_OK)
+        end(t, CURLE_OUT_OF_MEMORY);
+}
+
+static void on_name(void *data) {
+    curl_pool_transfer *t = data;
+    if (!t->names.problem) {
+        start_again(t);
+        return;
+    }
+    snprintf(t->problem, sizeof t->problem, "%s", t->names.problem);
+    end(t, t->names.too_late ? CURLE_OPERATION_TIMEDOUT : t->result);
+}
+
+/* Where the transfer that stopped with this result wanted to go. */
+static curl_place wanted_place(curl_pool_transfer *t, CURLcode result) {
+    char *url = NULL;
+    curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
+    return result == CURLE_COULDNT_RESOLVE_PROXY ? curl_place_of_proxy(url)
+                                                 : curl_place_of_url(url, t->detours);
+}
+
+/* libcurl may go on by itself with what is no name, and with what it was given the address of. */
+static void find_address(curl_pool_transfer *t, CURLcode result) {
+    curl_place place = wanted_place(t, result);
+    const curl_place *last = &t->names.place;
+    bool known = last->host && place.host && strcmp(last->host, place.host) == 0 && last->port == place.port;
+    t->result =
+        result == CURLE_COULDNT_RESOLVE_PROXY ? CURLE_COULDNT_RESOLVE_PROXY : CURLE_COULDNT_RESOLVE_HOST;
+    if (place.host && !known && curl_place_is_name(&place)) {
+        curl_names_find(&t->names, place, on_name, t);
+        return;
+    }
+    curl_place_free(&place);
+    t->may_ask = true;
+    start_again(t);
+}
+
 /* Takes ended transfers out and wakes their tasks. */
 static void collect_ended(void) {
     int left;
@@ -35,8 +101,10 @@ static void collect_ended(void) {
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         curl_multi_remove_handle(pool.multi, t->easy);
         t->running = false;
-        t->result = result;
-        wait_done(&t->wait);
+        if (t->asks && result != CURLE_OK)
+            find_address(t, result);
+        else
+            end(t, result);
     }
 }
 
@@ -147,6 +215,7 @@ static void stop(curl_pool_transfer *t) {
     if (t->running)
         curl_multi_remove_handle(pool.multi, t->easy);
     t->running = false;
+    curl_names_give_up(&t->names);
 }
 
 static void cancel_transfer(wait *w) {
@@ -160,6 +229,8 @@ void curl_pool_free(curl_pool_transfer *t) {
     stop(t);
     curl_easy_cleanup(t->easy);
     t->easy = NULL;
+    curl_names_free(&t->names);
+    curl_slist_free_all(t->detours);
     t->release(t);
     leave_pool();
 }
@@ -187,15 +258,23 @@ void *curl_pool_new(lua_State *L, size_t size, int (*finish)(lua_State *, wait *
     curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);
     curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->problem);
     curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
-    /* A cancellation must not wait for the thread that asks the system's resolver. */
-    curl_easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L);
+    curl_easy_setopt(t->easy, CURLOPT_RESOLVER_START_FUNCTION, on_question);
+    curl_easy_setopt(t->easy, CURLOPT_RESOLVER_START_DATA, t);
     return t;
 }
 
+void curl_pool_set_time(curl_pool_transfer *t, long connect_time, long whole_time) {
+    curl_names_begin(&t->names, t->easy, connect_time, whole_time);
+}
+
+void curl_pool_set_detours(curl_pool_transfer *t, struct curl_slist *detours) {
+    t->detours = detours;
+    curl_easy_setopt(t->easy, CURLOPT_CONNECT_TO, detours);
+}
+
 int curl_pool_park(lua_State *L, curl_pool_transfer *t) {
-    CURLMcode code = curl_multi_add_handle(pool.multi, t->easy);
+    CURLMcode code = start(t);
     if (code)
         return luaL_error(L, "libcurl: %s", curl_multi_strerror(code));
-    t->running = true;
     return wait_park(L, &t->wait);
 }

@@ -34,22 +34,33 @@ static long sent_bytes(CURL *easy) {
     return count;
 }
 
-static void push_timeout(lua_State *L, CURL *easy, const char *host) {
-    curl_off_t total = 0, received = 0;
-    curl_easy_getinfo(easy, CURLINFO_TOTAL_TIME_T, &total);
+static void push_timeout(lua_State *L, curl_pool_transfer *t, const char *host) {
+    CURL *easy = t->easy;
+    curl_off_t received = 0;
     curl_easy_getinfo(easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
-    double seconds = (double)total / 1e6;
+    double seconds = (double)curl_names_spent(&t->names) / 1000;
     if (reached(easy, CURLINFO_STARTTRANSFER_TIME_T))
         error_push(L, "timeout", "the answer of %s was not complete within %.3g s: %lld bytes came", host,
                    seconds, (long long)received);
     else if (sent_bytes(easy) > 0)
         error_push(L, "timeout", "no answer from %s within %.3g s", host, seconds);
-    else if (!reached(easy, CURLINFO_NAMELOOKUP_TIME_T))
+    else if (t->names.too_late)
         error_push(L, "timeout", "the name of %s was not found within %.3g s", host, seconds);
     else if (!reached(easy, CURLINFO_CONNECT_TIME_T))
         error_push(L, "timeout", "no connection to %s within %.3g s", host, seconds);
     else
         error_push(L, "timeout", "no TLS session with %s within %.3g s", host, seconds);
+}
+
+static void push_unresolved(lua_State *L, curl_pool_transfer *t, const char *host) {
+    bool of_proxy = t->result == CURLE_COULDNT_RESOLVE_PROXY;
+    const char *name = t->names.place.host;
+    if (t->names.problem)
+        error_push(L, "http.dns", "cannot find the address of %s%s: %s", of_proxy ? "the proxy " : "", name,
+                   t->names.problem);
+    else
+        error_push(L, "http.dns", "cannot find the address of %s", of_proxy ? "the proxy" : host);
+    error_set(L, "hint", t->names.hint);
 }
 
 static void push_broken_off(lua_State *L, curl_pool_transfer *t, const char *host) {
@@ -87,15 +98,14 @@ int http_raise_failure(lua_State *L, curl_pool_transfer *t) {
     switch (t->result) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-        error_push(L, "http.dns", "the name of %s is not known", host);
-        error_set(L, "hint", "check the spelling, and that this machine's DNS works");
+        push_unresolved(L, t, host);
         break;
     case CURLE_COULDNT_CONNECT:
         error_push(L, "http.connect", "cannot connect to %s: %s", host,
                    number ? strerror((int)number) : detail);
         break;
     case CURLE_OPERATION_TIMEDOUT:
-        push_timeout(L, t->easy, host);
+        push_timeout(L, t, host);
         break;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CONNECT_ERROR:

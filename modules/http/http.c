@@ -26,7 +26,7 @@ typedef struct {
 typedef struct {
     curl_pool_transfer transfer;
     CURLU *url;
-    struct curl_slist *headers, *addresses;
+    struct curl_slist *headers;
     buffer upload, form, head, body;
     size_t limit;
     bool too_large;
@@ -56,7 +56,6 @@ static void release(curl_pool_transfer *t) {
     request *r = (request *)t;
     curl_url_cleanup(r->url);
     curl_slist_free_all(r->headers);
-    curl_slist_free_all(r->addresses);
     free(r->upload.text);
     free(r->form.text);
     free(r->head.text);
@@ -323,7 +322,7 @@ static int request_lua(lua_State *L) {
     r->head.length = 0;
     add_header(L, r, "Expect", "", 0);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
-    r->addresses = http_connection_set(L, 1, easy);
+    http_connection_set(L, 1, &r->transfer);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);

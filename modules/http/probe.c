@@ -17,7 +17,6 @@
 
 typedef struct {
     curl_pool_transfer transfer;
-    struct curl_slist *addresses;
     char host[256];
     char *ca_file; /* NULL for the system's authorities */
     X509 *certificate;
@@ -26,7 +25,6 @@ typedef struct {
 
 static void release(curl_pool_transfer *t) {
     probe *p = (probe *)t;
-    curl_slist_free_all(p->addresses);
     X509_free(p->certificate);
     sk_X509_pop_free(p->others, X509_free);
     free(p->ca_file);
@@ -162,7 +160,7 @@ int http_probe_lua(lua_State *L) {
     if (!lua_isnil(L, -1) && !(p->ca_file = strdup(luaL_checkstring(L, -1))))
         return luaL_error(L, "out of memory");
     lua_pop(L, 3);
-    p->addresses = http_connection_set(L, 1, easy);
+    http_connection_set(L, 1, &p->transfer);
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);

@@ -108,7 +108,9 @@ static void push_tls_problem(lua_State *L, const mail *m) {
 }
 
 static void push_timeout(lua_State *L, const mail *m) {
-    if (*m->curl.command)
+    if (m->curl.names.too_late)
+        error_push(L, "timeout", "the name of the mail server %s was not found in time", m->server);
+    else if (*m->curl.command)
         error_push(L, "timeout", "the mail server %s did not answer %s in time", m->server, m->curl.command);
     else
         error_push(L, "timeout", "the mail server %s did not answer in time", m->server);
@@ -120,6 +122,7 @@ static void push_other(lua_State *L, const mail *m) {
     bool met = m->curl.result != CURLE_COULDNT_RESOLVE_HOST && m->curl.result != CURLE_COULDNT_CONNECT;
     snprintf(what, sizeof what, met ? "broke off: %s" : "cannot be reached: %s", problem);
     push(L, m, "connect", what);
+    error_set(L, "hint", m->curl.names.hint);
 }
 
 static int raise_failure(lua_State *L, const mail *m) {
@@ -213,7 +216,8 @@ static void set_connection(lua_State *L, mail *m) {
     m->has_user = user != NULL;
     lua_getfield(L, 1, "timeout");
     m->timeout = luaL_optnumber(L, -1, DEFAULT_TIMEOUT);
-    curl_easy_setopt(easy, CURLOPT_URL, text_option(L, "url", ""));
+    curl_thread_set_server(&m->curl, text_option(L, "url", ""), CONNECT_TIMEOUT_MS,
+                           (long)(m->timeout * 1000));
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     curl_easy_setopt(easy, CURLOPT_USE_SSL,
                      strcmp(text_option(L, "starttls", "required"), "never") ? CURLUSESSL_ALL
@@ -224,8 +228,6 @@ static void set_connection(lua_State *L, mail *m) {
         curl_easy_setopt(easy, CURLOPT_PASSWORD, text_option(L, "password", ""));
     if (ca_file)
         curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(m->timeout * 1000));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ignore_body);
 }
 

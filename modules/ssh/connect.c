@@ -30,61 +30,35 @@ static bool fail(ssh_session *s, const char *code, const char *problem, const ch
     return false;
 }
 
-static void on_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo *addresses) {
-    ssh_session *s = resolver->data;
-    free(resolver);
-    if (!s) { /* given up meanwhile */
-        uv_freeaddrinfo(addresses);
-        return;
-    }
-    s->resolver = NULL;
-    if (status) {
-        char problem[512];
-        snprintf(problem, sizeof problem, "cannot find the address of '%s': %s", s->target.address,
-                 uv_strerror(status));
-        fail(s, "ssh.resolve", problem,
-             "check the name's spelling and its DNS record, or this machine's resolver");
-    } else {
-        s->addresses = s->next_address = addresses;
+static void fail_to_resolve(ssh_session *s, const resolve_answer *answer) {
+    char problem[512], time[40] = "";
+    if (answer->too_late)
+        snprintf(time, sizeof time, " within %g s", (double)s->target.phase_timeout / 1000);
+    snprintf(problem, sizeof problem, "cannot find the address of '%s': %s%s", s->target.address,
+             answer->problem, time);
+    fail(s, "ssh.resolve", problem, answer->hint);
+}
+
+static void on_resolved(void *data, const resolve_answer *answer) {
+    ssh_session *s = data;
+    s->resolution = NULL;
+    s->addresses = *answer;
+    if (answer->count > 0)
         dial_next(s);
-    }
+    else
+        fail_to_resolve(s, answer);
     session_wake(s);
-}
-
-static void resolve(ssh_session *s) {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
-    char port[16];
-    snprintf(port, sizeof port, "%d", s->target.port);
-    session_begin_phase(s, SESSION_RESOLVING);
-    s->resolver = malloc(sizeof *s->resolver);
-    if (!s->resolver)
-        abort();
-    s->resolver->data = s;
-    int problem = uv_getaddrinfo(task_loop(), s->resolver, on_resolved, s->target.address, port, &hints);
-    if (problem) {
-        free(s->resolver);
-        s->resolver = NULL;
-        fail(s, "ssh.resolve", uv_strerror(problem), NULL);
-    }
-}
-
-/* Numbers need no resolver, and no thread. */
-static struct addrinfo *numeric_address(const ssh_session *s) {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *found;
-    char port[16];
-    snprintf(port, sizeof port, "%d", s->target.port);
-    return getaddrinfo(s->target.address, port, &hints, &found) == 0 ? found : NULL;
 }
 
 void connect_begin(ssh_session *s) {
     if (s->via) {
         s->state = SESSION_DIALING; /* its clock starts when the jump host is ready */
         tunnel_begin(s);
-    } else if ((s->addresses = numeric_address(s))) {
-        s->next_address = s->addresses;
+    } else if (resolve_number(s->target.address, &s->addresses)) {
         dial_next(s);
     } else {
-        resolve(s);
+        s->state = SESSION_RESOLVING;
+        s->resolution = resolve_begin(s->target.address, s->target.phase_timeout, on_resolved, s);
     }
 }
 
@@ -102,17 +76,17 @@ static void fail_to_dial(ssh_session *s) {
              "check that the host is up and that the network and firewalls let you through");
 }
 
-static bool dial(ssh_session *s, const struct addrinfo *address) {
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    getnameinfo(address->ai_addr, address->ai_addrlen, s->dialled, sizeof s->dialled, NULL, 0,
-                NI_NUMERICHOST);
+static bool dial(ssh_session *s, resolve_address *address) {
+    socklen_t size = resolve_set_port(address, s->target.port);
+    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    resolve_show(address, s->dialled);
     if (fd < 0) {
         s->dial_error = errno;
         return false;
     }
     /* Without it every request waits for a delayed acknowledgement. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
-    if (connect(fd, address->ai_addr, address->ai_addrlen) && errno != EINPROGRESS) {
+    if (connect(fd, &address->any, size) && errno != EINPROGRESS) {
         s->dial_error = errno;
         close(fd);
         return false;
@@ -126,12 +100,9 @@ static bool dial(ssh_session *s, const struct addrinfo *address) {
 }
 
 static void dial_next(ssh_session *s) {
-    while (s->next_address) {
-        const struct addrinfo *address = s->next_address;
-        s->next_address = address->ai_next;
-        if (dial(s, address))
+    while (s->next_address < s->addresses.count)
+        if (dial(s, &s->addresses.list[s->next_address++]))
             return;
-    }
     fail_to_dial(s);
 }
 
@@ -385,12 +356,8 @@ void connect_timed_out(ssh_session *s) {
     char problem[256], said[GREETING_SIZE];
     double seconds = (double)s->target.phase_timeout / 1000;
     switch (s->state) {
-    case SESSION_RESOLVING:
-        snprintf(problem, sizeof problem, "the name server did not answer within %g s", seconds);
-        fail(s, "ssh.resolve", problem, "check this machine's resolver, or give the address");
-        break;
     case SESSION_DIALING:
-        if (s->next_address) {
+        if (s->next_address < s->addresses.count) {
             s->dial_error = ETIMEDOUT;
             dial_next(s);
             return;
@@ -420,12 +387,7 @@ void connect_timed_out(ssh_session *s) {
 }
 
 void connect_cleanup(ssh_session *s) {
-    if (s->resolver) {
-        s->resolver->data = NULL;
-        uv_cancel((uv_req_t *)s->resolver); /* its callback frees it */
-        s->resolver = NULL;
-    }
-    if (s->addresses)
-        freeaddrinfo(s->addresses);
-    s->addresses = s->next_address = NULL;
+    if (s->resolution)
+        resolve_give_up(s->resolution);
+    s->resolution = NULL;
 }

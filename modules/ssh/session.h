@@ -24,13 +24,13 @@
 #ifndef HOSTLER_SSH_SESSION_H
 #define HOSTLER_SSH_SESSION_H
 
+#include "net/resolve.h"
 #include "ssh/failure.h"
 #include "ssh/target.h"
 #include "ssh/wire.h"
 #include "task/task.h"
 
 #include <libssh2.h>
-#include <netdb.h>
 #include <sys/types.h>
 
 #define GREETING_SIZE 80
@@ -60,12 +60,13 @@ struct ssh_session {
     uv_poll_t *poll;
     int watched; /* the events it waits for */
     uv_timer_t *timer;
-    bool rang; /* the timer did, since the last turn */
-    uv_getaddrinfo_t *resolver;
-    struct addrinfo *addresses, *next_address;
-    bool dial_ended;  /* well or not: the socket knows */
-    int dial_error;   /* errno of the last address tried */
-    char dialled[64]; /* the numeric address in use */
+    bool rang;              /* the timer did, since the last turn */
+    resolution *resolution; /* of the name; NULL before and after */
+    resolve_answer addresses;
+    int next_address;                      /* the index of the one to dial next */
+    bool dial_ended;                       /* well or not: the socket knows */
+    int dial_error;                        /* errno of the last address tried */
+    char dialled[RESOLVE_LONGEST_ADDRESS]; /* the numeric address in use */
 
     ssh_session *via;             /* the jump host */
     ssh_operation *via_tunnel;    /* its operation that carries us */

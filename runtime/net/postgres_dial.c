@@ -1,27 +1,17 @@
-/* See postgres_dial.h. An attempt resolves all names, one after the other, and then tries the addresses. */
+/* See postgres_dial.h. An attempt takes one host after the other: its name is resolved, then its addresses
+ * are tried. */
 #include "net/postgres_dial.h"
 
 #include "base/text.h"
+#include "net/resolve.h"
 #include "task/handle.h"
 #include "task/task.h"
 
-#include <net/if.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MOST_HOSTS 8
-#define MOST_ADDRESSES 16
-#define ADDRESS_SIZE (INET6_ADDRSTRLEN + 1 + IF_NAMESIZE) /* with a zone: fe80::1%eth0 */
-
-typedef struct resolution resolution;
-
-/* Where to connect. An empty address: libpq knows what to do with the host, a directory or nothing. */
-typedef struct {
-    const char *host, *port;
-    char address[ADDRESS_SIZE];
-} place;
 
 struct postgres_dial {
     postgres_dial_settings settings;
@@ -33,20 +23,16 @@ struct postgres_dial {
     const char *given_address; /* the setting "hostaddr" */
     char *host_list, *port_list;
     const char *hosts[MOST_HOSTS], *ports[MOST_HOSTS];
-    int host_count, resolved;
-    resolution *resolving; /* NULL when no name is being resolved */
-    place places[MOST_ADDRESSES];
-    int place_count, tried;
+    int host_count, host;     /* the index of the one whose turn it is */
+    uint64_t host_deadline;   /* its share of the time */
+    resolution *resolving;    /* NULL when no name is being resolved */
+    resolve_answer addresses; /* the host's; none when libpq knows what to do with it */
+    int tries, tried;         /* how often to connect to this host, and how often it was begun */
+    char address[RESOLVE_LONGEST_ADDRESS];
     PGconn *connection;
     uv_poll_t *poll;
     uv_timer_t *timer;
-    text_buffer problem; /* why each of the places failed */
-};
-
-/* It lives on its own: a thread may still be busy with it after the attempt was given up. */
-struct resolution {
-    uv_getaddrinfo_t request;
-    postgres_dial *asker; /* NULL once nobody waits for the answer */
+    text_buffer problem; /* why each of the tries failed */
 };
 
 /* ---- settings ---- */
@@ -96,10 +82,8 @@ void postgres_dial_unwatch(uv_poll_t **poll) {
 /* ---- the end ---- */
 
 void postgres_dial_give_up(postgres_dial *a) {
-    if (a->resolving) {
-        a->resolving->asker = NULL;
-        uv_cancel((uv_req_t *)&a->resolving->request);
-    }
+    if (a->resolving)
+        resolve_give_up(a->resolving);
     postgres_dial_unwatch(&a->poll);
     handle_discard(a->timer);
     PQfinish(a->connection);
@@ -125,7 +109,7 @@ static void end(postgres_dial *a) {
     postgres_dial_give_up(a);
 }
 
-/* ---- trying one place after the other ---- */
+/* ---- trying one address after the other ---- */
 
 static void try_next(postgres_dial *a);
 
@@ -137,9 +121,9 @@ static void fail(postgres_dial *a, const char *problem) {
     try_next(a);
 }
 
-static uint64_t time_left(const postgres_dial *a) {
+static uint64_t time_until(uint64_t deadline) {
     uint64_t now = uv_now(task_loop());
-    return a->deadline > now ? a->deadline - now : 0;
+    return deadline > now ? deadline - now : 0;
 }
 
 static void go_on(postgres_dial *a);
@@ -176,26 +160,36 @@ static void go_on(postgres_dial *a) {
 
 static void on_no_answer(uv_timer_t *timer) {
     postgres_dial *a = timer->data;
-    const place *p = &a->places[a->tried - 1];
-    char problem[ADDRESS_SIZE + 64];
-    if (a->place_count == 1)
+    const char *port = a->ports[a->host];
+    char problem[RESOLVE_LONGEST_ADDRESS + 64];
+    if (a->host_count == 1 && a->tries == 1)
         snprintf(problem, sizeof problem, "no answer within %g seconds", a->seconds);
     else
-        snprintf(problem, sizeof problem, "no answer from %s, port %s", p->address,
-                 p->port ? p->port : "5432");
+        snprintf(problem, sizeof problem, "no answer from %s, port %s", a->address, port ? port : "5432");
     fail(a, problem);
 }
 
+static void begin_host(postgres_dial *a);
+
+/* libpq gets the address with the name beside it. */
+static void choose_address(postgres_dial *a) {
+    a->address[0] = '\0';
+    if (a->addresses.count > 0)
+        resolve_show(&a->addresses.list[a->tried], a->address);
+    postgres_dial_set(&a->settings, "host", a->hosts[a->host]);
+    postgres_dial_set(&a->settings, "hostaddr", a->address[0] ? a->address : a->given_address);
+    postgres_dial_set(&a->settings, "port", a->ports[a->host]);
+}
+
 static void try_next(postgres_dial *a) {
-    if (a->tried == a->place_count) {
-        end(a);
+    if (a->tried == a->tries) {
+        a->host++;
+        begin_host(a);
         return;
     }
-    uint64_t share = time_left(a) / (uint64_t)(a->place_count - a->tried);
-    const place *p = &a->places[a->tried++];
-    postgres_dial_set(&a->settings, "host", p->host);
-    postgres_dial_set(&a->settings, "hostaddr", p->address[0] ? p->address : a->given_address);
-    postgres_dial_set(&a->settings, "port", p->port);
+    uint64_t share = time_until(a->host_deadline) / (uint64_t)(a->tries - a->tried);
+    choose_address(a);
+    a->tried++;
     uv_timer_start(a->timer, on_no_answer, share, 0);
     a->connection = PQconnectStartParams(a->settings.keywords, a->settings.values, 0);
     if (!a->connection) {
@@ -210,60 +204,32 @@ static void try_next(postgres_dial *a) {
         watch(a, UV_WRITABLE);
 }
 
-/* ---- resolving ---- */
+/* ---- one host after the other ---- */
 
-static void resolve_next(postgres_dial *a);
-
-static void add_place(postgres_dial *a, const struct sockaddr *address, socklen_t length) {
-    if (a->place_count == MOST_ADDRESSES)
-        return;
-    place *p = &a->places[a->place_count];
-    *p = (place){.host = a->hosts[a->resolved], .port = a->ports[a->resolved]};
-    if (!address || getnameinfo(address, length, p->address, sizeof p->address, NULL, 0, NI_NUMERICHOST) == 0)
-        a->place_count++;
+static void try_host(postgres_dial *a, int tries) {
+    a->tries = tries;
+    a->tried = 0;
+    try_next(a);
 }
 
-static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *answer) {
-    resolution *r = (resolution *)request;
-    postgres_dial *a = r->asker;
-    free(r);
-    if (a) {
-        a->resolving = NULL;
-        for (const struct addrinfo *each = answer; each; each = each->ai_next)
-            add_place(a, each->ai_addr, each->ai_addrlen);
-        if (status) {
-            char problem[400];
-            snprintf(problem, sizeof problem, "the host name %s cannot be resolved: %s",
-                     a->hosts[a->resolved], uv_strerror(status));
-            add_problem(a, problem);
-        }
-        a->resolved++;
-        resolve_next(a);
-    }
-    uv_freeaddrinfo(answer);
-}
-
-static void on_not_resolved(uv_timer_t *timer) {
-    postgres_dial *a = timer->data;
-    char problem[400];
-    snprintf(problem, sizeof problem, "the host name %s cannot be resolved: no answer within %g seconds",
-             a->hosts[a->resolved], a->seconds);
+static void add_unresolved(postgres_dial *a, const resolve_answer *answer) {
+    char problem[512];
+    if (answer->too_late && a->host_count == 1)
+        snprintf(problem, sizeof problem, "the host name %s cannot be resolved: no answer within %g seconds",
+                 a->hosts[a->host], a->seconds);
+    else
+        snprintf(problem, sizeof problem, "the host name %s cannot be resolved: %s", a->hosts[a->host],
+                 answer->problem);
     add_problem(a, problem);
-    end(a);
 }
 
-static void resolve(postgres_dial *a, const char *host) {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    resolution *r = calloc(1, sizeof *r);
-    int problem = r ? uv_getaddrinfo(task_loop(), &r->request, on_resolved, host, NULL, &hints) : UV_ENOMEM;
-    if (problem) {
-        free(r);
-        add_problem(a, uv_strerror(problem));
-        end(a);
-        return;
-    }
-    r->asker = a;
-    a->resolving = r;
+static void on_resolved(void *data, const resolve_answer *answer) {
+    postgres_dial *a = data;
+    a->resolving = NULL;
+    a->addresses = *answer;
+    if (answer->count == 0)
+        add_unresolved(a, answer);
+    try_host(a, answer->count);
 }
 
 /* A directory (of a Unix socket), an abstract socket and no host at all are libpq's own matter. */
@@ -271,24 +237,27 @@ static bool is_name(const char *host) {
     return host && *host && *host != '/' && *host != '@';
 }
 
-static void resolve_next(postgres_dial *a) {
-    for (; a->resolved < a->host_count; a->resolved++) {
-        const char *host = a->hosts[a->resolved];
-        if (is_name(host) && !a->given_address) {
-            resolve(a, host);
-            return;
-        }
-        add_place(a, NULL, 0);
+static void begin_host(postgres_dial *a) {
+    if (a->host == a->host_count) {
+        end(a);
+        return;
     }
-    try_next(a);
+    const char *host = a->hosts[a->host];
+    uint64_t share = time_until(a->deadline) / (uint64_t)(a->host_count - a->host);
+    a->host_deadline = uv_now(task_loop()) + share;
+    a->addresses.count = 0;
+    if (!is_name(host) || a->given_address || resolve_number(host, &a->addresses)) {
+        try_host(a, 1);
+        return;
+    }
+    uv_timer_stop(a->timer);
+    a->resolving = resolve_begin(host, share, on_resolved, a);
 }
 
 /* ---- the beginning ---- */
 
 static void on_begin(uv_timer_t *timer) {
-    postgres_dial *a = timer->data;
-    uv_timer_start(timer, on_not_resolved, time_left(a), 0);
-    resolve_next(a);
+    begin_host(timer->data);
 }
 
 /* Splits a copy of the list at its commas; returns how many there are, at least one. */

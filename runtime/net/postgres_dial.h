@@ -1,9 +1,10 @@
 /* Connecting to PostgreSQL on the loop: for the store of runs, and for the postgres module.
  *
- * libpq would resolve the server's name with a blocking call. Here libuv's threads do it, and libpq gets one
- * address at a time, with the name beside it, since the name is what a certificate is checked against. A
- * server may have several addresses, and there may be several servers ("host=a,b"): each gets its share of
- * the time, so that one which does not answer keeps nobody from the next. */
+ * libpq would resolve the server's name with a blocking call. Here net/resolve does it, and libpq gets one
+ * address at a time, with the name beside it, since the name is what a certificate is checked against. There
+ * may be several servers ("host=a,b"), which are taken one after the other, and each may have several
+ * addresses: each gets its share of the time, so that one which does not answer keeps nobody from the next.
+ */
 #ifndef HOSTLER_NET_POSTGRES_DIAL_H
 #define HOSTLER_NET_POSTGRES_DIAL_H
 
