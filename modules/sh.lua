@@ -1,6 +1,8 @@
 -- Local commands. A command is a list of arguments: no shell ever sees it, so nothing needs quoting.
-local native, gate = ...
+local native, gate, import = ...
 local sh = {}
+
+local texts = import "base/text"
 
 local OPTIONS = { read = "boolean", stdin = true, env = "table", cwd = "string", timeout = "number", limit = "number",
     check = "boolean" }
@@ -55,19 +57,11 @@ local function arguments_of(argv)
     return arguments
 end
 
---- One argument as a person would type it.
-local function shown(argument)
-    local text = tostring(argument)
-    if unknown(argument) or text:find "^[%w%%+,./:=@_%-]+$" then
-        return text
-    end
-    return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
+--- The arguments as a person would type them.
 local function summary_of(arguments)
     local words = {}
     for index, argument in ipairs(arguments) do
-        words[index] = shown(argument)
+        words[index] = unknown(argument) and tostring(argument) or texts.shell_word(tostring(argument))
     end
     return table.concat(words, " ")
 end

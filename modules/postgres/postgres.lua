@@ -6,9 +6,11 @@
 --
 -- A query is a write, whatever it says: only the server knows what a statement does. It is a read when the server has
 -- been told to refuse writes: db:read(...), and everything in db:transaction(fn, { read_only = true }).
-local native, gate = ...
+local native, gate, import = ...
 
 local postgres = {}
+
+local texts = import "base/text"
 
 local CONNECT_SECONDS = 15
 local ROLLBACK_SECONDS = 10
@@ -43,7 +45,7 @@ local function summary(sql)
     if #text <= SUMMARY_LENGTH then
         return text
     end
-    return text:sub(1, SUMMARY_LENGTH):gsub("[\128-\191]+$", ""):gsub("[\192-\255]$", "") .. "..."
+    return texts.beginning(text, SUMMARY_LENGTH) .. "..."
 end
 
 local CONTROL = {}

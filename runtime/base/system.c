@@ -435,6 +435,15 @@ static int visible_lua(lua_State *L) {
     return 2;
 }
 
+/* duration(seconds) -> "3.2s", "1m 15s" */
+static int duration_lua(lua_State *L) {
+    text_buffer shown = {0};
+    text_duration(&shown, luaL_checknumber(L, 1), false);
+    lua_pushlstring(L, shown.text, shown.length);
+    text_free(&shown);
+    return 1;
+}
+
 /* is_utf8(text) */
 static int is_utf8_lua(lua_State *L) {
     size_t length;
@@ -476,6 +485,7 @@ int system_open(lua_State *L) {
         {"width", width_lua},
         {"visible", visible_lua},
         {"is_utf8", is_utf8_lua},
+        {"duration", duration_lua},
         {NULL, NULL},
     };
     static const luaL_Reg waiting[] = {{"read_line", read_line_lua}, {NULL, NULL}};

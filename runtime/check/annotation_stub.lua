@@ -2,13 +2,13 @@
 local native, import = ...
 local stub = {}
 
-local types = import "check/annotation_types"
+local types, text = import "check/annotation_types", import "base/text"
 
 local function comment(lines, words)
     if not words or words == "" then
         return
     end
-    for line in (words .. "\n"):gmatch "([^\n]*)\n" do
+    for line in text.lines(words) do
         lines[#lines + 1] = ("--- " .. line):gsub("%s+$", "")
     end
 end

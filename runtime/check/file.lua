@@ -4,6 +4,7 @@ local check_file = {}
 
 local annotations, findings, library = import "check/annotations", import "check/findings", import "run/library"
 local lua_parser, suggest = import "check/lua_parser", import "base/suggest"
+local lua_source = import "base/lua_source"
 local types, values = import "check/annotation_types", import "check/values"
 local own_modules = import "base/own_modules"
 local Frame, Machine = import "check/frame", import "check/machine"
@@ -16,7 +17,7 @@ local function tree_of(path, found)
     if not trees[path] then
         local source = system.read_file(path) or ""
         local tree, rest = lua_parser.parse(source)
-        local _, message = native.compile(source:gsub("^#[^\n]*", ""), "@" .. path)
+        local _, message = native.compile(lua_source.without_shebang(source), "@" .. path)
         local line, words = (message or ""):match ":(%d+): (.*)$"
         trees[path] = { tree = not message and tree or nil, comments = tree and rest or {},
             wrong = message and (not tree and rest or { line = tonumber(line) or 1, column = 1, message = words }) }

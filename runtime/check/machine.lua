@@ -9,7 +9,7 @@ Machine.__index = Machine
 
 local findings, members, values = import "check/findings", import "check/members", import "check/values"
 local expressions, statements = import "check/expressions", import "check/statements"
-local Frame = import "check/frame"
+local calls, Frame = import "check/calls", import "check/frame"
 
 local DEEPEST, MOST_CALLS = 50, 20000
 
@@ -183,7 +183,7 @@ function Machine:call(callee, arguments, node, direct)
     if callee.kind == "function" then
         return self:call_function(callee, arguments, node)
     elseif callee.kind == "entry" or callee.kind == "native" or callee.kind == "object" then
-        return import "check/calls".call(self, callee, arguments, node, direct)
+        return calls.call(self, callee, arguments, node, direct)
     end
     return { values.unknown, more = true }
 end

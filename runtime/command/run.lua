@@ -6,6 +6,7 @@ local library, manifest, params = import "run/library", import "run/manifest", i
 local play, execution, failure = import "command/play", import "run/execution", import "run/failure"
 local journal, recording = import "journal/journal", import "gate/recording"
 local unfinished = import "run/unfinished"
+local help, show = import.later "command/help", import.later "command/show"
 local system = native.system
 
 local EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
@@ -163,7 +164,7 @@ function run.main(argv)
     local name, rest = split(argv)
     if not name then
         if wants_help(rest) then
-            return import "command/help".main {}
+            return help.main {}
         end
         system.write_error "hostler: which playbook?\nusage: hostler run NAME [ARGUMENTS] [--option VALUE]\n"
         system.write_error "`hostler list` shows what there is\n"
@@ -173,7 +174,7 @@ function run.main(argv)
     if not loaded then
         return run.print_usage(native.error.complete(new))
     elseif wants_help(rest) then
-        return import "command/show".main { name }
+        return show.main { name }
     end
     local parsed, values = pcall(params.parse, manifest.specs(new.book), new.arguments)
     if parsed then

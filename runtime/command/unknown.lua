@@ -2,11 +2,12 @@
 local native, import = ...
 local unknown = {}
 
+local library, suggest = import "run/library", import "base/suggest"
+
 ---@param argv string[] the word, then the names of the commands
 ---@return integer exit status
 function unknown.main(argv)
     local word = argv[1] or ""
-    local suggest, library = import "base/suggest", import "run/library"
     local lines = { ("hostler: there is no command '%s'"):format(word) }
     local near = suggest.nearest(word, { unpack(argv, 2) })
     local playbooks = {}

@@ -3,7 +3,8 @@
 local native, import = ...
 local attach_server = {}
 
-local address = import "debug/attach_address"
+local address, crews = import "debug/attach_address", import "task/crew"
+local session = import.later "debug/attach_session"
 local sockets, task = native.local_socket, native.task
 
 local FOR_EVER = 1e8 -- seconds
@@ -11,11 +12,11 @@ local MOST_CLIENTS = 8
 
 --- Lets in who knocks, until it is cancelled.
 local function attend(door, run)
-    local crew = import "task/crew".new()
+    local crew = crews.new()
     local count, present = 0, 0
     local function serve(client)
         present = present + 1
-        pcall(import "debug/attach_session".serve, client, run)
+        pcall(session.serve, client, run)
         sockets.close(client)
         present = present - 1
     end

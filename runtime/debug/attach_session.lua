@@ -9,7 +9,8 @@ local native, import = ...
 local attach_session = {}
 
 local frames, hooks, prompt_tasks = import "debug/frames", import "run/hooks", import "prompt/tasks"
-local view = import "debug/view"
+local inspect, places, view = import "report/inspect", import "base/place", import "debug/view"
+local usage = import "base/misuse".refuse
 local event, json, sockets, task = native.event, native.json, native.local_socket, native.task
 
 local PAUSE_SECONDS = 0.02 -- between two questions of one client: one that asks and asks gets no more of the run's time
@@ -77,7 +78,7 @@ end
 --- Stands still before a step until somebody lets it go on.
 ---@param path string
 local function stand_still(path)
-    local place = { path = path, threads = task.threads(), at = import "debug/breakpoint".place() }
+    local place = { path = path, threads = task.threads(), at = places.innermost() or "?" }
     stopped[#stopped + 1] = place
     tell_all { stopped = shown(path), place = shown(place.at) }
     task.hold_deadlines()
@@ -139,10 +140,6 @@ local function leave(client)
 end
 
 -- ---- what may be asked ----
-
-local function usage(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
-end
 
 --- What the client looks at: a task that stands still, and a frame of it.
 local function view_of(client)
@@ -219,7 +216,7 @@ function words.print(client, rest)
         end
         value = type(value) == "table" and rawget(value, key) or nil
     end
-    return import "report/inspect".text(value)
+    return inspect.text(value)
 end
 
 --- Those of the debugger that only show; they speak to a session.

@@ -3,11 +3,13 @@ local native, import = ...
 local breakpoint = {}
 
 local gate, journal, recording = import "gate/gate", import "journal/journal", import "gate/recording"
+local hooks, place = import "run/hooks", import "base/place"
+local debugger = import.later "debug/debugger"
 local event, system, task = native.event, native.system, native.task
 
 --- Why nobody is asked, or nil.
 local function reason_not_to()
-    if breakpoint.wanted then
+    if hooks.breakpoints then
         return nil
     elseif gate.mode == "dry-run" then
         return "this is a dry run"
@@ -16,18 +18,6 @@ local function reason_not_to()
     elseif not (system.isatty(0) and system.isatty(1)) then
         return "nobody is at a terminal"
     end
-end
-
---- Where people's code has called this: "book.lua:12".
----@return string
-function breakpoint.place()
-    for level = 3, 30 do
-        local source, line = system.caller(level)
-        if not source or source:find "^@" then
-            return source and ("%s:%d"):format(source:sub(2), line) or "?"
-        end
-    end
-    return "?"
 end
 
 --- Opens a prompt here, with the variables of this place; `continue` goes on. In a dry run, in a replay and where
@@ -39,14 +29,13 @@ local function stop_here()
     local reason = reason_not_to()
     if reason then
         event.emit("warn", {
-            parent = task.context().scope, text = ("breakpoint at %s passed: %s"):format(breakpoint.place(), reason),
+            parent = task.context().scope,
+            text = ("breakpoint at %s passed: %s"):format(place.innermost() or "?", reason),
         })
         return
     end
-    import "debug/debugger".at_breakpoint()
+    debugger.at_breakpoint()
 end
 
---- Set by --debug: breakpoints stop in every mode, and also where the input is a pipe.
-breakpoint.wanted = false
 breakpoint.globals = { breakpoint = stop_here }
 return breakpoint

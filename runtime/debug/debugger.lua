@@ -191,7 +191,7 @@ end
 ---@param look_into? boolean also where the run stopped before
 function debugger.attend(look_into)
     stacks.keep()
-    import "debug/breakpoint".wanted = true
+    hooks.breakpoints = true
     hooks.failed_step, hooks.failed = at_failed_step, at_failure
     hooks.before_step = look_into and before_step or nil
 end

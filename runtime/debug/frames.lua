@@ -3,8 +3,10 @@
 -- A stack that waits is looked at in place. One that failed is copied at the point of its error, by an error handler:
 -- what is caught further out unwinds it, and the interpreter forgets the place of the innermost frame of a dead
 -- coroutine. Nothing will run in such a frame again, so its locals may as well be copies; its upvalues are real ones.
-local native = ...
+local native, import = ...
 local frames = {}
+
+local place = import "base/place"
 
 local debug = native.debug
 
@@ -100,7 +102,7 @@ end
 ---@return integer? nil in an empty list
 function frames.innermost(list)
     for index, frame in ipairs(list) do
-        if frame.source:find "^@" then
+        if place.file(frame.source) then
             return index
         end
     end

@@ -4,6 +4,7 @@ local native, import = ...
 local saved_entry = {}
 
 local completion, parser = import "prompt/completion", import "check/lua_parser"
+local library, texts, tokens = import "run/library", import "base/text", import "prompt/tokens"
 local names_of = import "prompt/code_names".of
 local scrub = native.secret.scrub
 
@@ -94,7 +95,7 @@ end
 
 --- A function of a module or of an object. What the prelude is given, or a function of the prompt, is no parameter.
 local function takes_parameters(parts)
-    return parts and (#parts > 1 or import "run/library".has_module(parts[1].name))
+    return parts and (#parts > 1 or library.has_module(parts[1].name))
         and rawget(native.globals, parts[1].name) == nil
 end
 
@@ -190,7 +191,7 @@ end
 --- Lines with a margin; but not those that begin inside a text.
 local function indent(code, margin)
     local inside = {}
-    for _, token in ipairs(import "prompt/tokens".of(code)) do
+    for _, token in ipairs(tokens.of(code)) do
         for at in token.kind == "string" and token.text:gmatch "()\n" or function() end do
             inside[token.from + at - 1] = true
         end
@@ -199,9 +200,7 @@ local function indent(code, margin)
 end
 
 local function step_name(summary, taken)
-    local name = summary:gsub("%s+", " "):sub(1, LONGEST_NAME):gsub("[\192-\255]?[\128-\191]*$", function(last)
-        return native.system.is_utf8(last) and last or ""
-    end)
+    local name = texts.beginning(summary:gsub("%s+", " "), LONGEST_NAME)
     local unique, number = name, 1
     while taken[unique] do
         number = number + 1

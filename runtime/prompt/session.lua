@@ -3,6 +3,7 @@ local native, import = ...
 local prompt_session = {}
 
 local evaluate, failure, inspect = import "prompt/evaluate", import "run/failure", import "report/inspect"
+local completion, texts = import.later "prompt/completion", import "base/text"
 local inputs, words, worlds = import "prompt/input", import "prompt/words", import "prompt/world"
 local system, task = native.system, native.task
 
@@ -124,7 +125,7 @@ local function run_job(self, job)
     self.jobs[job.number] = nil
     finish(self, entry, ok, result)
     local status = ok and "done" or result.code == "cancelled" and "stopped" or "failed"
-    self:say(("[%d] %s after %s"):format(job.number, status, import "base/text".duration(system.monotonic() - started)))
+    self:say(("[%d] %s after %s"):format(job.number, status, texts.duration(system.monotonic() - started)))
     if ok and result.n > 0 then
         self:say(inspect.values(result, { colour = self.colour }))
     elseif not ok and status == "failed" then
@@ -235,7 +236,7 @@ function prompt_session.new(options)
         entries = {}, files = {}, jobs = {}, words = words.with(options.words), colour = input.coloured,
     }, Session)
     function input.complete(line)
-        return import "prompt/completion".of(session, line)
+        return completion.of(session, line)
     end
     return session
 end
