@@ -3,7 +3,7 @@ local meltano_settings = require "meltano_settings"
 local _, _, import = ...
 local flags_file = {}
 
-local texts = import "base/text"
+local keys, texts = import "base/keys", import "base/text"
 
 local BYTE_ORDER_MARK = "^\239\187\191"
 local ASSIGNMENT = "^%s*[%a_][%w_.]*%s*="
@@ -90,12 +90,8 @@ end
 function flags_file.examine(text)
     local mended, problems = flags_file.mend(text)
     local kept, moved = meltano_settings.split_flags(mended)
-    local names = {}
-    for name in pairs(moved or {}) do
-        names[#names + 1] = name
-    end
-    table.sort(names)
-    return { problems = problems, kept = kept, moved = moved or {}, names = names }
+    moved = moved or {}
+    return { problems = problems, kept = kept, moved = moved, names = keys.sorted(moved) }
 end
 
 return flags_file

@@ -84,7 +84,7 @@ local function check_options(options)
 end
 
 --- Begins to record the run. A dry run and a replay leave no trace; one that only reads has nothing to resume, so it
---- goes on, with a warning, where there is no journal: it may be about to find out why.
+--- goes on, with a warning, where there is no journal: it may be the one that looks for the reason, as doctor does.
 local function record(new)
     local mode = execution.mode(new.book, new.options)
     if mode == "dry-run" or new.options.replay then

@@ -3,8 +3,8 @@
 --
 -- Both sides write lines of JSON. The client asks { ask = WORD, rest = TEXT, id = NUMBER }; the answer to that is
 -- { id, text } or { id, error, hint }. Between answers come events, { event, path, ... }, and what has stopped,
--- { stopped = PATH, place }. One client too many hears { refused = WHY }. Of a client that reads too slowly the run
--- takes no notice: events are left out, and counted.
+-- { stopped = PATH, place }. A client for whom there is no room gets { refused = WHY }. A client that reads too slowly
+-- does not hold up the run: events are left out for it, and counted.
 local native, import = ...
 local attach_session = {}
 
@@ -244,7 +244,7 @@ local function answer(client, line)
     return send(client, { id = request.id, error = shown(result), hint = result.hint and shown(result.hint) })
 end
 
---- Serves one client until it leaves, says what is not to be understood, or does not read its answers.
+--- Serves one client until it leaves, sends what cannot be understood, or does not read its answers.
 ---@param socket userdata
 ---@param run table as for execution.run
 function attach_session.serve(socket, run)

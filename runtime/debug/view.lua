@@ -3,7 +3,7 @@ local native, import = ...
 local frames, inspect, library = import "debug/frames", import "report/inspect", import "run/library"
 local failure = import "run/failure"
 local edited, hooks, journal = import "debug/edited", import "run/hooks", import "journal/journal"
-local tables, texts, worlds = import "report/rows", import "base/text", import "prompt/world"
+local tables, texts, environments = import "report/rows", import "base/text", import "prompt/environment"
 local usage = import "base/misuse".refuse
 
 local SOURCE_LINES = 4 -- shown before and after the current one
@@ -46,7 +46,7 @@ local EXTRA = { steps = steps, params = params }
 --- The variables of the frame looked at and of those around it, then `steps` and `params`, then what there is at every
 --- prompt.
 function View:environment()
-    local outer = worlds.new()
+    local outer = environments.new()
     return frames.environment(function() return frames.scope(self.list, self.at) end, outer, EXTRA)
 end
 

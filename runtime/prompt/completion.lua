@@ -1,5 +1,5 @@
 -- What may come next on a line. Code is looked at and never run: tables are read without their metamethods, what a
--- function returns is known from its annotations. At most a module is loaded that is named.
+-- function returns is known from its annotations. The one thing that may be loaded is a module that the line names.
 --
 -- Objects help by what their metatable says:
 --   __completes  { restart = fn }: what the first argument of a method may be, or of the table itself under __call;
@@ -9,7 +9,7 @@ local native, import = ...
 local prompt_completion = {}
 
 local annotations, chain, tokens = import "check/annotations", import "prompt/code_chain", import "prompt/tokens"
-local library, types = import "run/library", import "check/annotation_types"
+local keys, library, types = import "base/keys", import "run/library", import "check/annotation_types"
 local page = import.later "check/annotation_page"
 local system = native.system
 
@@ -23,8 +23,8 @@ end
 
 -- ---- what an expression stands for ----
 
---- The tables in which a field of the value is looked for, one after the other. Of a class that makes fields by a
---- function, what it has.
+--- The tables in which a field of the value is looked for, one after the other. Where __index is a function, the search
+--- ends with the metatable: it holds the methods of such a class.
 local function levels(value)
     local list = {}
     while type(value) == "table" and #list < MOST_LEVELS do
@@ -179,14 +179,7 @@ end
 -- ---- what may come ----
 
 local function sorted(set, beginning)
-    local names = {}
-    for name in pairs(set) do
-        if name:sub(1, #beginning) == beginning then
-            names[#names + 1] = name
-        end
-    end
-    table.sort(names)
-    return names
+    return keys.sorted(set, function(name) return name:sub(1, #beginning) == beginning end)
 end
 
 --- The fields of what an expression stands for, or after a colon its methods.

@@ -4,6 +4,7 @@ local native, import = ...
 local saved_entry = {}
 
 local completion, parser = import "prompt/completion", import "check/lua_parser"
+local keys = import "base/keys"
 local library, texts, tokens = import "run/library", import "base/text", import "prompt/tokens"
 local names_of = import "prompt/code_names".of
 local scrub = native.secret.scrub
@@ -211,14 +212,7 @@ local function step_name(summary, taken)
 end
 
 local function sorted(set, without)
-    local list = {}
-    for name in pairs(set) do
-        if not without[name] then
-            list[#list + 1] = name
-        end
-    end
-    table.sort(list)
-    return list
+    return keys.sorted(set, function(name) return not without[name] end)
 end
 
 --- The one statement that gives names the values of one expression, or nil.

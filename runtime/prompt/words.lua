@@ -3,7 +3,7 @@ local native, import = ...
 local prompt_words = {}
 
 local evaluate, library, suggest = import "prompt/evaluate", import "run/library", import "base/suggest"
-local tables, usage = import "report/rows", import "base/misuse".refuse
+local keys, tables, usage = import "base/keys", import "report/rows", import "base/misuse".refuse
 local annotations, page = import.later "check/annotations", import.later "check/annotation_page"
 local completion, save = import.later "prompt/completion", import.later "prompt/save"
 local tasks = import.later "prompt/tasks"
@@ -26,12 +26,8 @@ end
 
 --- The words with their help, a line each.
 local function list(session)
-    local names, cells = {}, {}
-    for name in pairs(session.words) do
-        names[#names + 1] = name
-    end
-    table.sort(names)
-    for index, name in ipairs(names) do
+    local cells = {}
+    for index, name in ipairs(keys.sorted(session.words)) do
         local word = session.words[name]
         local label = (word.plain and "" or ":") .. name .. (word.usage and " " .. word.usage or "")
         cells[index] = { "  " .. label, word.help }

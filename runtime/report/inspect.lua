@@ -1,5 +1,5 @@
 -- Values as people read them: tables with their depth, width and cycles in hand, rows as a table, secrets masked.
--- Nothing is called to find out what there is: a field that would be made when it is asked for is not asked for.
+-- Tables are read without their metamethods, so that looking at a value changes nothing.
 local native, import = ...
 local inspect = {}
 
