@@ -128,10 +128,15 @@ bench: packages-bench
 	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
 	tests/bench/with-sshd tests/bench/prompt
 
+# A file of a part's name beside the playbooks would count before the part, so there is none.
+INSTALLED  = $(DESTDIR)$(PREFIX)/share/hostler/playbooks
+
 install: build
 	install -D $(BUILD)/hostler $(DESTDIR)$(PREFIX)/bin/hostler
-	install -d $(DESTDIR)$(PREFIX)/share/hostler/playbooks
-	install -m 644 $(wildcard playbooks/*.lua) playbooks/SCRIPTING.md $(DESTDIR)$(PREFIX)/share/hostler/playbooks
+	install -d $(INSTALLED)/parts
+	install -m 644 $(wildcard playbooks/*.lua) playbooks/SCRIPTING.md $(INSTALLED)
+	install -m 644 $(wildcard playbooks/parts/*.lua) $(INSTALLED)/parts
+	rm -f $(patsubst playbooks/parts/%,$(INSTALLED)/%,$(wildcard playbooks/parts/*.lua))
 
 clean:
 	rm -rf build build-sanitize

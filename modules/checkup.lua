@@ -2,7 +2,7 @@
 local native, _, import = ...
 local checkup = {}
 
-local journal, sealing = import "journal/journal", import "journal/sealing"
+local journal, sealing = import "journal/store", import "journal/sealing"
 local tables = import "report/rows"
 
 local MOST_SECONDS = 20 -- for each check: a server that says nothing is not waited for
@@ -57,7 +57,7 @@ end
 -- others where they were open.
 local function store()
     sealing.prepare()
-    return journal.store().name
+    return journal.open().name
 end
 
 --- The checks of hostler itself: the libraries it runs on, the store where it keeps its runs.

@@ -8,10 +8,11 @@
 #include "base/secret.h"
 #include "base/system.h"
 #include "base/user_files.h"
+#include "event/event.h"
 #include "journal/journal.h"
 #include "net/local_socket.h"
 #include "prompt/line_editor.h"
-#include "report/event.h"
+#include "report/reports.h"
 #include "task/child.h"
 #include "task/foreground.h"
 #include "task/interrupt.h"
@@ -70,6 +71,7 @@ static int build_world(lua_State *L) {
     add(L, "secret", secret_open);
     add(L, "json", json_open);
     add(L, "event", event_open);
+    add(L, "report", reports_open);
     add(L, "system", system_open);
     add(L, "line_editor", line_editor_lua_open);
     add(L, "journal", journal_open);

@@ -1,7 +1,8 @@
 -- The index of annotations as LuaLS definition files: what an editor with lua-language-server completes and explains.
-local native, import = ...
+local _, import = ...
 local stub = {}
 
+local sandbox = import "base/sandbox"
 local types, text = import "check/annotation_types", import "base/text"
 
 local function comment(lines, words)
@@ -127,7 +128,7 @@ end
 --- Every global that playbooks have, also one that nothing was said about.
 local function all_globals(index)
     local all = {}
-    for name in pairs(native.globals) do
+    for name in pairs(sandbox.globals) do
         if not LUAS_OWN[name] then
             all[name] = index.globals[name] or { name = name, kind = "value" }
         end

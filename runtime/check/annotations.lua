@@ -271,7 +271,7 @@ function annotations.index()
     for _, file in ipairs(system.embedded_names()) do
         if file:find "^modules/" then
             read_module(index, file, system.embedded(file))
-        elseif file:find "^runtime/" and system.embedded(file):find "\n%w+%.globals = {" then
+        elseif file:find "^runtime/" and system.embedded(file):find "\n[%w_]+%.globals = {" then
             read_globals(index, file, system.embedded(file))
         end
     end

@@ -1,7 +1,8 @@
--- Checks one file: a playbook with what it leads to in the modules beside it, or such a module.
+-- Checks one file: a playbook with what it leads to in the modules beside it and their parts, or such a module.
 local native, import = ...
 local check_file = {}
 
+local sandbox = import "base/sandbox"
 local annotations, findings, library = import "check/annotations", import "check/findings", import "run/library"
 local lua_parser, suggest = import "check/lua_parser", import "base/suggest"
 local lua_source = import "base/lua_source"
@@ -17,7 +18,7 @@ local function tree_of(path, found)
     if not trees[path] then
         local source = system.read_file(path) or ""
         local tree, rest = lua_parser.parse(source)
-        local _, message = native.compile(lua_source.without_shebang(source), "@" .. path)
+        local _, message = sandbox.compile(lua_source.without_shebang(source), "@" .. path)
         local line, words = (message or ""):match ":(%d+): (.*)$"
         trees[path] = { tree = not message and tree or nil, comments = tree and rest or {},
             wrong = message and (not tree and rest or { line = tonumber(line) or 1, column = 1, message = words }) }
@@ -32,7 +33,7 @@ local function missing_module(machine, name, node)
     local names = library.modules()
     local near = suggest.nearest(name, names)
     machine:find(node, "load", ("there is no module '%s'"):format(name), near and ("did you mean '%s'?"):format(near)
-        or "hostler's own modules come first, then NAME.lua beside the playbooks")
+        or "hostler's own modules come first, then NAME.lua beside the playbooks or in their parts/")
     return values.unknown
 end
 
@@ -131,7 +132,7 @@ end
 ---@param path string
 ---@param found table see findings.lua
 function check_file.check(path, found)
-    library.beside = path:match "^(.*)/[^/]+$" or "."
+    library.stand_beside(path)
     local tree, wrong = tree_of(path, found)
     if not tree then
         findings.add(found, { file = path, line = wrong.line, column = wrong.column }, "syntax", wrong.message)

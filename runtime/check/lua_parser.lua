@@ -1,7 +1,9 @@
 -- Lua source as a tree: luacheck's parser, loaded from the binary when it is first needed. It runs in an
 -- environment of its own, with its own `require` and little else.
-local native = ...
+local native, import = ...
 local lua_parser = {}
+
+local sandbox = import "base/sandbox"
 
 local loaded = {}
 
@@ -14,7 +16,7 @@ local environment = {
 
 function environment.require(name)
     if loaded[name] == nil then
-        loaded[name] = native.enclose(native.system.load_embedded(name:gsub("%.", "/") .. ".lua"), environment)()
+        loaded[name] = sandbox.enclose(native.system.load_embedded(name:gsub("%.", "/") .. ".lua"), environment)()
     end
     return loaded[name]
 end

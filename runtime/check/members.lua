@@ -1,7 +1,8 @@
 -- What `hostler check` knows of fields and methods: reading and setting them, and which of them there are not.
-local native, import = ...
+local _, import = ...
 local members = {}
 
+local sandbox = import "base/sandbox"
 local annotations, values, suggest = import "check/annotations", import "check/values", import "base/suggest"
 
 local function names_of(set)
@@ -103,7 +104,7 @@ local readers = {
     table = of_table,
     native = of_native,
     text = function(machine, _, name, node)
-        return of_native(machine, { path = "string", value = native.globals.string }, name, node)
+        return of_native(machine, { path = "string", value = sandbox.globals.string }, name, node)
     end,
     list = function(_, subject, _, _) return subject.map and subject.item or values.unknown end,
 }
@@ -164,13 +165,14 @@ function members.global(machine, name, node)
     if entry then
         return entry.kind == "value" and values.of_type(entry.type) or values.entry(entry)
     end
-    local real = rawget(native.globals, name)
+    local real = rawget(sandbox.globals, name)
     if real ~= nil then
         return { kind = "native", path = name, value = real }
     end
     local is_module = annotations.index().modules[name]
     machine:find(node, "global", ("there is no global '%s'"):format(name), is_module
-        and ("local %s = require \"%s\""):format(name, name) or hint(name, native.globals) or "declare it with `local`")
+        and ("local %s = require \"%s\""):format(name, name) or hint(name, sandbox.globals)
+        or "declare it with `local`")
     return values.unknown
 end
 

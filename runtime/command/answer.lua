@@ -5,7 +5,7 @@ local answer = {}
 local play = import "command/play"
 local recorded = import "journal/recorded"
 local answers, commandline = import "run/answers", import "command/commandline"
-local journal, params = import "journal/journal", import "run/params"
+local params, store = import "run/params", import "journal/store"
 local system = native.system
 
 local declare = params.globals
@@ -54,7 +54,7 @@ function answer.main(argv)
     return commandline.call("answer", specs, argv, function(values)
         local row = recorded.find(values.run)
         local question = choose(row, values.to)
-        if row.status == "running" and journal.is_held(row) then
+        if row.status == "running" and store.is_held(row) then
             error(native.error.new { code = "locked", message = ("run %s is being worked on"):format(row.id) }, 0)
         end
         answers.give(row.id, question.path, values.value)

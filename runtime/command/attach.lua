@@ -5,7 +5,7 @@ local attach = {}
 
 local recorded = import "journal/recorded"
 local address, commandline = import "debug/attach_address", import "command/commandline"
-local journal = import "journal/journal"
+local store = import "journal/store"
 local prompt = import "prompt/prompt"
 local event, json, sockets = native.event, native.json.face, native.local_socket
 local system, task = native.system, native.task
@@ -21,6 +21,7 @@ end
 ---@field stopped string? the step that the run stands still before
 ---@field ended boolean
 ---@field heard userdata the bell that rings with all that comes
+---@field greeted boolean? whether the run has let this one in
 ---@field refused string? why nobody is let in any more
 local Link = {}
 Link.__index = Link
@@ -44,6 +45,8 @@ function Link:take(line)
     elseif message.id then
         self.answers[message.id] = message
         return
+    elseif message.hello then
+        self.greeted = true
     elseif message.refused then
         self.refused = message.refused
     elseif message.lost then
@@ -167,13 +170,19 @@ local function connect(row)
 end
 
 local function converse(link, row)
-    event.report("plain", 0)
+    native.report("plain", 0)
     system.write(("run %s (%s); pause, next, continue, cancel, leave; :help\n"):format(row.id, row.playbook))
     local options = {
         label = function() return ("%s%s> "):format(row.id, link.stopped and " stopped" or "") end,
         environment = setmetatable({}, { __index = no_code, __newindex = no_code }), words = words_of(link),
     }
-    local talk = task.spawn(nil, prompt.run, options)
+    -- Whoever is not let in learns that instead of a greeting, and is asked nothing.
+    local talk = task.spawn(nil, function()
+        while not (link.greeted or link.refused or link.ended) do
+            task.listen(link.heard)
+        end
+        return link.greeted and prompt.run(options)
+    end)
     local listener = task.spawn(nil, function()
         link:listen()
         task.cancel(talk, "the run has ended")
@@ -181,7 +190,7 @@ local function converse(link, row)
     local ok, err = pcall(task.join, talk)
     task.cancel(listener, "left")
     pcall(task.join_shielded, listener)
-    event.report "none"
+    native.report "none"
     if link.refused then
         refuse(("run %s cannot be joined: %s"):format(row.id, link.refused),
             ("hostler log %s -f follows it"):format(row.id))
@@ -196,7 +205,7 @@ end
 ---@return integer exit status
 function attach.main(argv)
     return commandline.call("attach", { commandline.run_argument }, argv, function(values)
-        journal.store()
+        store.open()
         local row = recorded.find(values.run)
         local link = setmetatable({
             socket = connect(row), asked = 0, answers = {}, ended = false, heard = task.bell(),

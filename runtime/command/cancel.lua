@@ -3,7 +3,7 @@ local native, import = ...
 local cancel = {}
 
 local recorded = import "journal/recorded"
-local commandline, journal = import "command/commandline", import "journal/journal"
+local commandline, run_record, store = import "command/commandline", import "journal/runs", import "journal/store"
 local process, resume = import "base/process", import "run/resume"
 local refuse = import "base/misuse".refuse
 local system = native.system
@@ -14,9 +14,9 @@ local PATIENCE_SECONDS, POLL_SECONDS = 30, 0.05
 --- Tells the process that works on it: by a signal, or, as it may be on another machine, through the store, where it
 --- looks when it renews its lease.
 local function tell(row, pid)
-    if journal.is_shared() then
+    if store.is_shared() then
         local _, user = system.user()
-        journal.ask_to_cancel(row.id, user)
+        run_record.ask_to_cancel(row.id, user)
         return
     end
     local sent, reason = system.signal(pid, SIGTERM)
@@ -52,8 +52,8 @@ function cancel.main(argv)
             stop(row)
         else
             resume.claim(row)
-            journal.store().later("DELETE FROM answers WHERE run = $1 AND answered IS NULL", row.id)
-            journal.finish("cancelled", "given up with `hostler cancel`")
+            store.open().later("DELETE FROM answers WHERE run = $1 AND answered IS NULL", row.id)
+            run_record.finish("cancelled", "given up with `hostler cancel`")
         end
         system.write(("run %s is cancelled\n"):format(row.id))
     end)

@@ -12,10 +12,10 @@ local SPECS = {
     params.globals.flag("json", "print the findings as JSON"),
 }
 
---- All files of the folders that are searched: playbooks, and the modules beside them.
+--- All files of the folders that are searched: playbooks, the modules beside them, and their parts.
 local function all_files()
     local paths = {}
-    for _, entry in ipairs(library.playbooks()) do
+    for _, entry in ipairs(library.files()) do
         paths[#paths + 1] = entry.paths[1]
     end
     return paths

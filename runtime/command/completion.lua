@@ -4,7 +4,7 @@
 local native, import = ...
 local completion = {}
 
-local journal, kept_names = import "journal/journal", import "base/kept_names"
+local kept_names, store = import "base/kept_names", import "journal/store"
 local lua_source = import "base/lua_source"
 local library, manifest = import "run/library", import "run/manifest"
 local system = native.system
@@ -65,7 +65,7 @@ end
 
 local function runs()
     local rows = { { "last", "the newest run" } }
-    local found = journal.store().read(
+    local found = store.open().read(
         "SELECT id, playbook, status FROM runs ORDER BY started DESC LIMIT $1", MOST_RUNS)
     for _, run in ipairs(found) do
         rows[#rows + 1] = { run.id, ("%s, %s"):format(run.playbook, run.status) }
@@ -85,7 +85,7 @@ end
 
 --- What may follow `hostler run NAME`: options, the value of the option before, or a choice among the arguments.
 local function for_run(name, words, current)
-    library.only_manifests = true
+    library.load_only_manifests()
     local specs = manifest.specs((library.load(library.find(name))))
     local before, rows = words[#words], {}
     for _, spec in ipairs(specs) do

@@ -54,7 +54,7 @@ function list.main(argv)
         return 2
     end
     local rows = {}
-    library.only_manifests = true
+    library.load_only_manifests()
     for _, entry in ipairs(library.playbooks()) do
         rows[#rows + 1] = describe(entry)
     end

@@ -3,7 +3,7 @@ local native, import = ...
 local log = {}
 
 local recorded = import "journal/recorded"
-local commandline, journal, params = import "command/commandline", import "journal/journal", import "run/params"
+local commandline, params, store = import "command/commandline", import "run/params", import "journal/store"
 local event = native.event
 
 local POLL_SECONDS, PAGE = 0.25, 500
@@ -21,7 +21,7 @@ local SPECS = {
 
 --- The next events after a number, in order. An effect is one row and two events.
 local function page(run, after)
-    return journal.store().read([[SELECT * FROM (
+    return store.open().read([[SELECT * FROM (
             SELECT number, at, type, scope, parent, name, kind, target, text, status, seconds, count FROM events
                 WHERE run = $1 AND number > $2
             UNION ALL SELECT number, started, 'effect.begin', number + $3, parent, name, kind, target, summary,
@@ -51,7 +51,7 @@ end
 function log.main(argv)
     return commandline.call("log", SPECS, argv, function(values)
         local row = recorded.find(values.run)
-        event.report(values.json and "json" or "plain", values.verbose and 2 or 1)
+        native.report(values.json and "json" or "plain", values.verbose and 2 or 1)
         local last = 0
         repeat
             -- Asked before the events are read: whatever came before the end is there then.
@@ -61,7 +61,7 @@ function log.main(argv)
                 native.task.sleep(POLL_SECONDS)
             end
         until not (values.follow and running)
-        event.report "none"
+        native.report "none"
     end)
 end
 

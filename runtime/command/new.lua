@@ -45,12 +45,13 @@ return playbook {
 }
 ]=]
 
---- A name that is free everywhere: in the person's folder it would be overwritten, elsewhere it would hide another one.
+--- A name that is free everywhere: in the person's folder it would be overwritten, elsewhere it would hide another one,
+--- or a part that playbooks share.
 local function check_name(name)
     if not name:match "^[a-z][a-z0-9-]*$" then
         refuse(("'%s' cannot be a playbook's name"):format(name), "lower-case words joined by dashes: restart-ui")
     end
-    for _, entry in ipairs(library.playbooks()) do
+    for _, entry in ipairs(library.files()) do
         if entry.name == name then
             refuse(("there is a playbook '%s': %s"):format(name, entry.paths[1]),
                 ("`hostler edit %s` changes it"):format(name))

@@ -5,7 +5,7 @@ local play = {}
 
 local commandline, attach_server = import "command/commandline", import "debug/attach_server"
 local recorded = import "journal/recorded"
-local answers, execution, hooks = import "run/answers", import "run/execution", import "run/hooks"
+local answers, execution, live = import "run/answers", import "run/execution", import "run/live"
 local library, resume, step = import "run/library", import "run/resume", import "run/step"
 local undo = import "run/undo"
 local debugger = import.later "debug/debugger"
@@ -17,7 +17,6 @@ local function again(run, code)
     library.forget()
     step.reset()
     answers.reset()
-    hooks.aborted, hooks.again = nil, nil
     local options = setmetatable({ code = code, look_into = false }, { __index = run.options })
     return commandline.guard(go_on, recorded.find(run.id), options)
 end
@@ -30,8 +29,8 @@ function play.run(run)
         debugger.attend(run.options.look_into)
     end
     local status = execution.run(run, attach_server.around)
-    if hooks.again then
-        return again(run, hooks.again)
+    if live.again then
+        return again(run, live.again)
     end
     return status
 end

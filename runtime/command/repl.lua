@@ -15,17 +15,18 @@ local SPECS = {
     declare.list("file", "path", "a file to run first", {}),
 }
 
---- What the site is called, as far as that can be found out.
-local function site_name()
-    local ok, site = pcall(function() return library.has_module "site" and library.globals.require "site" end)
-    return ok and type(site) == "table" and type(rawget(site, "domain")) == "string" and site.domain or "no site"
+--- The name that the playbooks give the prompt: prompt.lua beside them, or among their parts, may say { name = ... }.
+local function name_of_the_place()
+    local ok, given = pcall(function() return library.has_module "prompt" and library.globals.require "prompt" end)
+    local name = ok and type(given) == "table" and rawget(given, "name")
+    return type(name) == "string" and name or "hostler"
 end
 
 --- "meltanodata.com read-only, 1 open> "
-local function label_of(site)
+local function label_of(name)
     return function()
         local writes = gate.mode == "normal"
-        return ("%s %s, %d open> "):format(site, writes and "WRITES" or "read-only", gate.open_connections()),
+        return ("%s %s, %d open> "):format(name, writes and "WRITES" or "read-only", gate.open_connections()),
             writes and "yellow" or "cyan"
     end
 end
@@ -45,12 +46,12 @@ words.write = {
 
 local function run(values)
     local interactive = system.isatty(0) and system.isatty(1) and not values.code
-    native.event.report("prompt", interactive and 0 or -1)
+    native.report("prompt", interactive and 0 or -1)
     native.task.context().title = "hostler repl"
     prompt_run.enter()
     prompt_run.allow(values.write)
     local options = {
-        label = label_of(interactive and site_name() or ""), words = words, until_error = true,
+        label = label_of(interactive and name_of_the_place() or ""), words = words, until_error = true,
         first = values.file[1] and ":load " .. values.file[1],
         prepare = prompt_run.prepare, on_effect = prompt_run.on_effect, finish = prompt_run.finish,
     }

@@ -4,7 +4,8 @@ local run = {}
 
 local library, manifest, params = import "run/library", import "run/manifest", import "run/params"
 local play, execution, failure = import "command/play", import "run/execution", import "run/failure"
-local journal, recording = import "journal/journal", import "gate/recording"
+local recording, current, run_record = import "gate/recording", import "journal/current", import "journal/runs"
+local store = import "journal/store"
 local unfinished = import "run/unfinished"
 local help, show = import.later "command/help", import.later "command/show"
 local system = native.system
@@ -97,7 +98,7 @@ local function record(new)
                 playbook = new.given, arguments = new.arguments, yes = new.options.yes,
             })
         end
-        new.id = journal.begin { playbook = new.name, file = new.path, arguments = new.arguments, mode = mode }
+        new.id = run_record.begin { playbook = new.name, file = new.path, arguments = new.arguments, mode = mode }
         library.keep()
     end, native.error.complete)
     if ok then
@@ -105,7 +106,7 @@ local function record(new)
     elseif mode ~= "read-only" or err.code == "recording" then
         error(err, 0)
     end
-    journal.run = nil
+    current.set(nil)
     system.write_error(("hostler: this run is not recorded: %s\n"):format(tostring(err)))
 end
 
@@ -149,9 +150,9 @@ end
 
 --- Leaves the run to the workers.
 local function enqueue(new)
-    journal.require_queue()
+    store.require_queue()
     unfinished.check(new, manifest.specs(new.book))
-    local id = journal.enqueue({
+    local id = run_record.enqueue({
         playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, new.options),
     }, library.keep)
     system.write(("run %s is queued\n"):format(id))

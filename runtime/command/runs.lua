@@ -3,7 +3,7 @@ local native, import = ...
 local runs = {}
 
 local recorded = import "journal/recorded"
-local commandline, journal, params = import "command/commandline", import "journal/journal", import "run/params"
+local commandline, params, store = import "command/commandline", import "run/params", import "journal/store"
 local tables, text = import "report/rows", import "base/text"
 local sealing = import "journal/sealing"
 local system, json = native.system, native.json.face
@@ -24,13 +24,13 @@ local DURATION = 4 -- the column
 
 --- The next runs after one, newest first.
 local function page(values, after)
-    return journal.store().read("SELECT " .. journal.leased_sql() .. [[, id, number, playbook, arguments, operator,
+    return store.open().read("SELECT " .. store.leased_sql() .. [[, id, number, playbook, arguments, operator,
             mode, status, attempt, holder, started, updated, error,
             (SELECT count(*) FROM steps WHERE run = runs.id AND status = 'done') AS steps
         FROM runs WHERE (number < $1 OR (number = $1 AND id > $2)) AND ($3 = '' OR playbook = $3)
-            AND ($4 < 0 OR started >= ]] .. journal.now_sql "$5" .. [[ - $4)
+            AND ($4 < 0 OR started >= ]] .. store.now_sql "$5" .. [[ - $4)
         ORDER BY number DESC, id LIMIT $6]],
-        after.number, after.id, values.playbook or "", values.since or -1, journal.now(), PAGE)
+        after.number, after.id, values.playbook or "", values.since or -1, store.now(), PAGE)
 end
 
 local function select_runs(values)
@@ -89,9 +89,9 @@ end
 --- Forgets ended runs, and texts that no run uses any more. One that waits for an answer or can be gone on with after a
 --- kill stays, however old.
 local function prune(seconds)
-    local gone = journal.store().write("DELETE FROM runs WHERE updated < " .. journal.now_sql "$1" .. [[ - $2
-        AND status IN ('done', 'failed', 'cancelled', 'undone') RETURNING id]], journal.now(), seconds)
-    journal.store().write "DELETE FROM source_texts WHERE hash NOT IN (SELECT hash FROM sources)"
+    local gone = store.open().write("DELETE FROM runs WHERE updated < " .. store.now_sql "$1" .. [[ - $2
+        AND status IN ('done', 'failed', 'cancelled', 'undone') RETURNING id]], store.now(), seconds)
+    store.open().write "DELETE FROM source_texts WHERE hash NOT IN (SELECT hash FROM sources)"
     system.write(("%d run%s forgotten\n"):format(#gone, #gone == 1 and "" or "s"))
 end
 

@@ -9,7 +9,7 @@ local lua_source, text = import "base/lua_source", import "base/text"
 local system = native.system
 
 local function shadowed(name, path)
-    for _, entry in ipairs(library.playbooks()) do
+    for _, entry in ipairs(library.files()) do
         if entry.name == name and entry.paths[1] == path then
             return unpack(entry.paths, 2)
         end

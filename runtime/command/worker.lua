@@ -7,7 +7,8 @@ local native, import = ...
 local worker = {}
 
 local recorded = import "journal/recorded"
-local commandline, journal, library = import "command/commandline", import "journal/journal", import "run/library"
+local commandline, library = import "command/commandline", import "run/library"
+local run_record, store = import "journal/runs", import "journal/store"
 local play = import "command/play"
 local params, resume, sealing = import "run/params", import "run/resume", import "journal/sealing"
 local system, task = native.system, native.task
@@ -51,7 +52,7 @@ end
 --- The next run of the queue. While the store cannot be reached this waits, unless the queue is gone through once.
 local silent = false
 local function claim(once)
-    local ok, result = pcall(journal.claim_next)
+    local ok, result = pcall(run_record.claim_next)
     if ok then
         silent = false
         return result
@@ -84,14 +85,14 @@ end
 
 --- Goes on with a run that the worker above has claimed.
 local function take(id, attempt)
-    if not journal.adopt(id, tonumber(attempt)) then
+    if not run_record.adopt(id, tonumber(attempt)) then
         system.write_error(("hostler: run %s was taken over by another worker\n"):format(id))
         return EXIT_FENCED
     end
     local row = recorded.find(id)
-    local wanted = journal.renew()
+    local wanted = run_record.renew()
     if wanted then
-        journal.finish("cancelled", "cancelled by " .. wanted)
+        run_record.finish("cancelled", "cancelled by " .. wanted)
         return 1
     end
     local run = resume.prepare(row, { anywhere = true })
@@ -131,7 +132,7 @@ function worker.main(argv)
         return commandline.call("worker", {}, {}, function() return take(argv[2], argv[3]) end)
     end
     return commandline.call("worker", SPECS, argv, function(values)
-        journal.require_queue()
+        store.require_queue()
         sealing.prepare()
         work_in_slots(values.jobs, values.once)
     end)

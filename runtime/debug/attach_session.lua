@@ -8,7 +8,8 @@
 local native, import = ...
 local attach_session = {}
 
-local frames, hooks, prompt_tasks = import "debug/frames", import "run/hooks", import "prompt/tasks"
+local debugging, live = import "run/debugging", import "run/live"
+local frames, prompt_tasks = import "debug/frames", import "prompt/tasks"
 local inspect, places, view = import "report/inspect", import "base/place", import "debug/view"
 local usage = import "base/misuse".refuse
 local event, json, sockets, task = native.event, native.json, native.local_socket, native.task
@@ -109,20 +110,16 @@ end
 
 -- ---- the clients ----
 
-local emit
+-- What ends to listen to the run, while there are clients.
+local leave_events, leave_steps
 
 local function enter(client)
     clients[client], client_count = true, client_count + 1
     if client_count > 1 then
         return
     end
-    emit = event.emit
-    function event.emit(kind, fields)
-        local scope = emit(kind, fields)
-        forward(kind, fields)
-        return scope
-    end
-    hooks.pause = stop_before_step
+    leave_events = event.subscribe(function(kind, _, fields) forward(kind, fields) end)
+    leave_steps = debugging.join { pause = stop_before_step }
 end
 
 --- When the last one has gone, the run goes on as if nobody had been there.
@@ -131,7 +128,8 @@ local function leave(client)
     if client_count > 0 then
         return
     end
-    event.emit, hooks.pause = emit, nil
+    leave_events()
+    leave_steps()
     if stopping or stopped[1] then
         stopping = false
         release()
@@ -180,7 +178,7 @@ words["continue"] = function()
 end
 
 function words.cancel()
-    task.cancel(hooks.body, "cancelled with `hostler attach`")
+    live.cancel "cancelled with `hostler attach`"
     return "it is cancelled, and cleans up"
 end
 

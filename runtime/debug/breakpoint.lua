@@ -2,14 +2,14 @@
 local native, import = ...
 local breakpoint = {}
 
-local gate, journal, recording = import "gate/gate", import "journal/journal", import "gate/recording"
-local hooks, place = import "run/hooks", import "base/place"
-local debugger = import.later "debug/debugger"
+local debugging, debugger = import "run/debugging", import.later "debug/debugger"
+local gate, recording, current = import "gate/gate", import "gate/recording", import "journal/current"
+local place = import "base/place"
 local event, system, task = native.event, native.system, native.task
 
 --- Why nobody is asked, or nil.
 local function reason_not_to()
-    if hooks.breakpoints then
+    if debugging.wants_breakpoints() then
         return nil
     elseif gate.mode == "dry-run" then
         return "this is a dry run"
@@ -23,7 +23,7 @@ end
 --- Opens a prompt here, with the variables of this place; `continue` goes on. In a dry run, in a replay and where
 --- nobody is at a terminal the playbook goes on with a warning, unless --debug was given.
 local function stop_here()
-    if journal.collecting then
+    if current.collecting then
         return
     end
     local reason = reason_not_to()

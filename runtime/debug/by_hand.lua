@@ -3,7 +3,7 @@
 local _, import = ...
 local by_hand = {}
 
-local journal, typed_step = import "journal/journal", import "run/typed_step"
+local typed_step, journal_events = import "run/typed_step", import "journal/events"
 
 local LONGEST_NAME = 60
 -- Names, fields and indices, with commas between them: such a line changes nothing.
@@ -20,7 +20,7 @@ function by_hand.recording(place)
         prepare = function(context, entry)
             entry.context = context
             if not entry.source:find(ONLY_LOOKS) then
-                journal.note(place.scope, "by hand: " .. entry.source)
+                journal_events.note(place.scope, "by hand: " .. entry.source)
             end
         end,
         on_effect = function(entry, effect, at)

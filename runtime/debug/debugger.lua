@@ -7,8 +7,9 @@
 local native, import = ...
 local debugger = {}
 
-local by_hand, frames, hooks = import "debug/by_hand", import "debug/frames", import "run/hooks"
-local journal = import "journal/journal"
+local debugging = import "run/debugging"
+local by_hand, frames, live = import "debug/by_hand", import "debug/frames", import "run/live"
+local step_record = import "journal/steps"
 local prompt, stacks, turn = import "prompt/prompt", import "debug/stacks", import "task/turn"
 local view, words = import "debug/view", import "debug/words"
 local event, json, task = native.event, native.json.face, native.task
@@ -59,7 +60,7 @@ local function ask(stop)
 end
 
 local function ask_undisturbed(stop)
-    if hooks.aborted then
+    if live.aborted then
         return { abort = true }
     end
     task.hold_deadlines()
@@ -90,25 +91,16 @@ local function tell(stop, format, ...)
     event.emit("say", { parent = stop.place.scope, text = "by hand: " .. format:format(...) })
 end
 
---- Ends the run with this error, whatever is around the place that asks for it.
-local function abort(err)
-    hooks.aborted = err
-    task.cancel(hooks.body, "cancelled: the run was aborted")
-end
-
 local function end_run(stop, decision, err)
-    if hooks.aborted then
+    if live.aborted then
         return
     end
     tell(stop, decision.resume and "the run begins again, past the steps that are done" or "abort the run")
-    if decision.resume then
-        hooks.again = decision.resume
-    end
-    abort(err)
+    live.abort(err, decision.resume)
 end
 
 --- Asks what to do about a step.
----@return table? decision as hooks.lua has it, or nil to let the error, or the step, take its course
+---@return table? decision as debugging.Listener has it, or nil to let the error, or the step, take its course
 local function ask_about(work, stop)
     local decision = debugger.stop(stop)
     if not decision or decision.continue then
@@ -131,7 +123,7 @@ local function at_failed_step(work, err)
     end
     seen[err] = true
     return ask_about(work, {
-        title = ("step '%s' failed"):format(work.path), err = err, doubts = journal.doubts(work.path),
+        title = ("step '%s' failed"):format(work.path), err = err, doubts = step_record.doubts(work.path),
         words = function(list) return words.of_step(work, list) end,
     })
 end
@@ -160,7 +152,7 @@ local function before_unfinished_step(work, row)
     seen[err] = true
     local decision = ask_about(work, {
         title = ("step '%s' did not end"):format(work.path), err = err,
-        doubts = journal.doubts(work.path, row.attempt), leave = { abort = true },
+        doubts = step_record.doubts(work.path, row.attempt), leave = { abort = true },
         words = function(list) return words.of_step(work, list) end,
     })
     if not decision then
@@ -187,13 +179,18 @@ local function before_step(work, row)
     return decision
 end
 
+-- Ends what the attention before began.
+local leave = function() end
+
 --- Opens a prompt from now on where something fails.
 ---@param look_into? boolean also where the run stopped before
 function debugger.attend(look_into)
     stacks.keep()
-    hooks.breakpoints = true
-    hooks.failed_step, hooks.failed = at_failed_step, at_failure
-    hooks.before_step = look_into and before_step or nil
+    leave()
+    leave = debugging.join {
+        failed_step = at_failed_step, failed = at_failure, before_step = look_into and before_step or nil,
+        breakpoints = true,
+    }
 end
 
 --- What `breakpoint()` does where there is somebody to look.

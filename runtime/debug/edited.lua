@@ -10,7 +10,7 @@ local edited = {
     texts = setmetatable({}, { __mode = "k" }),
 }
 
-local lua_source, place = import "base/lua_source", import "base/place"
+local lua_source, place, sandbox = import "base/lua_source", import "base/place", import "base/sandbox"
 local frames, library, tokens = import "debug/frames", import "run/library", import "prompt/tokens"
 
 local function refuse(message, hint)
@@ -193,7 +193,7 @@ end
 local function load(text, path, part, around)
     local names = outer_names(part.names, around)
     local declaration = #names > 0 and "local " .. table.concat(names, ", ") .. "; " or ""
-    local chunk, message = native.compile(("\n"):rep(part.first - 1) .. declaration .. "return "
+    local chunk, message = sandbox.compile(("\n"):rep(part.first - 1) .. declaration .. "return "
         .. text:sub(part.from, part.to):gsub("^function[^(]*", "function"), "@" .. path)
     if not chunk then
         refuse(message)
@@ -204,7 +204,7 @@ local function load(text, path, part, around)
 end
 
 local function check_syntax(text, path)
-    local chunk, message = native.compile(lua_source.without_shebang(text), "@" .. path)
+    local chunk, message = sandbox.compile(lua_source.without_shebang(text), "@" .. path)
     if not chunk then
         local line, words = message:match ":(%d+): (.*)$"
         error(native.error.new {

@@ -3,12 +3,12 @@
 -- A stack that waits is looked at in place. One that failed is copied at the point of its error, by an error handler:
 -- what is caught further out unwinds it, and the interpreter forgets the place of the innermost frame of a dead
 -- coroutine. Nothing will run in such a frame again, so its locals may as well be copies; its upvalues are real ones.
-local native, import = ...
+local _, import = ...
 local frames = {}
 
-local place = import "base/place"
+local place, sandbox = import "base/place", import "base/sandbox"
 
-local debug = native.debug
+local debug = sandbox.debug
 
 local DEEPEST = 100 -- frames of one coroutine
 local MOST_LOCALS, MOST_UPVALUES = 200, 60 -- the interpreter's own limits

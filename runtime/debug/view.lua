@@ -2,7 +2,7 @@
 local native, import = ...
 local frames, inspect, library = import "debug/frames", import "report/inspect", import "run/library"
 local failure = import "run/failure"
-local edited, hooks, journal = import "debug/edited", import "run/hooks", import "journal/journal"
+local edited, live, step_record = import "debug/edited", import "run/live", import "journal/steps"
 local tables, texts, environments = import "report/rows", import "base/text", import "prompt/environment"
 local usage = import "base/misuse".refuse
 
@@ -25,7 +25,7 @@ end
 
 --- The steps of the run, as rows and by their names.
 local function steps()
-    local rows = journal.steps()
+    local rows = step_record.list()
     for index = 1, #rows do
         rows[rows[index].step] = rows[index]
     end
@@ -35,8 +35,8 @@ end
 --- What the run was given.
 local function params()
     local values = {}
-    for _, spec in ipairs(hooks.run.book.params) do
-        values[spec.field] = hooks.run.values[spec.field]
+    for _, spec in ipairs(live.run.book.params) do
+        values[spec.field] = live.run.values[spec.field]
     end
     return values
 end
@@ -192,7 +192,7 @@ function view.words(shown)
         steps = {
             help = "the steps of this run and what they returned; also by name: steps[\"NAME\"].result",
             run = function(session)
-                local rows = journal.steps()
+                local rows = step_record.list()
                 session:say(rows[1] and inspect.table(rows, native.system.width()) or "no step has begun")
             end,
         },

@@ -4,20 +4,35 @@
 -- to work while no effect is open (task_in_effect), so a module cannot forget it.
 local native, import = ...
 local gate = {
-    --- "normal", "dry-run" or "read-only"; set before the run begins.
+    --- "normal", "dry-run" or "read-only"; see gate.set_mode.
     mode = "normal",
-    --- How a person lets a run write that only reads.
-    write_hint = "remove `effects = \"read\"`",
     --- How many effects of each kind have been performed.
     performed = { read = 0, write = 0, output = 0 },
-    --- The files that the person named on the command line for output, by their paths: writing these is what they asked
-    --- for, also of a run that only reads, as if they had redirected what it prints.
-    outputs = {},
 }
 
+-- The files that the person named on the command line for output, by their paths: writing these is what they asked for,
+-- also of a run that only reads, as if they had redirected what it prints.
+local outputs = {}
+
+-- How a person lets a run write that only reads.
+local write_hint = "remove `effects = \"read\"`"
+
 local task, event = native.task, native.event
-local crash, journal, recording = import "gate/crash", import "journal/journal", import "gate/recording"
+local crash, recording, effect_record = import "gate/crash", import "gate/recording", import "journal/effects"
 local is_unknown = native.secret.is_unknown
+
+--- Says what becomes of writes from now on.
+---@param mode "normal"|"dry-run"|"read-only"
+---@param hint? string how a person lets it write when it only reads
+function gate.set_mode(mode, hint)
+    gate.mode, write_hint = mode, hint or write_hint
+end
+
+--- Lets this file be written by an effect of the kind "output".
+---@param path string as the person named it
+function gate.allow_output(path)
+    outputs[path] = true
+end
 
 --- True when the value is an unknown or a table that holds one, at any depth.
 ---@return boolean
@@ -121,7 +136,7 @@ local function finish(effect, context, outer_kind, scope, number, started, ok, .
     local err = not ok and native.error.complete((...)) or nil
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     local seconds = native.system.monotonic() - started
-    journal.end_effect(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err, seconds)
+    effect_record.finish(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err, seconds)
     event.emit("effect.end", {
         scope = scope, parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target,
         text = err and tostring(err) or effect.summary, status = status, seconds = seconds,
@@ -137,10 +152,10 @@ end
 
 --- Records the intent. A run that is cancelled while its journal writes that begins nothing any more.
 local function intend(effect, context)
-    local number = journal.begin_effect(effect, context)
+    local number = effect_record.begin(effect, context)
     local goes_on, stopped = pcall(task.checkpoint)
     if not goes_on then
-        journal.end_effect(number, "failed", stopped, 0)
+        effect_record.finish(number, "failed", stopped, 0)
         error(stopped, 0)
     end
     return number
@@ -154,7 +169,7 @@ end
 
 --- Performs one effect and returns what `run` returns.
 ---@param effect { kind: "read"|"write"|"output", name: string, target: any, summary: any, inputs?: any,
----  result?: string, detail?: string|function } kind "output" writes one of gate.outputs, its target; name is
+---  result?: string, detail?: string|function } kind "output" writes a file of gate.allow_output, its target; name is
 ---  "module.verb"; target is whom it reaches; summary is one line for people; inputs are searched for unknowns; result
 ---  labels the unknown a dry run returns; detail is more for the plan: a diff
 ---@param run function called with the remaining arguments
@@ -166,7 +181,7 @@ function gate.perform(effect, run, ...)
         refuse(effect, "load", "a playbook that is being loaded touches nothing", "do it in run = function(p) ... end")
     end
     if effect.kind == "write" and gate.mode == "read-only" then
-        refuse(effect, "readonly", "this run only reads, and this writes", gate.write_hint
+        refuse(effect, "readonly", "this run only reads, and this writes", write_hint
             .. ", or mark a command that changes nothing with read = true")
     end
     if context.on_effect then
@@ -182,7 +197,7 @@ function gate.perform(effect, run, ...)
         if gate.mode == "dry-run" then
             return plan(effect, context)
         end
-    elseif effect.kind == "output" and not gate.outputs[effect.target] then
+    elseif effect.kind == "output" and not outputs[effect.target] then
         refuse(effect, "output", "nobody named this file on the command line", "a playbook names the parameter "
             .. "`opt(\"report\", \"output\", ...)`, and writes what the person gave for it")
     elseif gate.mode == "dry-run" and (gate.has_unknown(effect.inputs) or is_unknown(effect.target)) then

@@ -4,7 +4,7 @@
 local native, import = ...
 local lease = {}
 
-local journal = import "journal/journal"
+local current, run_record, store = import "journal/current", import "journal/runs", import "journal/store"
 local task, monotonic = native.task, native.system.monotonic
 
 local LONGEST_PAUSE_SECONDS = 2 -- a cancellation is seen within this time
@@ -18,13 +18,13 @@ end
 --- Renews until the store says no, or until it was silent for as long as the lease lasts.
 ---@return string code, string message why the run has to end
 local function keep()
-    local seconds = journal.lease_seconds()
+    local seconds = store.lease_seconds()
     local pause = math.min(LONGEST_PAUSE_SECONDS, seconds / RENEWALS)
     local renewed = monotonic()
     while true do
         task.sleep(pause)
         local asked = monotonic()
-        local ok, result = pcall(journal.run and journal.renew or no_run)
+        local ok, result = pcall(current.run and run_record.renew or no_run)
         if ok then
             renewed = asked
             if result then
@@ -46,22 +46,20 @@ local function hold(is_shared, fn, ...)
     local function stop(code, message)
         task.cancel(body, message, code)
     end
-    journal.on_fenced = function()
-        stop("fenced", "this run was taken over by another process")
-    end
+    store.when_fenced(function() stop("fenced", "this run was taken over by another process") end)
     -- It goes on while a cancelled run cleans up.
     local keeper = task.spawn_shielded(FOR_EVER, function() stop(keep()) end)
     local results = { pcall(task.join_shielded, body) }
     task.cancel(keeper)
     pcall(task.join_shielded, keeper)
-    journal.on_fenced = function() end
+    store.when_fenced(nil)
     return unpack(results, 1, table.maxn(results))
 end
 
 --- Calls fn in a task of its own, and keeps the run meanwhile.
 ---@return boolean ok, any ... as from pcall
 function lease.hold(fn, ...)
-    return hold(journal.run and journal.is_shared(), fn, ...)
+    return hold(current.run and store.is_shared(), fn, ...)
 end
 
 --- The same where fn begins the run, if there is to be one.

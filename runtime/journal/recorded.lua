@@ -2,19 +2,19 @@
 local native, import = ...
 local recorded = {}
 
-local journal = import "journal/journal"
+local store = import "journal/store"
 
 local COLUMNS = "id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder, "
     .. "started, updated, error, queued, "
 
 local function columns()
-    return COLUMNS .. journal.leased_sql()
+    return COLUMNS .. store.leased_sql()
 end
 
 --- The run as people see it: one that is recorded as running but whose process is gone has stopped.
 ---@return "queued"|"running"|"stopped"|"done"|"failed"|"cancelled"|"parked"|"undone"
 function recorded.status(run)
-    return run.status == "running" and not journal.is_held(run) and "stopped" or run.status
+    return run.status == "running" and not store.is_held(run) and "stopped" or run.status
 end
 
 local function usage(message, hint)
@@ -26,10 +26,10 @@ end
 ---@raise "usage"
 function recorded.find(text)
     if text == "last" then
-        return journal.store().read("SELECT " .. columns() .. " FROM runs ORDER BY number DESC, id LIMIT 1")[1]
+        return store.open().read("SELECT " .. columns() .. " FROM runs ORDER BY number DESC, id LIMIT 1")[1]
             or usage("there is no run yet")
     end
-    local rows = journal.store().read("SELECT " .. columns() .. [[ FROM runs
+    local rows = store.open().read("SELECT " .. columns() .. [[ FROM runs
         WHERE substr(id, 1, $2) = $1 ORDER BY number DESC LIMIT 20]], text, #text)
     if #rows == 1 or (rows[1] and text == rows[1].id) then
         return rows[1]

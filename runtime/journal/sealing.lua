@@ -2,11 +2,12 @@
 local native, import = ...
 local sealing = {}
 
+local state, store = import "base/state", import "journal/store"
 local json, seal, scrub = native.json.face, native.seal, native.secret.scrub
 local SEALED, WHOLE = "$sealed", "$sealed_value"
 
 local function key_file()
-    return import "base/state".directory() .. "/key"
+    return state.directory() .. "/key"
 end
 
 local function refuse(message, hint)
@@ -39,10 +40,10 @@ end
 --- needs it makes it, for all who use the journal.
 ---@raise "key"
 function sealing.prepare()
-    local store = import "journal/journal".store()
-    local known = store.read("SELECT fingerprint FROM seal")[1]
+    local handle = store.open()
+    local known = handle.read("SELECT fingerprint FROM seal")[1]
     local mine = need_key(not known)
-    known = known or store.write([[INSERT INTO seal (one, fingerprint) VALUES (1, $1)
+    known = known or handle.write([[INSERT INTO seal (one, fingerprint) VALUES (1, $1)
         ON CONFLICT (one) DO UPDATE SET one = 1 RETURNING fingerprint]], mine)[1]
     check(known.fingerprint)
 end

@@ -3,23 +3,23 @@
 local native, import = ...
 local run_sources = {}
 
-local journal = import "journal/journal"
+local current, store = import "journal/current", import "journal/store"
 
 --- Keeps a text with the run that is being recorded, if there is one.
 ---@param name string "playbook", or the module's name
 ---@param path string
 ---@param text string
 function run_sources.keep(name, path, text)
-    if not journal.run then
+    if not current.run then
         return
     end
-    local store, hash = journal.store(), native.system.hash(text)
+    local handle, hash = store.open(), native.system.hash(text)
     -- Where others may forget runs meanwhile, the row is held, so that it stays until it is referred to.
-    store.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
-        .. (store.clock and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
-    store.later([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
+    handle.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
+        .. (handle.clock and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
+    handle.later([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
         ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]],
-        journal.run, name, path, hash)
+        current.run, name, path, hash)
 end
 
 --- The kept texts of a run, by name.
@@ -27,7 +27,7 @@ end
 ---@return table<string, { path: string, text: string }>
 function run_sources.of(run)
     local sources = {}
-    for _, row in ipairs(journal.store().read([[SELECT s.name, s.path, t.content FROM sources s
+    for _, row in ipairs(store.open().read([[SELECT s.name, s.path, t.content FROM sources s
             JOIN source_texts t ON t.hash = s.hash WHERE s.run = $1]], run)) do
         sources[row.name] = { path = row.path, text = row.content }
     end

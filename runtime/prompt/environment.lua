@@ -1,8 +1,9 @@
 -- The names of a prompt: what is assigned there, then the globals of playbooks, then modules, which are loaded when
 -- their name is first used.
-local native, import = ...
+local _, import = ...
 local prompt_environment = {}
 
+local sandbox = import "base/sandbox"
 local library = import "run/library"
 
 --- The names in a table, for suggestions and completion.
@@ -24,7 +25,7 @@ function prompt_environment.new()
             rawset(environment, name, value)
         end,
         __index = function(_, name)
-            local value = rawget(native.globals, name)
+            local value = rawget(sandbox.globals, name)
             if value ~= nil or declared[name] then
                 return value
             elseif type(name) == "string" and name:find "^[%a_][%w_]*$" and library.has_module(name) then
@@ -32,17 +33,17 @@ function prompt_environment.new()
             end
             local names = library.modules()
             add_names(names, environment)
-            native.missing(name, names)
+            sandbox.missing(name, names)
         end,
         __names = function()
             local names = library.modules()
-            add_names(names, native.globals)
+            add_names(names, sandbox.globals)
             return names
         end,
         __peek = function(name)
             local value = rawget(environment, name)
             if value == nil then
-                value = rawget(native.globals, name)
+                value = rawget(sandbox.globals, name)
             end
             return value == nil and library.loaded(name) or value
         end,

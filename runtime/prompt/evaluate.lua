@@ -4,6 +4,7 @@ local native, import = ...
 local evaluate = {}
 
 local task = native.task
+local sandbox = import "base/sandbox"
 local tokens = import "prompt/tokens"
 
 --- The names that a `local` at this token declares without giving them a value, or nil.
@@ -54,7 +55,7 @@ end
 
 --- The values go through a function: a call at the end of `return` would leave no trace of the line in a traceback.
 local function as_expression(source, name, environment)
-    local chunk = native.compile("local __values = ... return __values(" .. source .. "\n)", name, environment)
+    local chunk = sandbox.compile("local __values = ... return __values(" .. source .. "\n)", name, environment)
     return function()
         return chunk(function(...) return ... end)
     end
@@ -68,10 +69,10 @@ end
 ---@return table? err with code "incomplete" when more lines may make it whole, else "syntax" with its line
 function evaluate.compile(source, environment, name)
     name = name or "=prompt"
-    if native.compile("return " .. source, name, environment) then
+    if sandbox.compile("return " .. source, name, environment) then
         return as_expression(source, name, environment)
     end
-    local chunk, message = native.compile(evaluate.keep_locals(source), name, environment)
+    local chunk, message = sandbox.compile(evaluate.keep_locals(source), name, environment)
     if chunk then
         return chunk
     end

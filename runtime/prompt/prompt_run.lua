@@ -3,7 +3,7 @@
 local native, import = ...
 local prompt_run = {}
 
-local gate, journal, lock = import "gate/gate", import "journal/journal", import "journal/lock"
+local gate, lock, run_record = import "gate/gate", import "run/lock", import "journal/runs"
 local typed_step = import "run/typed_step"
 local event, system = native.event, native.system
 
@@ -13,7 +13,7 @@ local LONGEST_NAME = 80
 local context, scope, begun_at, id
 
 local function begin()
-    id = journal.begin { playbook = NAME, file = "", arguments = {}, mode = gate.mode }
+    id = run_record.begin { playbook = NAME, file = "", arguments = {}, mode = gate.mode }
     begun_at = system.monotonic()
     scope = event.emit("run.begin", { name = NAME, text = "hostler repl", kind = gate.mode, target = id })
     context.scope = scope
@@ -22,9 +22,8 @@ end
 --- Says whether this prompt writes. The first write begins the run.
 ---@param on boolean
 function prompt_run.allow(on)
-    gate.mode = on and "normal" or "read-only"
-    gate.write_hint = "`:write on` lets this prompt write"
-    journal.begin_late = on and begin or nil
+    gate.set_mode(on and "normal" or "read-only", "`:write on` lets this prompt write")
+    run_record.begin_when_needed(on and begin or nil)
 end
 
 --- Makes the running task, and what it starts, part of the run.
@@ -45,7 +44,7 @@ function prompt_run.on_effect(entry, effect, at)
     if effect.kind ~= "write" then
         return
     end
-    journal.demand()
+    run_record.demand()
     if at.step then
         return
     end
@@ -69,7 +68,7 @@ function prompt_run.leave(ok)
             scope = scope, name = NAME, kind = gate.mode, target = id, count = gate.performed.write,
             status = ok and "done" or "cancelled", seconds = system.monotonic() - begun_at,
         })
-        journal.finish(ok and "done" or "cancelled")
+        run_record.finish(ok and "done" or "cancelled")
     end
     return id
 end

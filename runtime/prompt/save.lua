@@ -2,6 +2,7 @@
 local native, import = ...
 local prompt_save = {}
 
+local sandbox = import "base/sandbox"
 local checks, history = import "check/check", import "prompt/history"
 local library, manifest = import "run/library", import "run/manifest"
 local saved_entry = import "prompt/save_entry"
@@ -92,7 +93,7 @@ local function modules_of(list)
     end
     for _, read in ipairs(list) do
         for name in pairs(read.names.read) do
-            if not found[name] and not assigned[name] and rawget(native.globals, name) == nil
+            if not found[name] and not assigned[name] and rawget(sandbox.globals, name) == nil
                 and library.has_module(name) then
                 found[name], names[#names + 1] = true, name
             end

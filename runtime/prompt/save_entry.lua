@@ -3,6 +3,7 @@
 local native, import = ...
 local saved_entry = {}
 
+local sandbox = import "base/sandbox"
 local completion, parser = import "prompt/completion", import "check/lua_parser"
 local keys = import "base/keys"
 local library, texts, tokens = import "run/library", import "base/text", import "prompt/tokens"
@@ -97,7 +98,7 @@ end
 --- A function of a module or of an object. What the prelude is given, or a function of the prompt, is no parameter.
 local function takes_parameters(parts)
     return parts and (#parts > 1 or library.has_module(parts[1].name))
-        and rawget(native.globals, parts[1].name) == nil
+        and rawget(sandbox.globals, parts[1].name) == nil
 end
 
 --- What a value in a call is: the name that the function gives it where it is known, else that of the function.

@@ -7,7 +7,6 @@ local keys, tables, usage = import "base/keys", import "report/rows", import "ba
 local annotations, page = import.later "check/annotations", import.later "check/annotation_page"
 local completion, save = import.later "prompt/completion", import.later "prompt/save"
 local tasks = import.later "prompt/tasks"
-local event = native.event
 
 local general = {}
 
@@ -81,7 +80,7 @@ general.help = {
 
 --- Runs a file in the session, and remembers it for :reload.
 local function load_file(session, path)
-    library.beside = path:match "^(.*)/[^/]+$" or "."
+    library.stand_beside(path)
     local source = library.read(path)
     local chunk, err = evaluate.compile(source, session.scope, "@" .. path)
     if not chunk then
@@ -95,7 +94,7 @@ end
 general.load = {
     complete = function()
         local names = {}
-        for index, entry in ipairs(library.playbooks()) do
+        for index, entry in ipairs(library.files()) do
             names[index] = entry.name
         end
         return names
@@ -128,7 +127,7 @@ general.trace = {
         local on = prompt_words.switch(rest, "trace")
         if on ~= nil then
             session.traces = on
-            event.report("prompt", on and 2 or session.interactive and 0 or -1)
+            native.report("prompt", on and 2 or session.interactive and 0 or -1)
         end
         session:say("trace is " .. (session.traces and "on" or "off"))
     end,

@@ -1,7 +1,7 @@
 /* One JSON object a line, for programs: every field of the event that is set, and always valid UTF-8. */
 #include "base/output.h"
 #include "base/text.h"
-#include "report/event.h"
+#include "report/reports.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>

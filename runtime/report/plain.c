@@ -5,7 +5,7 @@
  * The columns are stable, so that grep and awk work on them. Verbosity -1 is for scripts: only what say and
  * warn say, as it is. */
 #include "base/text.h"
-#include "report/event.h"
+#include "report/reports.h"
 #include "report/scope.h"
 #include "report/terminal.h"
 

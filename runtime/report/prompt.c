@@ -2,7 +2,7 @@
  * With verbosity 2, as `:trace on` has it, every effect with its time. A script at a pipe (verbosity -1) gets
  * only what is said. */
 #include "base/text.h"
-#include "report/event.h"
+#include "report/reports.h"
 #include "report/terminal.h"
 
 #include <stdlib.h>

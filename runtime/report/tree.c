@@ -4,7 +4,7 @@
  * the nearest scope around it that is still one line (a step, or one item of several), to be printed below
  * that line. */
 #include "report/tree.h"
-#include "report/event.h"
+#include "report/reports.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef HOSTLER_REPORT_TREE_H
 #define HOSTLER_REPORT_TREE_H
 
-#include "report/event.h"
+#include "event/event.h"
 #include "report/scope.h"
 #include "report/terminal.h"
 

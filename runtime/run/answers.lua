@@ -2,7 +2,7 @@
 local native, import = ...
 local answers = {}
 
-local journal, sealing = import "journal/journal", import "journal/sealing"
+local sealing, current, store = import "journal/sealing", import "journal/current", import "journal/store"
 local now = native.system.now
 
 local asked = {}
@@ -18,46 +18,46 @@ end
 --- The answer this run has got to it, or nil.
 ---@return string?
 function answers.find(path)
-    if not journal.run then
+    if not current.run then
         return nil
     end
-    local row = journal.store().read("SELECT answer FROM answers WHERE run = $1 AND path = $2", journal.run, path)[1]
+    local row = store.open().read("SELECT answer FROM answers WHERE run = $1 AND path = $2", current.run, path)[1]
     return row and row.answer and sealing.decode(row.answer) or nil
 end
 
 --- Leaves the question for `hostler answer`.
 function answers.open(path, kind, question)
-    if journal.run then
-        journal.store().write([[INSERT INTO answers (run, path, kind, question, asked) VALUES ($1, $2, $3, $4, $5)
-            ON CONFLICT (run, path) DO NOTHING]], journal.run, path, kind, native.secret.scrub(question), now())
+    if current.run then
+        store.open().write([[INSERT INTO answers (run, path, kind, question, asked) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (run, path) DO NOTHING]], current.run, path, kind, native.secret.scrub(question), now())
     end
 end
 
 function answers.keep(path, kind, question, answer)
-    if journal.run then
-        journal.store().write([[INSERT INTO answers (run, path, kind, question, answer, asked, answered)
+    if current.run then
+        store.open().write([[INSERT INTO answers (run, path, kind, question, answer, asked, answered)
             VALUES ($1, $2, $3, $4, $5, $6, $6)
             ON CONFLICT (run, path) DO UPDATE SET answer = excluded.answer, answered = excluded.answered]],
-            journal.run, path, kind, native.secret.scrub(question), sealing.encode(answer), now())
+            current.run, path, kind, native.secret.scrub(question), sealing.encode(answer), now())
     end
 end
 
 function answers.forget(path)
-    if journal.run then
-        journal.store().write("DELETE FROM answers WHERE run = $1 AND path = $2", journal.run, path)
+    if current.run then
+        store.open().write("DELETE FROM answers WHERE run = $1 AND path = $2", current.run, path)
     end
 end
 
 --- The questions of a run that nobody has answered, oldest first.
 ---@return { path: string, kind: string, question: string, asked: number }[]
 function answers.pending(run)
-    return journal.store().read([[SELECT path, kind, question, asked FROM answers
+    return store.open().read([[SELECT path, kind, question, asked FROM answers
         WHERE run = $1 AND answered IS NULL ORDER BY asked, path]], run)
 end
 
 --- Answers a question for the run to find.
 function answers.give(run, path, answer)
-    journal.store().write("UPDATE answers SET answer = $1, answered = $2 WHERE run = $3 AND path = $4",
+    store.open().write("UPDATE answers SET answer = $1, answered = $2 WHERE run = $3 AND path = $4",
         sealing.encode(answer), now(), run, path)
 end
 

@@ -2,10 +2,11 @@
 local native, import = ...
 local execution = {}
 
-local failure, gate, journal = import "run/failure", import "gate/gate", import "journal/journal"
+local failure, gate, run_record = import "run/failure", import "gate/gate", import "journal/runs"
 local lease = import "journal/lease"
-local hooks, lock, recording = import "run/hooks", import "journal/lock", import "gate/recording"
-local step, talk = import "run/step", import "run/talk"
+local debugging, live = import "run/debugging", import "run/live"
+local lock, recording = import "run/lock", import "gate/recording"
+local questions, step = import "run/questions", import "run/step"
 local reporting, text, undo = import "run/reporting", import "base/text", import "run/undo"
 local event, system, task = native.event, native.system, native.task
 
@@ -82,20 +83,17 @@ end
 local function record_end(ok, err, options)
     local status = ok and "done" or is_requeued(err, options) and "queued" or status_of(err)
     if status == "queued" and err.code ~= "cancelled" then
-        journal.postpone(LOCKED_SECONDS)
+        run_record.postpone(LOCKED_SECONDS)
     end
     local problem_text = not ok and status ~= "queued" and failure.describe(err, options.verbose) or nil
-    return written_down(ok, err, pcall(journal.finish, status, problem_text))
+    return written_down(ok, err, pcall(run_record.finish, status, problem_text))
 end
 
 --- Goes through the playbook in a task that a person at a prompt may abort, and shows it to them when it has failed.
-local function go(run)
-    hooks.body = task.spawn(nil, run.book.run, run.values)
-    local ok, err = pcall(task.join, hooks.body)
-    if not ok and hooks.failed then
-        hooks.failed(err)
-    end
+local function go()
+    local ok, err = pcall(live.go)
     if not ok then
+        debugging.failed(err)
         error(err, 0)
     end
 end
@@ -106,7 +104,7 @@ local function perform(run, around)
     if ok and task.interrupted() then -- it has caught its cancellation
         ok, err = pcall(task.checkpoint)
     end
-    local decided = hooks.aborted or recording.difference()
+    local decided = live.aborted or recording.difference()
     if decided then
         ok, err = false, decided
     end
@@ -153,19 +151,19 @@ end
 ---@return integer exit status
 function execution.run(run, around)
     reporting.choose(run.options)
-    gate.mode = execution.mode(run.book, run.options)
-    talk.assume_yes = run.options.yes
-    hooks.run = run
+    gate.set_mode(execution.mode(run.book, run.options))
+    questions.assume_yes(run.options.yes)
+    live.begin(run)
     local ok, err = keep_recording(go_through(run, around))
-    local take_back = not ok and run.id and not hooks.again and run.options.undo_on_failure
+    local take_back = not ok and run.id and not live.again and run.options.undo_on_failure
         and status_of(err) == "failed"
     if not take_back then
         ok, err = record_end(ok, err, run.options)
     end
-    event.report "none"
+    native.report "none"
     if ok then
         return 0
-    elseif hooks.again then
+    elseif live.again then
         return failure.exit_status(err)
     elseif not is_requeued(err, run.options) then
         report_failure(err, run)

@@ -1,11 +1,15 @@
 -- Where playbooks and modules are found, and how they are loaded.
 local native, import = ...
-local library = {
-    --- Whether playbooks are loaded for their manifests alone, by a command that runs none.
-    only_manifests = false,
-}
+local library = {}
+
+-- Whether playbooks are loaded for their manifests alone, by a command that runs none.
+local only_manifests = false
+
+-- Beside the playbooks of a folder: the folder of the parts that they share.
+local PARTS = "parts"
 
 local system = native.system
+local sandbox = import "base/sandbox"
 local own_modules, suggest, manifest = import "base/own_modules", import "base/suggest", import "run/manifest"
 
 local run_sources = import "journal/sources"
@@ -75,6 +79,29 @@ function library.folders()
     return folders
 end
 
+--- The same, each before the folder of its parts.
+local function with_parts(folders)
+    local places = {}
+    for _, folder in ipairs(folders) do
+        places[#places + 1] = folder
+        places[#places + 1] = folder .. "/" .. PARTS
+    end
+    return places
+end
+
+--- The folder of the playbooks that a file is one of, or a part of.
+---@param path string
+---@return string
+function library.folder_of(path)
+    local folder = path:match "^(.*)/[^/]+$" or "."
+    return folder == PARTS and "." or folder:match("^(.*)/" .. PARTS .. "$") or folder
+end
+
+--- From now on `require` looks beside this file first.
+function library.stand_beside(path)
+    library.beside = library.folder_of(path)
+end
+
 --- The text of a file, or what is kept of it, without a first line for the shell; remembered under its name.
 ---@return string
 ---@raise "load"
@@ -99,7 +126,7 @@ function library.read(path, name)
 end
 
 local function load_file(path, name)
-    local chunk, message = native.compile(library.read(path, name), "@" .. path)
+    local chunk, message = sandbox.compile(library.read(path, name), "@" .. path)
     if not chunk then
         local line, text = message:match ":(%d+): (.*)$"
         error(native.error.new {
@@ -110,12 +137,12 @@ local function load_file(path, name)
 end
 
 local function find_in_folders(file)
-    local beside = library.beside and library.beside .. "/" .. file
-    if beside and system.kind(beside) == "file" then
-        return beside
+    local folders = library.folders()
+    if library.beside then
+        table.insert(folders, 1, library.beside)
     end
-    for _, folder in ipairs(library.folders()) do
-        local path = folder .. "/" .. file
+    for _, place in ipairs(with_parts(folders)) do
+        local path = place .. "/" .. file
         if system.kind(path) == "file" then
             return path
         end
@@ -141,7 +168,7 @@ local function load_module(name)
     if not path then
         error(native.error.new {
             code = "load", message = ("there is no module '%s'"):format(name),
-            hint = "hostler's own modules come first, then NAME.lua beside the playbooks: "
+            hint = "hostler's own modules come first, then NAME.lua beside the playbooks or in their parts/: "
                 .. table.concat(library.folders(), ", "),
         }, 3)
     end
@@ -190,9 +217,9 @@ end
 --- Stands for one of hostler's own modules until it is used, which manifests hardly do.
 local function promise(name)
     local function real()
-        library.only_manifests = false
+        only_manifests = false
         local module = library.globals.require(name)
-        library.only_manifests = true
+        only_manifests = true
         return module
     end
     return setmetatable({}, {
@@ -201,14 +228,19 @@ local function promise(name)
     })
 end
 
---- Loads a module once: one of hostler's own, or NAME.lua beside the playbooks ("a.b" is a/b.lua).
+--- From now on playbooks are loaded for their manifests alone: hostler's own modules are loaded when one is used.
+function library.load_only_manifests()
+    only_manifests = true
+end
+
+--- Loads a module once: one of hostler's own, or NAME.lua beside the playbooks or in their parts/ ("a.b" is a/b.lua).
 ---@param name string
 ---@return any what the module returns
 local function require(name)
     if type(name) ~= "string" or not name:match "^[%w_.-]+$" or name:find("..", 1, true) then
         error(native.error.new { code = "load", message = "require takes a module's name, not a path" }, 2)
     end
-    if library.only_manifests and cache[name] == nil and own_modules.file(name) then
+    if only_manifests and cache[name] == nil and own_modules.file(name) then
         return promise(name)
     elseif cache[name] == nil then
         if loading[name] then
@@ -225,12 +257,13 @@ local function require(name)
     return cache[name]
 end
 
---- The names of the modules that `require` finds: hostler's own, and the files beside the playbooks.
+--- The names of the modules that `require` finds: hostler's own, and the files beside the playbooks and in
+--- their parts/.
 ---@return string[]
 function library.modules()
     local names = own_modules.names()
-    for _, folder in ipairs(library.folders()) do
-        for _, file in ipairs(system.list_files(folder) or {}) do
+    for _, place in ipairs(with_parts(library.folders())) do
+        for _, file in ipairs(system.list_files(place) or {}) do
             names[#names + 1] = file:match "^([%w_]+)%.lua$"
         end
     end
@@ -249,19 +282,18 @@ function library.has_module(name)
     return own_modules.file(name) ~= nil or library.module_path(name) ~= nil
 end
 
---- Every playbook name with the files that carry it, the one that counts first.
----@return { name: string, paths: string[] }[]
-function library.playbooks()
+--- Every name in these places with the files that carry it, the one that counts first.
+local function by_names(places)
     local by_name, names = {}, {}
-    for _, folder in ipairs(library.folders()) do
-        for _, file in ipairs(system.list_files(folder) or {}) do
+    for _, place in ipairs(places) do
+        for _, file in ipairs(system.list_files(place) or {}) do
             local name = file:match "^([%w_-]+)%.lua$"
             if name then
                 if not by_name[name] then
                     by_name[name] = {}
                     names[#names + 1] = name
                 end
-                table.insert(by_name[name], folder .. "/" .. file)
+                table.insert(by_name[name], place .. "/" .. file)
             end
         end
     end
@@ -273,7 +305,19 @@ function library.playbooks()
     return found
 end
 
---- The file of a playbook given by name, or by path (with a slash or ending in .lua).
+--- Every name of a playbook (or of a module beside playbooks) with the files that carry it, the one that counts first.
+---@return { name: string, paths: string[] }[]
+function library.playbooks()
+    return by_names(library.folders())
+end
+
+--- The same, and the parts that playbooks share.
+function library.files()
+    return by_names(with_parts(library.folders()))
+end
+
+--- The file of a playbook, of a module beside playbooks or of a part, given by name, or by path (with a slash or ending
+--- in .lua).
 ---@return string path
 ---@raise "usage" with the nearest name
 function library.find(name)
@@ -284,7 +328,7 @@ function library.find(name)
         return name
     end
     local names = {}
-    for _, entry in ipairs(library.playbooks()) do
+    for _, entry in ipairs(library.files()) do
         if entry.name == name then
             return entry.paths[1]
         end
@@ -301,7 +345,7 @@ end
 ---@return table playbook, string name
 ---@raise "syntax", "manifest", "load"
 function library.load(path)
-    library.beside = path:match "^(.*)/[^/]+$" or "."
+    library.stand_beside(path)
     local context = native.task.context()
     context.loading = path -- the gate is closed meanwhile: `hostler list` loads them all
     local ok, value = xpcall(load_file, native.error.complete, path, "playbook")
@@ -323,7 +367,7 @@ end
 
 --- Runs a file that is no playbook; its folder comes first for `require`.
 function library.run_file(path, ...)
-    library.beside = path:match "^(.*)/[^/]+$" or "."
+    library.stand_beside(path)
     return load_file(path)(...)
 end
 

@@ -12,7 +12,7 @@ end
 
 local function is_shipped(path)
     local shipped = library.shipped_folder()
-    return shipped ~= nil and system.real_path(folder_of(path)) == shipped
+    return shipped ~= nil and system.real_path(library.folder_of(path)) == shipped
 end
 
 --- Where what a copy was made from is kept.
@@ -22,13 +22,13 @@ function own.base_path(path)
     return ("%s/.shipped/%s"):format(folder_of(path), path:match "[^/]+$")
 end
 
---- A playbook (or a module beside playbooks) as the person and as hostler has it.
+--- A playbook (or a module or part of playbooks) as the person and as hostler has it.
 ---@param name string
 ---@return { name: string, path?: string, shipped?: string, winner: string } path: the person's, the first that is
 ---  found; shipped: hostler's; winner: the one that a run takes
 ---@raise "usage"
 function own.find(name)
-    for _, entry in ipairs(library.playbooks()) do
+    for _, entry in ipairs(library.files()) do
         if entry.name == name then
             return own.of(entry)
         end
@@ -37,7 +37,7 @@ function own.find(name)
     return { name = path:match "([^/]+)%.lua$" or path, path = path, winner = path }
 end
 
---- The same of an entry of library.playbooks.
+--- The same of an entry of library.files.
 function own.of(entry)
     local found = { name = entry.name, winner = entry.paths[1] }
     for _, path in ipairs(entry.paths) do

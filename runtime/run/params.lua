@@ -2,7 +2,7 @@
 local native, import = ...
 local params = {}
 
-local suggest = import "base/suggest"
+local gate, suggest = import "gate/gate", import "base/suggest"
 
 local function printable(value)
     return not value:find "%c" and native.system.is_utf8(value)
@@ -165,7 +165,7 @@ local function set(values, spec, text)
         usage_error(("%s must be %s, not %s"):format(label, wanted, shown(text)))
     end
     if spec.type == "output" then
-        import "gate/gate".outputs[value] = true
+        gate.allow_output(value)
     end
     if spec.kind == "list" then
         table.insert(values[spec.field], value)

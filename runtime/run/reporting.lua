@@ -2,7 +2,7 @@
 local native = ...
 local reporting = {}
 
-local event, system = native.event, native.system
+local system = native.system
 
 --- Shows events on standard output the way the options ask for.
 ---@param options { json?: boolean, verbose?: boolean }
@@ -11,7 +11,7 @@ function reporting.choose(options)
         return
     end
     local live = system.isatty(1) and (system.env "TERM" or "dumb") ~= "dumb"
-    event.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
+    native.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
 end
 
 return reporting

@@ -2,7 +2,8 @@
 local native, import = ...
 local resume = {}
 
-local journal, process, sealing = import "journal/journal", import "base/process", import "journal/sealing"
+local process, sealing, run_record = import "base/process", import "journal/sealing", import "journal/runs"
+local store = import "journal/store"
 local library, manifest, params = import "run/library", import "run/manifest", import "run/params"
 local kept_sources = import "journal/sources"
 local system = native.system
@@ -15,12 +16,12 @@ end
 ---@param row table a row of runs
 ---@raise "locked", "key"
 function resume.claim(row)
-    if row.status == "running" and journal.is_held(row) then
+    if row.status == "running" and store.is_held(row) then
         local host, pid = process.parts(row.holder)
         refuse(("run %s is being worked on by process %d on %s"):format(row.id, pid, host), "locked",
             ("hostler log %s -f follows it, hostler attach %s joins it"):format(row.id, row.id))
     end
-    if not journal.claim(row) then
+    if not run_record.claim(row) then
         refuse(("run %s was taken over by another process just now"):format(row.id), "locked")
     end
 end
@@ -74,7 +75,7 @@ end
 function resume.prepare(row, options)
     local ok, run = xpcall(resume.load, native.error.complete, row, options)
     if not ok then
-        journal.finish(row.status == "running" and "failed" or row.status, tostring(run))
+        run_record.finish(row.status == "running" and "failed" or row.status, tostring(run))
         error(run, 0)
     end
     for _, name in ipairs(run.changed) do

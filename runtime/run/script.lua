@@ -11,7 +11,7 @@ local library, failure = import "run/library", import "run/failure"
 function script.main(argv)
     local context = native.task.context()
     context.path, context.step = argv[1], argv[1]
-    native.event.report("plain", -1)
+    native.report("plain", -1)
     local body = native.task.spawn(nil, library.run_file, argv[1], import, unpack(argv, 2))
     local ok, err = xpcall(native.task.join, native.error.complete, body)
     if not ok then

@@ -4,9 +4,10 @@
 -- finished is settled first: did it happen? Its probe says so; without one it is run again if it is idempotent or if
 -- nothing of it is in doubt; else a person decides.
 local native, import = ...
-local task, event, journal = native.task, native.event, import "journal/journal"
-local collecting, concurrency, hooks = import "run/collecting", import "run/concurrency", import "run/hooks"
-local library, sealing, talk = import "run/library", import "journal/sealing", import "run/talk"
+local task, event = native.task, native.event
+local current, run_record, step_record = import "journal/current", import "journal/runs", import "journal/steps"
+local collecting, concurrency, debugging = import "run/collecting", import "run/concurrency", import "run/debugging"
+local library, questions, sealing = import "run/library", import "run/questions", import "journal/sealing"
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
@@ -132,7 +133,7 @@ local function attempt(work, settle)
     local ok, result = xpcall(function()
         local happened, found = settle()
         settled = true
-        journal.begin_step(path, work.code, options.undo ~= nil)
+        step_record.begin(path, work.code, options.undo ~= nil)
         if happened then
             return found
         end
@@ -148,7 +149,8 @@ local function attempt(work, settle)
         or "failed"
     -- While nobody could say whether it happened, what is recorded of it stays in doubt.
     if settled then
-        local recorded, problem = pcall(journal.end_step, path, status, ok and result or nil, not ok and result or nil)
+        local recorded, problem = pcall(step_record.finish, path, status, ok and result or nil,
+            not ok and result or nil)
         if not recorded then
             problem.cause = not ok and result or problem.cause
             ok, result, status = false, problem, "failed"
@@ -158,7 +160,7 @@ local function attempt(work, settle)
     return ok, result
 end
 
---- Does what a person has decided about a step: see hooks.lua.
+--- Does what a person has decided about a step: see debugging.lua.
 ---@return boolean ok, any result
 local function follow(decision, work)
     if decision.skip then
@@ -183,7 +185,7 @@ local function perform(work, settle, decision)
         ok, result = attempt(work, settle)
     end
     while not ok do
-        decision = hooks.failed_step and hooks.failed_step(work, result)
+        decision = debugging.failed_step(work, result)
         if not decision then
             begun[work.path] = nil -- it may be tried again: retry() around a step
             error(result, 0)
@@ -208,13 +210,13 @@ local function settle(path, options, row)
     if options.probe or options.idempotent or not in_doubt then
         return false
     end
-    return talk.settle(path, journal.doubts(path, row.attempt))
+    return questions.settle(path, step_record.doubts(path, row.attempt))
 end
 
 --- A step whose code was edited after it finished: its result may no longer be what the playbook means.
 local function confirm_changed(path, row, code)
-    if row.code and row.code ~= code and not journal.collecting then
-        talk.globals.confirm(("Step '%s' was edited after it finished. Go on with its recorded result?")
+    if row.code and row.code ~= code and not current.collecting then
+        questions.globals.confirm(("Step '%s' was edited after it finished. Go on with its recorded result?")
             :format(path))
     end
 end
@@ -230,8 +232,8 @@ end
 --- What is recorded of the step; where that cannot be known, it was not begun.
 local function find(path)
     local found, row = pcall(function()
-        journal.demand()
-        return journal.find_step(path)
+        run_record.demand()
+        return step_record.find(path)
     end)
     if not found then
         begun[path] = nil
@@ -261,23 +263,21 @@ local function run_step(name, options, fn)
     local path = context.path .. "/" .. name
     check_place(context, path)
     local row = find(path)
-    if journal.collecting then
+    if current.collecting then
         return collecting.meet(path, options, row, probe)
     end
-    local code = journal.run and library.code_of(fn)
+    local code = current.run and library.code_of(fn)
     if row and row.status == "done" then
         return pass_over(context, name, path, row, code)
     end
     local work = { context = context, name = name, path = path, options = options, fn = fn, code = code }
-    if hooks.pause then
-        hooks.pause(work)
-    end
+    local decision = debugging.before_step(work, row)
     return perform(work, function()
         if row then
             return settle(path, options, row)
         end
         return false
-    end, hooks.before_step and hooks.before_step(work, row))
+    end, decision)
 end
 
 --- The steps that have finished, for the summary of a failed run: their names, or their number; nil when there are

@@ -6,7 +6,7 @@ local typed_step = {
     CODE = "typed",
 }
 
-local journal = import "journal/journal"
+local step_record = import "journal/steps"
 local event, system = native.event, native.system
 
 --- A line as part of a step's name: on one line, without secrets.
@@ -33,7 +33,7 @@ function typed_step.open(entry, place, name, options)
         kind = options.kind,
     }
     step.scope = event.emit("step.begin", { parent = place.scope, name = name, kind = step.kind })
-    journal.begin_step(step.path, options.code, false)
+    step_record.begin(step.path, options.code, false)
     entry.step, entry.context.step, entry.context.scope = step, step.path, step.scope
 end
 
@@ -47,7 +47,7 @@ function typed_step.close(entry, ok, result)
         return
     end
     local status = ok and "done" or result.code == "cancelled" and "cancelled" or "failed"
-    journal.end_step(step.path, status, nil, not ok and result or nil)
+    step_record.finish(step.path, status, nil, not ok and result or nil)
     event.emit("step.end", {
         scope = step.scope, parent = step.parent, name = step.name, kind = step.kind, status = status,
         text = not ok and tostring(result) or nil, seconds = system.monotonic() - step.started,

@@ -8,8 +8,9 @@ local native, import = ...
 local undo = {}
 
 local answers, lease = import "run/answers", import "journal/lease"
-local failure, gate, journal = import "run/failure", import "gate/gate", import "journal/journal"
-local lock = import "journal/lock"
+local failure, gate, current = import "run/failure", import "gate/gate", import "journal/current"
+local run_record, step_record, store = import "journal/runs", import "journal/steps", import "journal/store"
+local lock = import "run/lock"
 local collecting, reporting = import "run/collecting", import "run/reporting"
 local step, typed_step = import "run/step", import "run/typed_step"
 local event, system, task = native.event, native.system, native.task
@@ -17,30 +18,30 @@ local event, system, task = native.event, native.system, native.task
 --- Whether a finished step of this run could be taken back.
 ---@param run string
 function undo.is_possible(run)
-    return journal.store().read([[SELECT count(*) AS steps FROM steps
+    return store.open().read([[SELECT count(*) AS steps FROM steps
         WHERE run = $1 AND undoable = 1 AND status = 'done' AND undone IS NULL]], run)[1].steps > 0
 end
 
 --- Whether an undo of this run has begun.
 ---@param run string
 function undo.has_begun(run)
-    local rows = journal.store().read("SELECT path FROM steps WHERE run = $1 AND undone IS NOT NULL LIMIT 1", run)
+    local rows = store.open().read("SELECT path FROM steps WHERE run = $1 AND undone IS NOT NULL LIMIT 1", run)
     return rows[1] ~= nil
 end
 
 --- Steps that may have changed something and are not taken back. What was typed at a prompt is in no playbook.
 local function count_remaining()
-    return journal.store().read([[SELECT count(*) AS steps FROM steps
+    return store.open().read([[SELECT count(*) AS steps FROM steps
         WHERE run = $1 AND (undone IS NULL OR undone <> 'done') AND (code IS NULL OR code <> $2)
             AND (status = 'done' OR EXISTS (SELECT number FROM effects
                 WHERE effects.run = steps.run AND step = steps.path AND effects.attempt = steps.attempt
-                    AND kind = 'write'))]], journal.run, typed_step.CODE)[1].steps
+                    AND kind = 'write'))]], current.run, typed_step.CODE)[1].steps
 end
 
 --- What was typed at prompts of the run and has written something.
 local function typed(run)
     local paths = {}
-    for index, row in ipairs(journal.store().read([[SELECT path FROM steps WHERE run = $1 AND code = $2
+    for index, row in ipairs(store.open().read([[SELECT path FROM steps WHERE run = $1 AND code = $2
             ORDER BY started]], run, typed_step.CODE)) do
         paths[index] = row.path
     end
@@ -55,8 +56,8 @@ local function collect(run)
     if remaining == 0 then
         return collecting.begin(0), nil
     end
-    gate.mode = "read-only"
-    journal.collect(true)
+    gate.set_mode "read-only"
+    step_record.collect(true)
     step.reset()
     answers.reset()
     local pass = task.spawn(nil, function()
@@ -67,8 +68,8 @@ local function collect(run)
     end)
     local found = collecting.begin(remaining, pass)
     local ok, err = pcall(task.join, pass)
-    gate.mode = "normal"
-    journal.collect(false)
+    gate.set_mode "normal"
+    step_record.collect(false)
     task.checkpoint()
     return found, not ok and found.remaining > 0 and native.error.complete(err) or nil
 end
@@ -79,7 +80,7 @@ local function check_complete(run, found, cause)
     for _, entry in ipairs(found.steps) do
         known[entry.path] = true
     end
-    for _, row in ipairs(journal.store().read([[SELECT path FROM steps
+    for _, row in ipairs(store.open().read([[SELECT path FROM steps
             WHERE run = $1 AND undoable = 1 AND status = 'done' AND (undone IS NULL OR undone <> 'done')]], run.id)) do
         if not known[row.path] then
             missing[#missing + 1] = row.path
@@ -96,12 +97,12 @@ end
 
 local function take_back(entry, parent)
     local path = "undo " .. entry.path
-    journal.store().later("UPDATE steps SET undone = 'running' WHERE run = $1 AND path = $2", journal.run, entry.path)
+    store.open().later("UPDATE steps SET undone = 'running' WHERE run = $1 AND path = $2", current.run, entry.path)
     local scope = event.emit("step.begin", { parent = parent, name = path })
     local started = system.monotonic()
     local ok, err = xpcall(step.call, native.error.complete, path, scope, nil, entry.undo, entry.result)
     if ok then
-        journal.store().write("UPDATE steps SET undone = 'done' WHERE run = $1 AND path = $2", journal.run, entry.path)
+        store.open().write("UPDATE steps SET undone = 'done' WHERE run = $1 AND path = $2", current.run, entry.path)
     end
     event.emit("step.end", {
         scope = scope, parent = parent, name = path, status = ok and "done" or "failed",
@@ -168,7 +169,7 @@ local function take_all_back(run)
         scope = context.scope, name = run.name, status = ok and "done" or "failed", kind = "normal", target = run.id,
         seconds = system.monotonic() - started, count = gate.performed.write, text = not ok and tostring(err) or nil,
     })
-    event.report "none"
+    native.report "none"
     if not ok then
         error(err, 0)
     end
@@ -185,7 +186,7 @@ function undo.perform(run)
     local ok, err = lease.hold(take_all_back, run)
     err = not ok and native.error.complete(err) or nil
     local status = ok and "undone" or err.code == "cancelled" and "cancelled" or "failed"
-    local recorded, problem = pcall(journal.finish, status, not ok and failure.describe(err) or nil)
+    local recorded, problem = pcall(run_record.finish, status, not ok and failure.describe(err) or nil)
     if not recorded then
         ok, err = false, native.error.complete(problem)
     end

@@ -3,7 +3,7 @@
 local native, import = ...
 local unfinished = {}
 
-local journal, recorded, params = import "journal/journal", import "journal/recorded", import "run/params"
+local recorded, params, store = import "journal/recorded", import "run/params", import "journal/store"
 local sealing = import "journal/sealing"
 local json = native.json.face
 
@@ -26,13 +26,13 @@ end
 ---@return { id: string, status: string, step?: string }?
 function unfinished.find(new, specs)
     local wanted = key_of(new.book, new.arguments, specs)
-    for _, row in ipairs(journal.store().read([[SELECT id, playbook, arguments, status, holder FROM runs
+    for _, row in ipairs(store.open().read([[SELECT id, playbook, arguments, status, holder FROM runs
             WHERE playbook = $1 AND status NOT IN ('done', 'undone')
                 AND EXISTS (SELECT 1 FROM effects WHERE run = runs.id AND kind = 'write')
             ORDER BY number DESC]], new.name)) do
         local sealed = row.arguments:find "%$sealed"
         if not sealed and key_of(new.book, sealing.decode(row.arguments), specs) == wanted then
-            local step = journal.store().read([[SELECT path FROM steps WHERE run = $1 AND status <> 'done'
+            local step = store.open().read([[SELECT path FROM steps WHERE run = $1 AND status <> 'done'
                 ORDER BY started DESC LIMIT 1]], row.id)[1]
             return { id = row.id, status = recorded.status(row), step = step and step.path }
         end

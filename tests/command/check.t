@@ -206,12 +206,17 @@ is $run->{stdout}, "1 file checked, nothing found\n", 'a file by its path';
 $run = hostler({ in => $folder }, 'check');
 is $run->{status}, 1, 'all there are';
 like $run->{stdout}, qr{^\./playbooks/helper\.lua:1:14: there is no global 'undefined'}m, 'modules beside playbooks too';
+mkdir "$folder/playbooks/parts" or die $!;
+playbook($folder, 'parts/part', 'return { y = another }');
+like hostler({ in => $folder }, 'check')->{stdout},
+    qr{^\./playbooks/parts/part\.lua:1:14: there is no global 'another'}m, 'and their parts';
+like hostler({ in => $folder }, 'check', 'part')->{stdout}, qr/^1 file checked, 1 finding$/m, 'one of them by its name';
 unlike $run->{stdout}, qr{good\.lua}, 'but for what is right';
 is hostler({ in => $folder }, 'check', 'godd')->{status}, 2, 'what there is not';
 like hostler({ in => $folder }, 'check', 'godd')->{stderr}, qr/did you mean 'good'/, 'and what was meant';
 
 my $shipped = hostler({ in => playbooks() }, 'check');
 is $shipped->{status}, 0, 'nothing is found in the shipped playbooks' or diag $shipped->{stdout};
-like $shipped->{stdout}, qr/^2\d files checked, nothing found$/, 'and they were looked at';
+like $shipped->{stdout}, qr/^3\d files checked, nothing found$/, 'and they were looked at';
 
 done_testing;

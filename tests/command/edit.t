@@ -12,7 +12,7 @@ use Test::More;
 
 # An installed hostler, whose playbooks a test can upgrade.
 my $prefix = abs_path(tempdir(CLEANUP => 1));
-make_path("$prefix/bin", "$prefix/share/hostler/playbooks");
+make_path("$prefix/bin", "$prefix/share/hostler/playbooks/parts");
 copy($Hostler::binary, "$prefix/bin/hostler") or die $!;
 chmod 0755, "$prefix/bin/hostler";
 $Hostler::binary = "$prefix/bin/hostler";
@@ -69,6 +69,8 @@ return playbook {
 LUA
 ship(greet => $greet);
 ship(site => 'return { domain = "example.org" }');
+ship('parts/host' => 'return { name = "www." .. require "site".domain }');
+ship(name => 'return playbook { summary = "s", run = function() say(require "host".name) end }');
 
 # ---- new ----
 
@@ -112,6 +114,16 @@ ok !-e "$mine/site.lua", 'and the copy goes again';
 is_deeply [glob "$mine/.shipped/*"], ["$mine/.shipped/greet.lua"], 'with what it was made from';
 $edited = edit('example.org' => 'example.net', 'site');
 like $edited->{stdout}, qr/a module is used by the playbooks that stand beside it/, 'whom a module serves';
+
+$edited = edit('www' => 'web', 'host');
+is $edited->{status}, 0, 'a part that playbooks share' or diag $edited->{stderr};
+like text("$mine/host.lua"), qr/web/, 'is copied beside the own playbooks';
+like $edited->{stdout}, qr{is a copy of \S+/playbooks/parts/host\.lua}, 'from where it is shipped';
+like run('diff', 'host')->{stdout}, qr/^\+return \{ name = "web\."/m, 'and compared with it';
+copy("$prefix/share/hostler/playbooks/name.lua", "$mine/mine.lua") or die $!;
+like run('run', 'mine')->{stdout}, qr/ web\.example\.net$/m, 'it serves the own playbooks';
+like run('run', 'name')->{stdout}, qr/ www\.example\.org$/m, 'and not those that are shipped';
+is run('new', 'host')->{status}, 2, 'its name is taken';
 
 $edited = hostler({ in => $folder, env => { EDITOR => 'false' } }, 'edit', 'greet');
 is $edited->{status}, 1, 'an editor that fails';

@@ -10,6 +10,8 @@ use Hostler;
 sub book { return "-- What it is for.\n-- In two lines.\nreturn playbook {\n  summary = \"$_[0]\",\n  handbook = \"A page\",\n  params = { arg(\"tenant\", \"subdomain\", \"which\") },\n  run = function() end,\n}\n" }
 
 my $in = playbooks(inventory => book('the first'), broken => "return playbook {\n  summary = ,\n}", site => 'return {}', wrong => "return playbook {\n  summary = 5,\n}");
+mkdir "$in/playbooks/parts" or die $!;
+playbook($in, 'parts/shared', '-- what a playbook { } shares\nreturn {}');
 for my $place (qw(path config/hostler/playbooks)) {
     make_path("$in/$place/playbooks");
     rename "$in/$place/playbooks", "$in/$place/x";
@@ -26,7 +28,7 @@ like($list->{stdout}, qr/^  second  +from path$/m, 'HOSTLER_PATH');
 like($list->{stdout}, qr/^  third  +from config/m, 'XDG_CONFIG_HOME');
 like($list->{stdout}, qr/^  broken  +does not load: line 2: unexpected symbol/m, 'a broken playbook is listed with its error');
 like($list->{stdout}, qr/^  wrong  +does not load: line 2: the field 'summary'/m, 'so is a wrong one');
-unlike($list->{stdout}, qr/site/, 'a module is not');
+unlike($list->{stdout}, qr/site|shared/, 'a module is not, nor a part');
 my $rows = JSON::PP->new->decode(hostler($options, 'list', '--json')->{stdout});
 my %row = map { $_->{name} => $_ } @$rows;
 is($row{inventory}{summary}, 'the first', '--json');

@@ -48,7 +48,7 @@ shows('t = {} t.t = t return t', "{ t = <cycle> }\n", 'a table in itself');
 shows('{}', "{}\n", 'an empty one');
 shows('{ "a\tb\27[31m\0" }', "{ \"a\\tb\\027[31m\\000\" }\n", 'what would do something to the terminal is written out');
 like(script('{ json.null, secret.wrap "hunter2hunter2", say }')->{stdout},
-    qr/^\{ json\.null, \[secret\], <function talk\.lua:\d+> \}$/, 'null, secrets and functions');
+    qr/^\{ json\.null, \[secret\], <function saying\.lua:\d+> \}$/, 'null, secrets and functions');
 like(script('local l = {} for i = 1, 200 do l[i] = i end return l')->{stdout}, qr/\b50,\n\s*\.\.\. 150 more,?\n\}/, 'a long list is cut');
 like(script('("x"):rep(300), 1')->{stdout}, qr/^"x{300}"$/m, 'a text is shown whole');
 like(script('{ ("x"):rep(300) }')->{stdout}, qr/"x{200}" \.\.\. \(300 bytes\)/, 'inside a table its beginning');

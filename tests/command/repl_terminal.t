@@ -13,7 +13,7 @@ binmode $_, ':utf8' for Test::More->builder->output, Test::More->builder->failur
 
 my $hostler = abs_path(($ENV{HOSTLER_BUILD} // 'build') . '/hostler');
 my $folder = Hostler::playbooks(
-    site => 'return { domain = "example.com" }',
+    prompt => 'return { name = "example.com" }',
     shop => 'local shop = {} shop.__index = shop
              function shop.open() return setmetatable({ till = { coins = 3, notes = 2 }, made = 0 }, shop) end
              function shop:sell() self.made = self.made + 1 end

@@ -53,6 +53,15 @@ my $in = playbooks(
 mkdir "$in/playbooks/deep";
 playbook($in, 'deep/er', 'return " deep"');
 like(hostler({ in => $in }, 'run', 'book')->{stdout}, qr/mine deep/, 'modules beside the playbook');
+mkdir "$in/playbooks/parts";
+playbook($in, 'parts/shared', 'return { say = function() say("shared, " .. require "mine".word .. ", " .. require "other") end }');
+playbook($in, 'parts/other', 'return "a part"');
+playbook($in, 'shares', 'return playbook { summary = "s", run = function() require "shared".say() end }');
+like(hostler({ in => $in }, 'run', 'shares')->{stdout}, qr/shared, mine, a part/, 'what playbooks share stands in parts/');
+like(hostler({ in => "$in/home" }, 'run', "$in/playbooks/shares.lua")->{stdout}, qr/shared, mine, a part/, 'also by path');
+is(hostler({ in => "$in/home" }, 'check', "$in/playbooks/parts/shared.lua")->{status}, 0, 'a part requires what is beside the playbooks');
+playbook($in, 'other', 'return "beside"');
+like(hostler({ in => $in }, 'run', 'shares')->{stdout}, qr/shared, mine, beside/, 'a module beside the playbooks comes before a part');
 like(hostler({ in => $in }, 'run', 'loops')->{stderr}, qr/require each other/, 'modules in a circle');
 like(hostler({ in => $in }, 'run', 'early')->{stderr}, qr/being loaded touches nothing/, 'an effect while loading');
 like(hostler({ in => $in }, 'run', 'write')->{stderr}, qr/a write outside a step.*hint +put it in step/s, 'a write outside a step');

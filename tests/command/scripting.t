@@ -60,6 +60,7 @@ my $names = Scripting::names($folder);
 my $told  = Scripting::told();
 my @required = Scripting::required();
 is_deeply [ grep { !$told->{sections}{$_} } @required ], [], 'every module that playbooks require has its place';
+is_deeply [ Scripting::parts() ], [ map { m{([^/]+)\.lua$} } glob 'playbooks/parts/*.lua' ], 'every part has its place';
 for my $name (sort keys %$names) {
     next if $name =~ /^(\w+)\./ && !$told->{sections}{$1} && $1 !~ /^(?:json|secret)$/;
     ok $told->{names}{$name}, "it tells of $name";
@@ -70,5 +71,8 @@ for my $name (sort keys %{ $told->{names} }) {
     ok exists $names->{$name}, "there is $name";
     my %option = map { $_ => 1 } @{ $names->{$name} || [] };
     is join(' ', grep { !$option{$_} } @{ $told->{options}{$name} }), '', 'and it has the options told of';
+}
+for my $name (sort keys %{ $told->{beside} }) {
+    like Scripting::text($told->{beside}{$name}), qr/^function \Q$name\E\(/m, "there is $name";
 }
 done_testing;

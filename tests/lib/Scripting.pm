@@ -12,16 +12,16 @@ our $page = 'playbooks/SCRIPTING.md';
 
 my @modules = map { m{([^/]+)\.lua$} } glob('modules/*.lua'), grep { m{/([^/]+)/\1\.lua$} } glob 'modules/*/*.lua';
 my %is_module = map { $_ => 1 } @modules;
-my $around = join '|', qw(instance site cloud mail ftp dns systemd caddy meltano machine digitalocean onepassword triage
-    caddy_advice);
+my $around = join '|', qw(instance site cloud mail ftp dns systemd caddy meltano machine digitalocean onepassword triage);
 my %handle = (
     host  => { alone => 'ssh.connect "root@web1"', cloud => 'require "instance".of("ada").host' },
     cloud => { cloud => 'require "site".cloud()' },
 );
 
-# The text of the page.
+# The text of the page, or of another file.
 sub text {
-    open my $file, '<', $page or die "$page: $!";
+    my $path = shift // $page;
+    open my $file, '<', $path or die "$path: $!";
     local $/;
     return scalar <$file>;
 }
@@ -132,11 +132,17 @@ sub run_commands {
 # The modules that the shipped playbooks require, and that are hostler's own.
 sub required {
     my %required;
-    for my $path (glob 'playbooks/*.lua') {
+    for my $path (glob 'playbooks/*.lua playbooks/parts/*.lua') {
         open my $file, '<', $path or die "$path: $!";
         $required{$_} = 1 for map { /require "(\w+)"/g } <$file>;
     }
     return grep { $is_module{$_} } sort keys %required;
+}
+
+# The parts of the shipped playbooks that the page tells of.
+sub parts {
+    my ($section) = text() =~ /^# Parts\n(.*?)^(?:# |```)/ms;
+    return sort map { /`(\w+)`/g } $section =~ /^- .*\n(?:  .*\n)*/mg;
 }
 
 # The globals, the modules' functions, and the methods of what these return, from what `hostler stubs` writes: "step",
@@ -196,7 +202,7 @@ sub options_of {
 }
 
 # What the page tells of: { names => { "ssh.Host:run" => its entry }, options => { ... => [names in braces] }, sections =>
-# { ssh => 1 } }.
+# { ssh => 1 }, beside => { "site.cloud" => the file of the module } }.
 sub told {
     my (%told, $module, $class);
     my $text = text() =~ s{^```lua\n.*?^```\n}{}gmsr;
@@ -209,7 +215,10 @@ sub told {
         for my $entry (split /(?=`[\w.:]+(?:\([^`]*|\s*\{[^`]*)`)/, $part) {
             my ($called, $arguments) = $entry =~ /^`([\w.:]+)([ ({][^`]*)`/ or next;
             next if $called !~ /\W/ && ($called eq 'fn' || $is_module{ $module // '' } && $called ne $module);
-            next if $called =~ /^(\w+)\./ && !$is_module{$1} && -e "playbooks/$1.lua"; # one of the site's
+            if ($called =~ /^(\w+)\./ && !$is_module{$1} && -e "playbooks/$1.lua") {
+                $told{beside}{$called} = "playbooks/$1.lua";
+                next;
+            }
             my $name = $called =~ /^\w+:(\w+)$/ ? "$class:$1" : $called;
             $told{names}{$name} .= $part;
             $told{sections}{$1} = 1 if $name =~ /^(\w+)\.\w+$/;

@@ -12,7 +12,7 @@ my $setup = $cloud->setup('ada');
 $setup->{status} == 0 or BAIL_OUT "ada cannot be set up: $setup->{stderr}";
 
 my $folder = playbooks();
-system("cp playbooks/*.lua $folder/playbooks/") == 0 or die 'cp failed';
+system("cp -r playbooks/* $folder/playbooks/") == 0 or die 'cp failed';
 my $letters = $cloud->letters_to('ada@example.com');
 for my $example (grep { $_->{place} eq 'cloud' } Scripting::examples()) {
     Scripting::run_part(sub { return $cloud->run({ in => $folder }, @_) }, $folder, $example);

@@ -23,6 +23,7 @@ tap.ok(secret.is(string.format("%5d %% %s %q", 3, hidden, "x")), "also among oth
 tap.is(tostring(("%d%% %s|"):format(5, hidden)), "5% [secret]|", "and shows the rest")
 tap.ok(("PASSWORD=%s\n"):format(hidden) == secret.wrap("PASSWORD=" .. PLAIN .. "\n"), "it has the right text")
 tap.ok(table.concat({ "a", hidden, 1 }, ",") == secret.wrap("a," .. PLAIN .. ",1"), "joined, too")
+tap.is(secret.scrub("<" .. PLAIN .. ">"), "<[secret]>", "scrubbed from a text")
 tap.raises("usage", function() return ("%d"):format(hidden) end, "a secret is no number")
 for name, fn in pairs {
     index = function() return hidden.text end, method = function() return hidden:sub(1, 3) end,

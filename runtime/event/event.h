@@ -1,4 +1,5 @@
-/* What happens in a run, as a stream of events, and the reports that show them.
+/* What happens in a run, as a stream of events. One report shows them; any number of listeners in Lua are
+ * told.
  *
  * Scopes nest: a run holds groups (an `each`), a group holds items, both hold steps, a step holds effects.
  * Each scope has a number that is unique in the run; an event names its scope and its parent. All text is
@@ -9,7 +10,6 @@
 #include <lua.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 typedef enum {
     EVENT_RUN_BEGIN,    /* name: the playbook; text: the command as typed; kind: the gate's mode */
@@ -58,23 +58,14 @@ struct report {
     void (*close)(report *);
 };
 
-/* One plain line an event: plain.c. Verbosity 0 leaves effects out, 1 shows them; -1 is for scripts:
- * only what say and warn say, as it is. */
-report *report_plain_new(FILE *out, int verbosity);
-/* One JSON object a line: json.c. */
-report *report_json_new(FILE *out);
-/* What a person at a prompt wants to see: prompt.c. */
-report *report_prompt_new(FILE *out, int verbosity);
-/* A live tree that redraws itself: tree.c. Only for a terminal. */
-report *report_tree_new(FILE *out, int verbosity);
-
 /* The report that event_emit hands to; NULL for none. event.c owns it and closes the one before. */
 void event_set_report(report *r);
 void event_emit(const event *e);
 void event_suspend(void);
 void event_resume(void);
 
-/* Pushes a table: emit(type_name, fields) -> scope; show(type_name, fields); suspend; resume. */
+/* Pushes a table: emit(type, fields) -> scope; subscribe(listener) -> leave; show(type, fields) to the report
+ * alone, for what is past; suspend and resume the report. */
 int event_open(lua_State *L);
 
 #endif

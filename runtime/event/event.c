@@ -1,10 +1,11 @@
 /* Scrubs events, numbers their scopes, and hands them to the report. */
-#include "report/event.h"
+#include "event/event.h"
 
 #include "base/secret.h"
 #include "task/task.h"
 
 #include <lauxlib.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -139,11 +140,45 @@ static int emit_fields(lua_State *L, uint64_t new_scope) {
     return 1;
 }
 
+/* Calls the listeners of the table at index 3 with the type, the scope on top of the stack, and the fields.
+ */
+static void tell_listeners(lua_State *L) {
+    int scope = lua_gettop(L);
+    for (int i = 1; i <= (int)lua_objlen(L, 3); i++) {
+        lua_rawgeti(L, 3, i);
+        lua_pushvalue(L, 1);
+        lua_pushvalue(L, scope);
+        lua_pushvalue(L, 2);
+        lua_call(L, 3, 0);
+    }
+}
+
 /* emit(type, fields) -> scope. A begin gets a new scope number; other events name theirs in fields.scope. */
 static int emit_lua(lua_State *L) {
     const char *type = names[luaL_checkoption(L, 1, NULL, names)];
     luaL_checktype(L, 2, LUA_TTABLE);
-    return emit_fields(L, strstr(type, ".begin") ? ++last_scope : 0);
+    lua_settop(L, 2);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    emit_fields(L, strstr(type, ".begin") ? ++last_scope : 0);
+    tell_listeners(L);
+    return 1;
+}
+
+/* Of the listeners (the first upvalue), the one that subscribe_lua took (the second) goes. */
+static int leave_lua(lua_State *L) {
+    int listeners = lua_upvalueindex(1), count = (int)lua_objlen(L, listeners), at = 1;
+    for (; at <= count; at++) {
+        lua_rawgeti(L, listeners, at);
+        bool found = lua_rawequal(L, -1, lua_upvalueindex(2));
+        lua_pop(L, 1);
+        if (found)
+            break;
+    }
+    for (; at <= count; at++) {
+        lua_rawgeti(L, listeners, at + 1);
+        lua_rawseti(L, listeners, at);
+    }
+    return 0;
 }
 
 /* show(type, fields): an event of the past, with its own scope number and time. */
@@ -165,35 +200,32 @@ static int resume_lua(lua_State *L) {
     return 0;
 }
 
-/* report(kind, verbosity): shows events from now on as "tree", "plain", "json" or "prompt"; "none" shows
- * nothing. */
-static int report_lua(lua_State *L) {
-    static const char *const kinds[] = {"tree", "plain", "json", "prompt", "none", NULL};
-    int verbosity = (int)luaL_optinteger(L, 2, 0);
-    switch (luaL_checkoption(L, 1, NULL, kinds)) {
-    case 0:
-        event_set_report(report_tree_new(stdout, verbosity));
-        break;
-    case 1:
-        event_set_report(report_plain_new(stdout, verbosity));
-        break;
-    case 2:
-        event_set_report(report_json_new(stdout));
-        break;
-    case 3:
-        event_set_report(report_prompt_new(stdout, verbosity));
-        break;
-    default:
-        event_set_report(NULL);
-    }
-    return 0;
+/* subscribe(listener) -> leave: from now on calls listener(type, scope, fields) after each event that is
+ * emitted here, in the order of subscription; leave() ends that. */
+static int subscribe_lua(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, 2, (int)lua_objlen(L, 2) + 1);
+    lua_pushcclosure(L, leave_lua, 2);
+    return 1;
+}
+
+static void add(lua_State *L, const char *name, lua_CFunction function) {
+    lua_pushvalue(L, -2); /* the listeners */
+    lua_pushcclosure(L, function, 1);
+    lua_setfield(L, -2, name);
 }
 
 int event_open(lua_State *L) {
-    static const luaL_Reg functions[] = {{"emit", emit_lua},       {"show", show_lua},
-                                         {"suspend", suspend_lua}, {"resume", resume_lua},
-                                         {"report", report_lua},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"show", show_lua}, {"suspend", suspend_lua}, {"resume", resume_lua}, {NULL, NULL}};
+    lua_newtable(L); /* the listeners */
     lua_newtable(L);
     luaL_register(L, NULL, functions);
+    add(L, "emit", emit_lua);
+    add(L, "subscribe", subscribe_lua);
+    lua_remove(L, -2);
     return 1;
 }

@@ -6,7 +6,8 @@
 local native, import = ...
 local lock = {}
 
-local journal, process, gate = import "journal/journal", import "base/process", import "gate/gate"
+local process, gate, current = import "base/process", import "gate/gate", import "journal/current"
+local run_record, store = import "journal/runs", import "journal/store"
 local task, now = native.task, native.system.now
 
 local POLL_SECONDS = 0.05
@@ -42,27 +43,27 @@ end
 
 --- Takes the lock from nobody, from an earlier attempt of this run, or from the dead holder given.
 local function take(name, dead_holder)
-    return journal.store().write([[INSERT INTO locks (name, run, holder, since) VALUES ($1, $2, $3, $4)
+    return store.open().write([[INSERT INTO locks (name, run, holder, since) VALUES ($1, $2, $3, $4)
         ON CONFLICT (name) DO UPDATE SET run = excluded.run, holder = excluded.holder, since = excluded.since
         WHERE locks.run = excluded.run OR locks.holder = $5
-        RETURNING name]], name, journal.run, process.me(), now(), dead_holder or "")[1] ~= nil
+        RETURNING name]], name, current.run, process.me(), now(), dead_holder or "")[1] ~= nil
 end
 
 --- The lock with the run that has it.
 local function find(name)
-    return journal.store().read(([[SELECT locks.run, locks.holder, locks.since, runs.holder AS worked_on_by,
+    return store.open().read(([[SELECT locks.run, locks.holder, locks.since, runs.holder AS worked_on_by,
             runs.playbook, runs.operator, %s
-        FROM locks LEFT JOIN runs ON runs.id = locks.run WHERE locks.name = $1]]):format(journal.leased_sql()), name)[1]
+        FROM locks LEFT JOIN runs ON runs.id = locks.run WHERE locks.name = $1]]):format(store.leased_sql()), name)[1]
 end
 
 --- Whether its run has ended or stopped, and cannot go on as if it had the lock.
 local function is_free(row)
-    if not row or row.run == journal.run or not row.worked_on_by then
+    if not row or row.run == current.run or not row.worked_on_by then
         return true
-    elseif journal.is_held { holder = row.worked_on_by, leased = row.leased } then
+    elseif store.is_held { holder = row.worked_on_by, leased = row.leased } then
         return false
     end
-    return row.leased == 1 or journal.fence(row.run, row.worked_on_by)
+    return row.leased == 1 or run_record.fence(row.run, row.worked_on_by)
 end
 
 local function take_or_raise(name)
@@ -92,8 +93,8 @@ local function lock_name(name)
         task.sleep(POLL_SECONDS)
     end
     held[name] = scope
-    journal.demand()
-    if journal.run then
+    run_record.demand()
+    if current.run then
         local ok, err = pcall(take_or_raise, name)
         if not ok then
             held[name] = nil
@@ -108,8 +109,8 @@ end
 function lock.leave(context)
     for _, name in ipairs(context.locks) do
         held[name] = nil
-        if journal.run and not journal.collecting then
-            journal.store().write("DELETE FROM locks WHERE name = $1 AND run = $2", name, journal.run)
+        if current.run and not current.collecting then
+            store.open().write("DELETE FROM locks WHERE name = $1 AND run = $2", name, current.run)
         end
     end
     context.locks = context.locks.above

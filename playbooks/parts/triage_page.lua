@@ -1,5 +1,4 @@
 -- The report of a triage as one page of HTML that stands by itself: no script, nothing loaded. Pure.
-local _, gate = ...
 local triage_checks = require "triage_checks"
 local triage_outside = require "triage_outside"
 local triage_page = {}
@@ -49,7 +48,7 @@ local WORDS = { good = "✓ good", bad = "✗ bad", odd = "! odd", unseen = "? u
 -- Secrets first, which would not be known again when they are escaped. Control characters, which a log may hold, are no
 -- text in HTML; bytes that are no UTF-8 the browser marks by itself.
 local function escape(text)
-    return (gate.scrub(tostring(text)):gsub("[%z\1-\8\11\12\14-\31\127]", "\239\191\189"):gsub("[&<>\"']", {
+    return (secret.scrub(tostring(text)):gsub("[%z\1-\8\11\12\14-\31\127]", "\239\191\189"):gsub("[&<>\"']", {
         ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ["\""] = "&quot;", ["'"] = "&#39;",
     }))
 end

@@ -1,0 +1,117 @@
+-- The store that runs are recorded in: a file, or the database that several controllers share ($HOSTLER_STORE). Opened
+-- when it is first needed. What differs between the two for those who write SQL is here: the clock, and leases.
+--
+-- In a store that several machines share, a run carries a lease: until when it is taken to be alive, by the store's
+-- clock. Every write renews it, and so does lease.lua while there is nothing to write.
+local native, import = ...
+local store = {}
+
+local process, schema = import "base/process", import "journal/schema"
+local shared, state = import "journal/postgres/shared", import "base/state"
+local system = native.system
+
+local DEFAULT_LEASE_SECONDS = 30
+
+local opened
+-- Called when the store says that the run is another process's now.
+local on_fenced = function() end
+
+--- Has fn called when the store says that the run is another process's now; without one, nobody.
+---@param fn? fun()
+function store.when_fenced(fn)
+    on_fenced = fn or function() end
+end
+
+--- How long a run is taken to be alive after its last write, in seconds.
+---@return number
+function store.lease_seconds()
+    local seconds = tonumber(system.env "HOSTLER_LEASE" or DEFAULT_LEASE_SECONDS)
+    if not seconds or seconds < 1 or seconds > 86400 then
+        error(native.error.new { code = "usage", message = "HOSTLER_LEASE is a number of seconds from 1 to 86400" }, 0)
+    end
+    return seconds
+end
+
+local function open()
+    local uri = system.env "HOSTLER_STORE"
+    if uri and uri ~= "" then
+        return shared.open(uri, store.lease_seconds(), function() on_fenced() end)
+    end
+    local path = state.directory() .. "/journal.db"
+    return native.journal.sqlite(path), path
+end
+
+--- Opens it, once. Everything that can be wrong with it is found here, before anything is done.
+---@return table handle see journal.h; `name` is its path or address
+---@raise "journal"
+function store.open()
+    if not opened then
+        local handle, name = open()
+        schema.migrate(handle, name)
+        handle.name = name
+        opened = handle
+    end
+    return opened
+end
+
+--- Whether other machines use the same store.
+---@return boolean
+function store.is_shared()
+    return store.open().clock ~= nil
+end
+
+--- Refuses where there is no queue.
+---@raise "usage"
+function store.require_queue()
+    if not store.is_shared() then
+        error(native.error.new {
+            code = "usage", message = "there is no queue in a journal that is a file",
+            hint = "name a store that several controllers share: HOSTLER_STORE=postgresql://USER@HOST/DBNAME",
+        }, 0)
+    end
+end
+
+--- SQL for the present time. In a shared store it is the store's own: the machines' clocks may differ, and jump.
+---@param parameter string such as "$1", which is store.now()
+---@return string
+function store.now_sql(parameter)
+    return store.open().clock and ("coalesce(%s, %s)"):format(parameter, opened.clock) or parameter
+end
+
+---@return number?
+function store.now()
+    return not store.open().clock and system.now() or nil
+end
+
+--- SQL: until when a run is leased that is written to now.
+function store.lease_sql()
+    return store.open().clock and ("%s + %g"):format(opened.clock, store.lease_seconds()) or "NULL"
+end
+
+--- SQL: whether the lease of a row of runs has run out. Without a lease it has not: who holds the run is then asked.
+function store.expired_sql()
+    return store.open().clock and "lease < " .. opened.clock or "1 = 0"
+end
+
+--- SQL for a column `leased`: 1 while the lease lasts.
+function store.leased_sql()
+    return store.open().clock and ("CASE WHEN lease >= %s THEN 1 ELSE 0 END AS leased"):format(opened.clock)
+        or "1 AS leased"
+end
+
+--- Whether a process is known to have ended: in a shared store it may be another machine's.
+function store.has_ended(holder)
+    if store.open().clock then
+        return process.has_ended(holder)
+    end
+    return not process.alive(holder)
+end
+
+--- Whether a process still works on the run. One of this machine can be seen; of another's, the lease tells.
+---@param row { holder?: string, leased: integer } a row of runs, with store.leased_sql()
+---@return boolean
+function store.is_held(row)
+    return row.holder ~= nil and row.leased == 1 and not store.has_ended(row.holder)
+end
+
+return store
