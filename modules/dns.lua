@@ -1,22 +1,11 @@
 -- DNS: what chosen servers answer. The system's hosts file, search list and cache take no part.
-local native, gate = ...
-
+local native, gate, import = ...
 local dns = {}
+
+local options_of = import "base/options"
 
 local SECONDS = 5
 local OPTIONS = { type = "string", nameservers = "table", timeout = "number", tcp = "boolean" }
-
-local function check_options(options)
-    for name, value in pairs(options or {}) do
-        if not OPTIONS[name] then
-            fail(("dns has no option '%s'"):format(tostring(name)), { code = "usage",
-                hint = "type, nameservers, timeout, tcp" })
-        elseif type(value) ~= OPTIONS[name] then
-            fail(("dns: option %s must be a %s"):format(name, OPTIONS[name]), { code = "usage" })
-        end
-    end
-    return options or {}
-end
 
 --- Checked here, because c-ares takes "1.2.3" and port 65537 too.
 local function check_nameserver(server)
@@ -34,8 +23,8 @@ local function check_nameserver(server)
 end
 
 local function list_servers(nameservers)
-    if not nameservers then
-        return nil
+    if not nameservers or unknown(nameservers) then
+        return nameservers
     end
     local texts = {}
     for index, server in ipairs(nameservers) do
@@ -75,7 +64,8 @@ end
 ---@raise "dns.timeout", "dns.servfail", "dns.refused", "dns.unreachable", "dns.answer" (not a DNS message),
 ---  "dns.name" (cannot be a name)
 function dns.resolve(name, options)
-    options = check_options(options)
+    options = options or {}
+    options_of.check("dns.resolve", options, OPTIONS)
     local kind = options.type or "A"
     local servers = list_servers(options.nameservers)
     local label = kind .. " " .. name
@@ -116,8 +106,9 @@ end
 ---@return string? reason what the first server that disagrees says
 ---@raise "dns.name", "usage"
 function dns.resolves_to(name, address, options)
-    options = check_options(options)
-    if unknown(address) or unknown(name) then
+    options = options or {}
+    options_of.check("dns.resolves_to", options, OPTIONS)
+    if unknown(address) or unknown(name) or unknown(options.nameservers) then
         return gate.unknown(("whether %s resolves to %s"):format(tostring(name), tostring(address)))
     end
     local wanted, kind = native.normal(address)

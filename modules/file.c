@@ -1,21 +1,16 @@
 /* Files of this machine; see file.h. The C half of the module `file`. */
-#define _GNU_SOURCE /* mkostemp */
 #include "file.h"
 
 #include "base/error.h"
-#include "base/system.h"
+#include "base/files.h"
+#include "base/outcome.h"
 #include "task/task.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <lauxlib.h>
-#include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define LARGEST_FILE (256 * 1024 * 1024)
 
@@ -41,7 +36,7 @@ static int push_text(lua_State *L, FILE *file) {
     return ferror(file) ? EIO : total > LARGEST_FILE ? EFBIG : 0;
 }
 
-int local_file_read(lua_State *L) {
+int file_read(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     lua_Integer most = luaL_optinteger(L, 2, LARGEST_FILE);
     FILE *file = fopen(path, "re");
@@ -53,57 +48,26 @@ int local_file_read(lua_State *L) {
         problem = push_text(L, file);
     if (file)
         fclose(file);
-    return problem ? system_push_outcome(L, problem) : 1;
+    return problem ? outcome_push(L, problem) : 1;
 }
 
 /* ---- writing ---- */
 
-static int write_whole(int fd, const char *text, size_t length, mode_t mode) {
-    int problem = system_write_all(fd, text, length);
-    if (problem)
-        return problem;
-    return fchmod(fd, mode) || fsync(fd) ? errno : 0;
-}
-
-/* Makes the new file beside the old one, and puts it in its place when it is whole. */
-static int replace(const char *path, const char *text, size_t length, mode_t new_mode) {
-    char temporary[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s.XXXXXX", path) >= (int)sizeof temporary)
-        return ENAMETOOLONG;
-    struct stat old;
-    bool exists = stat(path, &old) == 0;
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    /* Root keeps a person's file theirs; for others it is their own already, or cannot be given away. */
-    int problem = exists && geteuid() == 0 && fchown(fd, old.st_uid, old.st_gid) ? errno : 0;
-    if (!problem)
-        problem = write_whole(fd, text, length, exists ? old.st_mode & 07777 : new_mode);
-    close(fd);
-    if (!problem && rename(temporary, path))
-        problem = errno;
-    if (problem)
-        unlink(temporary);
-    return problem;
-}
-
-int local_file_write(lua_State *L) {
+int file_write(lua_State *L) {
     size_t length;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
-    mode_t mode = (mode_t)luaL_checkinteger(L, 3);
-    char behind_links[PATH_MAX];
-    int problem = replace(realpath(path, behind_links) ? behind_links : path, text, length, mode);
+    int problem = files_replace(path, text, length, (mode_t)luaL_checkinteger(L, 3));
     return problem ? push_problem(L, problem) : 0;
 }
 
 /* ---- looking ---- */
 
-int local_file_stat(lua_State *L) {
+int file_stat(lua_State *L) {
     struct stat status;
     const char *path = luaL_checkstring(L, 1);
     if (stat(path, &status)) {
         if (errno != ENOENT && errno != ENOTDIR)
-            return system_push_outcome(L, errno);
+            return outcome_push(L, errno);
         lua_pushnil(L);
         return 1;
     }
@@ -128,17 +92,17 @@ static void check_effect(lua_State *L) {
 
 static int read_lua(lua_State *L) {
     check_effect(L);
-    return local_file_read(L);
+    return file_read(L);
 }
 
 static int write_lua(lua_State *L) {
     check_effect(L);
-    return local_file_write(L);
+    return file_write(L);
 }
 
 static int stat_lua(lua_State *L) {
     check_effect(L);
-    return local_file_stat(L);
+    return file_stat(L);
 }
 
 int file_open(lua_State *L) {

@@ -2,10 +2,10 @@
 local native, gate, import = ...
 local file = {}
 
-local diff = import "base/unified_diff"
+local diff, options_of = import "base/unified_diff", import "base/options"
 
 local LARGEST_DIFFED = 256 * 1024
-local WRITE_OPTIONS = { mode = true }
+local WRITE_OPTIONS = { mode = "number" }
 
 local function misuse(message, hint)
     fail(message, { code = "usage", hint = hint })
@@ -80,11 +80,7 @@ function file.write(path, text, options)
     if type(text) ~= "string" and not unknown(text) then
         misuse(("file.write takes text, not a %s"):format(type(text)))
     end
-    for option in pairs(options) do
-        if not WRITE_OPTIONS[option] then
-            misuse(("file.write has no option '%s'"):format(tostring(option)), "it takes mode")
-        end
-    end
+    options_of.check("file.write", options, WRITE_OPTIONS)
     local size = unknown(text) and "" or (" (%d bytes)"):format(#text)
     return perform("write", "file.write", path, "write " .. path .. size, function()
         local reason = native.write(path, text, options.mode or 420) -- 0644

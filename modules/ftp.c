@@ -2,7 +2,6 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "curl_thread.h"
-#include "host.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +12,7 @@
 #define LONGEST_LISTING (4 * 1024 * 1024)
 
 typedef struct {
-    dialogue dialogue;
+    curl_thread curl;
     char *listing;
     size_t length, capacity;
     bool too_long;
@@ -25,7 +24,7 @@ static const char *const commands[] = {"AUTH", "USER", "PASS", "ACCT", "PBSZ", "
                                        "CWD",  "EPSV", "PASV", "TYPE", "LIST", NULL};
 
 static bool was(const ftp *f, const char *command) {
-    return dialogue_was(&f->dialogue, command);
+    return curl_thread_was(&f->curl, command);
 }
 
 static size_t on_listing(char *data, size_t unit, size_t count, void *closure) {
@@ -57,8 +56,8 @@ static void push(lua_State *L, const ftp *f, const char *reason, const char *wha
 
 /* What the server refused, by the command that it answered with 4xx or 5xx. */
 static void push_refusal(lua_State *L, const ftp *f, const char *user) {
-    char what[512 + DIALOGUE_LONGEST_REPLY];
-    const char *reply = f->dialogue.reply;
+    char what[512 + CURL_THREAD_LONGEST_REPLY];
+    const char *reply = f->curl.reply;
     if (was(f, "USER") || was(f, "PASS") || was(f, "ACCT")) {
         snprintf(what, sizeof what, "refused the login of %s: %s", user, reply);
         push(L, f, "login", what);
@@ -67,19 +66,19 @@ static void push_refusal(lua_State *L, const ftp *f, const char *user) {
         push(L, f, "tls", what);
         error_set(L, "hint",
                   "tls = \"never\" sends the password as it is, as every FTP client without TLS does");
-    } else if (!*f->dialogue.command) {
+    } else if (!*f->curl.command) {
         snprintf(what, sizeof what, "refused to serve: %s", reply);
         push(L, f, "greeting", what);
     } else {
-        snprintf(what, sizeof what, "refused to list (%s): %s", f->dialogue.command, reply);
+        snprintf(what, sizeof what, "refused to list (%s): %s", f->curl.command, reply);
         push(L, f, "list", what);
     }
 }
 
 static void push_other(lua_State *L, const ftp *f) {
     char what[64 + CURL_ERROR_SIZE];
-    CURLcode result = f->dialogue.result;
-    const char *problem = *f->dialogue.problem ? f->dialogue.problem : curl_easy_strerror(result);
+    CURLcode result = f->curl.result;
+    const char *problem = *f->curl.problem ? f->curl.problem : curl_easy_strerror(result);
     if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_CONNECT) {
         snprintf(what, sizeof what, "cannot be reached: %s", problem);
         push(L, f, "connect", what);
@@ -95,21 +94,21 @@ static void push_other(lua_State *L, const ftp *f) {
 }
 
 static int raise_failure(lua_State *L, const ftp *f) {
-    int status = dialogue_status(&f->dialogue);
+    int status = curl_thread_status(&f->curl);
     lua_getfenv(L, 1); /* of the wait */
     lua_getfield(L, -1, "user");
     const char *user = lua_isstring(L, -1) ? lua_tostring(L, -1) : "anonymous";
     /* libcurl takes 421, "closing", for a time that was over. */
-    if (f->dialogue.result == CURLE_OPERATION_TIMEDOUT && status != 421)
+    if (f->curl.result == CURLE_OPERATION_TIMEDOUT && status != 421)
         error_push(L, "timeout", "the FTP server %s did not answer%s%s in time", f->server,
-                   *f->dialogue.command ? " " : "", f->dialogue.command);
+                   *f->curl.command ? " " : "", f->curl.command);
     else if (status >= 400)
         push_refusal(L, f, user);
     else
         push_other(L, f);
-    if (*f->dialogue.reply) {
+    if (*f->curl.reply) {
         error_set_integer(L, "status", status);
-        error_set(L, "reply", f->dialogue.reply);
+        error_set(L, "reply", f->curl.reply);
     }
     error_set(L, "target", f->server);
     return lua_error(L);
@@ -117,20 +116,20 @@ static int raise_failure(lua_State *L, const ftp *f) {
 
 static int finish(lua_State *L, wait *w) {
     ftp *f = (ftp *)w;
-    if (f->dialogue.result != CURLE_OK)
+    if (f->curl.result != CURLE_OK)
         return raise_failure(L, f);
     lua_createtable(L, 0, 2);
     lua_pushlstring(L, f->listing ? f->listing : "", f->length);
     lua_setfield(L, -2, "listing");
-    lua_pushstring(L, f->dialogue.reply);
+    lua_pushstring(L, f->curl.reply);
     lua_setfield(L, -2, "reply");
     return 1;
 }
 
 /* ---- starting ---- */
 
-static void release(dialogue *d) {
-    free(((ftp *)d)->listing);
+static void release(curl_thread *t) {
+    free(((ftp *)t)->listing);
 }
 
 static const char *text_option(lua_State *L, const char *name, const char *otherwise) {
@@ -139,9 +138,9 @@ static const char *text_option(lua_State *L, const char *name, const char *other
 }
 
 static ftp *ftp_new(lua_State *L) {
-    ftp *f = dialogue_new(L, sizeof *f, finish, commands);
-    f->dialogue.release = release;
-    f->dialogue.wait.what = "ftp.list";
+    ftp *f = curl_thread_new(L, sizeof *f, finish, commands);
+    f->curl.release = release;
+    f->curl.wait.what = "ftp.list";
     lua_createtable(L, 0, 1);
     lua_getfield(L, 1, "user");
     lua_setfield(L, -2, "user");
@@ -156,7 +155,7 @@ static int list_lua(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     ftp *f = ftp_new(L);
-    CURL *easy = f->dialogue.easy;
+    CURL *easy = f->curl.easy;
     const char *ca_file = text_option(L, "ca_file", NULL);
     bool encrypted = strcmp(text_option(L, "tls", "required"), "never") != 0;
     snprintf(f->server, sizeof f->server, "%s", text_option(L, "address", ""));
@@ -174,7 +173,7 @@ static int list_lua(lua_State *L) {
     if (ca_file)
         curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
     lua_pushvalue(L, 2);
-    return dialogue_park(L, &f->dialogue);
+    return curl_thread_park(L, &f->curl);
 }
 
 int ftp_open(lua_State *L) {

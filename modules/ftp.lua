@@ -1,6 +1,8 @@
 -- FTP: log in and list, to see what a customer's FTP program would see.
-local native, gate = ...
+local native, gate, import = ...
 local ftp = {}
+
+local options_of = import "base/options"
 
 local OPTIONS = {
     user = "string", password = "any", path = "string", tls = "string", ca_file = "string", timeout = "number",
@@ -14,19 +16,12 @@ local function check(server, options)
     if type(server) ~= "string" or not server:find "^%w[%w.-]*:?%d*$" then
         misuse(("'%s' does not name an FTP server"):format(tostring(server)), "\"host\" or \"host:port\"")
     end
-    for name, value in pairs(options) do
-        local wanted = OPTIONS[name]
-        if not wanted then
-            misuse(("ftp.list has no option '%s'"):format(tostring(name)))
-        elseif wanted ~= "any" and type(value) ~= wanted then
-            misuse(("ftp.list: %s must be a %s, not a %s"):format(name, wanted, type(value)))
-        end
-    end
+    options_of.check("ftp.list", options, OPTIONS)
     if options.password ~= nil and not secret.is(options.password) and not unknown(options.password) then
         misuse("ftp.list: a password has to be a secret", "secret.wrap(text)")
     elseif options.tls and options.tls ~= "required" and options.tls ~= "never" then
-        misuse(("ftp.list: tls is \"required\" or \"never\", not '%s'"):format(options.tls))
-    elseif (options.path or "/"):find "%c" or (options.user or "x"):find "%c" then
+        misuse(("ftp.list: tls is \"required\" or \"never\", not '%s'"):format(tostring(options.tls)))
+    elseif tostring(options.path or ""):find "%c" or tostring(options.user or ""):find "%c" then
         misuse "ftp.list: no control characters in a path or a user"
     end
 end

@@ -6,7 +6,7 @@
 #define _GNU_SOURCE /* close_range, sigabbrev_np */
 #include "base/error.h"
 #include "base/secret.h"
-#include "host.h"
+#include "task/handle.h"
 #include "task/interrupt.h"
 #include "task/task.h"
 
@@ -84,17 +84,12 @@ static void on_closed(uv_handle_t *handle) {
         wait_done(&r->wait);
 }
 
-static void close_handle(void *handle) {
-    if (!uv_is_closing(handle))
-        uv_close(handle, on_closed);
-}
-
 static void close_everything(run *r) {
-    close_handle(&r->input);
-    close_handle(&r->out.pipe);
-    close_handle(&r->err.pipe);
-    close_handle(&r->process);
-    close_handle(&r->timer);
+    handle_close(&r->input, on_closed);
+    handle_close(&r->out.pipe, on_closed);
+    handle_close(&r->err.pipe, on_closed);
+    handle_close(&r->process, on_closed);
+    handle_close(&r->timer, on_closed);
 }
 
 static bool outputs_are_closed(run *r) {
@@ -114,9 +109,9 @@ static void signal_group(run *r, int number) {
 static void on_patience_over(uv_timer_t *timer) {
     run *r = timer->data;
     signal_group(r, SIGKILL);
-    close_handle(&r->input);
-    close_handle(&r->out.pipe);
-    close_handle(&r->err.pipe);
+    handle_close(&r->input, on_closed);
+    handle_close(&r->out.pipe, on_closed);
+    handle_close(&r->err.pipe, on_closed);
     close_if_over(r);
 }
 
@@ -142,7 +137,7 @@ static void on_ended(uv_process_t *process, int64_t status, int number) {
     r->exited = true;
     r->status = status;
     r->signal = number;
-    close_handle(&r->input);
+    handle_close(&r->input, on_closed);
     close_if_over(r);
 }
 
@@ -170,7 +165,7 @@ static void on_output(uv_stream_t *pipe, ssize_t count, const uv_buf_t *buffer) 
     run *r = pipe->data;
     output *o = pipe == (uv_stream_t *)&r->out.pipe ? &r->out : &r->err;
     if (count < 0) {
-        close_handle(pipe);
+        handle_close(pipe, on_closed);
         close_if_over(r);
         return;
     }
@@ -184,7 +179,7 @@ static void on_output(uv_stream_t *pipe, ssize_t count, const uv_buf_t *buffer) 
 static void on_written(uv_write_t *write, int status) {
     (void)status;
     run *r = write->data;
-    close_handle(&r->input);
+    handle_close(&r->input, on_closed);
 }
 
 /* ---- starting ---- */
@@ -310,7 +305,7 @@ static void start(run *r, uv_process_options_t *options, const char *input, size
     uv_read_start((uv_stream_t *)&r->err.pipe, give_room, on_output);
     uv_buf_t buffer = uv_buf_init((char *)input, (unsigned)input_length);
     if (!input || uv_write(&r->write, (uv_stream_t *)&r->input, &buffer, 1, on_written))
-        close_handle(&r->input);
+        handle_close(&r->input, on_closed);
     if (r->timeout > 0) {
         uv_update_time(task_loop());
         uv_timer_start(&r->timer, on_time_over, (uint64_t)(r->timeout * 1000 + 0.5), 0);

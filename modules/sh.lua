@@ -2,25 +2,17 @@
 local native, gate, import = ...
 local sh = {}
 
-local texts = import "base/text"
+local options_of, texts = import "base/options", import "base/text"
 
-local OPTIONS = { read = "boolean", stdin = true, env = "table", cwd = "string", timeout = "number", limit = "number",
-    check = "boolean" }
+local OPTIONS = { read = "boolean", stdin = "string or secret", env = "table", cwd = "string", timeout = "number",
+    limit = "number", check = "boolean" }
 
 local function misuse(message, hint)
     fail(message, { code = "usage", hint = hint })
 end
 
 local function check_options(options)
-    for name, value in pairs(options) do
-        local wanted = OPTIONS[name]
-        if not wanted then
-            misuse(("sh.run has no option '%s'"):format(tostring(name)),
-                "it takes read, stdin, env, cwd, timeout, limit and check")
-        elseif wanted ~= true and type(value) ~= wanted and not unknown(value) then
-            misuse(("sh.run: %s must be a %s, not a %s"):format(name, wanted, type(value)))
-        end
-    end
+    options_of.check("sh.run", options, OPTIONS)
     if (tonumber(options.timeout) or 1) <= 0 or (tonumber(options.limit) or 1) <= 0 then
         misuse("sh.run: timeout (seconds) and limit (bytes) must be more than 0")
     end
@@ -30,10 +22,6 @@ local function check_options(options)
             misuse(("sh.run: env maps names to text, numbers, secrets or false, not %s to a %s"):format(
                 tostring(name), kind))
         end
-    end
-    local input = options.stdin
-    if input ~= nil and type(input) ~= "string" and not secret.is(input) and not unknown(input) then
-        misuse(("sh.run: stdin must be text or a secret, not a %s"):format(type(input)))
     end
 end
 

@@ -6,7 +6,7 @@
 -- Programs  --json gives the rows as the field `data` of an event.
 local caddy = require "caddy"
 local meltano = require "meltano"
-local site = require "site"
+local instance = require "instance"
 local systemd = require "systemd"
 
 local COLUMNS = {
@@ -31,8 +31,8 @@ local function state_of(host)
 end
 
 --- Fills in what only the instance knows. Each is found out on its own: one that fails leaves the others known.
-local function ask(instance, row)
-    local host, err = try(function() return instance.host end)
+local function ask(one, row)
+    local host, err = try(function() return one.host end)
     if not host then
         row.state = err.code
         return
@@ -64,7 +64,7 @@ return playbook {
         flag("quick", "only what DigitalOcean knows: ask no instance"),
     },
     run = function(p)
-        local found, rows = site.instances(p.instances), {}
+        local found, rows = instance.matching(p.instances), {}
         for index, one in ipairs(found) do
             local droplet = one.droplet
             rows[index] = {

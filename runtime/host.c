@@ -1,21 +1,29 @@
 /* Makes the Lua world and runs root tasks in it; see host.h. */
 #include "host.h"
 
+#include "base/clock.h"
+#include "base/code.h"
 #include "base/embed.h"
+#include "base/environment.h"
 #include "base/error.h"
+#include "base/files_lua.h"
 #include "base/json.h"
+#include "base/process.h"
+#include "base/scrub.h"
 #include "base/seal.h"
 #include "base/secret.h"
-#include "base/system.h"
-#include "base/user_files.h"
+#include "base/text_lua.h"
+#include "base/unique.h"
+#include "base/unknown.h"
 #include "event/event.h"
 #include "journal/journal.h"
 #include "net/local_socket.h"
 #include "prompt/line_editor.h"
 #include "report/reports.h"
+#include "report/terminal_lua.h"
 #include "task/child.h"
 #include "task/foreground.h"
-#include "task/interrupt.h"
+#include "task/input.h"
 #include "task/task.h"
 
 #include <lauxlib.h>
@@ -61,6 +69,35 @@ static void add(lua_State *L, const char *name, lua_CFunction open) {
     lua_setfield(L, -2, name);
 }
 
+/* Adds functions to the table on top of the stack. */
+typedef void (*part)(lua_State *L);
+
+static const part secret_parts[] = {secret_add, unknown_add, NULL};
+static const part system_parts[] = {clock_add,  environment_add,  files_lua_add, process_add,
+                                    unique_add, code_add,         embed_add,     text_lua_add,
+                                    input_add,  terminal_lua_add, NULL};
+static const part user_file_parts[] = {files_lua_add_for_users, NULL};
+
+static void add_parts(lua_State *L, const char *name, const part *parts) {
+    lua_newtable(L);
+    for (; *parts; parts++)
+        (*parts)(L);
+    lua_setfield(L, -2, name);
+}
+
+/* module_natives(name) -> the table of C functions of a module with a C half, or nil */
+static int module_natives(lua_State *L) {
+    const char *name = luaL_checkstring(L, 1);
+    for (const native_module *module = native_modules; module->name; module++) {
+        if (strcmp(module->name, name) != 0)
+            continue;
+        lua_pushcfunction(L, module->open);
+        lua_call(L, 0, 1);
+        return 1;
+    }
+    return 0;
+}
+
 static int build_world(lua_State *L) {
     luaL_openlibs(L);
     /* Compiled traces ignore hooks, and opening the jit library turns the compiler on: this comes after. */
@@ -68,19 +105,21 @@ static int build_world(lua_State *L) {
     lua_newtable(L);
     add(L, "task", task_open);
     add(L, "error", error_open);
-    add(L, "secret", secret_open);
+    add_parts(L, "secret", secret_parts);
     add(L, "json", json_open);
     add(L, "event", event_open);
     add(L, "report", reports_open);
-    add(L, "system", system_open);
+    add_parts(L, "system", system_parts);
     add(L, "line_editor", line_editor_lua_open);
     add(L, "journal", journal_open);
     add(L, "child", child_open);
     add(L, "local_socket", local_socket_open);
     add(L, "seal", seal_open);
-    add(L, "user_files", user_files_open);
+    add_parts(L, "user_files", user_file_parts);
     lua_pushcfunction(L, foreground_run);
     lua_setfield(L, -2, "run_in_foreground");
+    lua_pushcfunction(L, module_natives);
+    lua_setfield(L, -2, "module_natives");
     embedded_load(L, "runtime/world.lua");
     lua_insert(L, -2);
     lua_call(L, 1, 1);

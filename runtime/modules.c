@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+int base64_open(lua_State *L);
 int dns_open(lua_State *L);
 int checkup_open(lua_State *L);
 int file_open(lua_State *L);
@@ -16,6 +17,7 @@ int sh_open(lua_State *L);
 int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
+    {"base64", base64_open},
     {"dns", dns_open},
     {"checkup", checkup_open},
     {"file", file_open},
@@ -26,6 +28,6 @@ const native_module native_modules[] = {
     {"mail/mail", mail_open},
     {"postgres/postgres", postgres_open},
     {"sh", sh_open},
-    {"ssh/ssh", ssh_open},
+    {"ssh/native", ssh_open},
     {NULL, NULL},
 };

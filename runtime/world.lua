@@ -15,7 +15,7 @@ local function load_file(name)
     if not chunk then
         error("no file of hostler is called " .. name, 0)
     end
-    return chunk(native.system.module_natives(name), import "gate/gate", import)
+    return chunk(native.module_natives(name), import "gate/gate", import)
 end
 
 --- Loads one of hostler's own files once.

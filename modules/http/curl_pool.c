@@ -2,12 +2,14 @@
  * See curl_pool.h. */
 #include "http/curl_pool.h"
 
+#include "task/handle.h"
+
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TRANSFER_TYPE "hostler.transfer"
-#define POOL_TYPE "hostler.transfer.pool"
+#define TRANSFER_TYPE "hostler.curl_pool.transfer"
+#define POOL_TYPE "hostler.curl_pool"
 #define IDLE_CONNECTIONS 64
 
 /* The pool lives from the first transfer of a world to its end. */
@@ -22,17 +24,13 @@ typedef struct {
     curl_socket_t socket;
 } socket_watch;
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 /* Takes ended transfers out and wakes their tasks. */
 static void collect_ended(void) {
     int left;
     for (CURLMsg *message; (message = curl_multi_info_read(pool.multi, &left));) {
         if (message->msg != CURLMSG_DONE)
             continue;
-        transfer *t = NULL;
+        curl_pool_transfer *t = NULL;
         CURLcode result = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         curl_multi_remove_handle(pool.multi, t->easy);
@@ -88,7 +86,7 @@ static int on_socket_change(CURL *easy, curl_socket_t socket, int what, void *un
     socket_watch *watch = assigned;
     if (what == CURL_POLL_REMOVE) {
         if (watch)
-            uv_close((uv_handle_t *)&watch->poll, free_handle);
+            handle_discard(&watch->poll);
         curl_multi_assign(pool.multi, socket, NULL);
         return 0;
     }
@@ -104,7 +102,7 @@ static void leave_pool(void) {
     if (--pool.users > 0)
         return;
     curl_multi_cleanup(pool.multi);
-    uv_close((uv_handle_t *)pool.timer, free_handle);
+    handle_discard(pool.timer);
     memset(&pool, 0, sizeof pool);
 }
 
@@ -145,18 +143,18 @@ static void join_pool(lua_State *L) {
 
 /* ---- transfers ---- */
 
-static void stop(transfer *t) {
+static void stop(curl_pool_transfer *t) {
     if (t->running)
         curl_multi_remove_handle(pool.multi, t->easy);
     t->running = false;
 }
 
 static void cancel_transfer(wait *w) {
-    stop((transfer *)w);
+    stop((curl_pool_transfer *)w);
     wait_done(w);
 }
 
-void transfer_free(transfer *t) {
+void curl_pool_free(curl_pool_transfer *t) {
     if (!t->easy)
         return;
     stop(t);
@@ -167,13 +165,13 @@ void transfer_free(transfer *t) {
 }
 
 static int transfer_gc(lua_State *L) {
-    transfer_free(lua_touserdata(L, 1));
+    curl_pool_free(lua_touserdata(L, 1));
     return 0;
 }
 
-void *transfer_new(lua_State *L, size_t size, int (*finish)(lua_State *, wait *),
-                   void (*release)(transfer *)) {
-    transfer *t = wait_new(L, size, cancel_transfer, finish);
+void *curl_pool_new(lua_State *L, size_t size, int (*finish)(lua_State *, wait *),
+                    void (*release)(curl_pool_transfer *)) {
+    curl_pool_transfer *t = wait_new(L, size, cancel_transfer, finish);
     t->release = release;
     if (luaL_newmetatable(L, TRANSFER_TYPE)) {
         lua_pushcfunction(L, transfer_gc);
@@ -194,7 +192,7 @@ void *transfer_new(lua_State *L, size_t size, int (*finish)(lua_State *, wait *)
     return t;
 }
 
-int transfer_park(lua_State *L, transfer *t) {
+int curl_pool_park(lua_State *L, curl_pool_transfer *t) {
     CURLMcode code = curl_multi_add_handle(pool.multi, t->easy);
     if (code)
         return luaL_error(L, "libcurl: %s", curl_multi_strerror(code));

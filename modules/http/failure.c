@@ -1,6 +1,7 @@
 /* What a failed transfer is called: libcurl's results in hostler's error codes, with what to do next. */
+#include "http/failure.h"
+
 #include "base/error.h"
-#include "http/http.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -51,7 +52,7 @@ static void push_timeout(lua_State *L, CURL *easy, const char *host) {
         error_push(L, "timeout", "no TLS session with %s within %.3g s", host, seconds);
 }
 
-static void push_broken_off(lua_State *L, transfer *t, const char *host) {
+static void push_broken_off(lua_State *L, curl_pool_transfer *t, const char *host) {
     curl_off_t received = 0, announced = -1;
     curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
     curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
@@ -67,7 +68,7 @@ static void push_broken_off(lua_State *L, transfer *t, const char *host) {
     error_set(L, "detail", t->problem);
 }
 
-static void push_tls(lua_State *L, transfer *t, const char *host) {
+static void push_tls(lua_State *L, curl_pool_transfer *t, const char *host) {
     error_push(L, "http.tls", "no trusted TLS session with %s: %s", host,
                t->problem[0] ? t->problem : curl_easy_strerror(t->result));
     error_set(L, "hint",
@@ -77,7 +78,7 @@ static void push_tls(lua_State *L, transfer *t, const char *host) {
                     "http.probe_tls(host) shows its certificate");
 }
 
-int http_raise_failure(lua_State *L, transfer *t) {
+int http_raise_failure(lua_State *L, curl_pool_transfer *t) {
     push_host(L, t->easy);
     const char *host = lua_tostring(L, -1);
     const char *detail = t->problem[0] ? t->problem : curl_easy_strerror(t->result);

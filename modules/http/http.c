@@ -1,13 +1,14 @@
 /* One HTTP request over libcurl: from a table that http.lua has made to status, headers and body.
  *
- * Certificates are always verified. Retries, redirects, JSON answers and what a status means are http.lua's.
- */
-#include "http/http.h"
-
+ * Retries, redirects, JSON answers and what a status means are http.lua's. */
 #include "base/error.h"
+#include "base/hidden.h"
 #include "base/json.h"
 #include "base/secret.h"
-#include "base/version.h"
+#include "http/connection.h"
+#include "http/curl_pool.h"
+#include "http/failure.h"
+#include "http/probe.h"
 
 #include <ctype.h>
 #include <lauxlib.h>
@@ -15,8 +16,6 @@
 #include <string.h>
 
 #define LARGEST_HEADERS (128 * 1024)
-#define LONGEST_CONNECT 10000 /* milliseconds */
-#define LONGEST_TIMEOUT 86400 /* seconds */
 #define LONGEST_URL 16384
 
 typedef struct {
@@ -25,7 +24,7 @@ typedef struct {
 } buffer;
 
 typedef struct {
-    transfer transfer;
+    curl_pool_transfer transfer;
     CURLU *url;
     struct curl_slist *headers, *addresses;
     buffer upload, form, head, body;
@@ -53,7 +52,7 @@ static void require_memory(lua_State *L, bool enough) {
         luaL_error(L, "out of memory");
 }
 
-static void release(transfer *t) {
+static void release(curl_pool_transfer *t) {
     request *r = (request *)t;
     curl_url_cleanup(r->url);
     curl_slist_free_all(r->headers);
@@ -126,7 +125,7 @@ static void set_url(lua_State *L, request *r) {
                             ? CURLUE_MALFORMED_INPUT
                             : curl_url_set(r->url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
     if (problem)
-        error_raise(L, "usage", "'%s' is not a URL to ask: %s", secret_shown(L, -1, NULL),
+        error_raise(L, "usage", "'%s' is not a URL to ask: %s", hidden_shown(L, -1, NULL),
                     problem == CURLUE_USER_NOT_ALLOWED
                         ? "a name or password belongs into a header, not into the URL"
                         : curl_url_strerror(problem));
@@ -183,48 +182,6 @@ static void set_method(lua_State *L, request *r) {
     else
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
     lua_pop(L, 1);
-}
-
-long http_option_milliseconds(lua_State *L, int index, const char *name) {
-    lua_getfield(L, index, name);
-    lua_Number seconds = luaL_checknumber(L, -1);
-    lua_pop(L, 1);
-    if (!(seconds > 0 && seconds <= LONGEST_TIMEOUT))
-        error_raise(L, "usage", "%s must be a number of seconds, more than 0 and up to a day", name);
-    return seconds < 0.001 ? 1 : (long)(seconds * 1000);
-}
-
-struct curl_slist *http_set_connection(lua_State *L, int index, CURL *easy) {
-    long timeout = http_option_milliseconds(L, index, "timeout");
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, timeout < LONGEST_CONNECT ? timeout : LONGEST_CONNECT);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "hostler/" HOSTLER_VERSION);
-    lua_getfield(L, index, "ca_file");
-    if (!lua_isnil(L, -1)) {
-        /* Without this the system's directory of roots would still be asked. */
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-        curl_easy_setopt(easy, CURLOPT_CAINFO, luaL_checkstring(L, -1));
-    }
-    lua_getfield(L, index, "insecure");
-    if (lua_toboolean(L, -1)) {
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-    lua_pop(L, 1);
-    lua_getfield(L, index, "connect_to");
-    struct curl_slist *addresses = NULL;
-    for (int i = 1, count = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0; i <= count; i++) {
-        lua_rawgeti(L, -1, i);
-        struct curl_slist *longer =
-            curl_slist_append(addresses, lua_tostring(L, -1) ? lua_tostring(L, -1) : "");
-        if (longer)
-            addresses = longer;
-        lua_pop(L, 1);
-    }
-    curl_easy_setopt(easy, CURLOPT_CONNECT_TO, addresses);
-    lua_pop(L, 2);
-    return addresses;
 }
 
 /* ---- the answer ---- */
@@ -343,7 +300,7 @@ static int finish(lua_State *L, wait *w) {
     lua_pushlstring(L, r->body.text ? r->body.text : "", r->body.length);
     lua_setfield(L, -2, "body");
     set_redirect(L, r->transfer.easy);
-    transfer_free(&r->transfer);
+    curl_pool_free(&r->transfer);
     return 1;
 }
 
@@ -354,7 +311,7 @@ static int request_lua(lua_State *L) {
         return luaL_error(L, "an HTTP request outside an effect");
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    request *r = transfer_new(L, sizeof *r, finish, release);
+    request *r = curl_pool_new(L, sizeof *r, finish, release);
     CURL *easy = r->transfer.easy;
     r->transfer.wait.what = "http.request";
     lua_getfield(L, 1, "limit");
@@ -366,14 +323,14 @@ static int request_lua(lua_State *L) {
     r->head.length = 0;
     add_header(L, r, "Expect", "", 0);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
-    r->addresses = http_set_connection(L, 1, easy);
+    r->addresses = http_connection_set(L, 1, easy);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, r);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, r);
-    return transfer_park(L, &r->transfer);
+    return curl_pool_park(L, &r->transfer);
 }
 
 /* ---- small helpers of http.lua ---- */

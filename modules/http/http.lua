@@ -2,16 +2,17 @@
 local native, gate, import = ...
 local http = {}
 
-local http_server = import "http/server"
+local http_server, options_of = import "http/server", import "base/options"
 
 local DEFAULTS = { timeout = 30, retries = 3, redirects = 5, limit = 64 * 1024 * 1024 }
 local READS = { GET = true, HEAD = true }
 local IDEMPOTENT = { GET = true, HEAD = true, PUT = true, DELETE = true }
 local UNAVAILABLE = { [502] = true, [503] = true, [504] = true }
 local OPTIONS = {
-    method = true, url = true, query = true, headers = true, json = true, form = true, body = true, timeout = true,
-    retries = true, redirects = true, limit = true, expect = true, ca_file = true, resolve = true, summary = true,
-    read = true, result = true, insecure = true,
+    method = "string", url = "any", query = "table", headers = "table", json = "any", form = "table",
+    body = "string or secret", timeout = "number", retries = "number", redirects = "number", limit = "number",
+    expect = "table", ca_file = "string", resolve = "table", summary = "any", read = "boolean", result = "any",
+    insecure = "boolean",
 }
 local LONGEST_PAUSE = 120 -- seconds; a server that asks for more gets its error passed on
 local QUIET_PAUSE = 5
@@ -24,14 +25,7 @@ end
 -- ---- from options to what the C half takes ----
 
 local function check(options)
-    if type(options) ~= "table" then
-        usage "http.request takes a table: { method =, url =, ... }"
-    end
-    for name in pairs(options) do
-        if not OPTIONS[name] then
-            usage(("http has no option '%s'"):format(tostring(name)))
-        end
-    end
+    options_of.check("http", options, OPTIONS)
     local bodies = 0
     for _, name in ipairs { "json", "form", "body" } do
         bodies = bodies + (options[name] ~= nil and 1 or 0)

@@ -1,7 +1,11 @@
 /* A look at a server's certificate, good or bad: here a failed verification is an answer. Nothing is sent but
  * the TLS handshake, and the connection is never used again. */
+#include "http/probe.h"
+
 #include "base/error.h"
-#include "http/http.h"
+#include "http/connection.h"
+#include "http/curl_pool.h"
+#include "http/failure.h"
 
 #include <lauxlib.h>
 #include <openssl/err.h>
@@ -12,7 +16,7 @@
 #include <time.h>
 
 typedef struct {
-    transfer transfer;
+    curl_pool_transfer transfer;
     struct curl_slist *addresses;
     char host[256];
     char *ca_file; /* NULL for the system's authorities */
@@ -20,7 +24,7 @@ typedef struct {
     STACK_OF(X509) * others;
 } probe;
 
-static void release(transfer *t) {
+static void release(curl_pool_transfer *t) {
     probe *p = (probe *)t;
     curl_slist_free_all(p->addresses);
     X509_free(p->certificate);
@@ -134,18 +138,16 @@ static int finish(lua_State *L, wait *w) {
     lua_setfield(L, -2, "verified");
     lua_pushstring(L, problem);
     lua_setfield(L, -2, "problem");
-    transfer_free(&p->transfer);
+    curl_pool_free(&p->transfer);
     return 1;
 }
 
-/* probe{host, url, timeout, ca_file, connect_to} -> {subject, issuer, not_before, not_after, names, verified,
- * problem} */
 int http_probe_lua(lua_State *L) {
     if (!task_in_effect())
         return luaL_error(L, "a TLS connection outside an effect");
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    probe *p = transfer_new(L, sizeof *p, finish, release);
+    probe *p = curl_pool_new(L, sizeof *p, finish, release);
     CURL *easy = p->transfer.easy;
     p->transfer.wait.what = "http.probe_tls";
     lua_getfield(L, 1, "host");
@@ -160,12 +162,12 @@ int http_probe_lua(lua_State *L) {
     if (!lua_isnil(L, -1) && !(p->ca_file = strdup(luaL_checkstring(L, -1))))
         return luaL_error(L, "out of memory");
     lua_pop(L, 3);
-    p->addresses = http_set_connection(L, 1, easy);
+    p->addresses = http_connection_set(L, 1, easy);
     curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_CERTINFO, 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    return transfer_park(L, &p->transfer);
+    return curl_pool_park(L, &p->transfer);
 }

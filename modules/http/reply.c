@@ -1,5 +1,5 @@
-/* The answer to a request: from a table that http.lua has made to libmicrohttpd's response. */
-#include "http/server.h"
+/* The answer to a request: from a table that server.lua has made to libmicrohttpd's response; see reply.h. */
+#include "http/reply.h"
 
 #include "base/error.h"
 #include "base/json.h"
@@ -39,11 +39,11 @@ static struct MHD_Response *cut_response(const char *text, size_t length, size_t
     return response;
 }
 
-/* Leaves the text of field `json` or `body` of the table at 3 on the stack. */
-static const char *push_body(lua_State *L, size_t *length) {
-    lua_getfield(L, 3, "json");
+/* Leaves the text of field `json` or `body` of the table on the stack. */
+static const char *push_body(lua_State *L, int index, size_t *length) {
+    lua_getfield(L, index, "json");
     if (lua_isnil(L, -1)) {
-        lua_getfield(L, 3, "body");
+        lua_getfield(L, index, "body");
         if (lua_isnil(L, -1))
             lua_pushliteral(L, "");
         return secret_tolstring(L, -1, length);
@@ -52,8 +52,8 @@ static const char *push_body(lua_State *L, size_t *length) {
     return lua_tolstring(L, -1, length);
 }
 
-static void add_headers(lua_State *L, struct MHD_Response *response) {
-    lua_getfield(L, 3, "headers");
+static void add_headers(lua_State *L, int index, struct MHD_Response *response) {
+    lua_getfield(L, index, "headers");
     int list = lua_gettop(L);
     for (int i = 1, count = (int)lua_objlen(L, list); i <= count; i++) {
         lua_rawgeti(L, list, i);
@@ -66,29 +66,19 @@ static void add_headers(lua_State *L, struct MHD_Response *response) {
     }
 }
 
-int http_answer_lua(lua_State *L) {
-    if (!task_in_effect())
-        return luaL_error(L, "an HTTP answer outside an effect");
-    server *s = server_check(L, 1);
-    exchange *e = server_find(s, luaL_checkinteger(L, 2));
-    luaL_checktype(L, 3, LUA_TTABLE);
-    lua_settop(L, 3);
-    if (!e)
-        return 0;
+void reply_build(lua_State *L, int index, struct MHD_Response **response, unsigned *status) {
+    luaL_checktype(L, index, LUA_TTABLE);
     size_t length;
-    const char *text = push_body(L, &length);
-    lua_getfield(L, 3, "cut");
+    const char *text = push_body(L, index, &length);
+    lua_getfield(L, index, "cut");
     size_t cut = lua_isnumber(L, -1) ? (size_t)lua_tointeger(L, -1) : length;
-    lua_getfield(L, 3, "status");
-    e->status = (unsigned)luaL_checkinteger(L, -1);
-    if (e->response)
-        MHD_destroy_response(e->response);
-    e->response = cut < length ? cut_response(text, length, cut)
-                               : MHD_create_response_from_buffer(length, (void *)text, MHD_RESPMEM_MUST_COPY);
-    if (!e->response)
-        return luaL_error(L, "out of memory");
-    add_headers(L, e->response);
-    exchange_resume(e, ANSWERED);
-    lua_pushboolean(L, 1);
-    return 1;
+    lua_getfield(L, index, "status");
+    *status = (unsigned)luaL_checkinteger(L, -1);
+    if (*response)
+        MHD_destroy_response(*response);
+    *response = cut < length ? cut_response(text, length, cut)
+                             : MHD_create_response_from_buffer(length, (void *)text, MHD_RESPMEM_MUST_COPY);
+    if (!*response)
+        luaL_error(L, "out of memory");
+    add_headers(L, index, *response);
 }

@@ -1,7 +1,10 @@
-/* What the parts of the HTTP server share. */
+/* An HTTP server: libmicrohttpd on the loop, requests as values that are taken one by one. Internal to the
+ * http module. What it listens on is listen.c's, an answer reply.c's, tasks and the shapes of requests are
+ * server_lua.c's and server.lua's. */
 #ifndef HOSTLER_HTTP_SERVER_H
 #define HOSTLER_HTTP_SERVER_H
 
+#include "http/listen.h"
 #include "task/task.h"
 
 #include <microhttpd.h>
@@ -44,27 +47,28 @@ struct server {
     bool closing, collected;
 };
 
-server *server_check(lua_State *L, int index);
+/* Serves on this socket with a zeroed server; false when libmicrohttpd cannot start. */
+bool server_start(server *s, const listen_options *options, int port);
+
+/* Stops listening; connections live on. */
+void server_close_port(server *s);
+
+/* Ends every connection. */
+void server_stop(server *s);
+
+/* Stops it, and frees it when the loop has let go of it. */
+void server_free(server *s);
 
 /* The exchange of this number that a handler works on, or NULL: a client that left takes its number along. */
 exchange *server_find(server *s, lua_Integer id);
 
+/* The first that nobody has taken, or whose client has gone, which nobody has been told; or NULL. */
+exchange *server_next(server *s);
+
+/* Ends the wait in *waiting, s->taker or s->closer, if there is one. */
+void server_wake(wait **waiting);
+
+/* Lets libmicrohttpd go on with the connection, on the loop's next turn: with the answer, or to its end. */
 void exchange_resume(exchange *e, exchange_state state);
-
-typedef struct {
-    const char *address, *certificate, *key; /* the latter two are PEM texts, or NULL */
-    int port;
-    size_t limit;
-    unsigned timeout;
-} listen_options;
-
-/* Reads the options at this index; their texts live as long as the stack's values pushed here. */
-listen_options listen_check(lua_State *L, int index);
-
-/* Opens the port and sets *number to the one it got; raises "http.listen". */
-int listen_open(lua_State *L, const listen_options *options, int *number);
-
-/* answer(server, id, {status, headers, body | json, cut}) -> true, or false when the client has gone. */
-int http_answer_lua(lua_State *L);
 
 #endif

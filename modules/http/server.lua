@@ -1,7 +1,9 @@
 -- The HTTP server as handlers see it: each request is a task, and an answer is a table.
 local native, gate, import = ...
-local crew = import "task/crew"
+local crew, options_of = import "task/crew", import "base/options"
 local http_server = {}
+
+local SERVE_OPTIONS = { address = "string", port = "number", tls = "table", limit = "number", timeout = "number" }
 
 ---@class http.Server
 ---@field port integer
@@ -148,6 +150,7 @@ function http_server.serve(options, handler)
     if type(options) ~= "table" or type(handler) ~= "function" then
         fail("http.serve([options,] function(request) ... end)", { code = "usage" })
     end
+    options_of.check("http.serve", options, SERVE_OPTIONS)
     gate.unrecordable "a server"
     local address, tls = options.address or "127.0.0.1", options.tls or {}
     local server = setmetatable({}, Server)

@@ -2,7 +2,6 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "curl_thread.h"
-#include "host.h"
 #include "mail/message.h"
 
 #include <stdio.h>
@@ -14,7 +13,7 @@
 #define MOST_RECIPIENTS 100
 
 typedef struct {
-    dialogue dialogue;
+    curl_thread curl;
     mail_message message;
     struct curl_slist *recipients;
     char recipient[LONGEST_ADDRESS]; /* of the last RCPT */
@@ -32,13 +31,13 @@ static const char *code_of(const mail *m) {
 }
 
 static bool was(const mail *m, const char *command) {
-    return dialogue_was(&m->dialogue, command);
+    return curl_thread_was(&m->curl, command);
 }
 
 /* ---- what is sent ---- */
 
-static void on_command(dialogue *d, const char *data, size_t size) {
-    mail *m = (mail *)d;
+static void on_command(curl_thread *t, const char *data, size_t size) {
+    mail *m = (mail *)t;
     m->logged_in = m->logged_in || was(m, "AUTH");
     const char *open = was(m, "RCPT") ? memchr(data, '<', size) : NULL;
     const char *close = open ? memchr(open, '>', size - (size_t)(open - data)) : NULL;
@@ -68,22 +67,22 @@ static void push(lua_State *L, const mail *m, const char *reason, const char *wh
 
 /* What the server refused, by the command that it answered with 4xx or 5xx. */
 static void push_refusal(lua_State *L, const mail *m, const char *user) {
-    char what[1024 + DIALOGUE_LONGEST_REPLY];
+    char what[1024 + CURL_THREAD_LONGEST_REPLY];
     const char *reason = was(m, "AUTH")   ? "auth"
                          : was(m, "MAIL") ? "sender"
                          : was(m, "RCPT") ? "recipient"
                          : was(m, "DATA") ? "message"
                                           : "greeting";
     if (was(m, "AUTH"))
-        snprintf(what, sizeof what, "refused the login of %s: %s", user, m->dialogue.reply);
+        snprintf(what, sizeof what, "refused the login of %s: %s", user, m->curl.reply);
     else if (was(m, "MAIL"))
-        snprintf(what, sizeof what, "refused the sender %s: %s", m->sender, m->dialogue.reply);
+        snprintf(what, sizeof what, "refused the sender %s: %s", m->sender, m->curl.reply);
     else if (was(m, "RCPT"))
-        snprintf(what, sizeof what, "refused the recipient %s: %s", m->recipient, m->dialogue.reply);
+        snprintf(what, sizeof what, "refused the recipient %s: %s", m->recipient, m->curl.reply);
     else if (was(m, "DATA"))
-        snprintf(what, sizeof what, "refused the message: %s", m->dialogue.reply);
+        snprintf(what, sizeof what, "refused the message: %s", m->curl.reply);
     else
-        snprintf(what, sizeof what, "refused to serve: %s", m->dialogue.reply);
+        snprintf(what, sizeof what, "refused to serve: %s", m->curl.reply);
     push(L, m, reason, what);
     if (was(m, "AUTH"))
         error_set(L, "hint", "check the user name and the password of the mail account");
@@ -93,13 +92,13 @@ static void push_refusal(lua_State *L, const mail *m, const char *user) {
 
 static void push_tls_problem(lua_State *L, const mail *m) {
     char what[64 + CURL_ERROR_SIZE];
-    CURLcode result = m->dialogue.result;
+    CURLcode result = m->curl.result;
     if (result == CURLE_USE_SSL_FAILED) {
         push(L, m, "tls", "does not offer STARTTLS, so nothing was sent");
         error_set(L, "hint", "use smtps:// where the server speaks TLS from the start, usually on port 465");
         return;
     }
-    snprintf(what, sizeof what, "cannot be trusted: %s", m->dialogue.problem);
+    snprintf(what, sizeof what, "cannot be trusted: %s", m->curl.problem);
     push(L, m, "tls", what);
     error_set(L, "hint",
               result == CURLE_PEER_FAILED_VERIFICATION
@@ -109,29 +108,27 @@ static void push_tls_problem(lua_State *L, const mail *m) {
 }
 
 static void push_timeout(lua_State *L, const mail *m) {
-    if (*m->dialogue.command)
-        error_push(L, "timeout", "the mail server %s did not answer %s in time", m->server,
-                   m->dialogue.command);
+    if (*m->curl.command)
+        error_push(L, "timeout", "the mail server %s did not answer %s in time", m->server, m->curl.command);
     else
         error_push(L, "timeout", "the mail server %s did not answer in time", m->server);
 }
 
 static void push_other(lua_State *L, const mail *m) {
     char what[64 + CURL_ERROR_SIZE];
-    const char *problem = *m->dialogue.problem ? m->dialogue.problem : curl_easy_strerror(m->dialogue.result);
-    bool met =
-        m->dialogue.result != CURLE_COULDNT_RESOLVE_HOST && m->dialogue.result != CURLE_COULDNT_CONNECT;
+    const char *problem = *m->curl.problem ? m->curl.problem : curl_easy_strerror(m->curl.result);
+    bool met = m->curl.result != CURLE_COULDNT_RESOLVE_HOST && m->curl.result != CURLE_COULDNT_CONNECT;
     snprintf(what, sizeof what, met ? "broke off: %s" : "cannot be reached: %s", problem);
     push(L, m, "connect", what);
 }
 
 static int raise_failure(lua_State *L, const mail *m) {
     long status = 0;
-    curl_easy_getinfo(m->dialogue.easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(m->curl.easy, CURLINFO_RESPONSE_CODE, &status);
     lua_getfenv(L, 1); /* of the wait */
     lua_getfield(L, -1, "user");
     const char *user = lua_isstring(L, -1) ? lua_tostring(L, -1) : "nobody";
-    switch (m->dialogue.result) {
+    switch (m->curl.result) {
     case CURLE_USE_SSL_FAILED:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CONNECT_ERROR:
@@ -150,7 +147,7 @@ static int raise_failure(lua_State *L, const mail *m) {
     }
     if (status >= 400) {
         error_set_integer(L, "status", status);
-        error_set(L, "reply", m->dialogue.reply);
+        error_set(L, "reply", m->curl.reply);
     }
     bool unclear = !m->checks && was(m, "DATA") && status < 400;
     if (unclear)
@@ -162,7 +159,7 @@ static int raise_failure(lua_State *L, const mail *m) {
 
 static int finish(lua_State *L, wait *w) {
     mail *m = (mail *)w;
-    if (m->dialogue.result != CURLE_OK)
+    if (m->curl.result != CURLE_OK)
         return raise_failure(L, m);
     if (m->checks && m->has_user && !m->logged_in) {
         push(L, m, "auth", "offers no login that hostler knows");
@@ -171,15 +168,15 @@ static int finish(lua_State *L, wait *w) {
     lua_createtable(L, 0, 2);
     lua_pushstring(L, m->server);
     lua_setfield(L, -2, "server");
-    lua_pushstring(L, m->dialogue.reply);
+    lua_pushstring(L, m->curl.reply);
     lua_setfield(L, -2, "reply");
     return 1;
 }
 
 /* ---- starting ---- */
 
-static void release(dialogue *d) {
-    mail *m = (mail *)d;
+static void release(curl_thread *t) {
+    mail *m = (mail *)t;
     mail_message_free(&m->message);
     curl_slist_free_all(m->recipients);
 }
@@ -199,9 +196,9 @@ static mail_part part_option(lua_State *L, const char *name) {
 }
 
 static mail *mail_new(lua_State *L) {
-    mail *m = dialogue_new(L, sizeof *m, finish, commands);
-    m->dialogue.release = release;
-    m->dialogue.on_command = on_command;
+    mail *m = curl_thread_new(L, sizeof *m, finish, commands);
+    m->curl.release = release;
+    m->curl.on_command = on_command;
     lua_createtable(L, 0, 1);
     lua_getfield(L, 1, "user");
     lua_setfield(L, -2, "user");
@@ -210,7 +207,7 @@ static mail *mail_new(lua_State *L) {
 }
 
 static void set_connection(lua_State *L, mail *m) {
-    CURL *easy = m->dialogue.easy;
+    CURL *easy = m->curl.easy;
     const char *user = text_option(L, "user", NULL), *ca_file = text_option(L, "ca_file", NULL);
     snprintf(m->server, sizeof m->server, "%s", text_option(L, "address", ""));
     m->has_user = user != NULL;
@@ -246,7 +243,7 @@ static void set_recipients(lua_State *L, mail *m) {
         m->recipients = longer;
         lua_pop(L, 1);
     }
-    curl_easy_setopt(m->dialogue.easy, CURLOPT_MAIL_RCPT, m->recipients);
+    curl_easy_setopt(m->curl.easy, CURLOPT_MAIL_RCPT, m->recipients);
 }
 
 /* send {url, address, user, password, starttls, ca_file, timeout, sender, recipients, head, text, html,
@@ -264,14 +261,14 @@ static int send_lua(lua_State *L) {
     mail_part head = part_option(L, "head"), text = part_option(L, "text"), html = part_option(L, "html");
     if (!mail_message_build(&m->message, head, text, html, text_option(L, "boundary", "")))
         return luaL_error(L, "out of memory");
-    curl_easy_setopt(m->dialogue.easy, CURLOPT_MAIL_FROM, m->sender);
-    curl_easy_setopt(m->dialogue.easy, CURLOPT_UPLOAD, 1L);
-    curl_easy_setopt(m->dialogue.easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)m->message.length);
-    curl_easy_setopt(m->dialogue.easy, CURLOPT_READFUNCTION, on_upload);
-    curl_easy_setopt(m->dialogue.easy, CURLOPT_READDATA, m);
-    m->dialogue.wait.what = "mail.send";
+    curl_easy_setopt(m->curl.easy, CURLOPT_MAIL_FROM, m->sender);
+    curl_easy_setopt(m->curl.easy, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(m->curl.easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)m->message.length);
+    curl_easy_setopt(m->curl.easy, CURLOPT_READFUNCTION, on_upload);
+    curl_easy_setopt(m->curl.easy, CURLOPT_READDATA, m);
+    m->curl.wait.what = "mail.send";
     lua_pushvalue(L, 2);
-    return dialogue_park(L, &m->dialogue);
+    return curl_thread_park(L, &m->curl);
 }
 
 /* check {url, address, user, password, starttls, ca_file, timeout} -> {server, reply} */
@@ -283,10 +280,10 @@ static int check_lua(lua_State *L) {
     mail *m = mail_new(L);
     set_connection(L, m);
     m->checks = true;
-    curl_easy_setopt(m->dialogue.easy, CURLOPT_CUSTOMREQUEST, "NOOP");
-    m->dialogue.wait.what = "mail.check";
+    curl_easy_setopt(m->curl.easy, CURLOPT_CUSTOMREQUEST, "NOOP");
+    m->curl.wait.what = "mail.check";
     lua_pushvalue(L, 2);
-    return dialogue_park(L, &m->dialogue);
+    return curl_thread_park(L, &m->curl);
 }
 
 int mail_open(lua_State *L) {

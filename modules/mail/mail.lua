@@ -1,11 +1,16 @@
 -- Mail over SMTP: a text, an HTML part, or both. The connection is encrypted and the server's certificate verified.
-local native, gate = ...
+local native, gate, import = ...
 local mail = {}
 
-local CONNECTION = { server = "string", user = "string", password = "string or secret", ca_file = "string",
+local options_of = import "base/options"
+
+local CHECK_OPTIONS = { server = "string", user = "string", password = "string or secret", ca_file = "string",
     starttls = "string", timeout = "number" }
-local MESSAGE = { from = "string", to = "string or list", cc = "string or list", reply_to = "string",
+local SEND_OPTIONS = { from = "string", to = "string or table", cc = "string or table", reply_to = "string",
     subject = "string", text = "string or secret", html = "string or secret", headers = "table", message_id = "string" }
+for name, kinds in pairs(CHECK_OPTIONS) do
+    SEND_OPTIONS[name] = kinds
+end
 
 -- Written by hostler, or able to change what the message is.
 local RESERVED = { from = true, to = true, cc = true, bcc = true, ["reply-to"] = true, subject = true, date = true,
@@ -15,38 +20,6 @@ local LONGEST_LINE, LONGEST_WORD = 76, 64 -- a word fits beside the name of its 
 
 local function misuse(message, hint)
     fail(message, { code = "usage", hint = hint })
-end
-
-local function is_text(value)
-    return type(value) == "string" or secret.is(value) or unknown(value)
-end
-
-local function fits(value, wanted)
-    if unknown(value) then
-        return true
-    elseif wanted == "string or secret" then
-        return is_text(value)
-    elseif wanted == "string or list" then
-        return type(value) == "string" or type(value) == "table"
-    end
-    return type(value) == wanted
-end
-
-local function check_options(what, options, ...)
-    if type(options) ~= "table" then
-        misuse(what .. " takes a table of options")
-    end
-    for name, value in pairs(options) do
-        local wanted
-        for _, known in ipairs { ... } do
-            wanted = wanted or known[name]
-        end
-        if not wanted then
-            misuse(("%s has no option '%s'"):format(what, tostring(name)))
-        elseif not fits(value, wanted) then
-            misuse(("%s: %s must be a %s, not a %s"):format(what, name, wanted, type(value)))
-        end
-    end
 end
 
 --- Takes the connection's options apart. A password never goes over a connection that is not encrypted.
@@ -273,7 +246,7 @@ end
 ---  "timeout". RFC 5321, 5322, 2045, 2047.
 ---@effect write
 function mail.send(options)
-    check_options("mail.send", options, CONNECTION, MESSAGE)
+    options_of.check("mail.send", options, SEND_OPTIONS)
     local request = connection_of("mail.send", options)
     for _, name in ipairs { "from", "to", "subject" } do
         if options[name] == nil then
@@ -321,7 +294,7 @@ end
 ---@return { server: string, reply: string }
 ---@raise "mail.check" with `reason` connect, tls, auth or greeting; "timeout"
 function mail.check(options)
-    check_options("mail.check", options, CONNECTION)
+    options_of.check("mail.check", options, CHECK_OPTIONS)
     local request = connection_of("mail.check", options)
     return gate.perform({
         kind = "read",

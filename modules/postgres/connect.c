@@ -1,11 +1,13 @@
-/* Connecting, which is runtime/net/postgres_dial.c's: its settings, the CA's certificates, what the server
- * remarks.
+/* Connecting, which is runtime/net/postgres_dial.c's: its settings and the CA's certificates; see connect.h.
  */
 #define _GNU_SOURCE /* memfd_create */
-#include "postgres/postgres.h"
+#include "postgres/connect.h"
 
 #include "base/error.h"
+#include "base/hidden.h"
 #include "base/secret.h"
+#include "postgres/connection.h"
+#include "postgres/error.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -15,62 +17,6 @@
 #include <unistd.h>
 
 #define LONGEST_HOST 255
-#define MOST_NOTICES 100
-#define LONGEST_NOTICE 4096
-
-/* ---- notices ---- */
-
-typedef struct {
-    char severity[16], sqlstate[6];
-    char *message;
-} notice;
-
-struct pg_notices {
-    int count;
-    notice list[MOST_NOTICES];
-};
-
-/* Keeps the newest: the server may send any number of them. */
-static void take_notice(void *data, const PGresult *result) {
-    pg_connection *c = data;
-    if (!c->notices)
-        c->notices = calloc(1, sizeof *c->notices);
-    pg_notices *notices = c->notices;
-    if (!notices)
-        return;
-    if (notices->count == MOST_NOTICES) {
-        free(notices->list[0].message);
-        notices->count--;
-        memmove(notices->list, notices->list + 1, (size_t)notices->count * sizeof notices->list[0]);
-    }
-    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY);
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    notice *kept = &notices->list[notices->count++];
-    snprintf(kept->severity, sizeof kept->severity, "%s", severity ? severity : "NOTICE");
-    snprintf(kept->sqlstate, sizeof kept->sqlstate, "%s", sqlstate ? sqlstate : "");
-    kept->message = strndup(message ? message : "", LONGEST_NOTICE);
-}
-
-void pg_notices_push(lua_State *L, pg_connection *c) {
-    lua_newtable(L);
-    for (int i = 0; c->notices && i < c->notices->count; i++) {
-        const notice *n = &c->notices->list[i];
-        lua_createtable(L, 0, 3);
-        error_set(L, "severity", n->severity);
-        error_set(L, "sqlstate", n->sqlstate);
-        error_set(L, "message", n->message);
-        lua_rawseti(L, -2, i + 1);
-    }
-    pg_notices_free(c->notices);
-    c->notices = NULL;
-}
-
-void pg_notices_free(pg_notices *notices) {
-    for (int i = 0; notices && i < notices->count; i++)
-        free(notices->list[i].message);
-    free(notices);
-}
 
 /* ---- connection strings ---- */
 
@@ -107,7 +53,7 @@ int pg_parse_lua(lua_State *L) {
 }
 
 int pg_parse_shown_lua(lua_State *L) {
-    const char *shown = secret_shown(L, 1, NULL);
+    const char *shown = hidden_shown(L, 1, NULL);
     return shown && push_keywords(L, shown, false) ? 1 : 0;
 }
 
@@ -116,8 +62,8 @@ int pg_parse_shown_lua(lua_State *L) {
 typedef struct {
     wait wait;
     pg_connection *connection;
-    int ca_file;          /* a file in memory with the CA's certificates, or -1 */
-    pq_settings settings; /* texts belong to the wait's environment */
+    int ca_file;                     /* a file in memory with the CA's certificates, or -1 */
+    postgres_dial_settings settings; /* texts belong to the wait's environment */
     char ca_path[32];
     char problem[1024]; /* why it failed; empty on success */
 } connecting;
@@ -138,6 +84,10 @@ static void cancel_connecting(wait *w) {
     end((connecting *)w, "cancelled");
 }
 
+static void on_notice(void *data, const PGresult *result) {
+    pg_notices_take(&((pg_connection *)data)->notices, result);
+}
+
 static void on_connected(void *data, PGconn *link, const char *problem) {
     pg_connection *c = data;
     c->link = link;
@@ -148,7 +98,7 @@ static void on_connected(void *data, PGconn *link, const char *problem) {
 static int finish_connecting(lua_State *L, wait *w) {
     connecting *k = (connecting *)w;
     if (k->problem[0])
-        return pg_raise_unconnected(L, k->connection, k->problem);
+        return pg_raise_unconnected(L, k->connection->name, k->problem);
     lua_getfenv(L, 1);
     lua_getfield(L, -1, "handle");
     return 1;
@@ -164,7 +114,7 @@ static void take_keywords(lua_State *L, connecting *k, int index) {
         const char *keyword = luaL_checkstring(L, -2), *value = secret_tolstring(L, -1, &length);
         if (strlen(value) != length)
             error_raise(L, "usage", "the connection setting '%s' contains a NUL byte", keyword);
-        if (!pq_set(&k->settings, keyword, value))
+        if (!postgres_dial_set(&k->settings, keyword, value))
             error_raise(L, "usage", "too many connection settings");
         lua_pop(L, 1);
     }
@@ -185,7 +135,7 @@ static void take_ca(lua_State *L, connecting *k, int index) {
     }
     k->ca_file = file;
     snprintf(k->ca_path, sizeof k->ca_path, "/proc/self/fd/%d", file);
-    pq_set(&k->settings, "sslrootcert", k->ca_path);
+    postgres_dial_set(&k->settings, "sslrootcert", k->ca_path);
 }
 
 int pg_connect_lua(lua_State *L) {
@@ -203,13 +153,14 @@ int pg_connect_lua(lua_State *L) {
     k->connection = pg_push_handle(L, name);
     lua_setfield(L, -2, "handle");
     take_keywords(L, k, KEYWORDS);
-    const char *host = pq_get(&k->settings, "host");
+    const char *host = postgres_dial_get(&k->settings, "host");
     if (host && (strlen(host) > LONGEST_HOST || strchr(host, ',')))
         return error_raise(L, "usage", "connect takes one host name: '%s'", host);
     take_ca(L, k, CA); /* the last that may raise: from here on `end` closes the file */
     lua_setfenv(L, WAIT);
     k->connection->operation = &k->wait;
     snprintf(k->connection->doing, sizeof k->connection->doing, "connecting");
-    k->connection->attempt = pq_connect(&k->settings, seconds, take_notice, on_connected, k->connection);
+    k->connection->attempt =
+        postgres_dial_begin(&k->settings, seconds, on_notice, on_connected, k->connection);
     return wait_park(L, &k->wait);
 }

@@ -1,7 +1,8 @@
 /* What the server said, as errors: its own words, the place in the statement, and what to do next. */
-#include "postgres/postgres.h"
+#include "postgres/error.h"
 
 #include "base/error.h"
+#include "base/text.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -70,19 +71,15 @@ static const char *find(const advice *list, const char *text) {
 
 /* ---- where in the statement ---- */
 
-static bool begins_character(char byte) {
-    return ((unsigned char)byte & 0xc0) != 0x80;
-}
-
 static const char *next_character(const char *at, const char *end) {
-    while (++at < end && !begins_character(*at))
+    while (++at < end && !text_begins_character(*at))
         ;
     return at;
 }
 
 static const char *earlier_character(const char *at, const char *start, int count) {
     while (at > start && count > 0)
-        if (begins_character(*--at))
+        if (text_begins_character(*--at))
             count--;
     return at;
 }
@@ -166,25 +163,25 @@ static const char *reason_of(const char *said) {
     return reason;
 }
 
-int pg_raise_unconnected(lua_State *L, const pg_connection *c, const char *said) {
+int pg_raise_unconnected(lua_State *L, const char *name, const char *said) {
     const char *reason = reason_of(said);
-    error_push(L, "postgres.connect", "cannot connect to the database %s: %.*s", c->name,
+    error_push(L, "postgres.connect", "cannot connect to the database %s: %.*s", name,
                (int)strcspn(reason, "\n"), reason);
     error_set(L, "said", said);
     error_set(L, "hint", find(on_connecting, said));
     return lua_error(L);
 }
 
-int pg_raise_lost(lua_State *L, const pg_connection *c, bool during) {
-    const char *reason = c->lost ? c->lost : "out of memory";
+int pg_raise_lost(lua_State *L, const char *name, const char *reason, bool during) {
+    reason = reason ? reason : "out of memory";
     if (during) {
-        error_push(L, "pg.closed", "the connection to %s ended during a statement: %.*s", c->name,
+        error_push(L, "pg.closed", "the connection to %s ended during a statement: %.*s", name,
                    (int)strcspn(reason, "\n"), reason);
         error_set(L, "hint", "whether the statement was carried out is not known; connect again and look");
         error_set_boolean(L, "unclear", true);
     } else {
-        error_push(L, "pg.closed", "the connection to %s is closed: %.*s", c->name,
-                   (int)strcspn(reason, "\n"), reason);
+        error_push(L, "pg.closed", "the connection to %s is closed: %.*s", name, (int)strcspn(reason, "\n"),
+                   reason);
         error_set(L, "hint", "connect again");
     }
     error_set(L, "said", reason);

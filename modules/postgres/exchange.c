@@ -1,11 +1,14 @@
-/* One statement on the wire. Rows arrive one by one (libpq's single-row mode) and are kept in a compact form
- * up to a limit; they become Lua tables once the statement has ended. A cancelled task, or a result over its
- * limit, asks the server to stop; the exchange ends only when the server has said its last word and the
- * request to stop is over, so that neither can hit the next statement. */
-#include "postgres/postgres.h"
+/* One statement on the wire; see exchange.h. Rows arrive one by one (libpq's single-row mode) and are kept in
+ * a compact form up to a limit; they become Lua tables once the statement has ended. A cancelled task, or a
+ * result over its limit, asks the server to stop; the exchange ends only when the server has said its last
+ * word and the request to stop is over, so that neither can hit the next statement. */
+#include "postgres/exchange.h"
 
 #include "base/error.h"
 #include "base/secret.h"
+#include "postgres/connection.h"
+#include "postgres/error.h"
+#include "postgres/value.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
@@ -27,13 +30,6 @@ typedef struct {
     bool too_large;
 } exchange;
 
-/* PQcancel opens a connection of its own and blocks, so it runs in a thread. */
-struct pg_cancel_request {
-    uv_work_t work;
-    PGcancel *cancel;
-    pg_connection *connection; /* NULL once the connection is gone */
-};
-
 static exchange *current(pg_connection *c) {
     return (exchange *)c->operation;
 }
@@ -41,7 +37,7 @@ static exchange *current(pg_connection *c) {
 static void end(exchange *x) {
     pg_connection *c = x->connection;
     pg_stop_timer(c);
-    pq_unwatch(&c->poll);
+    postgres_dial_unwatch(&c->poll);
     c->operation = NULL;
     wait_done(&x->wait);
 }
@@ -57,7 +53,7 @@ static void end_if_over(exchange *x) {
     if (!x->answered)
         return;
     if (c->cancelling) {
-        pq_unwatch(&c->poll); /* nothing more to read; on_cancel_sent comes back here */
+        postgres_dial_unwatch(&c->poll); /* nothing more to read; on_cancel_sent comes back here */
         return;
     }
     if (PQstatus(c->link) == CONNECTION_BAD) {
@@ -70,28 +66,11 @@ static void end_if_over(exchange *x) {
 
 /* ---- asking the server to stop ---- */
 
-static void send_cancel(uv_work_t *work) {
-    char problem[256]; /* not needed: an unheard request ends in on_still_running */
-    PQcancel(((pg_cancel_request *)work)->cancel, problem, sizeof problem);
-}
-
-static void on_cancel_sent(uv_work_t *work, int status) {
-    (void)status;
-    pg_cancel_request *request = (pg_cancel_request *)work;
-    pg_connection *c = request->connection;
-    PQfreeCancel(request->cancel);
-    free(request);
-    if (!c)
-        return;
+static void on_cancel_sent(void *data) {
+    pg_connection *c = data;
     c->cancelling = NULL;
     if (c->operation)
         end_if_over(current(c));
-}
-
-void pg_forget_cancel(pg_connection *c) {
-    if (c->cancelling)
-        c->cancelling->connection = NULL;
-    c->cancelling = NULL;
 }
 
 static void on_still_running(uv_timer_t *timer) {
@@ -103,14 +82,8 @@ static void stop(exchange *x) {
         return;
     x->stopping = true;
     pg_connection *c = x->connection;
-    pg_cancel_request *request = calloc(1, sizeof *request);
-    if (!request)
-        abort();
-    request->cancel = PQgetCancel(c->link);
-    request->connection = c;
-    c->cancelling = request;
-    pg_start_timer(c, SECONDS_TO_CANCEL, on_still_running);
-    uv_queue_work(task_loop(), &request->work, send_cancel, on_cancel_sent);
+    c->cancelling = pg_cancel_send(c->link, on_cancel_sent, c);
+    pg_start_timer(c, SECONDS_TO_CANCEL, on_still_running); /* for a request that is not heard */
 }
 
 static void cancel_exchange(wait *w) {
@@ -184,8 +157,8 @@ static void on_socket_ready(uv_poll_t *poll, int status, int events);
 static bool watch(exchange *x) {
     pg_connection *c = x->connection;
     int unsent = PQflush(c->link);
-    int problem = pq_watch(&c->poll, c->link, unsent == 1 ? UV_READABLE | UV_WRITABLE : UV_READABLE,
-                           on_socket_ready, c);
+    int problem = postgres_dial_watch(
+        &c->poll, c->link, unsent == 1 ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_socket_ready, c);
     if (problem)
         lose(x, uv_strerror(problem));
     return !problem;
@@ -221,7 +194,7 @@ static const char *shown_sql(lua_State *L) {
 
 static void raise_failures(lua_State *L, const exchange *x) {
     if (!x->connection->link)
-        pg_raise_lost(L, x->connection, true);
+        pg_raise_lost(L, x->connection->name, x->connection->lost, true);
     if (x->too_large)
         raise_too_large(L, x);
     if (x->failure)

@@ -10,7 +10,7 @@ local native, gate, import = ...
 
 local postgres = {}
 
-local texts = import "base/text"
+local options_of, texts = import "base/options", import "base/text"
 
 local CONNECT_SECONDS = 15
 local ROLLBACK_SECONDS = 10
@@ -25,13 +25,17 @@ local KEYWORDS = {
     keepalives_idle = "30", keepalives_interval = "10", keepalives_count = "3", tcp_user_timeout = "30000",
 }
 
--- What connect takes, and libpq's word for it.
 local OPTIONS = {
-    host = "host", hostaddr = "hostaddr", port = "port", user = "user", password = "password", dbname = "dbname",
-    database = "dbname", sslmode = "sslmode", ca_file = "sslrootcert", cert_file = "sslcert", key_file = "sslkey",
-    application_name = "application_name", options = "options",
+    host = "string", hostaddr = "string", port = "number or string", user = "string", password = "string or secret",
+    dbname = "string", database = "string", sslmode = "string", ca_file = "string", ca = "string", cert_file = "string",
+    key_file = "string", application_name = "string", options = "string", timeout = "number", limit_rows = "number",
+    limit_bytes = "number",
 }
-local OTHER_OPTIONS = { ca = true, timeout = true, limit_rows = true, limit_bytes = true }
+-- libpq's word for an option, where it is another one; false for what is not libpq's.
+local LIBPQ = {
+    database = "dbname", ca_file = "sslrootcert", cert_file = "sslcert", key_file = "sslkey", ca = false,
+    timeout = false, limit_rows = false, limit_bytes = false,
+}
 
 local function usage(message, hint)
     fail(message, { code = "usage", hint = hint })
@@ -362,11 +366,8 @@ end
 --- The host comes from here or from $PGHOST, not from libpq's own look, which would resolve its name and block.
 local function add_options(keywords, options)
     for name, value in pairs(options) do
-        local keyword = OPTIONS[name]
-        if keyword then
-            keywords[keyword] = type(value) == "number" and ("%d"):format(value) or value
-        elseif not OTHER_OPTIONS[name] then
-            usage(("postgres.connect has no option '%s'"):format(tostring(name)))
+        if LIBPQ[name] ~= false then
+            keywords[LIBPQ[name] or name] = type(value) == "number" and ("%d"):format(value) or value
         end
     end
     keywords.host = keywords.host or not keywords.hostaddr and env "PGHOST" or nil
@@ -420,6 +421,7 @@ end
 function postgres.connect(target, options)
     local uri
     uri, options = split_arguments(target, options)
+    options_of.check("postgres.connect", options, OPTIONS)
     local shown = uri == nil and {} or native.parse_shown(uri)
     local link = { target = shown and target_of(add_options(shown, options)) or "a database" }
     local limits = { rows = options.limit_rows or LIMIT_ROWS, bytes = options.limit_bytes or LIMIT_BYTES }

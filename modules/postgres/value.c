@@ -1,5 +1,6 @@
-/* Values on their way to the server and back, as text: the one form that every type has. */
-#include "postgres/postgres.h"
+/* Values on their way to the server and back, as text: the one form that every type has; see value.h.
+ */
+#include "postgres/value.h"
 
 #include "base/error.h"
 #include "base/json.h"

@@ -1,6 +1,7 @@
 /* The agent's client; see agent.h. */
 #include "ssh/agent.h"
 
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <errno.h>
@@ -36,10 +37,6 @@ struct ssh_agent {
 
 static ssh_agent *agents;
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void finish(request *r, unsigned char type, const unsigned char *data, size_t length) {
     if (r->done)
         r->done(r->context, type, data, length);
@@ -50,7 +47,7 @@ static void finish(request *r, unsigned char type, const unsigned char *data, si
 static void disconnect(ssh_agent *agent) {
     if (!agent->poll)
         return;
-    uv_close((uv_handle_t *)agent->poll, free_handle);
+    handle_discard(agent->poll);
     close(agent->fd);
     agent->poll = NULL;
     buffer_free(&agent->reply);

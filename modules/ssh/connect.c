@@ -1,8 +1,12 @@
 /* How a connection comes up: resolve the name, dial its addresses in turn, shake hands, check the host key,
- * log in; see session.h. Each phase has the same time limit. */
+ * log in; see connect.h. Each phase has the same time limit. */
+#include "ssh/connect.h"
+
 #include "ssh/key.h"
 #include "ssh/known_hosts.h"
-#include "ssh/session.h"
+#include "ssh/login.h"
+#include "ssh/transport.h"
+#include "ssh/tunnel.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -131,8 +135,9 @@ static void dial_next(ssh_session *s) {
     fail_to_dial(s);
 }
 
-void connect_on_writable(ssh_session *s) {
+static void end_dialling(ssh_session *s) {
     int problem = 0;
+    s->dial_ended = false;
     getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &problem, &(socklen_t){sizeof problem});
     if (problem) {
         s->dial_error = problem;
@@ -362,6 +367,8 @@ static void shake_hands(ssh_session *s) {
 void connect_step(ssh_session *s) {
     if (session_is_broken(s))
         return;
+    if (s->dial_ended)
+        end_dialling(s);
     if (s->state == SESSION_HANDSHAKE)
         shake_hands(s);
     if (s->state == SESSION_LOGIN && !session_is_broken(s) && login_step(s) == 0 && !session_is_broken(s)) {

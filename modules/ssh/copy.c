@@ -1,6 +1,8 @@
 /* Moving a file through its phases; see copy.h. */
 #include "ssh/copy.h"
 
+#include "task/handle.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +15,8 @@
 static void fail(ssh_copy *c, bool local, const char *reason) {
     const char *path = local ? c->local : c->remote;
     c->failed = true;
-    failure_set(&c->operation.failure, "ssh.file", "cannot %s %s%s: %s", local == c->up ? "read" : "write",
-                path, local ? " here" : "", reason);
+    failure_set(&c->operation.failure, "ssh.file", "cannot %s %s%s: %s",
+                local == c->way->up ? "read" : "write", path, local ? " here" : "", reason);
     failure_add(&c->operation.failure, "path", "%s", path);
     failure_add(&c->operation.failure, "reason", "%s", reason);
 }
@@ -156,14 +158,9 @@ void copy_leave_local(ssh_copy *c) {
     c->fd = -1;
 }
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void free_copy(ssh_operation *op) {
     ssh_copy *c = (ssh_copy *)op;
-    if (c->patience)
-        uv_close((uv_handle_t *)c->patience, free_handle);
+    handle_discard(c->patience);
     copy_leave_local(c);
     free(c->local);
     free(c->remote);
@@ -174,7 +171,7 @@ static void free_copy(ssh_operation *op) {
     sftp_free(&c->link);
 }
 
-ssh_copy *copy_new(bool up, const char *local, const char *remote) {
+ssh_copy *copy_new(const copy_way *way, const char *local, const char *remote) {
     ssh_copy *c = calloc(1, sizeof *c);
     if (!c || !(c->local = strdup(local)) || !(c->remote = strdup(remote)))
         abort();
@@ -182,12 +179,14 @@ ssh_copy *copy_new(bool up, const char *local, const char *remote) {
     c->operation.free = free_copy;
     c->link.operation = &c->operation;
     c->fd = -1;
-    c->up = up;
+    c->way = way;
+    c->phase = way->phases;
+    c->tidying = way->tidying;
     return c;
 }
 
 void copy_begin(ssh_copy *c, ssh_session *s) {
-    if (!(c->up ? upload_prepare(c) : download_prepare(c))) {
+    if (!c->way->prepare(c)) {
         c->operation.session = session_ref(s);
         operation_settle(&c->operation);
         return;

@@ -36,17 +36,25 @@ typedef struct {
     uint32_t length; /* 0: free */
 } copy_slot;
 
+/* Up or down: what its file (upload.c, download.c) makes of a copy. */
+typedef struct {
+    bool up;
+    /* Opens the local side. False when that fails, with the operation's failure set. */
+    bool (*prepare)(ssh_copy *);
+    const copy_phase *phases, *tidying; /* lists that end with a zeroed one; the latter follow a failure */
+} copy_way;
+
 struct ssh_copy {
     ssh_operation operation;
+    const copy_way *way;
     sftp_link link;
-    const copy_phase *phase;   /* of a list that ends with a zeroed one */
+    const copy_phase *phase;
     const copy_phase *tidying; /* what follows when it fails; NULL once it began */
     bool opened, asked_all, failed, closing, done;
     uv_timer_t *patience; /* with tidying, once nobody wants the copy */
 
     char *local, *remote; /* paths as given */
-    bool up;
-    uint64_t limit; /* most bytes that are downloaded; 0: any */
+    uint64_t limit;       /* most bytes that are downloaded; 0: any */
 
     int fd;
     struct stat local_stat;      /* of the local file as it was */
@@ -69,7 +77,7 @@ struct ssh_copy {
 };
 
 /* Makes the operation for these paths, which it copies. */
-ssh_copy *copy_new(bool up, const char *local, const char *remote);
+ssh_copy *copy_new(const copy_way *way, const char *local, const char *remote);
 
 /* Opens the local side and begins. When that fails the operation settles at once, with its failure set. */
 void copy_begin(ssh_copy *copy, ssh_session *s);
@@ -94,8 +102,5 @@ bool copy_expects_ok(ssh_copy *copy, const sftp_reply *reply);
 void copy_begin_request(ssh_copy *copy, sftp_request_type type);
 void copy_take_handle(ssh_copy *copy, sftp_reply *reply);
 bool copy_ask_close(ssh_copy *copy);
-
-bool upload_prepare(ssh_copy *copy);   /* upload.c */
-bool download_prepare(ssh_copy *copy); /* download.c */
 
 #endif

@@ -1,6 +1,6 @@
-/* A file's way from the host; see copy.h. */
+/* A file's way from the host; see download.h. */
 #define _GNU_SOURCE /* asprintf, mkostemp */
-#include "ssh/copy.h"
+#include "ssh/download.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -182,9 +182,7 @@ static int look_here(ssh_copy *c) {
     return 0;
 }
 
-bool download_prepare(ssh_copy *c) {
-    c->phase = phases;
-    c->tidying = tidying;
+static bool prepare(ssh_copy *c) {
     int problem = look_here(c);
     if (!problem && asprintf(&c->local_temporary, "%s.XXXXXX", c->local_target) < 0)
         abort();
@@ -196,4 +194,9 @@ bool download_prepare(ssh_copy *c) {
     if (problem)
         copy_fail_local(c, problem);
     return !problem;
+}
+
+ssh_copy *download_new(const char *local, const char *remote) {
+    static const copy_way way = {false, prepare, phases, tidying};
+    return copy_new(&way, local, remote);
 }

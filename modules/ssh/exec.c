@@ -1,6 +1,8 @@
 /* Running a command; see exec.h. */
 #include "ssh/exec.h"
 
+#include "task/handle.h"
+
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,10 +162,6 @@ static bool step(ssh_operation *op) {
     }
 }
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void on_timeout(uv_timer_t *timer) {
     ssh_exec *e = timer->data;
     if (e->operation.settled)
@@ -177,8 +175,7 @@ static void on_timeout(uv_timer_t *timer) {
 
 static void free_exec(ssh_operation *op) {
     ssh_exec *e = (ssh_exec *)op;
-    if (e->timer)
-        uv_close((uv_handle_t *)e->timer, free_handle);
+    handle_discard(e->timer);
     if (e->input.data)
         sodium_memzero(e->input.data, e->input.capacity);
     buffer_free(&e->command);

@@ -3,7 +3,7 @@
 #ifndef HOSTLER_SSH_EXEC_H
 #define HOSTLER_SSH_EXEC_H
 
-#include "ssh/session.h"
+#include "ssh/operation.h"
 
 typedef struct {
     ssh_operation operation;

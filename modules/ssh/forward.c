@@ -6,6 +6,8 @@
 #define _GNU_SOURCE /* asprintf */
 #include "ssh/forward.h"
 
+#include "ssh/operation.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -3,7 +3,9 @@
 #ifndef HOSTLER_SSH_LUA_H
 #define HOSTLER_SSH_LUA_H
 
-#include "ssh/session.h"
+#include "ssh/operation.h"
+
+#define SSH_CONNECTION_TYPE "hostler.ssh.connection"
 
 /* A task's wait for an operation. */
 typedef struct {
@@ -14,6 +16,7 @@ typedef struct {
 /* Raises when no effect is open. */
 void ssh_check_effect(lua_State *L);
 
+/* The session of the connection at this index, a userdata that holds a reference to it. */
 ssh_session *ssh_check_connection(lua_State *L, int index);
 
 /* Pushes the wait of an operation that is about to begin. */
@@ -26,11 +29,10 @@ bool ssh_settle_if_closed(ssh_operation *operation, ssh_session *s);
 /* Pushes why the operation failed; false when it did not. */
 bool ssh_push_failure(lua_State *L, const ssh_operation *operation);
 
+/* Makes the metatable of a type whose userdata `gc` frees. */
 void ssh_make_type(lua_State *L, const char *type, lua_CFunction gc);
 
-/* ---- transfer.c ---- */
-
-/* Adds its functions to the table on top of the stack. */
-void transfer_register(lua_State *L);
+/* Makes the type that ssh_push_wait needs. */
+void ssh_make_wait_type(lua_State *L);
 
 #endif

@@ -4,8 +4,9 @@
  * ChannelTimeout closes a channel so, and any server may. So we look at each packet when libssh2 has dealt
  * with it: its payload is allocated and freed through functions of ours, and still whole when it is freed.
  * Should a later libssh2 wipe it, no command would seem to succeed, which no test overlooks. */
-#include "ssh/session.h"
-#include "ssh/wire.h"
+#include "ssh/overhear.h"
+
+#include "ssh/operation.h"
 
 #include <malloc.h>
 #include <stdlib.h>
@@ -51,6 +52,6 @@ static void release(void *block, void **abstract) {
     free(block);
 }
 
-LIBSSH2_SESSION *overheard_session(ssh_session *s) {
+LIBSSH2_SESSION *overhear_new(ssh_session *s) {
     return libssh2_session_init_ex(allocate, release, reallocate, s);
 }

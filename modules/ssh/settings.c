@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "file.h"
 #include "ssh/wire.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <glob.h>
@@ -99,15 +100,10 @@ static void on_closed(uv_handle_t *handle) {
     }
 }
 
-static void close_once(uv_handle_t *handle) {
-    if (!uv_is_closing(handle))
-        uv_close(handle, on_closed);
-}
-
 static void on_exit_of_ssh(uv_process_t *process, int64_t status, int signal) {
     resolver *r = process->data;
     r->status = signal ? 128 + signal : (int)status;
-    close_once((uv_handle_t *)process);
+    handle_close(process, on_closed);
 }
 
 static void on_allocate(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer) {
@@ -121,13 +117,13 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) 
     if (count > 0 && r->output.length < LARGEST_CONFIG)
         buffer_add(&r->output, buffer->base, (size_t)count);
     if (count < 0)
-        close_once((uv_handle_t *)stream);
+        handle_close(stream, on_closed);
 }
 
 static void cancel_resolve(wait *w) {
     resolver *r = ((resolve_wait *)w)->resolver;
     uv_process_kill(&r->process, SIGKILL); /* its exit closes the process handle */
-    close_once((uv_handle_t *)&r->pipe);
+    handle_close(&r->pipe, on_closed);
 }
 
 static int resolve_gc(lua_State *L) {
@@ -138,8 +134,8 @@ static int resolve_gc(lua_State *L) {
         return 0;
     r->waiter = NULL;
     if (r->open > 0) {
-        close_once((uv_handle_t *)&r->process);
-        close_once((uv_handle_t *)&r->pipe);
+        handle_close(&r->process, on_closed);
+        handle_close(&r->pipe, on_closed);
         return 0;
     }
     buffer_free(&r->output);
@@ -167,8 +163,8 @@ static int start_ssh(resolver *r, char **arguments) {
     r->open = 2;
     int problem = uv_spawn(task_loop(), &r->process, &options);
     if (problem) {
-        close_once((uv_handle_t *)&r->process);
-        close_once((uv_handle_t *)&r->pipe);
+        handle_close(&r->process, on_closed);
+        handle_close(&r->pipe, on_closed);
     } else {
         uv_read_start((uv_stream_t *)&r->pipe, on_allocate, on_read);
     }
@@ -205,8 +201,8 @@ void settings_register(lua_State *L) {
                                      {"user", user_lua},
                                      {"home", home_lua},
                                      {"config_files", config_files_lua},
-                                     {"read_file", local_file_read},
-                                     {"write_file", local_file_write},
+                                     {"read_file", file_read},
+                                     {"write_file", file_write},
                                      {NULL, NULL}};
     static const luaL_Reg waiting[] = {{"resolve", resolve_lua}, {NULL, NULL}};
     luaL_newmetatable(L, "hostler.ssh.resolve");

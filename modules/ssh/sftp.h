@@ -7,7 +7,7 @@
 #ifndef HOSTLER_SSH_SFTP_H
 #define HOSTLER_SSH_SFTP_H
 
-#include "ssh/session.h"
+#include "ssh/operation.h"
 
 #define SFTP_CHUNK (32 * 1024) /* bytes of a file in one request: every server takes so many */
 

@@ -1,88 +1,29 @@
 /* The ssh module's C half as Lua sees it: connections as userdata, and operations on them that wait.
  *
- * ssh.lua checks arguments and passes the gate; here they are taken as given. */
+ * The Lua files beside this one check arguments and pass the gate; here they are taken as given. */
 #include "base/error.h"
 #include "base/secret.h"
 #include "ssh/agent.h"
 #include "ssh/exec.h"
 #include "ssh/key.h"
 #include "ssh/known_hosts.h"
+#include "ssh/login.h"
 #include "ssh/lua.h"
+#include "ssh/sessions.h"
 #include "ssh/settings.h"
+#include "ssh/transfer.h"
 
 #include <lauxlib.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECTION_TYPE "hostler.ssh.connection"
-#define OPERATION_TYPE "hostler.ssh.operation"
 #define AGENT_TYPE "hostler.ssh.agent"
 #define WORLD_TYPE "hostler.ssh.world"
 
 int ssh_open(lua_State *L);
 
-void ssh_check_effect(lua_State *L) {
-    if (!task_in_effect())
-        error_raise(L, "internal", "the ssh module was reached past the gate");
-}
-
-/* ---- waiting for an operation ---- */
-
-static void cancel_operation(wait *w) {
-    operation_abandon(((operation_wait *)w)->operation);
-    wait_done(w);
-}
-
-static int operation_gc(lua_State *L) {
-    operation_wait *waiting = lua_touserdata(L, 1);
-    ssh_operation *operation = waiting->operation;
-    waiting->operation = NULL;
-    if (!operation)
-        return 0;
-    operation_abandon(operation);
-    operation_unref(operation);
-    return 0;
-}
-
-operation_wait *ssh_push_wait(lua_State *L, ssh_operation *operation, int (*finish)(lua_State *, wait *),
-                              const char *what) {
-    operation_wait *waiting = wait_new(L, sizeof *waiting, cancel_operation, finish);
-    luaL_getmetatable(L, OPERATION_TYPE);
-    lua_setmetatable(L, -2);
-    waiting->wait.what = what;
-    waiting->operation = operation;
-    operation->references++;
-    operation->waiter = &waiting->wait;
-    return waiting;
-}
-
-bool ssh_push_failure(lua_State *L, const ssh_operation *operation) {
-    if (operation->failure.code)
-        failure_push(L, &operation->failure);
-    else if (session_is_broken(operation->session))
-        failure_push(L, &operation->session->failure);
-    else
-        return false;
-    error_set_boolean(L, "unclear", operation->unclear);
-    return true;
-}
-
-bool ssh_settle_if_closed(ssh_operation *operation, ssh_session *s) {
-    if (s->state == SESSION_READY && !session_is_broken(s))
-        return false;
-    failure_set(&operation->failure, "ssh.closed", "%s: the connection is closed", s->target.label);
-    operation->session = session_ref(s);
-    operation_settle(operation);
-    return true;
-}
-
 /* ---- connections ---- */
-
-ssh_session *ssh_check_connection(lua_State *L, int index) {
-    ssh_session **connection = luaL_checkudata(L, index, CONNECTION_TYPE);
-    return *connection;
-}
 
 static int connection_gc(lua_State *L) {
     session_unref(ssh_check_connection(L, 1));
@@ -160,7 +101,7 @@ static int finish_connect(lua_State *L, wait *w) {
         return lua_error(L);
     ssh_session **connection = lua_newuserdata(L, sizeof *connection);
     *connection = session_ref(operation->session);
-    luaL_getmetatable(L, CONNECTION_TYPE);
+    luaL_getmetatable(L, SSH_CONNECTION_TYPE);
     lua_setmetatable(L, -2);
     return 1;
 }
@@ -178,7 +119,7 @@ static int connect_lua(lua_State *L) {
     operation_wait *waiting = ssh_push_wait(L, operation, finish_connect, "ssh.connect");
     ssh_target target;
     read_target(L, &target);
-    ssh_session *s = session_for(&target, via);
+    ssh_session *s = sessions_find(&target, via);
     operation_begin(operation, s);
     session_unref(s);
     session_wake(s);
@@ -194,7 +135,7 @@ static int is_open_lua(lua_State *L) {
 
 /* close(connection): for everybody who shares it. */
 static int close_lua(lua_State *L) {
-    session_close(ssh_check_connection(L, 1), "ssh.closed", "the playbook closed the connection");
+    sessions_close(ssh_check_connection(L, 1), "ssh.closed", "the playbook closed the connection");
     return 0;
 }
 
@@ -387,22 +328,13 @@ static int world_gc(lua_State *L) {
     return 0;
 }
 
-void ssh_make_type(lua_State *L, const char *type, lua_CFunction gc) {
-    luaL_newmetatable(L, type);
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
-    lua_pop(L, 1);
-}
-
 int ssh_open(lua_State *L) {
     static const luaL_Reg plain[] = {
         {"is_open", is_open_lua}, {"close", close_lua}, {"known_keys", known_keys_lua}, {NULL, NULL}};
     static const luaL_Reg waiting[] = {
         {"connect", connect_lua}, {"exec", exec_lua}, {"agent_keys", agent_keys_lua}, {NULL, NULL}};
-    ssh_make_type(L, CONNECTION_TYPE, connection_gc);
-    ssh_make_type(L, OPERATION_TYPE, operation_gc);
+    ssh_make_type(L, SSH_CONNECTION_TYPE, connection_gc);
+    ssh_make_wait_type(L);
     ssh_make_type(L, AGENT_TYPE, agent_gc);
     ssh_make_type(L, WORLD_TYPE, world_gc);
     lua_newuserdata(L, 1);

@@ -3,53 +3,26 @@
 -- A connection is made once and shared by everyone in the run who names the same user, host and port. Commands are
 -- lists of arguments: no shell splits them. What a command is fed and what it says are bytes, kept in memory up to a
 -- limit.
-local native, gate, import = ...
+local _, gate, import = ...
 local ssh = {}
 
-local config, command = import "ssh/config", import "ssh/command"
+local native, config, options_of = import "ssh/native", import "ssh/config", import "base/options"
 local known_hosts_file, sh = require "known_hosts_file", require "sh"
+local Host = import "ssh/host".Host
+import "ssh/file_text"
+import "ssh/file_transfer"
+import "ssh/files"
+import "ssh/ports"
 
----@class ssh.Host a host, as a user of it
----@field target string the host as the playbook named it
----@field user string who commands run as
-local Host = {}
-Host.__index = Host
-Host.__tostring = function(self)
-    return self.acting and ("%s@%s"):format(self.acting, tostring(self.target)) or tostring(self.target)
-end
-
-local DEFAULT_LIMIT = 16 * 1024 * 1024
 local CONNECT_TIMEOUT = 15
 local KEEPALIVE = 15
-local TAIL = 4096
 
 local CONNECT_OPTIONS = {
     user = "string", port = "number", identity = "string or table", known_hosts = "string or table",
     host_key = "string", jump = "string or table", timeout = "number", address = "string", keepalive = "number",
 }
-local RUN_OPTIONS = {
-    read = "boolean", stdin = "any", env = "table", cwd = "string", timeout = "number", limit = "number",
-    summary = "any", check = "boolean", allow_secret_argv = "boolean", args = "table",
-}
-
 local function misuse(message, hint)
     fail(message, { code = "usage", hint = hint })
-end
-
-local function check_options(what, options, allowed)
-    for name, value in pairs(options) do
-        local wanted = allowed[name]
-        if not wanted then
-            local names = {}
-            for known in pairs(allowed) do
-                names[#names + 1] = known
-            end
-            table.sort(names)
-            misuse(("%s has no option '%s'"):format(what, tostring(name)), "it takes " .. table.concat(names, ", "))
-        elseif wanted ~= "any" and not wanted:find(type(value), 1, true) and not unknown(value) then
-            misuse(("%s: %s must be a %s, not a %s"):format(what, name, wanted, type(value)))
-        end
-    end
 end
 
 -- ---- connecting ----
@@ -158,7 +131,7 @@ function ssh.connect(target, options)
     if type(target) ~= "string" and not unknown(target) then
         misuse "ssh.connect(\"host\", { user = ..., ... })"
     end
-    check_options("ssh.connect", options, CONNECT_OPTIONS)
+    options_of.check("ssh.connect", options, CONNECT_OPTIONS)
     if options.host_key and options.host_key ~= "strict" and options.host_key ~= "accept-new" then
         misuse(("ssh.connect: host_key is \"strict\" or \"accept-new\", not '%s'"):format(tostring(options.host_key)))
     end
@@ -187,252 +160,6 @@ function ssh.connect(target, options)
     end)
     host.shared.login = host.user
     return host
-end
-
---- The same host as another user: root becomes them with runuser, others with sudo, which must not ask for a password.
---- Commands then begin in that user's home, with HOME and USER set.
----@param user string
----@return ssh.Host
-function Host:as(user)
-    if type(user) ~= "string" or not user:find "^[%a_][%w_.-]*$" then
-        misuse(("host:as: '%s' does not name a user"):format(tostring(user)))
-    end
-    return setmetatable({ target = self.target, user = user, acting = user, shared = self.shared }, Host)
-end
-
---- Closes the connection for everybody in this run who shares it. A later use connects again.
-function Host:close()
-    if not self.shared.lazy then
-        gate.perform({ kind = "read", name = "ssh.close", target = self.target, summary = "close the connection" },
-            function() native.close(self.shared.connection()) end)
-    end
-end
-
--- ---- commands ----
-
-local function tail(text)
-    return text and (#text > TAIL and text:sub(-TAIL) or text)
-end
-
-local function check_argv(what, argv, options)
-    if type(argv) ~= "table" or (#argv == 0 and what == "host:run") then
-        misuse(what .. " takes a list of arguments: host:run { \"systemctl\", \"status\" }")
-    end
-    local words = {}
-    for index, word in ipairs(argv) do
-        if secret.is(word) and not options.allow_secret_argv then
-            fail(("argument %d of %s is a secret, and everyone on the host can read arguments"):format(index - 1,
-                tostring(argv[1])), {
-                code = "ssh.secret",
-                hint = "give it on stdin or in env; where the tool takes it only so, allow_secret_argv = true",
-            })
-        elseif type(word) == "number" then
-            word = ("%.14g"):format(word)
-        elseif type(word) ~= "string" and not secret.is(word) and not unknown(word) then
-            misuse(("%s: argument %d is a %s"):format(what, index, type(word)))
-        end
-        if type(word) == "string" and word:find("%z") then
-            misuse(("%s: argument %d holds a zero byte"):format(what, index))
-        end
-        words[index] = word
-    end
-    return words
-end
-
-local function check_run(what, options)
-    check_options(what, options, RUN_OPTIONS)
-    for name, value in pairs(unknown(options.env) and {} or options.env or {}) do
-        if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then
-            misuse(("%s: '%s' cannot name a variable"):format(what, tostring(name)))
-        elseif type(value) ~= "string" and type(value) ~= "number" and not secret.is(value) and not unknown(value) then
-            misuse(("%s: the variable %s must be text, a number or a secret, not a %s"):format(what, name, type(value)))
-        end
-    end
-    local input = options.stdin
-    if input ~= nil and type(input) ~= "string" and not secret.is(input) and not unknown(input) then
-        misuse(("%s: stdin must be text or a secret, not a %s"):format(what, type(input)))
-    end
-end
-
-local function raise_ending(shown, result)
-    local details = { status = result.status, signal = result.signal, stdout = tail(result.stdout),
-        stderr = tail(result.stderr) }
-    if result.signal then
-        details.code = "ssh.signal"
-        fail(("`%s` was ended by signal %s"):format(shown, result.signal), details)
-    end
-    details.code = "ssh.exit"
-    details.hint = result.status == 127 and "the host does not find this program" or nil
-    fail(("`%s` ended with status %d"):format(shown, result.status), details)
-end
-
---- Runs what is built, inside an effect.
-local function execute(self, request, options, shown, take)
-    local connection = self.shared.connection()
-    request.login = self.shared.login
-    local line, input = command.build(request)
-    local ok, result = pcall(native.exec, connection, line, input, options.limit or DEFAULT_LIMIT, options.timeout or 0)
-    if not ok then
-        if type(result) == "table" and result.stdout then
-            result.message = ("`%s`: %s"):format(shown, result.message)
-            result.stdout, result.stderr = tail(result.stdout), tail(result.stderr)
-        end
-        error(result, 0)
-    end
-    if options.check ~= false and (result.signal or result.status ~= 0) then
-        raise_ending(shown, result)
-    end
-    if take then
-        take(result)
-    end
-    return result
-end
-
---- Every command and file of a host passes here.
-local function perform(self, effect, request, options)
-    local shown = effect.shown or command.shown(request.argv)
-    request.user, request.env, request.cwd = self.acting, options.env, options.cwd
-    request.stdin = options.stdin
-    return gate.perform({
-        kind = options.read and "read" or "write",
-        name = effect.name,
-        target = self.target,
-        summary = options.summary or effect.summary
-            or (self.acting and ("%s (as %s)"):format(shown, self.acting) or shown),
-        inputs = { self.target, self.shared.options.address, request.argv, options.env, options.stdin, request.script },
-        result = effect.result or tostring(request.argv[1]),
-        detail = effect.detail,
-    }, execute, self, request, options, shown, effect.take)
-end
-
----@class ssh.RunOptions
----@field read? boolean it changes nothing
----@field stdin? string|secret what it reads
----@field env? table<string, string|number|secret>
----@field cwd? string the directory to run in
----@field timeout? number seconds
----@field limit? integer most bytes of either output (16 MiB)
----@field summary? string how the effect is shown
----@field check? boolean raise unless its status is 0 (true)
----@field allow_secret_argv? boolean for tools that take a secret only as an argument
----@field args? (string|number)[] of host:sh: its "$1" and so on
-
----@class ssh.Result
----@field status integer
----@field stdout string
----@field stderr string
----@field signal? string the one that ended it
-
---- Runs a program on the host and waits until it has ended.
----
---- It counts as a write unless `read = true`. Environment and standard input never appear among its arguments, which
---- all users of the host can read. Without `stdin` its input is empty.
----@param argv (string|number)[] the program and its arguments
----@param options? ssh.RunOptions
----@return ssh.Result
----@raise "ssh.exit" with status, stdout, stderr (their last 4 KiB); "ssh.signal" with signal; "ssh.output" past the
----  limit; "ssh.closed" when the connection drops; "ssh.secret" for a secret argument; "timeout"; what ssh.connect
----  raises
----@effect write unless read
-function Host:run(argv, options)
-    options = options or {}
-    check_run("host:run", options)
-    return perform(self, { name = "ssh.run" }, { argv = check_argv("host:run", argv, options) }, options)
-end
-
---- Like host:run, but returns nil and the error instead of raising it. A cancellation is raised all the same.
----@param argv (string|number)[]
----@param options? ssh.RunOptions
----@return ssh.Result?
----@return Error? error
----@effect write unless read
-function Host:try(argv, options)
-    return try(self.run, self, argv, options)
-end
-
---- Runs a shell script on the host. The script is sent on standard input, so it does not appear among arguments;
---- values go in as positional arguments: host:sh("mkdir -p \"$1\"", { args = { path } }).
----@param script string|secret for /bin/sh
----@param options? ssh.RunOptions
----@return ssh.Result
----@effect write unless read
-function Host:sh(script, options)
-    options = options or {}
-    check_run("host:sh", options)
-    if type(script) ~= "string" and not secret.is(script) and not unknown(script) then
-        misuse "host:sh(script, { args = { ... } })"
-    end
-    local first = tostring(script):match "^%s*([^\n]*)"
-    return perform(self, { name = "ssh.sh", shown = "sh: " .. (#first > 100 and first:sub(1, 97) .. "..." or first),
-        result = "sh" }, { argv = check_argv("host:sh", options.args or {}, options), script = script }, options)
-end
-
--- ---- ports ----
-
----@class ssh.Forward
----@field address string where it listens
----@field port integer
-local Forward = {}
-Forward.__index = Forward
-
---- Closes the port and the connections that go through it; again is fine.
-function Forward:close()
-    native.forward_close(self.native)
-end
-
---- Why the last connection could not be carried on, or nil.
----@return string?
-function Forward:problem()
-    return native.forward_problem(self.native)
-end
-
---- Opens a port here whose connections go on from the host (direct-tcpip, RFC 4254, section 7.2): to a service that
---- only the host can reach. It is open until it is closed, the connection to the host ends, or the run does; with `fn`,
---- until that has returned or raised.
----
---- To the gate it is a read: what is done through it has a module of its own, which passes the gate.
----@param remote_host string as the host knows it
----@param remote_port integer
----@param options? { address?: string, port?: integer } where to listen: an address of this machine ("127.0.0.1"), and
----  a port (any free one)
----@param fn? fun(forward: ssh.Forward): ... called with it
----@return ssh.Forward|any ... the forward, or what fn returns
----@raise "ssh.forward" when the port here cannot be had. A connection that cannot be carried on is closed; `problem`
----  then tells why
-function Host:forward(remote_host, remote_port, options, fn)
-    options = options or {}
-    check_options("host:forward", options, { address = "string", port = "number" })
-    for _, port in ipairs { remote_port, options.port or 1 } do
-        if not unknown(port) and (type(port) ~= "number" or port < 1 or port > 65535 or port % 1 ~= 0) then
-            misuse("host:forward: a port is a whole number from 1 to 65535")
-        end
-    end
-    if not unknown(remote_host) and (type(remote_host) ~= "string" or remote_host == "" or #remote_host > 255) then
-        misuse("host:forward(\"localhost\", 5432)")
-    end
-    local forward = gate.perform({
-        kind = "read", name = "ssh.forward", target = self.target, result = "forward",
-        summary = ("forward a port to %s port %s"):format(tostring(remote_host), tostring(remote_port)),
-        inputs = { self.target, self.shared.options.address, remote_host, remote_port },
-    }, function()
-        local address = options.address or "127.0.0.1"
-        local made, port = native.forward(self.shared.connection(), remote_host, remote_port, address,
-            options.port or 0)
-        return setmetatable({ native = made, address = address, port = port }, Forward)
-    end)
-    if not fn then
-        return forward
-    end
-    local function close(ok, ...)
-        if not unknown(forward) then
-            forward:close()
-        end
-        if not ok then
-            error((...), 0)
-        end
-        return ...
-    end
-    return close(pcall(fn, forward))
 end
 
 -- ---- known_hosts ----
@@ -553,9 +280,5 @@ function ssh.settings(target)
         }
     end)
 end
-
--- ---- files ----
-
-import "ssh/files"(Host, perform, native)
 
 return ssh

@@ -1,8 +1,11 @@
-/* Files on their way and forwarded ports, as Lua sees them; see lua.h. */
+/* Files on their way and forwarded ports, as Lua sees them; see transfer.h. */
+#include "ssh/transfer.h"
+
 #include "base/error.h"
-#include "ssh/copy.h"
+#include "ssh/download.h"
 #include "ssh/forward.h"
 #include "ssh/lua.h"
+#include "ssh/upload.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -45,7 +48,7 @@ static int copy_lua(lua_State *L) {
     bool up = strcmp(luaL_checkstring(L, 2), "up") == 0;
     const char *local = luaL_checkstring(L, 3), *remote = luaL_checkstring(L, 4);
     luaL_checktype(L, 5, LUA_TTABLE);
-    ssh_copy *copy = copy_new(up, local, remote);
+    ssh_copy *copy = up ? upload_new(local, remote) : download_new(local, remote);
     operation_wait *waiting =
         ssh_push_wait(L, &copy->operation, finish_copy, up ? "ssh.upload" : "ssh.download");
     waiting->wait.cancel = cancel_copy;

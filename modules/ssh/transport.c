@@ -1,5 +1,9 @@
-/* What is below libssh2: a TCP socket, or a channel of the jump host; see session.h. */
-#include "ssh/session.h"
+/* What is below libssh2: a TCP socket, or a channel of the jump host; see transport.h. */
+#include "ssh/transport.h"
+
+#include "ssh/overhear.h"
+
+#include "task/handle.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -85,7 +89,7 @@ bool transport_attach(ssh_session *s) {
     if (!initialized && libssh2_init(0))
         return false;
     initialized = true;
-    s->ssh2 = overheard_session(s);
+    s->ssh2 = overhear_new(s);
     if (!s->ssh2)
         return false;
     libssh2_session_set_blocking(s->ssh2, 0);
@@ -130,7 +134,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     s->drained = false;
     s->turn = 0;
     if (s->state == SESSION_DIALING)
-        connect_on_writable(s);
+        s->dial_ended = true;
     session_wake(s);
     if (events & UV_DISCONNECT && s->state == SESSION_READY && !s->drained) {
         failure_set(&s->failure, "ssh.closed", "%s closed the connection", s->target.label);
@@ -139,13 +143,8 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     session_unref(s);
 }
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void drop_socket(ssh_session *s) {
-    if (s->poll)
-        uv_close((uv_handle_t *)s->poll, free_handle);
+    handle_discard(s->poll);
     if (s->fd >= 0)
         close(s->fd);
     s->poll = NULL;

@@ -1,8 +1,10 @@
-/* A jump host's channel as the transport of another session; see session.h.
+/* A jump host's channel as the transport of another session; see tunnel.h.
  *
  * The operation belongs to the jump host's session. Each time that session wakes, the operation lets the
  * inner one go on, which reads from and writes to the channel. */
-#include "ssh/session.h"
+#include "ssh/tunnel.h"
+
+#include "ssh/operation.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +46,7 @@ static bool step(ssh_operation *op) {
         if (!t->channel)
             open_channel(t);
         t->inner->drained = false;
-        session_pump(t->inner);
+        t->inner->take_turn(t->inner);
     }
     if (t->inner->state != SESSION_CLOSED)
         return false;
@@ -57,7 +59,10 @@ static bool step(ssh_operation *op) {
 static void free_tunnel(ssh_operation *op) {
     tunnel *t = (tunnel *)op;
     const char *reason = failure_text(&op->session->failure, "message");
-    session_close(t->inner, "ssh.closed", *reason ? reason : "the jump host's connection ended");
+    failure_set(&t->inner->failure, "ssh.closed", "%s: %s", t->inner->target.label,
+                *reason ? reason : "the jump host's connection ended");
+    t->inner->via_channel = NULL;
+    t->inner->take_turn(t->inner); /* its last */
     buffer_free(&t->request);
     session_unref(t->inner);
 }

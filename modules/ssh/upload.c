@@ -1,6 +1,6 @@
-/* A file's way to the host; see copy.h. */
+/* A file's way to the host; see upload.h. */
 #define _GNU_SOURCE /* asprintf */
-#include "ssh/copy.h"
+#include "ssh/upload.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -270,9 +270,7 @@ static const copy_phase phases[] = {
 static const copy_phase tidying[] = {
     {copy_ask_close, ignore}, {ask_room, take_room}, {ask_remove, take_removed}, {NULL, NULL}};
 
-bool upload_prepare(ssh_copy *c) {
-    c->phase = phases;
-    c->tidying = tidying;
+static bool prepare(ssh_copy *c) {
     c->fd = open(c->local, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would keep everybody waiting */
     if (c->fd < 0 || fstat(c->fd, &c->local_stat)) {
         copy_fail_local(c, errno);
@@ -281,4 +279,9 @@ bool upload_prepare(ssh_copy *c) {
     if (!S_ISREG(c->local_stat.st_mode))
         copy_fail_local(c, S_ISDIR(c->local_stat.st_mode) ? EISDIR : EINVAL);
     return !c->failed;
+}
+
+ssh_copy *upload_new(const char *local, const char *remote) {
+    static const copy_way way = {true, prepare, phases, tidying};
+    return copy_new(&way, local, remote);
 }

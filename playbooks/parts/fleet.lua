@@ -1,5 +1,5 @@
 -- Working on many instances: which are meant, how many at once, and when to begin no more.
-local site = require "site"
+local instance = require "instance"
 local exactly_one = require "exactly_one"
 
 local fleet = {}
@@ -23,7 +23,7 @@ end
 --- The instances that are meant, those with one name together: which of them is meant nobody can tell.
 local function by_tenant(patterns)
     local groups, by_name = {}, {}
-    for _, one in ipairs(site.instances(patterns)) do
+    for _, one in ipairs(instance.matching(patterns)) do
         local group = by_name[one.tenant]
         if not group then
             group = { tenant = one.tenant }

@@ -8,6 +8,7 @@ local http = require "http"
 local site = require "site"
 local ssh = require "ssh"
 local systemd = require "systemd"
+local tenants = require "tenants"
 
 ---@class instance
 ---@field tenant string the customer's short name
@@ -390,9 +391,21 @@ function instance:wait_until_it_serves(address, host)
     return answer or error(err, 0)
 end
 
-local function tenants()
+--- The instances that are meant; see tenants.matching.
+---@param patterns string[]
+---@return table[] instances see instance.of; each has its droplet as `droplet`
+---@raise "usage"
+function instance.matching(patterns)
+    local found = {}
+    for index, one in ipairs(tenants.matching(patterns)) do
+        found[index] = instance.of(one.tenant, one.droplet)
+    end
+    return found
+end
+
+local function names_of_all()
     local names = {}
-    for index, one in ipairs(site.instances { "*" }) do
+    for index, one in ipairs(tenants.matching { "*" }) do
         names[index] = one.tenant
     end
     return names
@@ -401,7 +414,7 @@ end
 -- instance "ada" is short for instance.of "ada".
 setmetatable(instance, {
     __call = function(_, tenant) return instance.of(tenant) end,
-    __completes = { __call = tenants, of = tenants },
+    __completes = { __call = names_of_all, of = names_of_all },
 })
 
 return instance

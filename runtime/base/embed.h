@@ -1,4 +1,4 @@
-/* The Lua files baked into the binary: runtime/lua/, modules/ and luacheck's parser, each as its text and
+/* The Lua files baked into the binary: runtime/, modules/ and luacheck's parser, each as its text and
  * compiled. The table is made by the Makefile. */
 #ifndef HOSTLER_EMBED_H
 #define HOSTLER_EMBED_H
@@ -20,5 +20,8 @@ const embedded_file *embedded_find(const char *name);
 
 /* Pushes the file as a function, in the chunk "=hostler:NAME"; raises when there is no such file. */
 void embedded_load(lua_State *L, const char *name);
+
+/* Adds to the table on top of the stack: embedded(name) load_embedded(name) embedded_names(). */
+void embed_add(lua_State *L);
 
 #endif

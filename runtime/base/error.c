@@ -1,7 +1,7 @@
 /* The error table, made from C and from Lua; see error.h for its shape. */
 #include "base/error.h"
 
-#include "base/secret.h"
+#include "base/hidden.h"
 
 #include <lauxlib.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 static int error_tostring(lua_State *L) {
     lua_getfield(L, 1, "message");
     size_t length;
-    const char *shown = secret_shown(L, -1, &length);
+    const char *shown = hidden_shown(L, -1, &length);
     if (shown)
         lua_pushlstring(L, shown, length);
     else
@@ -145,7 +145,7 @@ static void push_from_text(lua_State *thread, const char *text) {
 
 /* A table that was raised keeps its message, and anything else that is no text stays as `value`. */
 static void wrap_plain_value(lua_State *thread) {
-    const char *shown = secret_shown(thread, -1, NULL);
+    const char *shown = hidden_shown(thread, -1, NULL);
     if (shown) {
         push_from_text(thread, shown);
     } else {

@@ -2,6 +2,8 @@
 #include "base/json.h"
 
 #include "base/error.h"
+#include "base/hidden.h"
+#include "base/scrub.h"
 #include "base/secret.h"
 #include "base/text.h"
 
@@ -127,7 +129,7 @@ static cJSON *encode_hidden(encoder *e, int index) {
     if (e->mode == JSON_REVEAL && secret_is(e->L, index))
         text = secret_tolstring(e->L, index, &length);
     else if (e->mode == JSON_SHOW)
-        text = secret_shown(e->L, index, &length);
+        text = hidden_shown(e->L, index, &length);
     if (text)
         return encode_text(e, text, length);
     if (lua_touserdata(e->L, index) == NULL)

@@ -18,9 +18,8 @@ local function write(type, names)
     table.sort(lines)
     local text = table.concat(lines, "\n")
     if system.read_file(path) ~= text then
-        system.append_private(path, "") -- makes the directory
-        system.write_private(path .. ".new", text)
-        system.rename(path .. ".new", path)
+        system.make_private_parent(path)
+        system.write_private(path, text)
     end
 end
 

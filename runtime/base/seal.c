@@ -1,7 +1,8 @@
 /* Seals with the key of a file; see seal.h. A sealed text is base64 of nonce and box. */
 #include "base/seal.h"
 
-#include "base/private_file.h"
+#include "base/files.h"
+#include "base/outcome.h"
 #include "base/secret.h"
 
 #include <errno.h>
@@ -18,34 +19,16 @@
 
 static unsigned char key[crypto_secretbox_KEYBYTES];
 
-static int refuse(lua_State *L, const char *reason) {
-    lua_pushnil(L);
-    lua_pushstring(L, reason);
-    return 2;
-}
-
-/* Writes a new key so that a crash leaves all of it or none. */
+/* When another process was faster, its key stays. */
 static const char *make_key(const char *path) {
-    int failed = private_file_make_directory(path);
-    if (failed)
-        return strerror(failed);
+    int problem = files_make_private_parent(path);
+    if (problem)
+        return strerror(problem);
     unsigned char fresh[sizeof key];
     randombytes_buf(fresh, sizeof fresh);
-    char temporary[4096];
-    if ((size_t)snprintf(temporary, sizeof temporary, "%s.%d", path, (int)getpid()) >= sizeof temporary)
-        return "its path is too long";
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return strerror(errno);
-    bool written = write(fd, fresh, sizeof fresh) == (ssize_t)sizeof fresh && fsync(fd) == 0;
-    failed = written ? 0 : errno ? errno : ENOSPC;
-    close(fd);
+    problem = files_create(path, (const char *)fresh, sizeof fresh, FILES_PRIVATE);
     sodium_memzero(fresh, sizeof fresh);
-    /* A link, not a rename: when another process was faster, its key stays. */
-    if (!failed && link(temporary, path) && errno != EEXIST)
-        failed = errno;
-    unlink(temporary);
-    return failed ? strerror(failed) : NULL;
+    return problem && problem != EEXIST ? strerror(problem) : NULL;
 }
 
 static const char *read_key(const char *path) {
@@ -71,7 +54,7 @@ static int key_lua(lua_State *L) {
     if (!problem)
         problem = read_key(path);
     if (problem)
-        return refuse(L, problem);
+        return outcome_push_refusal(L, problem);
     unsigned char hash[crypto_generichash_BYTES];
     char text[FINGERPRINT_BYTES * 2 + 1];
     crypto_generichash(hash, sizeof hash, key, sizeof key, NULL, 0);

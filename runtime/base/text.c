@@ -72,34 +72,40 @@ void text_style(text_buffer *b, text_style_name style) {
 
 /* ---- characters ---- */
 
-static bool continues(unsigned char byte) {
-    return (byte & 0xc0) == 0x80;
+bool text_begins_character(char byte) {
+    return ((unsigned char)byte & 0xc0) != 0x80;
 }
 
-/* Decodes one character of NUL-terminated text, not at its end. Overlong forms, surrogates and what lies past
- * U+10FFFF are no UTF-8 (RFC 3629): then *character is U+FFFD and one byte is taken. Returns the bytes taken.
- */
-static size_t decode(const char *text, uint32_t *character) {
+size_t text_character_length(unsigned char first) {
+    return first < 0xc2 || first > 0xf4 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+}
+
+/* The length of the well-formed UTF-8 sequence at the start of the text, or 0. Overlong forms, surrogates and
+ * what lies past U+10FFFF are none. RFC 3629, section 4. */
+static size_t sequence_length(const char *text, size_t left) {
     const unsigned char *s = (const unsigned char *)text;
-    *character = REPLACEMENT;
-    if (s[0] < 0x80) {
-        *character = s[0];
-        return 1;
-    }
-    size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (s[0] < 0xc2 || s[0] > 0xf4)
-        return 1;
-    uint32_t value = s[0] & (0xff >> (length + 1));
-    for (size_t i = 1; i < length; i++) {
-        if (!continues(s[i]))
-            return 1;
-        value = value << 6 | (s[i] & 0x3f);
-    }
-    if (value < smallest[length] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-        return 1;
-    *character = value;
-    return length;
+    size_t length = text_character_length(s[0]);
+    if (length == 1)
+        return s[0] < 0x80;
+    if (length > left)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if (text_begins_character(text[i]))
+            return 0;
+    bool refused = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+                   (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f);
+    return refused ? 0 : length;
+}
+
+/* Decodes one character of NUL-terminated text, not at its end. Of what is no UTF-8, *character is U+FFFD and
+ * one byte is taken. Returns the bytes taken. */
+static size_t decode(const char *text, uint32_t *character) {
+    size_t length = sequence_length(text, SIZE_MAX);
+    unsigned char first = (unsigned char)text[0];
+    *character = length == 0 ? REPLACEMENT : length == 1 ? first : first & (0xffu >> (length + 1));
+    for (size_t i = 1; i < length; i++)
+        *character = *character << 6 | (text[i] & 0x3f);
+    return length ? length : 1;
 }
 
 static bool turns_direction(uint32_t c) {
@@ -217,28 +223,9 @@ void text_duration(text_buffer *b, double seconds, bool live) {
         text_printf(b, "%ldh %02ldm", whole / 3600, whole % 3600 / 60);
 }
 
-/* The length of the well-formed UTF-8 sequence at the start of the text, or 0. RFC 3629, section 4. */
-static size_t utf8_sequence(const unsigned char *text, size_t left) {
-    unsigned char first = text[0];
-    size_t length = first < 0x80                    ? 1
-                    : first >= 0xc2 && first < 0xe0 ? 2
-                    : (first & 0xf0) == 0xe0        ? 3
-                    : first >= 0xf0 && first < 0xf5 ? 4
-                                                    : 0;
-    if (length == 0 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    if ((first == 0xe0 && text[1] < 0xa0) || (first == 0xed && text[1] > 0x9f) ||
-        (first == 0xf0 && text[1] < 0x90) || (first == 0xf4 && text[1] > 0x8f))
-        return 0;
-    return length;
-}
-
 bool text_is_utf8(const char *text, size_t length) {
     size_t step = 1;
     for (size_t i = 0; i < length && step; i += step)
-        step = utf8_sequence((const unsigned char *)text + i, length - i);
+        step = sequence_length(text + i, length - i);
     return step != 0;
 }

@@ -51,6 +51,12 @@ void text_utf8(text_buffer *b, const char *text);
 /* Whether all of it is well-formed UTF-8. */
 bool text_is_utf8(const char *text, size_t length);
 
+/* Bytes that the UTF-8 character takes which begins so; what begins none is one byte. */
+size_t text_character_length(unsigned char first);
+
+/* Whether the byte is not one that goes on with a UTF-8 character. */
+bool text_begins_character(char byte);
+
 /* "3.2s", "34s", "1m 15s", "2h 01m". `live` leaves out tenths: a running clock is calm. */
 void text_duration(text_buffer *b, double seconds, bool live);
 

@@ -164,20 +164,13 @@ local function read_statement(reading, block)
     end
 end
 
---- Which class stands behind a variable of the file: from a class declared above it, or from what a function that is
---- returned takes.
+--- Which class stands behind a variable of the file: from a class declared above it.
 local function bind(index, reading, block)
     local variable = block.statement:match "^local ([%w_]+) = "
     if block.class then
         local class = read_class(index, block, reading.file)
         if variable then
             reading.variables[variable] = class
-        end
-    elseif block.statement:find "^return function%(" then
-        for _, param in ipairs(block.params) do
-            if param.type and param.type.kind == "name" and param.type.name:find "%." then
-                reading.variables[param.name] = new_class(index, param.type.name)
-            end
         end
     end
 end

@@ -103,11 +103,19 @@ local function for_run(name, words, current)
     return rows
 end
 
+local function names_of(commands)
+    local rows = {}
+    for index, command in ipairs(commands) do
+        rows[index] = { command.name, command.summary }
+    end
+    return rows
+end
+
 --- The candidates for the word `current` behind the words before it, the first of which is "hostler".
 local function candidates(words, current, commands)
     local command = words[2]
     if not command then
-        return commands
+        return names_of(commands)
     elseif #words == 2 and OF_PLAYBOOKS[command] then
         return playbooks()
     elseif #words == 2 and OF_RUNS[command] then
@@ -115,7 +123,7 @@ local function candidates(words, current, commands)
     elseif #words == 2 and command == "completion" then
         return { { "bash" }, { "fish" }, { "zsh" } }
     elseif #words == 2 and command == "help" then
-        return commands
+        return names_of(commands)
     end
     return command == "run" and words[3] and for_run(words[3], words, current) or {}
 end
@@ -134,17 +142,15 @@ local function print_candidates(line, commands)
     end
 end
 
----@param argv string[] what is asked for, a line, then the commands and what they do
+---@param argv string[] what is asked for, a line
+---@param commands { name: string, summary: string }[]
 ---@return integer exit status
-function completion.main(argv)
-    local what, line, commands = argv[1], argv[2], {}
-    for index = 3, #argv, 2 do
-        commands[#commands + 1] = { argv[index], argv[index + 1] }
-    end
+function completion.main(argv, commands)
+    local what, line = argv[1], argv[2]
     if what == "words" then
-        print_candidates(line, commands)
+        print_candidates(line or "", commands)
         return 0
-    elseif not SCRIPTS[what] then
+    elseif not SCRIPTS[what or ""] then
         system.write_error "usage: hostler completion bash|zsh|fish\nin ~/.bashrc: source <(hostler completion bash)\n"
         return 2
     end

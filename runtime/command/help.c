@@ -1,5 +1,8 @@
-/* hostler help: the commands, from their table. */
-#include "command.h"
+/* hostler help: the commands, from their table. Of Lua it needs only the options of `hostler run`. */
+#include "command/help.h"
+
+#include "command/lua_main.h"
+#include "command/table.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,19 +11,24 @@ static const char examples[] = "\nhostler list              what there is\n"
                                "hostler show setup        what it does and takes\n"
                                "hostler run setup -n ...  what it would do, without doing it\n";
 
-int command_help(int argc, char **argv) {
-    if (argc < 2) {
-        puts("hostler runs playbooks: procedures of the operations handbook, written in Lua.\n");
-        for (const command *c = commands; c->name; c++)
-            printf("  hostler %-10s %s\n", c->name, c->summary);
-        fputs(examples, stdout);
-        return 0;
-    }
-    for (const command *c = commands; c->name; c++) {
-        if (strcmp(c->name, argv[1]) != 0)
-            continue;
-        printf("usage: hostler %s %s\n\n%s\n", c->name, c->usage, c->summary);
-        return strcmp(argv[1], "run") == 0 ? command_run_lua("help", 1, argv) : 0;
-    }
-    return command_unknown(argv[1]);
+int help_unknown(const char *word) {
+    return lua_main("unknown", 2, (char *[]){"unknown", (char *)word});
+}
+
+static int print_page(void) {
+    puts("hostler runs playbooks: procedures of the operations handbook, written in Lua.\n");
+    for (const command *c = commands; c->name; c++)
+        printf("  hostler %-10s %s\n", c->name, c->summary);
+    fputs(examples, stdout);
+    return 0;
+}
+
+int help_main(int argc, char **argv) {
+    if (argc < 2)
+        return print_page();
+    const command *c = command_find(argv[1]);
+    if (!c)
+        return help_unknown(argv[1]);
+    printf("usage: hostler %s %s\n\n%s\n", c->name, c->usage, c->summary);
+    return strcmp(c->name, "run") == 0 ? lua_main("help", 1, argv) : 0;
 }

@@ -6,7 +6,7 @@ local library, manifest, own = import "run/library", import "run/manifest", impo
 local lua_source, tables = import "base/lua_source", import "report/rows"
 local system = native.system
 
---- A file that is no playbook (site.lua and other modules beside them) is not listed; a broken one is, with its error.
+--- A file that is no playbook (a module beside them) is not listed; a broken one is, with its error.
 local function describe(entry)
     local path = entry.paths[1]
     if not lua_source.seems_playbook(system.read_file(path) or "") then

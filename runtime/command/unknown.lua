@@ -4,12 +4,16 @@ local unknown = {}
 
 local library, suggest = import "run/library", import "base/suggest"
 
----@param argv string[] the word, then the names of the commands
+---@param argv string[] the word
+---@param commands { name: string }[]
 ---@return integer exit status
-function unknown.main(argv)
-    local word = argv[1] or ""
+function unknown.main(argv, commands)
+    local word, names = argv[1] or "", {}
+    for index, command in ipairs(commands) do
+        names[index] = command.name
+    end
     local lines = { ("hostler: there is no command '%s'"):format(word) }
-    local near = suggest.nearest(word, { unpack(argv, 2) })
+    local near = suggest.nearest(word, names)
     local playbooks = {}
     for _, entry in ipairs(library.playbooks()) do
         playbooks[#playbooks + 1] = entry.name

@@ -1,5 +1,5 @@
 /* hostler version, and the versions of the libraries it runs on. Makes no Lua world: it has to be quick. */
-#include "command.h"
+#include "command/version.h"
 
 #include "base/libraries.h"
 #include "base/version.h"
@@ -15,7 +15,7 @@ static void print_libraries(void) {
         printf("  %-14s %s\n", libraries[i].name, libraries[i].version);
 }
 
-int command_version(int argc, char **argv) {
+int version_main(int argc, char **argv) {
     bool libraries = argc == 2 && strcmp(argv[1], "--libraries") == 0;
     if (argc > 1 && !libraries) {
         fputs("usage: hostler version [--libraries]\n", stderr);

@@ -1,14 +1,15 @@
 /* Scrubs events, numbers their scopes, and hands them to the report. */
 #include "event/event.h"
 
-#include "base/secret.h"
+#include "base/clock.h"
+#include "base/hidden.h"
+#include "base/scrub.h"
 #include "task/task.h"
 
 #include <lauxlib.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TICK_MS 100
 
@@ -69,12 +70,6 @@ static char *scrubbed(const char *text) {
     return text ? scrub(text, strlen(text), NULL) : NULL;
 }
 
-static double wall_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 void event_emit(const event *given) {
     if (!current)
         return;
@@ -83,7 +78,7 @@ void event_emit(const event *given) {
     event e = *given;
     e.name = name, e.target = target, e.text = text, e.detail = detail, e.data = data;
     if (e.at == 0)
-        e.at = wall_clock();
+        e.at = clock_now();
     if (e.type == EVENT_RUN_BEGIN)
         set_ticking(true);
     current->event(current, &e);
@@ -108,7 +103,7 @@ void event_resume(void) {
 
 static const char *text_field(lua_State *L, const char *field) {
     lua_getfield(L, 2, field); /* stays on the stack, so the text stays alive */
-    return secret_shown(L, -1, NULL);
+    return hidden_shown(L, -1, NULL);
 }
 
 static double number_field(lua_State *L, const char *field, double otherwise) {

@@ -7,8 +7,9 @@
 #include "journal/journal.h"
 
 #include "base/error.h"
-#include "base/private_file.h"
+#include "base/files.h"
 #include "journal/postgres/store.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <errno.h>
@@ -437,18 +438,13 @@ static int migrate_lua(lua_State *L) {
     return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
 }
 
-static void free_timer(uv_handle_t *handle) {
-    free(handle);
-}
-
 static void close_store(store *s) {
     if (!s->database)
         return;
     write_queue(s);
     empty_queue(s);
     free_queued(s->guard);
-    if (s->timer)
-        uv_close((uv_handle_t *)s->timer, free_timer);
+    handle_discard(s->timer);
     for (int i = 0; i < s->statement_count; i++) {
         sqlite3_finalize(s->statements[i].statement);
         free(s->statements[i].sql);
@@ -512,7 +508,7 @@ static void add_functions(lua_State *L) {
 /* sqlite(path) -> store */
 static int sqlite_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
-    int failed = private_file_make_directory(path);
+    int failed = files_make_private_parent(path);
     if (!failed)
         failed = make_file(path);
     if (failed) {

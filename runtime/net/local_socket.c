@@ -3,8 +3,8 @@
 #include "net/local_socket.h"
 
 #include "base/error.h"
-#include "base/private_file.h"
-#include "base/system.h"
+#include "base/files.h"
+#include "base/outcome.h"
 #include "task/task.h"
 
 #include <errno.h>
@@ -151,7 +151,7 @@ static int new_socket(void) {
 static int listen_lua(lua_State *L) {
     struct sockaddr_un address;
     lua_pushfstring(L, "%s/%s", luaL_checkstring(L, 1), luaL_checkstring(L, 2));
-    int problem = private_file_make_directory(lua_tostring(L, -1));
+    int problem = files_make_private_parent(lua_tostring(L, -1));
     int directory = problem ? -1 : find_address(L, &address), fd = directory < 0 ? -1 : new_socket();
     if (!problem && (fd < 0 || fchmod(fd, 0600) || bind(fd, (struct sockaddr *)&address, sizeof address) ||
                      listen(fd, BACKLOG)))
@@ -162,7 +162,7 @@ static int listen_lua(lua_State *L) {
         return push_socket(L, fd, true);
     if (fd >= 0)
         close(fd);
-    return system_push_outcome(L, problem);
+    return outcome_push(L, problem);
 }
 
 /* Root may join anybody's run; everybody else only talks to their own processes, and root's. */
@@ -179,7 +179,7 @@ static int connect_lua(lua_State *L) {
         return push_socket(L, fd, false);
     if (fd >= 0)
         close(fd);
-    return system_push_outcome(L, problem);
+    return outcome_push(L, problem);
 }
 
 static int remove_lua(lua_State *L) {

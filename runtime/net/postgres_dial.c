@@ -2,6 +2,7 @@
 #include "net/postgres_dial.h"
 
 #include "base/text.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <net/if.h>
@@ -22,10 +23,10 @@ typedef struct {
     char address[ADDRESS_SIZE];
 } place;
 
-struct pq_attempt {
-    pq_settings settings;
+struct postgres_dial {
+    postgres_dial_settings settings;
     PQnoticeReceiver notice;
-    pq_connected *connected;
+    postgres_dial_done *connected;
     void *data;
     double seconds;
     uint64_t deadline;         /* in milliseconds of uv_now */
@@ -45,16 +46,16 @@ struct pq_attempt {
 /* It lives on its own: a thread may still be busy with it after the attempt was given up. */
 struct resolution {
     uv_getaddrinfo_t request;
-    pq_attempt *asker; /* NULL once nobody waits for the answer */
+    postgres_dial *asker; /* NULL once nobody waits for the answer */
 };
 
 /* ---- settings ---- */
 
-bool pq_set(pq_settings *settings, const char *keyword, const char *value) {
+bool postgres_dial_set(postgres_dial_settings *settings, const char *keyword, const char *value) {
     int index = 0;
     while (index < settings->count && strcmp(settings->keywords[index], keyword) != 0)
         index++;
-    if (index == PQ_MOST_SETTINGS)
+    if (index == POSTGRES_DIAL_MOST_SETTINGS)
         return false;
     if (index == settings->count)
         settings->count++;
@@ -63,7 +64,7 @@ bool pq_set(pq_settings *settings, const char *keyword, const char *value) {
     return true;
 }
 
-const char *pq_get(const pq_settings *settings, const char *keyword) {
+const char *postgres_dial_get(const postgres_dial_settings *settings, const char *keyword) {
     for (int i = 0; i < settings->count; i++)
         if (strcmp(settings->keywords[i], keyword) == 0)
             return settings->values[i];
@@ -72,11 +73,8 @@ const char *pq_get(const pq_settings *settings, const char *keyword) {
 
 /* ---- watching the socket ---- */
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
-int pq_watch(uv_poll_t **poll, const PGconn *connection, int events, uv_poll_cb ready, void *data) {
+int postgres_dial_watch(uv_poll_t **poll, const PGconn *connection, int events, uv_poll_cb ready,
+                        void *data) {
     if (!*poll) {
         uv_poll_t *made = calloc(1, sizeof *made);
         int problem = made ? uv_poll_init(task_loop(), made, PQsocket(connection)) : UV_ENOMEM;
@@ -90,21 +88,20 @@ int pq_watch(uv_poll_t **poll, const PGconn *connection, int events, uv_poll_cb 
     return uv_poll_start(*poll, events, ready);
 }
 
-void pq_unwatch(uv_poll_t **poll) {
-    if (*poll)
-        uv_close((uv_handle_t *)*poll, free_handle);
+void postgres_dial_unwatch(uv_poll_t **poll) {
+    handle_discard(*poll);
     *poll = NULL;
 }
 
 /* ---- the end ---- */
 
-void pq_give_up(pq_attempt *a) {
+void postgres_dial_give_up(postgres_dial *a) {
     if (a->resolving) {
         a->resolving->asker = NULL;
         uv_cancel((uv_req_t *)&a->resolving->request);
     }
-    pq_unwatch(&a->poll);
-    uv_close((uv_handle_t *)a->timer, free_handle);
+    postgres_dial_unwatch(&a->poll);
+    handle_discard(a->timer);
     PQfinish(a->connection);
     text_free(&a->problem);
     free(a->host_list);
@@ -112,7 +109,7 @@ void pq_give_up(pq_attempt *a) {
     free(a);
 }
 
-static void add_problem(pq_attempt *a, const char *problem) {
+static void add_problem(postgres_dial *a, const char *problem) {
     size_t length = strlen(problem);
     while (length > 0 && problem[length - 1] == '\n')
         length--;
@@ -121,46 +118,46 @@ static void add_problem(pq_attempt *a, const char *problem) {
     text_add(&a->problem, problem, length);
 }
 
-static void end(pq_attempt *a) {
+static void end(postgres_dial *a) {
     PGconn *connection = a->connection;
     a->connection = NULL;
     a->connected(a->data, connection, a->problem.text);
-    pq_give_up(a);
+    postgres_dial_give_up(a);
 }
 
 /* ---- trying one place after the other ---- */
 
-static void try_next(pq_attempt *a);
+static void try_next(postgres_dial *a);
 
-static void fail(pq_attempt *a, const char *problem) {
+static void fail(postgres_dial *a, const char *problem) {
     add_problem(a, problem);
-    pq_unwatch(&a->poll);
+    postgres_dial_unwatch(&a->poll);
     PQfinish(a->connection);
     a->connection = NULL;
     try_next(a);
 }
 
-static uint64_t time_left(const pq_attempt *a) {
+static uint64_t time_left(const postgres_dial *a) {
     uint64_t now = uv_now(task_loop());
     return a->deadline > now ? a->deadline - now : 0;
 }
 
-static void go_on(pq_attempt *a);
+static void go_on(postgres_dial *a);
 
 static void on_socket_ready(uv_poll_t *poll, int status, int events) {
     (void)status, (void)events; /* an error on the socket is told by PQconnectPoll, in better words */
     go_on(poll->data);
 }
 
-static void watch(pq_attempt *a, int events) {
-    int problem = pq_watch(&a->poll, a->connection, events, on_socket_ready, a);
+static void watch(postgres_dial *a, int events) {
+    int problem = postgres_dial_watch(&a->poll, a->connection, events, on_socket_ready, a);
     if (problem)
         fail(a, uv_strerror(problem));
 }
 
 /* libpq may go on with another socket (without TLS, say), so each turn watches anew. */
-static void go_on(pq_attempt *a) {
-    pq_unwatch(&a->poll);
+static void go_on(postgres_dial *a) {
+    postgres_dial_unwatch(&a->poll);
     switch (PQconnectPoll(a->connection)) {
     case PGRES_POLLING_READING:
         watch(a, UV_READABLE);
@@ -178,7 +175,7 @@ static void go_on(pq_attempt *a) {
 }
 
 static void on_no_answer(uv_timer_t *timer) {
-    pq_attempt *a = timer->data;
+    postgres_dial *a = timer->data;
     const place *p = &a->places[a->tried - 1];
     char problem[ADDRESS_SIZE + 64];
     if (a->place_count == 1)
@@ -189,16 +186,16 @@ static void on_no_answer(uv_timer_t *timer) {
     fail(a, problem);
 }
 
-static void try_next(pq_attempt *a) {
+static void try_next(postgres_dial *a) {
     if (a->tried == a->place_count) {
         end(a);
         return;
     }
     uint64_t share = time_left(a) / (uint64_t)(a->place_count - a->tried);
     const place *p = &a->places[a->tried++];
-    pq_set(&a->settings, "host", p->host);
-    pq_set(&a->settings, "hostaddr", p->address[0] ? p->address : a->given_address);
-    pq_set(&a->settings, "port", p->port);
+    postgres_dial_set(&a->settings, "host", p->host);
+    postgres_dial_set(&a->settings, "hostaddr", p->address[0] ? p->address : a->given_address);
+    postgres_dial_set(&a->settings, "port", p->port);
     uv_timer_start(a->timer, on_no_answer, share, 0);
     a->connection = PQconnectStartParams(a->settings.keywords, a->settings.values, 0);
     if (!a->connection) {
@@ -215,9 +212,9 @@ static void try_next(pq_attempt *a) {
 
 /* ---- resolving ---- */
 
-static void resolve_next(pq_attempt *a);
+static void resolve_next(postgres_dial *a);
 
-static void add_place(pq_attempt *a, const struct sockaddr *address, socklen_t length) {
+static void add_place(postgres_dial *a, const struct sockaddr *address, socklen_t length) {
     if (a->place_count == MOST_ADDRESSES)
         return;
     place *p = &a->places[a->place_count];
@@ -228,7 +225,7 @@ static void add_place(pq_attempt *a, const struct sockaddr *address, socklen_t l
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *answer) {
     resolution *r = (resolution *)request;
-    pq_attempt *a = r->asker;
+    postgres_dial *a = r->asker;
     free(r);
     if (a) {
         a->resolving = NULL;
@@ -247,7 +244,7 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 }
 
 static void on_not_resolved(uv_timer_t *timer) {
-    pq_attempt *a = timer->data;
+    postgres_dial *a = timer->data;
     char problem[400];
     snprintf(problem, sizeof problem, "the host name %s cannot be resolved: no answer within %g seconds",
              a->hosts[a->resolved], a->seconds);
@@ -255,7 +252,7 @@ static void on_not_resolved(uv_timer_t *timer) {
     end(a);
 }
 
-static void resolve(pq_attempt *a, const char *host) {
+static void resolve(postgres_dial *a, const char *host) {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     resolution *r = calloc(1, sizeof *r);
     int problem = r ? uv_getaddrinfo(task_loop(), &r->request, on_resolved, host, NULL, &hints) : UV_ENOMEM;
@@ -274,7 +271,7 @@ static bool is_name(const char *host) {
     return host && *host && *host != '/' && *host != '@';
 }
 
-static void resolve_next(pq_attempt *a) {
+static void resolve_next(postgres_dial *a) {
     for (; a->resolved < a->host_count; a->resolved++) {
         const char *host = a->hosts[a->resolved];
         if (is_name(host) && !a->given_address) {
@@ -289,7 +286,7 @@ static void resolve_next(pq_attempt *a) {
 /* ---- the beginning ---- */
 
 static void on_begin(uv_timer_t *timer) {
-    pq_attempt *a = timer->data;
+    postgres_dial *a = timer->data;
     uv_timer_start(timer, on_not_resolved, time_left(a), 0);
     resolve_next(a);
 }
@@ -306,24 +303,24 @@ static int split(const char *text, char **copy, const char **parts) {
     return count;
 }
 
-pq_attempt *pq_connect(const pq_settings *settings, double seconds, PQnoticeReceiver notice,
-                       pq_connected *connected, void *data) {
-    pq_attempt *a = calloc(1, sizeof *a);
+postgres_dial *postgres_dial_begin(const postgres_dial_settings *settings, double seconds,
+                                   PQnoticeReceiver notice, postgres_dial_done *connected, void *data) {
+    postgres_dial *a = calloc(1, sizeof *a);
     uv_timer_t *timer = calloc(1, sizeof *timer);
     if (!a || !timer)
         abort();
-    *a = (pq_attempt){.settings = *settings, .notice = notice, .connected = connected, .data = data};
+    *a = (postgres_dial){.settings = *settings, .notice = notice, .connected = connected, .data = data};
     a->seconds = seconds;
-    a->given_address = pq_get(settings, "hostaddr");
+    a->given_address = postgres_dial_get(settings, "hostaddr");
     if (a->given_address && !*a->given_address)
         a->given_address = NULL;
     a->host_count = 1;
     if (a->given_address) { /* lists of these are libpq's matter */
-        a->hosts[0] = pq_get(settings, "host");
-        a->ports[0] = pq_get(settings, "port");
+        a->hosts[0] = postgres_dial_get(settings, "host");
+        a->ports[0] = postgres_dial_get(settings, "port");
     } else {
-        a->host_count = split(pq_get(settings, "host"), &a->host_list, a->hosts);
-        int ports = split(pq_get(settings, "port"), &a->port_list, a->ports);
+        a->host_count = split(postgres_dial_get(settings, "host"), &a->host_list, a->hosts);
+        int ports = split(postgres_dial_get(settings, "port"), &a->port_list, a->ports);
         for (int i = ports; i < a->host_count; i++)
             a->ports[i] = a->ports[ports - 1];
     }

@@ -79,9 +79,7 @@ function prompt_history.load()
             lines[index] = entry:gsub("[\\\n]", ESCAPES) .. "\n"
         end
         -- A prompt that ends meanwhile loses its last lines, at worst.
-        if system.write_private(file() .. ".new", table.concat(lines)) then
-            system.rename(file() .. ".new", file())
-        end
+        system.write_private(file(), table.concat(lines))
     end
     return entries
 end

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* wcwidth */
 #include "prompt/line_editor.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "prompt/line_keys.h"
 #include "prompt/line_search.h"
@@ -38,7 +39,7 @@ static struct {
     wchar_t *label;
     struct termios cooked;
     text_buffer above;
-    uint64_t shown_at; /* when lines were shown above, in nanoseconds */
+    int64_t shown_at; /* when lines were shown above, in clock_milliseconds() */
     uv_timer_t gathering;
     uv_signal_t resized, stopped;
     line_outcome outcome;
@@ -185,14 +186,14 @@ static void show_gathered(uv_timer_t *timer) {
     lay_line();
     uselocale(before);
     text_clear(&editor.above);
-    editor.shown_at = uv_hrtime();
+    editor.shown_at = clock_milliseconds();
 }
 
 void line_editor_above(const char *bytes, size_t length) {
     text_add(&editor.above, bytes, length);
     if (length > 0 && bytes[length - 1] != '\n')
         text_puts(&editor.above, "\n");
-    if (editor.above.length > ABOVE_MOST || uv_hrtime() - editor.shown_at > ABOVE_MS * 1000000)
+    if (editor.above.length > ABOVE_MOST || clock_milliseconds() - editor.shown_at > ABOVE_MS)
         show_gathered(&editor.gathering);
     else if (!uv_is_active((uv_handle_t *)&editor.gathering))
         uv_timer_start(&editor.gathering, show_gathered, ABOVE_MS, 0);

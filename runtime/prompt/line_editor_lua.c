@@ -2,7 +2,7 @@
 #include "prompt/line_editor.h"
 
 #include "base/error.h"
-#include "task/interrupt.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <errno.h>
@@ -23,8 +23,7 @@ static void line_closed(uv_handle_t *handle) {
 }
 
 static void stop_reading(line_wait *line) {
-    if (!uv_is_closing((uv_handle_t *)&line->poll))
-        uv_close((uv_handle_t *)&line->poll, line_closed);
+    handle_close(&line->poll, line_closed);
 }
 
 /* Byte by byte, so that what follows the line stays for whoever reads next. A Ctrl-C comes before what is
@@ -35,7 +34,7 @@ static void on_typed(uv_poll_t *poll, int status, int events) {
     int available = 0;
     ioctl(STDIN_FILENO, FIONREAD, &available);
     do {
-        interrupt_deliver();
+        task_deliver_signals();
         if (uv_is_closing((uv_handle_t *)poll))
             return;
         char byte;

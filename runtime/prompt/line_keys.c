@@ -9,21 +9,16 @@
 #define PASTE_ENDS "\033[201~"
 #define LARGEST_PASTE (1024 * 1024)
 
-/* Bytes that the UTF-8 character takes which begins so; what begins none is one byte. */
-static size_t character_length(unsigned char first) {
-    return first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : first >= 0xc2 ? 2 : 1;
-}
-
 static bool is_whole(const char *key, size_t length) {
     if (key[0] != ESCAPE)
-        return length >= character_length((unsigned char)key[0]);
+        return length >= text_character_length((unsigned char)key[0]);
     if (length < 2)
         return false;
     if (key[1] == '[')
         return length > 2 && key[length - 1] >= 0x40 && key[length - 1] <= 0x7e;
     if (key[1] == 'O')
         return length > 2;
-    return length > character_length((unsigned char)key[1]);
+    return length > text_character_length((unsigned char)key[1]);
 }
 
 /* Lines end with \n, and what would do something to the terminal is left out. */

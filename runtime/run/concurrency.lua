@@ -2,6 +2,7 @@
 local native, import = ...
 local concurrency = {}
 
+local options_of = import "base/options"
 local checks, current, recording = import "run/checks", import "journal/current", import "gate/recording"
 local task, usage = native.task, checks.usage
 
@@ -89,6 +90,7 @@ local function retry(options, fn, ...)
     if type(options) ~= "table" or type(fn) ~= "function" then
         usage "retry({ times = 3 }, function() ... end)"
     end
+    options_of.check("retry", options, { times = "number", backoff = "number" })
     checks.count("retry", "times", options.times or 0, 1)
     local pause = options.backoff or 1
     checks.seconds("retry", "backoff", pause)

@@ -2,11 +2,15 @@
 local native, import = ...
 local iteration = {}
 
+local options_of = import "base/options"
 local checks, current = import "run/checks", import "journal/current"
 local debugging, lock = import "run/debugging", import "run/lock"
 local event, task, usage = native.event, native.task, checks.usage
 
 local DEFAULT_PARALLEL = 10
+local OPTIONS = {
+    parallel = "number", batch = "number", max_failures = "number", key = "string or function", name = "string",
+}
 
 local function key_of(item, key)
     if type(key) == "function" then
@@ -104,6 +108,7 @@ local function each(items, options, fn)
     if type(items) ~= "table" or type(options) ~= "table" or type(fn) ~= "function" then
         usage "each(items, [options,] function(item) ... end)"
     end
+    options_of.check("each", options, OPTIONS)
     checks.count("each", "parallel", options.parallel, 1)
     checks.count("each", "batch", options.batch, 1)
     checks.count("each", "max_failures", options.max_failures, 0)

@@ -7,29 +7,13 @@ local native, import = ...
 local task, event = native.task, native.event
 local current, run_record, step_record = import "journal/current", import "journal/runs", import "journal/steps"
 local collecting, concurrency, debugging = import "run/collecting", import "run/concurrency", import "run/debugging"
+local options_of = import "base/options"
 local library, questions, sealing = import "run/library", import "run/questions", import "journal/sealing"
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
 local MOST_NAMED = 20
 local begun, finished = {}, { count = 0 }
-
-local function check_options(name, options)
-    for key, value in pairs(options) do
-        if not OPTIONS[key] then
-            error(native.error.new {
-                code = "usage",
-                message = ("step '%s' has an unknown option '%s'"):format(name, tostring(key)),
-                hint = "a step takes undo, probe, idempotent, retry and timeout",
-            }, 3)
-        elseif type(value) ~= OPTIONS[key] then
-            error(native.error.new {
-                code = "usage",
-                message = ("step '%s': option %s must be a %s"):format(name, key, OPTIONS[key]),
-            }, 3)
-        end
-    end
-end
 
 local function check_place(context, path)
     if context.step then
@@ -258,7 +242,7 @@ local function run_step(name, options, fn)
     if type(name) ~= "string" or name == "" or type(fn) ~= "function" then
         error(native.error.new { code = "usage", message = "step(\"name\", [options,] function() ... end)" }, 2)
     end
-    check_options(name, options)
+    options_of.check(("step '%s'"):format(name), options, OPTIONS)
     local context = task.context()
     local path = context.path .. "/" .. name
     check_place(context, path)

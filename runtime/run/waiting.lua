@@ -2,10 +2,13 @@
 local native, import = ...
 local waiting = {}
 
+local options_of = import "base/options"
 local checks, concurrency, current = import "run/checks", import "run/concurrency", import "journal/current"
 local gate, recording, text_of = import "gate/gate", import "gate/recording", import "base/text"
 local event, task, usage = native.event, native.task, checks.usage
 local sleep = concurrency.globals.sleep
+
+local OPTIONS = { timeout = "number", interval = "number", at = "number" }
 
 --- Waits until a moment. A dry run says so and goes on.
 local function wait_for_moment(what, moment)
@@ -41,6 +44,9 @@ end
 ---@raise "timeout"
 local function wait_until(what, options, condition)
     what = tostring(what) -- it may name something unknown
+    if type(options) == "table" then
+        options_of.check("wait_until", options, OPTIONS)
+    end
     if type(options) == "table" and options.at ~= nil and condition == nil then
         return wait_for_moment(what, options.at)
     elseif type(options) ~= "table" or type(condition) ~= "function" then

@@ -1,7 +1,7 @@
-/* Bells: how a task wakes those that wait for something to become so within this process. A listener looks,
- * and listens again when it is not so yet; no ring is lost, for between looking and listening no other task
- * runs. */
-#include "task/internal.h"
+/* See bell.h. */
+#include "task/bell.h"
+
+#include "task/task.h"
 
 #define BELL_TYPE "hostler.bell"
 
@@ -38,7 +38,7 @@ static int finish_listening(lua_State *L, wait *w) {
     return 0;
 }
 
-int task_bell(lua_State *L) {
+int bell_new_lua(lua_State *L) {
     bell *b = lua_newuserdata(L, sizeof *b);
     b->first = NULL;
     luaL_newmetatable(L, BELL_TYPE);
@@ -46,7 +46,7 @@ int task_bell(lua_State *L) {
     return 1;
 }
 
-int task_listen(lua_State *L) {
+int bell_listen_lua(lua_State *L) {
     bell *b = check_bell(L);
     listener *l = wait_new(L, sizeof *l, stop_listening, finish_listening);
     l->wait.what = "another task";
@@ -60,7 +60,7 @@ int task_listen(lua_State *L) {
     return wait_park(L, &l->wait);
 }
 
-int task_ring(lua_State *L) {
+int bell_ring_lua(lua_State *L) {
     bell *b = check_bell(L);
     while (b->first) {
         listener *l = b->first;

@@ -6,6 +6,7 @@
 #include "task/child.h"
 
 #include "base/error.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <signal.h>
@@ -31,18 +32,13 @@ static void on_closed(uv_handle_t *handle) {
         wait_done(&c->wait);
 }
 
-static void close_handle(void *handle) {
-    if (!uv_is_closing(handle))
-        uv_close(handle, on_closed);
-}
-
 static void on_ended(uv_process_t *process, int64_t status, int number) {
     child *c = process->data;
     c->status = status;
     c->signal = number;
-    close_handle(&c->process);
-    close_handle(&c->input);
-    close_handle(&c->patience);
+    handle_close(&c->process, on_closed);
+    handle_close(&c->input, on_closed);
+    handle_close(&c->patience, on_closed);
 }
 
 static void on_patience_over(uv_timer_t *timer) {
@@ -51,7 +47,7 @@ static void on_patience_over(uv_timer_t *timer) {
 
 static void ask_to_stop(wait *w) {
     child *c = (child *)w;
-    close_handle(&c->input);
+    handle_close(&c->input, on_closed);
     if (!uv_is_closing((uv_handle_t *)&c->patience))
         uv_timer_start(&c->patience, on_patience_over, KILL_AFTER_MS, 0);
 }

@@ -1,27 +1,25 @@
 /* Signals and the CPU-time tick; see interrupt.h. Everything in a handler here is async-signal-safe. */
 #include "task/interrupt.h"
 
-#include "task/task.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICK_MICROSECONDS 50000
-#define SECOND_SIGNAL_WITHIN 2     /* seconds */
-#define GRACE_INSTRUCTIONS 1000000 /* some 10 ms */
+#define SECOND_SIGNAL_WITHIN 2 /* seconds */
 #define ABORT_FUNCTIONS 4
-#define OWN_CODE "=hostler:" /* how the chunks that are embedded in the binary are named */
 
 static uv_async_t wakeup;
 static pthread_t loop_thread;
 static lua_State *volatile watched;
 static volatile sig_atomic_t signal_pending, forgives;
-static volatile time_t first_signal_at;
+static volatile time_t first_signal_at; /* in seconds of the monotonic clock */
+static lua_Hook tick_hook;
 static void (*abort_functions[ABORT_FUNCTIONS])(void);
 static int abort_count;
 
@@ -34,15 +32,9 @@ void interrupt_forgive(bool forgiving) {
     forgives = forgiving;
 }
 
-static time_t monotonic_seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
-
 static void on_signal(int number) {
     int saved_errno = errno;
-    time_t now = monotonic_seconds();
+    time_t now = (time_t)clock_monotonic();
     bool counts = number != SIGINT || !forgives;
     if (counts && first_signal_at && now - first_signal_at <= SECOND_SIGNAL_WITHIN) {
         for (int i = 0; i < abort_count; i++)
@@ -55,32 +47,10 @@ static void on_signal(int number) {
     errno = saved_errno;
 }
 
-void interrupt_deliver(void) {
-    if (!signal_pending)
-        return;
-    const char *reason = signal_pending == SIGINT    ? "interrupted (Ctrl-C)"
-                         : signal_pending == SIGTERM ? "interrupted (SIGTERM)"
-                                                     : "interrupted (SIGHUP)";
-    bool by_ctrl_c = signal_pending == SIGINT;
+int interrupt_take(void) {
+    int number = signal_pending;
     signal_pending = 0;
-    task_interrupt(reason, by_ctrl_c);
-}
-
-static void on_wakeup(uv_async_t *handle) {
-    (void)handle;
-    interrupt_deliver();
-}
-
-static void hook(lua_State *L, lua_Debug *frame) {
-    lua_sethook(L, NULL, 0, 0);
-    interrupt_deliver();
-    bool own_code = lua_getinfo(L, "S", frame) && strncmp(frame->source, OWN_CODE, sizeof OWN_CODE - 1) == 0;
-    if (task_poll(L, own_code))
-        lua_sethook(L, hook, LUA_MASKCOUNT, 1);
-}
-
-void interrupt_again(lua_State *L) {
-    lua_sethook(L, hook, LUA_MASKCOUNT, GRACE_INSTRUCTIONS);
+    return number;
 }
 
 static void on_tick(int number) {
@@ -90,7 +60,7 @@ static void on_tick(int number) {
     }
     lua_State *thread = watched;
     if (thread)
-        lua_sethook(thread, hook, LUA_MASKCOUNT, 1);
+        lua_sethook(thread, tick_hook, LUA_MASKCOUNT, 1);
 }
 
 void interrupt_watch(lua_State *thread) {
@@ -105,9 +75,10 @@ static void handle(int number, void (*function)(int)) {
     sigaction(number, &action, NULL);
 }
 
-void interrupt_open(uv_loop_t *loop) {
+void interrupt_open(uv_loop_t *loop, lua_Hook hook) {
+    tick_hook = hook;
     loop_thread = pthread_self();
-    uv_async_init(loop, &wakeup, on_wakeup);
+    uv_async_init(loop, &wakeup, NULL);
     uv_unref((uv_handle_t *)&wakeup);
     first_signal_at = 0;
     forgives = false;

@@ -1,19 +1,13 @@
 /* Tasks as the prelude sees them: how waiting functions are made, and spawn, join, cancel, context. */
-#include "task/internal.h"
-
+#include "base/effect.h"
 #include "base/error.h"
+#include "task/bell.h"
 #include "task/interrupt.h"
+#include "task/preempt.h"
+#include "task/scheduler.h"
+#include "task/sleep.h"
 
 #include <string.h>
-
-#define LONGEST 1e9 /* seconds */
-
-double task_check_seconds(lua_State *L, int index) {
-    double seconds = luaL_checknumber(L, index);
-    if (!(seconds >= 0 && seconds < LONGEST))
-        error_raise(L, "usage", "seconds must be a number from 0 up, not %g", seconds);
-    return seconds;
-}
 
 static task *check_task(lua_State *L, int index) {
     return luaL_checkudata(L, index, TASK_TYPE);
@@ -144,7 +138,7 @@ void task_register_shielded(lua_State *L, const luaL_Reg *functions) {
 
 /* spawn(seconds or nil, fn, ...) -> task */
 static int lua_spawn(lua_State *L) {
-    double seconds = lua_isnil(L, 1) ? -1 : task_check_seconds(L, 1);
+    double seconds = lua_isnil(L, 1) ? -1 : sleep_check_seconds(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     task_checkpoint(L);
     task_spawn(L, 2, seconds, false);
@@ -153,7 +147,7 @@ static int lua_spawn(lua_State *L) {
 
 /* shield(seconds, fn, ...) -> task that its parent's cancellation does not reach */
 static int lua_spawn_shielded(lua_State *L) {
-    double seconds = task_check_seconds(L, 1);
+    double seconds = sleep_check_seconds(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
     task_spawn(L, 2, seconds, true);
     return 1;
@@ -260,12 +254,14 @@ static int lua_effect_begin(lua_State *L) {
     if (!scheduler.running)
         return luaL_error(L, "an effect needs a task");
     scheduler.running->effects++;
+    effect_set_open(true);
     return 0;
 }
 
 static int lua_effect_end(lua_State *L) {
     (void)L;
     scheduler.running->effects--;
+    effect_set_open(scheduler.running->effects > 0);
     return 0;
 }
 
@@ -295,8 +291,8 @@ int task_open(lua_State *L) {
         {"spawn", lua_spawn},
         {"spawn_shielded", lua_spawn_shielded},
         {"cancel", lua_cancel},
-        {"bell", task_bell},
-        {"ring", task_ring},
+        {"bell", bell_new_lua},
+        {"ring", bell_ring_lua},
         {"context", lua_context},
         {"foreground", lua_foreground},
         {"tree", lua_tree},
@@ -312,7 +308,7 @@ int task_open(lua_State *L) {
         {NULL, NULL},
     };
     static const luaL_Reg waiting[] = {
-        {"join", lua_join}, {"sleep", task_sleep}, {"listen", task_listen}, {NULL, NULL}};
+        {"join", lua_join}, {"sleep", sleep_lua}, {"listen", bell_listen_lua}, {NULL, NULL}};
     if (!task_scheduler_open(L))
         return luaL_error(L, "no event loop");
     luaL_newmetatable(L, TASK_TYPE);
@@ -327,6 +323,6 @@ int task_open(lua_State *L) {
     luaL_register(L, NULL, plain);
     task_register(L, waiting);
     register_waiting(L, "join_shielded", lua_join, true);
-    interrupt_open(&scheduler.loop);
+    interrupt_open(&scheduler.loop, preempt_hook);
     return 1;
 }

@@ -1,5 +1,11 @@
-/* sleep: the shortest example of an operation that waits. */
-#include "task/internal.h"
+/* See sleep.h. */
+#include "task/sleep.h"
+
+#include "base/error.h"
+#include "task/handle.h"
+#include "task/task.h"
+
+#define LONGEST 1e9 /* seconds */
 
 typedef struct {
     wait wait;
@@ -11,13 +17,11 @@ static void sleep_closed(uv_handle_t *handle) {
 }
 
 static void on_sleep_over(uv_timer_t *timer) {
-    uv_close((uv_handle_t *)timer, sleep_closed);
+    handle_close(timer, sleep_closed);
 }
 
 static void cancel_sleep(wait *w) {
-    uv_timer_t *timer = &((sleep_wait *)w)->timer;
-    if (!uv_is_closing((uv_handle_t *)timer))
-        uv_close((uv_handle_t *)timer, sleep_closed);
+    handle_close(&((sleep_wait *)w)->timer, sleep_closed);
 }
 
 static int finish_nothing(lua_State *L, wait *w) {
@@ -25,8 +29,15 @@ static int finish_nothing(lua_State *L, wait *w) {
     return 0;
 }
 
-int task_sleep(lua_State *L) {
-    double seconds = task_check_seconds(L, 1);
+double sleep_check_seconds(lua_State *L, int index) {
+    double seconds = luaL_checknumber(L, index);
+    if (!(seconds >= 0 && seconds < LONGEST))
+        error_raise(L, "usage", "seconds must be a number from 0 up, not %g", seconds);
+    return seconds;
+}
+
+int sleep_lua(lua_State *L) {
+    double seconds = sleep_check_seconds(L, 1);
     sleep_wait *s = wait_new(L, sizeof *s, cancel_sleep, finish_nothing);
     s->wait.what = "sleep";
     uv_timer_init(task_loop(), &s->timer);

@@ -69,9 +69,8 @@ uv_loop_t *task_loop(void);
  * true. */
 bool task_run_root(lua_State *L, int arguments, int results);
 
-/* Cancels the root task with code "cancelled"; when it is by Ctrl-C, the foreground task if there is one, and
- * a background task that keeps the loop from everything else. Called on the loop's thread. */
-void task_interrupt(const char *reason, bool by_ctrl_c);
+/* Hands a signal that has come on to the task that it is for. The loop does so between two of its turns. */
+void task_deliver_signals(void);
 
 /* True once the root task was interrupted: the exit status is 130 whatever the playbook made of it. */
 bool task_interrupted(void);

@@ -9,8 +9,8 @@ use Test::More;
 my $map = slurp('runtime/README.md');
 my @ROOMS = $map =~ /^\| `(\w+)` \|/mg;
 my %ORDER = map { $ROOMS[$_] => $_ } 0 .. $#ROOMS;
-# What makes the world and the table of modules stands above the rooms and below the program.
-my $WORLD = @ROOMS;
+# What makes the world stands below the commands, which run in it; the program on top of all.
+my ($WORLD, $PROGRAM) = ($ORDER{command} - 0.5, scalar @ROOMS);
 
 sub slurp {
     my ($path) = @_;
@@ -25,7 +25,8 @@ sub without_comments {
     return $text =~ s{/\*.*?\*/}{}gsr;
 }
 
-my @files = sort grep { -f } map { glob "$_/*.c $_/*.h $_/*.lua" } qw(runtime runtime/* runtime/*/* modules modules/*);
+my @files = sort grep { -f } map { glob "$_/*.c $_/*.h $_/*.lua" } qw(runtime runtime/* runtime/*/* modules modules/*
+    playbooks playbooks/parts);
 my %is_file = map { $_ => 1 } @files;
 my (%uses, @unplaced);
 
@@ -38,7 +39,8 @@ sub lua_file {
 
 sub module_file {
     my ($name) = @_;
-    return (grep { $is_file{$_} } "modules/$name/$name.lua", "modules/$name.lua")[0];
+    return (grep { $is_file{$_} } "modules/$name/$name.lua", "modules/$name.lua",
+        map { "playbooks/$_$name.lua" } '', 'parts/')[0];
 }
 
 # A text in quotes, and what `import` or `require` is given. The two files that load others by a name they compute may:
@@ -149,13 +151,19 @@ sub floor_of {
     my ($path) = @_;
     return $ORDER{$1} if $path =~ m{^runtime/([^/]+)/} && defined $ORDER{$1};
     return undef if $path =~ m{^runtime/[^/]+/};
-    return $WORLD;
+    return $path eq 'runtime/main.c' ? $PROGRAM : $WORLD;
 }
 
 my (@wrong, @strange);
 for my $from (sort keys %uses) {
     for my $to (sort keys %{ $uses{$from} }) {
         my $edge = "$from -> $to";
+        if ($from =~ m{^playbooks/}) {
+            push @wrong, "$edge (people's code)" if $to !~ m{^(?:playbooks|modules)/};
+            push @wrong, "$edge (a part uses a playbook)" if $from =~ m{/parts/} && $to =~ m{^playbooks/(?!site\.)[^/]+$};
+            next;
+        }
+        push @wrong, "$edge (what is built in knows no playbook)" if $to =~ m{^playbooks/};
         if ($from =~ m{^modules/}) {
             my ($folder) = $from =~ m{^modules/([^/]+)/};
             my ($other) = $to =~ m{^modules/([^/]+)/};

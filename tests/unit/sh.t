@@ -72,6 +72,10 @@ tap.ok(none == nil and err.code == "sh.exit", "try returns nil and the error")
 tap.raises("usage", function() sh.run "ls" end, "a command line is refused")
 tap.raises("usage", function() sh.run {} end, "so is an empty list")
 tap.raises("usage", function() sh.run({ "ls" }, { shell = true }) end, "and an unknown option")
+err = tap.raises("usage", function() sh.run({ "ls" }, { timout = 1 }) end, "one with a slip")
+tap.is(err.hint, "did you mean 'timeout'?", "is told the nearest")
+err = tap.raises("usage", function() sh.run({ "ls" }, { cwd = 1 }) end, "a value of another kind")
+tap.is(err.message, "sh.run: cwd must be a string, not a number", "says which would do")
 tap.raises("usage", function() sh.run { "echo", "a\0b" } end, "and a NUL in an argument")
 
 -- stopping

@@ -2,7 +2,9 @@
  * at once, and answered at once. */
 #include "journal/postgres/link.h"
 
+#include "base/clock.h"
 #include "base/text.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <lauxlib.h>
@@ -11,10 +13,6 @@
 #include <string.h>
 
 #define DIVISION_BY_ZERO "22012"
-
-int64_t link_now(void) {
-    return (int64_t)(uv_hrtime() / 1000000);
-}
 
 void *link_must(void *memory) {
     if (!memory)
@@ -112,15 +110,11 @@ static bool is_passing(const char *state) {
 
 /* ---- how a call ends ---- */
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 void link_drop(journal_link *l) {
     if (l->attempt)
-        pq_give_up(l->attempt);
+        postgres_dial_give_up(l->attempt);
     l->attempt = NULL;
-    pq_unwatch(&l->poll);
+    postgres_dial_unwatch(&l->poll);
     if (l->timer)
         uv_timer_stop(l->timer);
     PQclear(link_take_rows(l));
@@ -131,8 +125,7 @@ void link_drop(journal_link *l) {
 
 void link_close(journal_link *l) {
     link_drop(l);
-    if (l->timer)
-        uv_close((uv_handle_t *)l->timer, free_handle);
+    handle_discard(l->timer);
     l->timer = NULL;
 }
 
@@ -140,7 +133,7 @@ static void end(journal_link *l, outcome o) {
     link_done *done = l->done;
     if (o == LOST)
         link_drop(l);
-    pq_unwatch(&l->poll);
+    postgres_dial_unwatch(&l->poll);
     uv_timer_stop(l->timer);
     l->done = NULL;
     done(l, o);
@@ -166,7 +159,7 @@ static void begin(journal_link *l, int64_t deadline, link_done *done) {
     }
     l->done = done;
     *l->detail = '\0';
-    int64_t left = deadline - link_now();
+    int64_t left = deadline - clock_milliseconds();
     uv_update_time(task_loop());
     uv_timer_start(l->timer, on_too_late, left > 0 ? (uint64_t)left : 0, 0);
 }
@@ -192,8 +185,9 @@ static void on_connected(void *data, PGconn *connection, const char *problem) {
 void link_connect(journal_link *l, int64_t deadline, link_done *done) {
     link_drop(l);
     begin(l, deadline, done);
-    int64_t left = deadline - link_now();
-    l->attempt = pq_connect(&l->settings, left > 0 ? (double)left / 1000 : 0, ignore_notice, on_connected, l);
+    int64_t left = deadline - clock_milliseconds();
+    l->attempt =
+        postgres_dial_begin(&l->settings, left > 0 ? (double)left / 1000 : 0, ignore_notice, on_connected, l);
 }
 
 /* ---- one exchange ---- */
@@ -259,8 +253,9 @@ static void on_socket_ready(uv_poll_t *poll, int status, int events) {
 /* Sends what is left to send, and reads meanwhile: the server may wait for that. */
 static void go_on(journal_link *l) {
     int unsent = PQflush(l->connection);
-    if (unsent < 0 || pq_watch(&l->poll, l->connection, unsent ? UV_READABLE | UV_WRITABLE : UV_READABLE,
-                               on_socket_ready, l))
+    if (unsent < 0 ||
+        postgres_dial_watch(&l->poll, l->connection, unsent ? UV_READABLE | UV_WRITABLE : UV_READABLE,
+                            on_socket_ready, l))
         lose(l);
     else
         receive(l);

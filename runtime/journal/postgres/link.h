@@ -1,5 +1,6 @@
 /* A connection to the PostgreSQL that holds the journal, and transactions sent over it, on the loop: every
- * call returns at once, and `done` is called later, before its deadline. One call at a time. */
+ * call returns at once, and `done` is called later, before its deadline, which is of clock_milliseconds().
+ * One call at a time. */
 #ifndef HOSTLER_JOURNAL_LINK_H
 #define HOSTLER_JOURNAL_LINK_H
 
@@ -25,14 +26,14 @@ typedef struct journal_link journal_link;
 typedef void link_done(journal_link *link, outcome o);
 
 struct journal_link {
-    pq_settings settings; /* where to; the texts have to stay */
-    void *owner;          /* whose it is, for `done` */
-    PGconn *connection;   /* NULL when there is none */
-    char state[6];        /* SQLSTATE of the last failure */
-    char detail[400];     /* what the server or libpq said of it */
+    postgres_dial_settings settings; /* where to; the texts have to stay */
+    void *owner;                     /* whose it is, for `done` */
+    PGconn *connection;              /* NULL when there is none */
+    char state[6];                   /* SQLSTATE of the last failure */
+    char detail[400];                /* what the server or libpq said of it */
     /* What is under way; the rest is nobody else's. */
     link_done *done;
-    pq_attempt *attempt;
+    postgres_dial *attempt;
     uv_poll_t *poll;
     uv_timer_t *timer;
     bool guarded, wants_rows;
@@ -40,9 +41,6 @@ struct journal_link {
     outcome first;      /* that was not DONE */
     PGresult *rows;
 };
-
-/* Milliseconds of a clock that never jumps: what deadlines are of. */
-int64_t link_now(void);
 
 /* The memory, or the end of the process. */
 void *link_must(void *memory);

@@ -1,6 +1,8 @@
 /* See requests.h. */
 #include "journal/postgres/requests.h"
 
+#include "base/clock.h"
+#include "task/handle.h"
 #include "task/task.h"
 
 #include <inttypes.h>
@@ -23,7 +25,7 @@ struct request {
     bool connects;    /* and nothing else */
     bool tried;       /* it may have been committed */
     int64_t number;   /* for the guard */
-    int64_t deadline; /* of link_now */
+    int64_t deadline; /* of clock_milliseconds() */
 };
 
 /* ---- what is written later ---- */
@@ -140,7 +142,7 @@ static void on_pause_over(uv_timer_t *timer) {
 
 /* Tries again in a moment, when there is time for it. */
 static void try_again(requests *q) {
-    if (link_now() + PAUSE_MS >= q->current->deadline)
+    if (clock_milliseconds() + PAUSE_MS >= q->current->deadline)
         end(q, LOST);
     else
         uv_timer_start(q->pause, on_pause_over, PAUSE_MS, 0);
@@ -189,7 +191,7 @@ static void exchange(requests *q) {
     const statement *guard = r->writes ? q->guard : NULL;
     if (guard)
         set_number(q->guard, r->number);
-    int64_t half = link_now() + (r->deadline - link_now()) / 2;
+    int64_t half = clock_milliseconds() + (r->deadline - clock_milliseconds()) / 2;
     link_exchange(&q->link, r->tried ? r->deadline : half, guard, r->first, r->main, on_exchanged);
 }
 
@@ -215,7 +217,7 @@ static void serve_next(requests *q) {
         return;
     request *r = q->current = take_next(q);
     int64_t time = q->missing && q->patience_ms > SHORT_TRY_MS ? SHORT_TRY_MS : q->patience_ms;
-    r->deadline = link_now() + time;
+    r->deadline = clock_milliseconds() + time;
     if (r->writes && q->guard && !r->number)
         r->number = ++q->number;
     try(q);
@@ -301,10 +303,6 @@ void requests_open(requests *q, double patience) {
     q->pause = new_timer(q);
 }
 
-static void free_handle(uv_handle_t *handle) {
-    free(handle);
-}
-
 void requests_close(requests *q) {
     link_close(&q->link);
     if (q->current)
@@ -313,6 +311,6 @@ void requests_close(requests *q) {
         free_request(take_next(q));
     free_statements(q->first);
     requests_guard(q, NULL, NULL);
-    uv_close((uv_handle_t *)q->later, free_handle);
-    uv_close((uv_handle_t *)q->pause, free_handle);
+    handle_discard(q->later);
+    handle_discard(q->pause);
 }

@@ -246,9 +246,9 @@ static int close_lua(lua_State *L) {
 }
 
 static void name_store(store *s) {
-    const pq_settings *settings = &s->requests.link.settings;
-    const char *host = pq_get(settings, "host"), *port = pq_get(settings, "port");
-    const char *database = pq_get(settings, "dbname");
+    const postgres_dial_settings *settings = &s->requests.link.settings;
+    const char *host = postgres_dial_get(settings, "host"), *port = postgres_dial_get(settings, "port");
+    const char *database = postgres_dial_get(settings, "dbname");
     snprintf(s->name, sizeof s->name, "postgresql://%s%s%s/%s", host ? host : "", port ? ":" : "",
              port ? port : "", database ? database : "");
 }
@@ -256,13 +256,14 @@ static void name_store(store *s) {
 /* The rules are those of the postgres module: TLS unless the address says otherwise, with a CA the server has
  * to prove who it is, and the host may come from $PGHOST. The rest is libpq's: its environment, its password
  * file. */
-static void set_defaults(pq_settings *settings) {
-    if (!pq_get(settings, "host") && !pq_get(settings, "hostaddr"))
-        pq_set(settings, "host", getenv("PGHOST"));
-    if (!pq_get(settings, "sslmode"))
-        pq_set(settings, "sslmode", pq_get(settings, "sslrootcert") ? "verify-full" : "require");
-    pq_set(settings, "fallback_application_name", "hostler");
-    pq_set(settings, "client_encoding", "UTF8");
+static void set_defaults(postgres_dial_settings *settings) {
+    if (!postgres_dial_get(settings, "host") && !postgres_dial_get(settings, "hostaddr"))
+        postgres_dial_set(settings, "host", getenv("PGHOST"));
+    if (!postgres_dial_get(settings, "sslmode"))
+        postgres_dial_set(settings, "sslmode",
+                          postgres_dial_get(settings, "sslrootcert") ? "verify-full" : "require");
+    postgres_dial_set(settings, "fallback_application_name", "hostler");
+    postgres_dial_set(settings, "client_encoding", "UTF8");
 }
 
 static void take_uri(lua_State *L, store *s, const char *uri) {
@@ -279,7 +280,7 @@ static void take_uri(lua_State *L, store *s, const char *uri) {
     for (const PQconninfoOption *o = s->options; o->keyword; o++) {
         if (!o->val)
             continue;
-        pq_set(&s->requests.link.settings, o->keyword, o->val);
+        postgres_dial_set(&s->requests.link.settings, o->keyword, o->val);
         if (strstr(o->keyword, "password"))
             hide(L, o->val);
     }

@@ -1,0 +1,11 @@
+/* A transfer that failed, as an error. Internal to the http module. */
+#ifndef HOSTLER_HTTP_FAILURE_H
+#define HOSTLER_HTTP_FAILURE_H
+
+#include "http/curl_pool.h"
+
+/* Raises the error of a transfer that failed: "http.dns", "http.connect", "http.tls", "timeout", "http.body"
+ * or "http". Its field `unclear` says whether the request may have reached the server. */
+int http_raise_failure(lua_State *L, curl_pool_transfer *t);
+
+#endif

@@ -1,0 +1,2 @@
+-- The C half of the module `ssh`, for all its files.
+return (...)

@@ -1,0 +1,23 @@
+/* See target.h. */
+#include "ssh/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void free_list(char **list) {
+    for (char **text = list; text && *text; text++)
+        free(*text);
+    free(list);
+}
+
+void target_free(ssh_target *target) {
+    free(target->key);
+    free(target->label);
+    free(target->user);
+    free(target->address);
+    free(target->host_key_name);
+    free(target->agent);
+    free_list(target->known_hosts);
+    free_list(target->identities);
+    memset(target, 0, sizeof *target);
+}

@@ -1,0 +1,29 @@
+/* What a connection is to be: whose, to where, and by which keys. */
+#ifndef HOSTLER_SSH_TARGET_H
+#define HOSTLER_SSH_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Texts are owned; lists end with NULL. */
+typedef struct {
+    char *key;   /* sessions with equal keys are the same connection */
+    char *label; /* "root@web1", for messages */
+    char *user;
+    char *address;       /* what is dialled: a name or a number */
+    char *host_key_name; /* the name in known_hosts, with its port */
+    char **known_hosts;  /* files */
+    char **identities;   /* private key files */
+    char *agent;         /* its socket; NULL for none */
+    int port;
+    bool accept_new;                   /* the key of a host that known_hosts does not know may be taken */
+    bool remember;                     /* and is then written down */
+    bool only_identities;              /* an agent's other keys are not offered */
+    bool identities_given;             /* by the caller, so that a missing file is an error */
+    uint64_t phase_timeout, keepalive; /* milliseconds */
+} ssh_target;
+
+/* Frees what it holds. */
+void target_free(ssh_target *target);
+
+#endif

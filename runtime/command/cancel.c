@@ -1,6 +1,0 @@
-/* hostler cancel: see cancel.lua. */
-#include "command.h"
-
-int command_cancel(int argc, char **argv) {
-    return command_run_lua("cancel", argc, argv);
-}

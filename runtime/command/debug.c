@@ -1,6 +1,0 @@
-/* hostler debug: see debug.lua. */
-#include "command.h"
-
-int command_debug(int argc, char **argv) {
-    return command_run_lua("debug", argc, argv);
-}

@@ -1,0 +1,46 @@
+/* What a tick does to the running task; see preempt.h. */
+#include "task/preempt.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "task/scheduler.h"
+
+#include <string.h>
+
+#define STARVING 100               /* milliseconds that a task runs without a wait */
+#define GRACE_INSTRUCTIONS 1000000 /* some 10 ms */
+#define OWN_CODE "=hostler:"       /* how the chunks that are embedded in the binary are named */
+
+static bool belongs_to(const task *t, const task *ancestor) {
+    while (t && t != ancestor)
+        t = t->parent;
+    return t != NULL;
+}
+
+/* A task in the background that does not let the foreground answer to Ctrl-C is meant too. */
+static void cancel_if_starving(lua_State *L) {
+    task *running = scheduler.running;
+    if (!scheduler.unanswered || clock_milliseconds() - scheduler.resumed < STARVING ||
+        belongs_to(scheduler.foreground, running))
+        return;
+    scheduler.unanswered = false;
+    error_push(L, "cancelled", "interrupted (Ctrl-C)");
+    task_cancel(L, running);
+    lua_pop(L, 1);
+}
+
+/* Lua has computed for long without a wait. A cancellation is raised, but not in the middle of hostler's own
+ * code, which may be recording what has been done and never computes for long. The task may catch what is
+ * raised: then it comes again a little later, without waiting for a tick. */
+void preempt_hook(lua_State *L, lua_Debug *frame) {
+    lua_sethook(L, NULL, 0, 0);
+    task_deliver_signals();
+    task_apply_deadlines(L);
+    cancel_if_starving(L);
+    if (!task_is_cancelled(scheduler.running))
+        return;
+    bool own_code = lua_getinfo(L, "S", frame) && strncmp(frame->source, OWN_CODE, sizeof OWN_CODE - 1) == 0;
+    lua_sethook(L, preempt_hook, LUA_MASKCOUNT, own_code ? 1 : GRACE_INSTRUCTIONS);
+    if (!own_code)
+        task_stop_if_cancelled(L, scheduler.running);
+}
