@@ -3,23 +3,12 @@
 --
 -- An instance's file holds one TLS line for each mode, all but one commented out. Changing the mode swaps which one is
 -- the comment, so that going there and back gives the same file again.
+local _, _, import = ...
 local caddyfile = {}
 
--- ---- lines and statements ----
+local texts = import "base/text"
 
--- Lines keep their own ends: "\n", "\r\n", or nothing at the end of the file.
-local function split(text)
-    local lines = {}
-    for line, ending in text:gmatch "([^\n]*)(\n?)" do
-        if line ~= "" or ending ~= "" then
-            if line:find "\r$" and ending ~= "" then
-                line, ending = line:sub(1, -2), "\r\n"
-            end
-            lines[#lines + 1] = { text = line, ending = ending }
-        end
-    end
-    return lines
-end
+-- ---- lines and statements ----
 
 local function join(lines)
     local parts = {}
@@ -237,7 +226,7 @@ end
 -- The sites of a file: { addresses, line, active = tls directives in force, dormant = commented-out ones, head = the
 -- last line of what opens it }.
 local function read(text)
-    local lines = split(text)
+    local lines = texts.parted_lines(text)
     local statements, sites = statements_of(lines), {}
     local index, ordinal, words = 1, 0, {}
     while statements[index] do

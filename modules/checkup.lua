@@ -2,6 +2,9 @@
 local native, _, import = ...
 local checkup = {}
 
+local journal, sealing = import "journal/store", import "journal/sealing"
+local tables = import "report/rows"
+
 local MOST_SECONDS = 20 -- for each check: a server that says nothing is not waited for
 
 ---@class checkup.Check
@@ -13,9 +16,8 @@ local MOST_SECONDS = 20 -- for each check: a server that says nothing is not wai
 ---@param checks checkup.Check[]
 ---@raise "doctor" with `failures`
 function checkup.examine(checks)
-    local found, looks, widest = {}, {}, 0
+    local found, looks = {}, {}
     for index, check in ipairs(checks) do
-        widest = math.max(widest, #check.what)
         looks[index] = function()
             local words, err = try(timeout, MOST_SECONDS, check.look)
             found[index] = { words = words, err = err }
@@ -23,19 +25,16 @@ function checkup.examine(checks)
         end
     end
     parallel(looks)
-    local failures = {}
+    local failures, cells = {}, {}
     for index, check in ipairs(checks) do
         local words, err = found[index].words, found[index].err
-        local label = check.what .. (" "):rep(widest - #check.what)
-        if err then
-            failures[#failures + 1] = check.what
-            say("FAIL  %s  %s", label, tostring(err.message))
-            if err.hint or check.advice then
-                say("      %s  -> %s", (" "):rep(widest), tostring(err.hint or check.advice))
-            end
-        else
-            say("ok    %s  %s", label, words or "")
-        end
+        local advice = err and (err.hint or check.advice)
+        failures[#failures + 1] = err and check.what or nil
+        cells[#cells + 1] = { err and "FAIL" or "ok  ", check.what, tostring(err and err.message or words or "") }
+        cells[#cells + 1] = advice and { "", "", "-> " .. tostring(advice) } or nil
+    end
+    for _, line in ipairs(tables.align(cells)) do
+        say("%s", line)
     end
     if #failures > 0 then
         fail(("%d of %d checks failed: %s"):format(#failures, #checks, table.concat(failures, ", ")), {
@@ -57,8 +56,8 @@ end
 -- Opens it, as every run does, with the key for its secrets; both are made where there are none yet, and closed to
 -- others where they were open.
 local function store()
-    import "journal/sealing".prepare()
-    return store.open().name
+    sealing.prepare()
+    return journal.open().name
 end
 
 --- The checks of hostler itself: the libraries it runs on, the store where it keeps its runs.

@@ -1,7 +1,9 @@
 -- Environment files as systemd reads them (EnvironmentFile=), edited without touching any other byte.
 -- What is written here reads the same to systemd and to a POSIX shell. Pure: it reaches no host.
-local _, gate = ...
+local _, gate, import = ...
 local environment_file = {}
+
+local keys = import "base/keys"
 
 -- The reader follows systemd's own (src/basic/env-file.c), state by state: each state maps a character to the next
 -- state. `add` is the text that goes on the value.
@@ -250,13 +252,8 @@ end
 ---@param values table<string, string|number|boolean|secret>
 ---@return string|secret a secret where a value is one
 function environment_file.format(values)
-    local names = {}
-    for name in pairs(values) do
-        names[#names + 1] = name
-    end
-    table.sort(names)
     local text = ""
-    for _, name in ipairs(names) do
+    for _, name in ipairs(keys.sorted(values)) do
         text = text .. environment_file.assignment(name, values[name]) .. "\n"
     end
     return text

@@ -1,6 +1,9 @@
 -- The project's .env: whether it can be read, and what in it belongs there. Pure: it reaches no host.
 local meltano_settings = require "meltano_settings"
+local _, _, import = ...
 local flags_file = {}
+
+local keys, texts = import "base/keys", import "base/text"
 
 local BYTE_ORDER_MARK = "^\239\187\191"
 local ASSIGNMENT = "^%s*[%a_][%w_.]*%s*="
@@ -39,18 +42,6 @@ local function lines_of_value(lines, first, quote, rest)
     return nil
 end
 
-local function split_lines(text)
-    local lines = {}
-    for body, ending in text:gmatch "([^\n]-)(\r?\n)" do
-        lines[#lines + 1] = { text = body, ending = ending }
-    end
-    local last = text:match "[^\n]*$"
-    if last ~= "" then
-        lines[#lines + 1] = { text = last, ending = "" }
-    end
-    return lines
-end
-
 ---@class flags_file.Problem
 ---@field line integer
 ---@field what string
@@ -69,7 +60,7 @@ function flags_file.mend(text)
     if marks > 0 then
         note(1, "it begins with a byte order mark")
     end
-    local lines = split_lines(without_mark)
+    local lines = texts.parted_lines(without_mark)
     local at = 1
     while at <= #lines do
         local line = lines[at]
@@ -99,12 +90,8 @@ end
 function flags_file.examine(text)
     local mended, problems = flags_file.mend(text)
     local kept, moved = meltano_settings.split_flags(mended)
-    local names = {}
-    for name in pairs(moved or {}) do
-        names[#names + 1] = name
-    end
-    table.sort(names)
-    return { problems = problems, kept = kept, moved = moved or {}, names = names }
+    moved = moved or {}
+    return { problems = problems, kept = kept, moved = moved, names = keys.sorted(moved) }
 end
 
 return flags_file

@@ -1,7 +1,9 @@
 -- known_hosts as sshd(8) describes it, edited without touching a byte that does not concern the host at hand: hashed
 -- names, [host]:port, lists, wildcards, marks, comments. Pure: it reaches no file; see the module `file`.
-local native = ...
+local native, _, import = ...
 local known_hosts_file = {}
+
+local texts = import "base/text"
 
 -- What ssh.connect leaves in the comment of a line that it adds, and `replace` of one that it changes.
 local MARK_PATTERN = "%s*added (%d+%-%d+%-%d+T%d+:%d+:%d+Z) by hostler%s*$"
@@ -33,12 +35,10 @@ end
 ---@return known_hosts_file.Line[]
 function known_hosts_file.parse(text)
     local lines = {}
-    for line, ending in text:gmatch "([^\n]*)(\n?)" do
-        if line ~= "" or ending ~= "" then
-            local fields = read_fields(line)
-            fields.number, fields.text, fields.ending = #lines + 1, line, ending
-            lines[#lines + 1] = fields
-        end
+    for number, line in ipairs(texts.parted_lines(text)) do
+        local fields = read_fields(line.text)
+        fields.number, fields.text, fields.ending = number, line.text, line.ending
+        lines[number] = fields
     end
     return lines
 end
@@ -265,15 +265,12 @@ function known_hosts_file.replace(text, names, keys, date)
         if not is_stale then
             out[#out + 1] = line.text .. line.ending
         else
-            local carriage = line.text:find "\r$" and "\r" or ""
-            local tail = line.ending ~= "" and carriage .. line.ending or ""
             for index, replacement in ipairs(successors(line, entry, wanted, offered, covered, date)) do
                 if replacement then
-                    local own = replacement:gsub("\r$", "")
-                    if index > 1 and tail == "" then
+                    if index > 1 and line.ending == "" then
                         out[#out] = out[#out] .. ending
                     end
-                    out[#out + 1] = own .. tail
+                    out[#out + 1] = replacement:gsub("\r$", "") .. line.ending
                 end
             end
         end

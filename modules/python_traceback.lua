@@ -1,5 +1,8 @@
 -- Python tracebacks in a log. Pure: it reaches no host.
+local _, _, import = ...
 local python_traceback = {}
+
+local texts = import "base/text"
 
 local FIRST = "^Traceback %(most recent call last%):"
 local CHAINED = {
@@ -50,10 +53,9 @@ end
 ---@return python_traceback.Traceback? traceback nil when the log has none
 function python_traceback.last(text)
     local lines = {}
-    for line in (text:gsub("\r\n", "\n") .. "\n"):gmatch "([^\n]*)\n" do
+    for line in texts.lines((text:gsub("\r\n", "\n"))) do
         lines[#lines + 1] = line
     end
-    lines[#lines] = lines[#lines] ~= "" and lines[#lines] or nil
     local found
     local at = 1
     while at <= #lines do

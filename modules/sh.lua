@@ -2,7 +2,7 @@
 local native, gate, import = ...
 local sh = {}
 
-local options_of = import "base/options"
+local options_of, texts = import "base/options", import "base/text"
 
 local OPTIONS = { read = "boolean", stdin = "string or secret", env = "table", cwd = "string", timeout = "number",
     limit = "number", check = "boolean" }
@@ -45,19 +45,11 @@ local function arguments_of(argv)
     return arguments
 end
 
---- One argument as a person would type it.
-local function shown(argument)
-    local text = tostring(argument)
-    if unknown(argument) or text:find "^[%w%%+,./:=@_%-]+$" then
-        return text
-    end
-    return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
+--- The arguments as a person would type them.
 local function summary_of(arguments)
     local words = {}
     for index, argument in ipairs(arguments) do
-        words[index] = shown(argument)
+        words[index] = unknown(argument) and tostring(argument) or texts.shell_word(tostring(argument))
     end
     return table.concat(words, " ")
 end

@@ -2,8 +2,10 @@
 --
 -- Everything is asked through `systemctl show` and `journalctl --output=json`, whose output is made for programs and is
 -- the same from systemd 237 (Ubuntu 18.04) on. What fails is told with the unit's own last journal lines.
-local _, gate = ...
+local _, gate, import = ...
 local systemd = {}
+
+local texts = import "base/text"
 
 ---@class systemd.Systemd the services of a host
 ---@field host ssh.Host
@@ -26,7 +28,7 @@ local PROPERTIES = table.concat({
 ---@return table<string, string>[]
 function systemd.parse_show(text)
     local blocks, block = {}, nil
-    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+    for line in texts.lines(text) do
         local name, value = line:match "^([%w_]+)=(.*)$"
         if name then
             block = block or {}

@@ -10,7 +10,7 @@ local native, gate, import = ...
 
 local postgres = {}
 
-local options_of = import "base/options"
+local options_of, texts = import "base/options", import "base/text"
 
 local CONNECT_SECONDS = 15
 local ROLLBACK_SECONDS = 10
@@ -49,7 +49,7 @@ local function summary(sql)
     if #text <= SUMMARY_LENGTH then
         return text
     end
-    return text:sub(1, SUMMARY_LENGTH):gsub("[\128-\191]+$", ""):gsub("[\192-\255]$", "") .. "..."
+    return texts.beginning(text, SUMMARY_LENGTH) .. "..."
 end
 
 local CONTROL = {}

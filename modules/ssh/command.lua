@@ -3,8 +3,10 @@
 -- The host's shell sees only quoted words. Environment, secrets and scripts are not among them, since everyone on the
 -- host can read arguments: they come on standard input, as one line that a small constant script evaluates before it
 -- hands the rest of the input on.
-local _, gate = ...
+local _, gate, import = ...
 local command = {}
+
+local texts = import "base/text"
 
 -- What only the host's shell can run, or runs as well without a program. Anything else takes the shell's place, so that
 -- its end is seen as it was.
@@ -13,18 +15,9 @@ for _, name in ipairs { "command", "type", "hash", "ulimit", "umask", "cd", "wai
     BUILTINS[name] = true
 end
 
-local SAFE = "^[%w%%+,./:@_-]+$"
-
---- One word for a shell.
----@param text string
----@return string
-function command.quote(text)
-    return text:find(SAFE) and text or "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
 --- One word on a line of its own: a newline in it becomes "$n".
 local function quote_in_line(text)
-    return "'" .. text:gsub("'", "'\\''"):gsub("\n", "'\"$n\"'") .. "'"
+    return (texts.quoted(text):gsub("\n", "'\"$n\"'"))
 end
 
 --- What a person reads of a command.
@@ -34,7 +27,7 @@ function command.shown(argv)
     local words = {}
     for index, word in ipairs(argv) do
         local text = tostring(word)
-        words[index] = (secret.is(word) or unknown(word)) and text or command.quote(text)
+        words[index] = (secret.is(word) or unknown(word)) and text or texts.shell_word(text)
     end
     local line = table.concat(words, " "):gsub("%s+", " ")
     return #line > 160 and line:sub(1, 157) .. "..." or line
@@ -93,7 +86,7 @@ function command.build(request)
         input[1] = preamble(request, secret_argv)
     end
     if request.cwd then
-        script = script .. "cd -- " .. command.quote(request.cwd) .. " || exit 125; "
+        script = script .. "cd -- " .. texts.shell_word(request.cwd) .. " || exit 125; "
     end
     input[#input + 1] = request.stdin
     if script ~= "" then
@@ -107,7 +100,7 @@ function command.build(request)
     end
     local builtin = BUILTINS[words[1]]
     for index, word in ipairs(words) do
-        words[index] = command.quote(tostring(word))
+        words[index] = texts.shell_word(tostring(word))
     end
     local line = table.concat(words, " ")
     return builtin and line or "exec " .. line, input

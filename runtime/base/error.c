@@ -112,7 +112,8 @@ static int has_field(lua_State *L, const char *field) {
     return present;
 }
 
-/* Files that people edit are loaded under a name that begins with '@', hostler's own under '='. */
+/* Files that people edit are loaded under a name that begins with '@', hostler's own under '='. For Lua,
+ * place.lua looks for the innermost place in the same way. */
 static void set_place(lua_State *thread) {
     lua_Debug frame;
     for (int level = 0; lua_getstack(thread, level, &frame); level++) {

@@ -1,4 +1,5 @@
--- Names that completion offers without asking anybody: whoever lists things leaves their names in the state directory.
+-- Names that completion offers without asking any server: code that lists things leaves their names in the state
+-- directory.
 local native, import = ...
 local kept_names = {}
 
@@ -22,8 +23,8 @@ local function write(type, names)
     end
 end
 
---- Keeps the names of all things that a parameter of this type may mean. Where that cannot be, nothing is lost but
---- their completion.
+--- Keeps the names of all things that a parameter of this type may mean. Where they cannot be written, completion does
+--- not offer them, and nothing else suffers.
 ---@param type string of a parameter: "subdomain"
 ---@param names string[]
 function kept_names.keep(type, names)

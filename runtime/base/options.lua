@@ -2,25 +2,13 @@
 local native, import = ...
 local options = {}
 
-local suggest = import "base/suggest"
+local keys, suggest = import "base/keys", import "base/suggest"
+local refuse = import "base/misuse".refuse
 
 local is_secret, is_unknown = native.secret.is, native.secret.is_unknown
 
-local function refuse(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
-end
-
-local function names_of(known)
-    local names = {}
-    for name in pairs(known) do
-        names[#names + 1] = name
-    end
-    table.sort(names)
-    return names
-end
-
 local function refuse_name(what, name, known)
-    local names = names_of(known)
+    local names = keys.sorted(known)
     local near = suggest.nearest(tostring(name), names)
     refuse(("%s has no option '%s'"):format(what, tostring(name)),
         near and ("did you mean '%s'?"):format(near) or "it takes " .. table.concat(names, ", "))

@@ -1,12 +1,13 @@
 -- Which modules are in the binary: modules/NAME.lua, or modules/NAME/NAME.lua, the face of a folder whose other files
 -- are no modules but parts of this one.
-local native = ...
+local native, import = ...
 local own_modules = {}
 
+local keys = import "base/keys"
 local system = native.system
 local faces
 
---- The files of all modules by their names, and the parts of modules by their files.
+--- The files of all modules, by the names of the modules.
 local function index()
     if not faces then
         faces = {}
@@ -31,12 +32,7 @@ end
 --- The names of all modules in the binary.
 ---@return string[]
 function own_modules.names()
-    local names = {}
-    for name in pairs(index()) do
-        names[#names + 1] = name
-    end
-    table.sort(names)
-    return names
+    return keys.sorted(index())
 end
 
 --- Whether a file in the binary is the face of a module: what `require` gives.

@@ -53,7 +53,7 @@ function process.parts(holder)
     return name or "?", tonumber(pid) or 0
 end
 
---- Whether that process still runs. One on another host is taken to: it cannot be asked.
+--- Whether that process still runs. One on another host counts as running: it cannot be asked.
 ---@param holder? string
 ---@return boolean
 function process.alive(holder)

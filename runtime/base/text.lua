@@ -1,25 +1,59 @@
--- How numbers and values are written for people.
+-- How numbers, words and lines are written for people, for shells and into files.
+local native = ...
 local text = {}
 
---- 0.4 -> "0.4 s", 75 -> "1 min 15 s", 7300 -> "2 h 1 min"
----@param seconds number
+local is_utf8 = native.system.is_utf8
+
+--- A length of time in words: 0.4 -> "0.4s", 75 -> "1m 15s", 7300 -> "2h 01m". What the reports of C show is written by
+--- the same function.
+---@type fun(seconds: number): string
+text.duration = native.system.duration
+
+--- A word in a shell's quotes, whatever is in it.
+---@param word string
 ---@return string
-function text.duration(seconds)
-    if seconds < 10 then
-        return ("%.1f s"):format(seconds)
-    elseif seconds < 60 then
-        return ("%.0f s"):format(seconds)
-    elseif seconds < 3600 then
-        return ("%d min %d s"):format(seconds / 60, seconds % 60)
-    end
-    return ("%d h %d min"):format(seconds / 3600, seconds % 3600 / 60)
+function text.quoted(word)
+    return "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
---- A word as it is typed in a shell.
+--- A word as it is typed in a shell: in quotes where it needs them. One that begins with "=" does, as zsh would take it
+--- for the name of a program.
 ---@param word string
 ---@return string
 function text.shell_word(word)
-    return word:match "^[%w@%%+=:,./_-]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
+    return word:find "^[%w@%%+:,./_-][%w@%%+=:,./_-]*$" and word or text.quoted(word)
+end
+
+--- The lines of a text, without their ends. A last line without an end counts; an empty text has none.
+---@param source string
+---@return fun(): string?
+function text.lines(source)
+    local is_open = source ~= "" and source:sub(-1) ~= "\n"
+    return (is_open and source .. "\n" or source):gmatch "([^\n]*)\n"
+end
+
+--- The lines of a text with their own ends, to be put together again byte for byte.
+---@param source string
+---@return { text: string, ending: "\n"|"\r\n"|"" }[]
+function text.parted_lines(source)
+    local lines, at = {}, 1
+    for line, ending, after in source:gmatch "([^\n]-)(\r?\n)()" do
+        lines[#lines + 1], at = { text = line, ending = ending }, after
+    end
+    if at <= #source then
+        lines[#lines + 1] = { text = source:sub(at), ending = "" }
+    end
+    return lines
+end
+
+--- The beginning of a text, without half a character at its end.
+---@param source string
+---@param longest integer bytes
+---@return string
+function text.beginning(source, longest)
+    return (source:sub(1, longest):gsub("[\192-\255]?[\128-\191]*$", function(last)
+        return is_utf8(last) and last or ""
+    end))
 end
 
 --- Breaks text into lines of at most `width` characters, at spaces.

@@ -23,7 +23,17 @@ static int is_utf8_lua(lua_State *L) {
     return 1;
 }
 
+/* duration(seconds) -> "3.2s", "1m 15s" */
+static int duration_lua(lua_State *L) {
+    text_buffer shown = {0};
+    text_duration(&shown, luaL_checknumber(L, 1), false);
+    lua_pushlstring(L, shown.text, shown.length);
+    text_free(&shown);
+    return 1;
+}
+
 void text_lua_add(lua_State *L) {
-    static const luaL_Reg functions[] = {{"visible", visible_lua}, {"is_utf8", is_utf8_lua}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"visible", visible_lua}, {"is_utf8", is_utf8_lua}, {"duration", duration_lua}, {NULL, NULL}};
     luaL_register(L, NULL, functions);
 }

@@ -1,17 +1,19 @@
 -- A unified diff of two texts, for plans and for people's own playbooks.
+local _, import = ...
 local diff = {}
+
+local texts = import "base/text"
 
 local CONTEXT = 3
 local MOST_WORK = 4000000 -- cells of the table that finds the common lines
 
 local function lines_of(text)
     local lines = {}
-    for line in text:gmatch "([^\n]*)\n" do
+    for line in texts.lines(text) do
         lines[#lines + 1] = line
     end
-    local rest = text:match "([^\n]+)$"
-    if rest then
-        lines[#lines + 1] = rest .. "  (no newline at the end)"
+    if text:find "[^\n]$" then
+        lines[#lines] = lines[#lines] .. "  (no newline at the end)"
     end
     return lines
 end

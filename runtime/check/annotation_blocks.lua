@@ -2,7 +2,7 @@
 local _, import = ...
 local blocks = {}
 
-local types = import "check/annotation_types"
+local types, texts = import "check/annotation_types", import "base/text"
 
 --- What a tag's body says, once the tag is known. A body may go on over several lines.
 local readers = {}
@@ -141,7 +141,7 @@ end
 ---  indent: integer }[] statement: the line below it, "" where an empty one follows
 function blocks.of(source)
     local found, open, number = {}, nil, 0
-    for line in (source .. "\n"):gmatch "([^\n]*)\n" do
+    for line in texts.lines(source .. "\n") do -- the last block may have no statement below it
         number = number + 1
         local words = line:match "^ *%-%-%-(.*)$"
         if words and not words:find "^%-" then

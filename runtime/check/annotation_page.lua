@@ -22,7 +22,7 @@ local function add_text(lines, words)
         end
         paragraph = ""
     end
-    for line in (words .. "\n"):gmatch "([^\n]*)\n" do
+    for line in text.lines(words) do
         if line:find "^%s" or line == "" then
             flush()
             lines[#lines + 1] = line == "" and "" or "  " .. line

@@ -3,13 +3,13 @@ local _, import = ...
 local stub = {}
 
 local sandbox = import "base/sandbox"
-local types = import "check/annotation_types"
+local types, text = import "check/annotation_types", import "base/text"
 
 local function comment(lines, words)
     if not words or words == "" then
         return
     end
-    for line in (words .. "\n"):gmatch "([^\n]*)\n" do
+    for line in text.lines(words) do
         lines[#lines + 1] = ("--- " .. line):gsub("%s+$", "")
     end
 end

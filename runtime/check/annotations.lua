@@ -6,7 +6,7 @@
 local native, import = ...
 local annotations = {}
 
-local own_modules = import "base/own_modules"
+local lua_source, own_modules = import "base/lua_source", import "base/own_modules"
 local blocks, types = import "check/annotation_blocks", import "check/annotation_types"
 local system = native.system
 
@@ -175,19 +175,6 @@ local function bind(index, reading, block)
     end
 end
 
---- The comment that a file opens with.
-local function opening_comment(source)
-    local lines = {}
-    for line in source:gmatch "([^\n]*)\n" do
-        local words = line:match "^%-%- ?(.*)$"
-        if not words then
-            break
-        end
-        lines[#lines + 1] = words
-    end
-    return table.concat(lines, "\n")
-end
-
 local function read_module(index, file, source)
     local name = file:match "([%w_]+)%.lua$"
     local reading = { file = file, variables = {} }
@@ -199,7 +186,8 @@ local function read_module(index, file, source)
     if returned and (own_modules.is_face(file) or not file:find "^modules/") then
         reading.variables[returned] = reading.variables[returned] or new_class(index, name, file, 1, "")
         local module = reading.variables[returned]
-        index.modules[name] = { name = name, text = opening_comment(source), class = module, file = file, line = 1 }
+        index.modules[name] = { name = name, text = table.concat(lua_source.opening_comment(source), "\n"),
+            class = module, file = file, line = 1 }
     end
     for _, block in ipairs(found) do
         read_statement(reading, block)

@@ -5,9 +5,10 @@ local check_file = {}
 local sandbox = import "base/sandbox"
 local annotations, findings, library = import "check/annotations", import "check/findings", import "run/library"
 local lua_parser, suggest = import "check/lua_parser", import "base/suggest"
+local lua_source = import "base/lua_source"
 local types, values = import "check/annotation_types", import "check/values"
 local own_modules = import "base/own_modules"
-local Frame, Machine = import "check/frame", import "check/machine"
+local PassedSteps, Machine = import "check/passed_steps", import "check/machine"
 local system = native.system
 
 local trees = {}
@@ -17,7 +18,7 @@ local function tree_of(path, found)
     if not trees[path] then
         local source = system.read_file(path) or ""
         local tree, rest = lua_parser.parse(source)
-        local _, message = sandbox.compile(source:gsub("^#[^\n]*", ""), "@" .. path)
+        local _, message = sandbox.compile(lua_source.without_shebang(source), "@" .. path)
         local line, words = (message or ""):match ":(%d+): (.*)$"
         trees[path] = { tree = not message and tree or nil, comments = tree and rest or {},
             wrong = message and (not tree and rest or { line = tonumber(line) or 1, column = 1, message = words }) }
@@ -43,7 +44,7 @@ local function run_module(machine, name, path, node)
         machine:find(node, "load", ("%s:%d: %s"):format(path, wrong.line, wrong.message))
         return values.unknown
     end
-    local value = machine:within({ frame = Frame.new(), loop = false, checked = false }, function()
+    local value = machine:within({ passed = PassedSteps.new(), loop = false, checked = false }, function()
         return machine:run_file(path, tree)
     end)
     if value.kind == "table" then
@@ -109,7 +110,7 @@ local function run_the_rest(machine)
     while machine.functions[index] do
         local fn = machine.functions[index]
         if fn.file == machine.main_file and not machine.visited[fn.node] then
-            machine:within({ checked = false, frame = Frame.new(), step = false, loop = false }, function()
+            machine:within({ checked = false, passed = PassedSteps.new(), step = false, loop = false }, function()
                 machine:call_function(fn, { more = true }, fn.node)
             end)
         end
@@ -121,7 +122,7 @@ local function run_playbook(machine, book)
     local fields = machine.playbook and machine.playbook.kind == "table" and machine.playbook.fields or {}
     if fields.run then
         local reading = values.option(machine.playbook, "effects") == "read"
-        machine:within({ frame = Frame.new(), reading = reading }, function()
+        machine:within({ passed = PassedSteps.new(), reading = reading }, function()
             machine:call(fields.run, { book and parameters_of(book) or values.unknown }, machine.playbook.node)
         end)
     end

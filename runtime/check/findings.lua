@@ -56,7 +56,8 @@ function findings.new()
     return { list = {}, seen = {}, allowed = {} }
 end
 
---- Takes the comments of a file: "-- check: allow shell" lets the line it ends, or the line below it, have its way.
+--- Takes the comments of a file: "-- check: allow shell" on a line, or on the line above, keeps findings of that
+--- code out.
 function findings.heed(found, file, comments)
     for _, comment in ipairs(comments) do
         local code = comment.contents:match "^%s*check: allow ([%l-]+)"

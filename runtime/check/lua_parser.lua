@@ -1,4 +1,4 @@
--- Lua source as a tree: luacheck's parser, loaded from the binary when it is first needed. It keeps to itself: an
+-- Lua source as a tree: luacheck's parser, loaded from the binary when it is first needed. It runs in an
 -- environment of its own, with its own `require` and little else.
 local native, import = ...
 local lua_parser = {}

@@ -9,7 +9,7 @@ Machine.__index = Machine
 
 local findings, members, values = import "check/findings", import "check/members", import "check/values"
 local expressions, statements = import "check/expressions", import "check/statements"
-local Frame = import "check/frame"
+local calls, PassedSteps = import "check/calls", import "check/passed_steps"
 
 local DEEPEST, MOST_CALLS = 50, 20000
 
@@ -25,14 +25,14 @@ function Machine.new(found, main_file, open_module)
         file = main_file,                     -- the one being gone through
         scope = nil,                          -- the innermost: cells by name, and the scope around it
         branch = {},                          -- which branch of the code this is; another table in each
-        context = { frame = Frame.new() },    -- see within
+        context = { passed = PassedSteps.new() }, -- see within
         activation = {},                      -- of the function being gone through: what it returns
         never_returns = false,                -- whether the last call surely raised
         calls = {}, running = {},             -- the calls that lead here, and the functions under way
         call_count = 0,
         functions = {}, visited = {},         -- all functions met, and those that were called
         extended = {},                        -- classes to whose objects the playbook adds fields
-        item_frames = {},                     -- by the items of an `each`: the steps on their path
+        passed_by_item = {},                  -- by the items of an `each`: the steps on their path
         playbook = nil,                       -- what playbook{} was given
     }, Machine)
 end
@@ -98,9 +98,8 @@ end
 -- ---- contexts ----
 
 --- Calls fn with some fields of the context replaced: `step` (writes may happen), `probe` (they may not), `reading`
----  (the
---- playbook only reads), `loop` (the plain loop around), `frame` (the steps on this path), `checked` (false where it
---- is not known what calls this).
+--- (the playbook only reads), `loop` (the plain loop around), `passed` (the steps on this path), `checked` (false where
+--- it is not known what calls this).
 function Machine:within(changes, fn)
     local outer = self.context
     self.context = setmetatable(changes, { __index = outer })
@@ -183,7 +182,7 @@ function Machine:call(callee, arguments, node, direct)
     if callee.kind == "function" then
         return self:call_function(callee, arguments, node)
     elseif callee.kind == "entry" or callee.kind == "native" or callee.kind == "object" then
-        return import "check/calls".call(self, callee, arguments, node, direct)
+        return calls.call(self, callee, arguments, node, direct)
     end
     return { values.unknown, more = true }
 end
@@ -226,7 +225,7 @@ function Machine:call_function(callee, arguments, node)
     self.calls[#self.calls] = nil
     self.never_returns = ending == "fail" and not activation.returns
     if activation.seen then
-        self.context.frame:leave(activation.seen, ending == nil)
+        self.context.passed:leave(activation.seen, ending == nil)
     end
     return activation.returns or { values.absent }
 end

@@ -3,7 +3,7 @@ local _, import = ...
 local prelude = {}
 
 local annotations, values = import "check/annotations", import "check/values"
-local Frame = import "check/frame"
+local PassedSteps = import "check/passed_steps"
 
 -- ---- steps ----
 
@@ -39,8 +39,8 @@ local function note_step(machine, name, node)
     if not name.const then
         return
     end
-    local first = context.frame.seen[name.const]
-    context.frame.seen[name.const] = first or node
+    local first = context.passed.seen[name.const]
+    context.passed.seen[name.const] = first or node
     if first and first ~= node then
         machine:find(node, "step-name", ("%s is there twice on one path: first on line %d"):format(shown, first.line))
     elseif first and not context.loop then
@@ -64,23 +64,24 @@ function prelude.step(machine, arguments, node)
     local results = machine:within({ step = true, loop = false }, function()
         return body and machine:call(body, {}, node) or {}
     end)
-    call_option(machine, options, "undo", { results[1] or values.absent }, { step = true, frame = Frame.new() }, node)
+    local undoing = { step = true, passed = PassedSteps.new() }
+    call_option(machine, options, "undo", { results[1] or values.absent }, undoing, node)
     call_option(machine, options, "probe", {}, { step = true, probe = true }, node)
     return { results[1] or values.absent }
 end
 
 -- ---- several at once ----
 
---- The path of an item: two `each` over the same things share it.
-local function item_frame(machine, items, key)
+--- The steps passed in an item: two `each` over the same things share them.
+local function passed_in_item(machine, items, key)
     if items.kind ~= "list" and items.kind ~= "table" then
-        return Frame.new()
+        return PassedSteps.new()
     end
     local name = tostring(key and key.const or "")
-    local frames = machine.item_frames[items] or {}
-    machine.item_frames[items] = frames
-    frames[name] = frames[name] or Frame.new()
-    return frames[name]
+    local by_key = machine.passed_by_item[items] or {}
+    machine.passed_by_item[items] = by_key
+    by_key[name] = by_key[name] or PassedSteps.new()
+    return by_key[name]
 end
 
 function prelude.each(machine, arguments, node)
@@ -94,7 +95,7 @@ function prelude.each(machine, arguments, node)
         machine:find(node, "each-key", "each over tables without a key")
     end
     if fn then
-        machine:within({ frame = item_frame(machine, items, key), loop = false }, function()
+        machine:within({ passed = passed_in_item(machine, items, key), loop = false }, function()
             return machine:call(fn, { item }, node)
         end)
     end

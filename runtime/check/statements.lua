@@ -52,7 +52,7 @@ function statements.Return(self, node)
     else
         activation.returns = list
     end
-    activation.seen = self.context.frame:union(activation.seen)
+    activation.seen = self.context.passed:union(activation.seen)
     return "return"
 end
 
@@ -86,14 +86,14 @@ end
 --- Each block begins with the steps passed before; behind them all, those of every block that is left at its end are
 --- passed.
 function statements.If(self, node)
-    local blocks, frame = open_blocks(self, node), self.context.frame
-    local before, after, ending = frame:copy(), nil, nil
+    local blocks, passed = open_blocks(self, node), self.context.passed
+    local before, after, ending = passed:copy(), nil, nil
     for _, block in ipairs(blocks) do
-        frame:restore(before)
+        passed:restore(before)
         ending = self:branch_off(function() return run_inner(self, block) end)
-        after = ending and after or not ending and frame:union(after) or nil
+        after = ending and after or not ending and passed:union(after) or nil
     end
-    frame:restore(after or {})
+    passed:restore(after or {})
     return not after and ending or nil
 end
 
@@ -105,8 +105,8 @@ end
 
 --- Goes through a loop once. `run` goes through its body, in a scope of its own.
 local function run_loop(self, node, block, run)
-    local frame = self.context.frame
-    local before = frame:copy()
+    local passed = self.context.passed
+    local before = passed:copy()
     local loop = node
     if leaves_at_once(block) then
         loop = self.context.loop
@@ -114,7 +114,7 @@ local function run_loop(self, node, block, run)
     self:within({ loop = loop }, function()
         self:branch_off(function() self:in_scope(self.scope, run) end)
     end)
-    frame:restore(frame:union(before))
+    passed:restore(passed:union(before))
 end
 
 function statements.Forin(self, node)

@@ -4,7 +4,8 @@
 -- "unknown"   nothing is known
 -- "nil"       nil; `absent` where the field may be set by code that was not seen
 -- "text"      const: the text; literal: it stands in the source; spliced: { shell, sql }, whether a value was put into
--- it "number", "boolean"   const
+--             it
+-- "number", "boolean"   const
 -- "secret"    a secret, or a text with one in it
 -- "function"  node, scope, file: one of the playbook's own
 -- "entry"     entry: one of hostler's own, see annotations.lua; self: what it was taken from

@@ -21,6 +21,7 @@ end
 ---@field stopped string? the step that the run stands still before
 ---@field ended boolean
 ---@field heard userdata the bell that rings with all that comes
+---@field greeted boolean? whether the run has let this one in
 ---@field refused string? why nobody is let in any more
 local Link = {}
 Link.__index = Link
@@ -44,6 +45,8 @@ function Link:take(line)
     elseif message.id then
         self.answers[message.id] = message
         return
+    elseif message.hello then
+        self.greeted = true
     elseif message.refused then
         self.refused = message.refused
     elseif message.lost then
@@ -173,7 +176,13 @@ local function converse(link, row)
         label = function() return ("%s%s> "):format(row.id, link.stopped and " stopped" or "") end,
         environment = setmetatable({}, { __index = no_code, __newindex = no_code }), words = words_of(link),
     }
-    local talk = task.spawn(nil, prompt.run, options)
+    -- Whoever is not let in learns that instead of a greeting, and is asked nothing.
+    local talk = task.spawn(nil, function()
+        while not (link.greeted or link.refused or link.ended) do
+            task.listen(link.heard)
+        end
+        return link.greeted and prompt.run(options)
+    end)
     local listener = task.spawn(nil, function()
         link:listen()
         task.cancel(talk, "the run has ended")

@@ -5,14 +5,11 @@ local cancel = {}
 local recorded = import "journal/recorded"
 local commandline, run_record, store = import "command/commandline", import "journal/runs", import "journal/store"
 local process, resume = import "base/process", import "run/resume"
+local refuse = import "base/misuse".refuse
 local system = native.system
 
 local SIGTERM = 15
 local PATIENCE_SECONDS, POLL_SECONDS = 30, 0.05
-
-local function refuse(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
-end
 
 --- Tells the process that works on it: by a signal, or, as it may be on another machine, through the store, where it
 --- looks when it renews its lease.

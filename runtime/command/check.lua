@@ -1,9 +1,9 @@
 -- hostler check: what is wrong with playbooks, found without running them. What it looks at and what it does not is
 -- said in check/machine.lua.
 local native, import = ...
-local check = {}
+local command = {}
 
-local commandline, findings = import "command/commandline", import "check/findings"
+local check, commandline = import "check/check", import "command/commandline"
 local library, params = import "run/library", import "run/params"
 local system = native.system
 
@@ -21,41 +21,9 @@ local function all_files()
     return paths
 end
 
-local function print_finding(finding)
-    system.write(("%s:%d:%d: %s [%s]\n"):format(finding.file, finding.line, finding.column, finding.message,
-        finding.code))
-    system.write(("    why   %s\n"):format(finding.why))
-    if finding.mend then
-        system.write(("    mend  %s\n"):format(finding.mend))
-    end
-end
-
---- Checks these files.
----@param paths string[]
----@return { file: string, line: integer, column: integer, code: string, message: string, why: string, mend?: string }[]
-function check.files(paths)
-    local found = findings.new()
-    for _, path in ipairs(paths) do
-        import "check/file".check(path, found)
-    end
-    return findings.sorted(found)
-end
-
---- Prints findings for people.
----@param list table[] from check.files
----@param count integer how many files were checked
-function check.print(list, count)
-    for _, finding in ipairs(list) do
-        print_finding(finding)
-    end
-    local files = count == 1 and "1 file" or count .. " files"
-    system.write(#list == 0 and ("%s checked, nothing found\n"):format(files)
-        or ("%s checked, %d finding%s\n"):format(files, #list, #list == 1 and "" or "s"))
-end
-
 ---@param argv string[]
 ---@return integer exit status: 1 with findings
-function check.main(argv)
+function command.main(argv)
     return commandline.call("check", SPECS, argv, function(values)
         local paths = {}
         for index, name in ipairs(values.what) do
@@ -72,4 +40,4 @@ function check.main(argv)
     end)
 end
 
-return check
+return command

@@ -5,6 +5,7 @@ local native, import = ...
 local completion = {}
 
 local kept_names, store = import "base/kept_names", import "journal/store"
+local lua_source = import "base/lua_source"
 local library, manifest = import "run/library", import "run/manifest"
 local system = native.system
 
@@ -55,7 +56,7 @@ local function playbooks()
     local rows = {}
     for _, entry in ipairs(library.playbooks()) do
         local text = system.read_file(entry.paths[1]) or ""
-        if text:find "playbook%s*[({]" then
+        if lua_source.seems_playbook(text) then
             rows[#rows + 1] = { entry.name, text:match "summary%s*=%s*\"([^\"]*)\"" }
         end
     end

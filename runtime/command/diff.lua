@@ -3,7 +3,7 @@
 local native, import = ...
 local diff = {}
 
-local commandline, own, params = import "command/commandline", import "command/own_playbooks", import "run/params"
+local commandline, own, params = import "command/commandline", import "run/own_playbooks", import "run/params"
 local unified = import "base/unified_diff".unified
 local system = native.system
 

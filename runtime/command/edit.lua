@@ -3,7 +3,10 @@
 local native, import = ...
 local edit = {}
 
-local commandline, own, params = import "command/commandline", import "command/own_playbooks", import "run/params"
+local commandline, editor = import "command/commandline", import "command/editor"
+local own, params = import "run/own_playbooks", import "run/params"
+local lua_source, misuse = import "base/lua_source", import "base/misuse"
+local checks = import.later "check/check"
 local system = native.system
 
 local SPECS = {
@@ -13,10 +16,6 @@ local SPECS = {
 
 local function say(format, ...)
     system.write(format:format(...) .. "\n")
-end
-
-local function refuse(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
 end
 
 --- Makes a copy of the shipped playbook, and notes what it was made from.
@@ -33,14 +32,13 @@ local function say_what_runs(found, path)
     local now = own.find(found.name)
     if system.real_path(now.winner) ~= system.real_path(path) then
         say("note: from this folder a run by name takes %s; yours is run with `hostler run %s`.", now.winner, path)
-    elseif not (system.read_file(path) or ""):find "playbook%s*[({]" then
+    elseif not lua_source.seems_playbook(system.read_file(path) or "") then
         say("note: a module is used by the playbooks that stand beside it; shipped ones go on with the shipped one.")
     end
 end
 
 --- Checks the file, prints what was found, and what to do next.
 local function check(found, path)
-    local checks = import "command/check"
     local list = checks.files { path }
     checks.print(list, 1)
     if #list > 0 then
@@ -60,7 +58,7 @@ end
 --- Notes that the copy is up to date with the shipped playbook.
 local function note_merged(found)
     if not (found.path and found.shipped) then
-        refuse(("'%s' is no copy of a shipped playbook"):format(found.name))
+        misuse.refuse(("'%s' is no copy of a shipped playbook"):format(found.name))
     end
     own.keep_base(found.path, system.read_file(found.shipped))
     say("%s is taken to have what %s has.", found.path, found.shipped)
@@ -79,7 +77,7 @@ function edit.main(argv)
         if not path then
             path, copied = copy(found)
         end
-        local status = import "command/editor".open(path)
+        local status = editor.open(path)
         if copied and system.read_file(path) == copied then
             own.forget(path)
             say("Nothing was changed: the copy is taken away again.")

@@ -2,9 +2,11 @@
 local native, import = ...
 local help = {}
 
+local manifest, params = import "run/manifest", import "run/params"
+
 ---@return integer exit status
 function help.main(_)
-    local lines = import "run/params".explain(import "run/manifest".run_options)
+    local lines = params.explain(manifest.run_options)
     native.system.write("\nusage: hostler run NAME [ARGUMENTS] [--option VALUE]\n" .. table.concat(lines, "\n") .. "\n")
     return 0
 end

@@ -2,13 +2,14 @@
 local native, import = ...
 local list = {}
 
-local library, manifest, own = import "run/library", import "run/manifest", import "command/own_playbooks"
+local library, manifest, own = import "run/library", import "run/manifest", import "run/own_playbooks"
+local lua_source, tables = import "base/lua_source", import "report/rows"
 local system = native.system
 
 --- A file that is no playbook (a module beside them) is not listed; a broken one is, with its error.
 local function describe(entry)
     local path = entry.paths[1]
-    if not (system.read_file(path) or ""):find "playbook%s*[({]" then
+    if not lua_source.seems_playbook(system.read_file(path) or "") then
         return nil
     end
     local ok, book = pcall(library.load, path)
@@ -32,13 +33,13 @@ local function shadows_of(row)
 end
 
 local function print_rows(rows)
-    local widest = 0
-    for _, row in ipairs(rows) do
-        widest = math.max(widest, #row.name)
-    end
-    for _, row in ipairs(rows) do
+    local cells = {}
+    for index, row in ipairs(rows) do
         local text = row.summary or "does not load: " .. row.problem
-        system.write(("  %-" .. widest .. "s  %s%s\n"):format(row.name, text, shadows_of(row)))
+        cells[index] = { "  " .. row.name, text .. shadows_of(row) }
+    end
+    for _, line in ipairs(tables.align(cells)) do
+        system.write(line .. "\n")
     end
     if #rows == 0 then
         system.write("no playbooks in " .. table.concat(library.folders(), ", ") .. "\n")

@@ -3,7 +3,8 @@ local native, import = ...
 local new = {}
 
 local commandline, library = import "command/commandline", import "run/library"
-local own, params = import "command/own_playbooks", import "run/params"
+local own, params = import "run/own_playbooks", import "run/params"
+local refuse = import "base/misuse".refuse
 local system = native.system
 
 local SPECS = { params.globals.arg("name", "string", "the playbook's name: lower-case words joined by dashes") }
@@ -43,10 +44,6 @@ return playbook {
     end,
 }
 ]=]
-
-local function refuse(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
-end
 
 --- A name that is free everywhere: in the person's folder it would be overwritten, elsewhere it would hide another one,
 --- or a part that playbooks share.

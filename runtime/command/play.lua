@@ -1,4 +1,5 @@
--- A run as the commands begin it or go on with it: with whoever debugs it, and with the door for those who join it.
+-- A run as the commands begin it or go on with it: with the debugger where that is asked for, and with the socket by
+-- which `hostler attach` joins it.
 local native, import = ...
 local play = {}
 

@@ -4,7 +4,7 @@ local repl = {}
 
 local commandline, gate, library = import "command/commandline", import "gate/gate", import "run/library"
 local params = import "run/params"
-local lease, prompt, prompt_run = import "journal/lease", import "prompt/prompt", import "prompt/recorded"
+local lease, prompt, prompt_run = import "journal/lease", import "prompt/prompt", import "prompt/prompt_run"
 local prompt_words = import "prompt/words"
 local system = native.system
 

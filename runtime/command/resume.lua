@@ -4,6 +4,7 @@ local resume = {}
 
 local commandline, play = import "command/commandline", import "command/play"
 local params, recorded = import "run/params", import "journal/recorded"
+local refuse = import "base/misuse".refuse
 local system = native.system
 
 local declare = params.globals
@@ -15,10 +16,6 @@ local OPTIONS = {
     declare.flag("undo-on-failure", "take back what was done when the run fails"),
     declare.flag("debug", "open a prompt where it fails"),
 }
-
-local function refuse(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
-end
 
 ---@param argv string[]
 ---@return integer exit status

@@ -7,6 +7,7 @@ local play, execution, failure = import "command/play", import "run/execution", 
 local recording, current, run_record = import "gate/recording", import "journal/current", import "journal/runs"
 local store = import "journal/store"
 local unfinished = import "run/unfinished"
+local help, show = import.later "command/help", import.later "command/show"
 local system = native.system
 
 local EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
@@ -84,7 +85,7 @@ local function check_options(options)
 end
 
 --- Begins to record the run. A dry run and a replay leave no trace; one that only reads has nothing to resume, so it
---- goes on, with a warning, where there is no journal: it may be about to find out why.
+--- goes on, with a warning, where there is no journal: it may be the one that looks for the reason, as doctor does.
 local function record(new)
     local mode = execution.mode(new.book, new.options)
     if mode == "dry-run" or new.options.replay then
@@ -164,7 +165,7 @@ function run.main(argv)
     local name, rest = split(argv)
     if not name then
         if wants_help(rest) then
-            return import "command/help".main {}
+            return help.main {}
         end
         system.write_error "hostler: which playbook?\nusage: hostler run NAME [ARGUMENTS] [--option VALUE]\n"
         system.write_error "`hostler list` shows what there is\n"
@@ -174,7 +175,7 @@ function run.main(argv)
     if not loaded then
         return run.print_usage(native.error.complete(new))
     elseif wants_help(rest) then
-        return import "command/show".main { name }
+        return show.main { name }
     end
     local parsed, values = pcall(params.parse, manifest.specs(new.book), new.arguments)
     if parsed then

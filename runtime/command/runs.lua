@@ -4,7 +4,7 @@ local runs = {}
 
 local recorded = import "journal/recorded"
 local commandline, params, store = import "command/commandline", import "run/params", import "journal/store"
-local text = import "base/text"
+local tables, text = import "report/rows", import "base/text"
 local sealing = import "journal/sealing"
 local system, json = native.system, native.json.face
 
@@ -20,6 +20,7 @@ local SPECS = {
 }
 
 local PAGE = 200
+local DURATION = 4 -- the column
 
 --- The next runs after one, newest first.
 local function page(values, after)
@@ -67,15 +68,18 @@ local function as_json(rows)
 end
 
 local function as_table(rows)
-    for _, row in ipairs(rows) do
+    local cells = {}
+    for index, row in ipairs(rows) do
         local took = row.status == "running" and system.now() - row.started or row.updated - row.started
         local words = { row.playbook }
         for _, word in ipairs(arguments_of(row)) do
             words[#words + 1] = text.shell_word(word)
         end
-        system.write(("%s  %-9s  %s  %11s  %-8s  %s\n"):format(row.id, row.status,
-            os.date("%Y-%m-%d %H:%M", row.started), text.duration(math.max(took, 0)), row.operator,
-            table.concat(words, " ")))
+        cells[index] = { row.id, row.status, os.date("%Y-%m-%d %H:%M", row.started),
+            text.duration(math.max(took, 0)), row.operator, table.concat(words, " ") }
+    end
+    for _, line in ipairs(tables.align(cells, { right = { [DURATION] = true } })) do
+        system.write(line .. "\n")
     end
     if #rows == 0 then
         system.write "no runs\n"

@@ -3,21 +3,10 @@
 local native, import = ...
 local show = {}
 
-local library, params, text = import "run/library", import "run/params", import "base/text"
+local library, params = import "run/library", import "run/params"
+local page = import.later "check/annotation_page"
+local lua_source, text = import "base/lua_source", import "base/text"
 local system = native.system
-
---- The comment lines a file opens with, without their dashes.
-local function opening_comment(path)
-    local lines = {}
-    for line in ((system.read_file(path) or "") .. "\n"):gmatch "([^\n]*)\n" do
-        local words = line:match "^%-%- ?(.*)$"
-        if not words then
-            break
-        end
-        lines[#lines + 1] = "  " .. words
-    end
-    return lines
-end
 
 local function shadowed(name, path)
     for _, entry in ipairs(library.files()) do
@@ -29,7 +18,7 @@ end
 
 --- What a module, a function or a global is, when the name is that of one.
 local function print_reference(name)
-    local lines = import "check/annotation_page".of(name)
+    local lines = page.of(name)
     if lines then
         system.write(table.concat(lines, "\n") .. "\n")
         return true
@@ -57,9 +46,9 @@ function show.main(argv)
         return 2
     end
     local lines = { ("%s — %s"):format(name, book.summary), "" }
-    local comment = opening_comment(path)
+    local comment = lua_source.opening_comment(system.read_file(path) or "")
     if #comment > 0 then
-        lines[#lines + 1] = table.concat(comment, "\n") .. "\n"
+        lines[#lines + 1] = "  " .. table.concat(comment, "\n  ") .. "\n"
     end
     if book.description then
         for _, line in ipairs(text.wrap(book.description, 96)) do

@@ -2,6 +2,7 @@
 local native, import = ...
 local stubs = {}
 
+local annotations, stub = import "check/annotations", import "check/annotation_stub"
 local commandline, params = import "command/commandline", import "run/params"
 local system = native.system
 
@@ -31,7 +32,7 @@ end
 ---@return integer exit status
 function stubs.main(argv)
     return commandline.call("stubs", SPECS, argv, function(values)
-        local index, stub = import "check/annotations".index(), import "check/annotation_stub"
+        local index = annotations.index()
         local directory = values.directory:gsub("(.)/+$", "%1")
         local ok, reason = native.user_files.make_directory(directory)
         if not ok then

@@ -2,6 +2,8 @@
 local native, import = ...
 local unknown = {}
 
+local library, suggest = import "run/library", import "base/suggest"
+
 ---@param argv string[] the word
 ---@param commands { name: string }[]
 ---@return integer exit status
@@ -10,7 +12,6 @@ function unknown.main(argv, commands)
     for index, command in ipairs(commands) do
         names[index] = command.name
     end
-    local suggest, library = import "base/suggest", import "run/library"
     local lines = { ("hostler: there is no command '%s'"):format(word) }
     local near = suggest.nearest(word, names)
     local playbooks = {}

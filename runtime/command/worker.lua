@@ -105,7 +105,7 @@ local function take(id, attempt)
     return status
 end
 
---- Works on so many runs at once. To be told to stop is no error.
+--- Works on so many runs at once. A worker that is told to stop has not failed.
 local function work_in_slots(count, once)
     local slots, err = {}, nil
     for slot = 1, count do

@@ -2,14 +2,14 @@
 local native, import = ...
 local attach_address = {}
 
-local process = import "base/process"
+local process, state = import "base/process", import "base/state"
 local system = native.system
 
 local NAME = "^(%w+)%.(%d+)%.(%d+)$"
 
 ---@return string
 function attach_address.directory()
-    return import "base/state".directory() .. "/attach"
+    return state.directory() .. "/attach"
 end
 
 --- The name of this process's socket for a run.

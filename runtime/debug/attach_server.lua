@@ -1,28 +1,29 @@
--- The door of a live run: a socket in the state directory, for `hostler attach`. While nobody knocks it is a descriptor
--- that the loop watches, and nothing more.
+-- The socket in the state directory by which `hostler attach` joins a live run. While nobody connects, it costs the run
+-- one descriptor that the event loop watches.
 local native, import = ...
 local attach_server = {}
 
-local address = import "debug/attach_address"
+local address, crews = import "debug/attach_address", import "task/crew"
+local session = import.later "debug/attach_session"
 local sockets, task = native.local_socket, native.task
 
 local FOR_EVER = 1e8 -- seconds
 local MOST_CLIENTS = 8
 
---- Lets in who knocks, until it is cancelled.
-local function attend(door, run)
-    local crew = import "task/crew".new()
+--- Serves those who connect, until it is cancelled.
+local function attend(listener, run)
+    local crew = crews.new()
     local count, present = 0, 0
     local function serve(client)
         present = present + 1
-        pcall(import "debug/attach_session".serve, client, run)
+        pcall(session.serve, client, run)
         sockets.close(client)
         present = present - 1
     end
     local ok, err = pcall(function()
         while true do
-            sockets.ready(door)
-            local client = sockets.accept(door)
+            sockets.ready(listener)
+            local client = sockets.accept(listener)
             count = count + 1
             if client and present < MOST_CLIENTS then
                 crew:start(count, "attach", serve, client)
@@ -38,7 +39,7 @@ local function attend(door, run)
     end
 end
 
---- Calls fn while the run can be joined. A run that cannot be is no worse for it.
+--- Calls fn while the run can be joined. Where the socket cannot be made, the run goes on without one.
 ---@param run table as for execution.run
 ---@param fn fun(run: table)
 function attach_server.around(run, fn)
@@ -47,17 +48,17 @@ function attach_server.around(run, fn)
     end
     address.sweep()
     local directory, name = address.directory(), address.own(run.id)
-    local door = sockets.listen(directory, name)
-    if not door then
+    local listener = sockets.listen(directory, name)
+    if not listener then
         return fn(run)
     end
-    -- It is there while a cancelled run cleans up.
-    local attendant = task.spawn_shielded(FOR_EVER, attend, door, run)
+    -- Shielded, so that a run can still be looked at while it is cancelled and cleans up.
+    local attendant = task.spawn_shielded(FOR_EVER, attend, listener, run)
     local ok, err = pcall(fn, run)
     sockets.remove(directory, name)
     task.cancel(attendant, "the run has ended")
     pcall(task.join_shielded, attendant)
-    sockets.close(door)
+    sockets.close(listener)
     if not ok then
         error(err, 0)
     end

@@ -3,15 +3,15 @@
 --
 -- Both sides write lines of JSON. The client asks { ask = WORD, rest = TEXT, id = NUMBER }; the answer to that is
 -- { id, text } or { id, error, hint }. Between answers come events, { event, path, ... }, and what has stopped,
--- { stopped = PATH, place }. One client too many hears { refused = WHY }. Of a client that reads too slowly the run
--- takes no notice: events are left out, and counted.
+-- { stopped = PATH, place }. A client for whom there is no room gets { refused = WHY }. A client that reads too slowly
+-- does not hold up the run: events are left out for it, and counted.
 local native, import = ...
 local attach_session = {}
 
-local breakpoint, debugging = import "debug/breakpoint", import "run/debugging"
-local frames, inspect, live = import "debug/frames", import "report/inspect", import "run/live"
-local prompt_tasks = import "prompt/tasks"
-local view = import "debug/view"
+local debugging, live = import "run/debugging", import "run/live"
+local frames, prompt_tasks = import "debug/frames", import "prompt/tasks"
+local inspect, places, view = import "report/inspect", import "base/place", import "debug/view"
+local usage = import "base/misuse".refuse
 local event, json, sockets, task = native.event, native.json, native.local_socket, native.task
 
 local PAUSE_SECONDS = 0.02 -- between two questions of one client: one that asks and asks gets no more of the run's time
@@ -79,7 +79,7 @@ end
 --- Stands still before a step until somebody lets it go on.
 ---@param path string
 local function stand_still(path)
-    local place = { path = path, threads = task.threads(), at = breakpoint.place() }
+    local place = { path = path, threads = task.threads(), at = places.innermost() or "?" }
     stopped[#stopped + 1] = place
     tell_all { stopped = shown(path), place = shown(place.at) }
     task.hold_deadlines()
@@ -138,10 +138,6 @@ local function leave(client)
 end
 
 -- ---- what may be asked ----
-
-local function usage(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
-end
 
 --- What the client looks at: a task that stands still, and a frame of it.
 local function view_of(client)
@@ -246,7 +242,7 @@ local function answer(client, line)
     return send(client, { id = request.id, error = shown(result), hint = result.hint and shown(result.hint) })
 end
 
---- Serves one client until it leaves, says what is not to be understood, or does not read its answers.
+--- Serves one client until it leaves, sends what cannot be understood, or does not read its answers.
 ---@param socket userdata
 ---@param run table as for execution.run
 function attach_session.serve(socket, run)

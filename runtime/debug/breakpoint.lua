@@ -4,6 +4,7 @@ local breakpoint = {}
 
 local debugging, debugger = import "run/debugging", import.later "debug/debugger"
 local gate, recording, current = import "gate/gate", import "gate/recording", import "journal/current"
+local place = import "base/place"
 local event, system, task = native.event, native.system, native.task
 
 --- Why nobody is asked, or nil.
@@ -19,18 +20,6 @@ local function reason_not_to()
     end
 end
 
---- Where people's code has called this: "book.lua:12".
----@return string
-function breakpoint.place()
-    for level = 3, 30 do
-        local source, line = system.caller(level)
-        if not source or source:find "^@" then
-            return source and ("%s:%d"):format(source:sub(2), line) or "?"
-        end
-    end
-    return "?"
-end
-
 --- Opens a prompt here, with the variables of this place; `continue` goes on. In a dry run, in a replay and where
 --- nobody is at a terminal the playbook goes on with a warning, unless --debug was given.
 local function stop_here()
@@ -40,7 +29,8 @@ local function stop_here()
     local reason = reason_not_to()
     if reason then
         event.emit("warn", {
-            parent = task.context().scope, text = ("breakpoint at %s passed: %s"):format(breakpoint.place(), reason),
+            parent = task.context().scope,
+            text = ("breakpoint at %s passed: %s"):format(place.innermost() or "?", reason),
         })
         return
     end

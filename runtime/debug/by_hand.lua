@@ -6,10 +6,10 @@ local by_hand = {}
 local typed_step, journal_events = import "run/typed_step", import "journal/events"
 
 local LONGEST_NAME = 60
--- Names, fields and indices, with commas between them: nothing is done.
+-- Names, fields and indices, with commas between them: such a line changes nothing.
 local ONLY_LOOKS = "^[%w%s_.,%[%]]*$"
 
--- How many lines of this process have had steps, so that no two have one name.
+-- How many lines typed in this process have become steps. The number is part of a step's name, so no two are alike.
 local written = 0
 
 --- What prompt.run needs to record what is typed there.

@@ -14,10 +14,10 @@ local prompt, stacks, turn = import "prompt/prompt", import "debug/stacks", impo
 local view, words = import "debug/view", import "debug/words"
 local event, json, task = native.event, native.json.face, native.task
 
--- Nothing in these is for a debugger to look at: a person has decided, or will.
+-- The errors for which no prompt opens: a person has already decided about them, or will.
 local DECIDED = { cancelled = true, parked = true, declined = true }
 
--- Errors that somebody has looked at. They go on to whoever catches them.
+-- Errors for which a prompt was opened already: they go on up the stack, and open no second one.
 local seen = setmetatable({}, { __mode = "k" })
 
 --- Whether nobody has looked at this error, or at what it is about.

@@ -10,7 +10,7 @@ local edited = {
     texts = setmetatable({}, { __mode = "k" }),
 }
 
-local sandbox = import "base/sandbox"
+local lua_source, place, sandbox = import "base/lua_source", import "base/place", import "base/sandbox"
 local frames, library, tokens = import "debug/frames", import "run/library", import "prompt/tokens"
 
 local function refuse(message, hint)
@@ -204,7 +204,7 @@ local function load(text, path, part, around)
 end
 
 local function check_syntax(text, path)
-    local chunk, message = sandbox.compile(text:gsub("^#[^\n]*", ""), "@" .. path)
+    local chunk, message = sandbox.compile(lua_source.without_shebang(text), "@" .. path)
     if not chunk then
         local line, words = message:match ":(%d+): (.*)$"
         error(native.error.new {
@@ -221,7 +221,7 @@ end
 ---@return { fn: function, code: string, text: string, on_disk: string }? nil when the file is as it was
 ---@raise "syntax"; "edited" when the function cannot be told in the edited file
 function edited.step(work, list)
-    local path = native.system.place_of(work.fn):match "^@(.*)$"
+    local path = place.file((native.system.place_of(work.fn)))
     local before, on_disk = library.text(path)
     local now = native.system.read_file(path or "")
     if not before or not now or now == (work.on_disk or on_disk) then

@@ -6,7 +6,7 @@
 local _, import = ...
 local frames = {}
 
-local sandbox = import "base/sandbox"
+local place, sandbox = import "base/place", import "base/sandbox"
 
 local debug = sandbox.debug
 
@@ -102,7 +102,7 @@ end
 ---@return integer? nil in an empty list
 function frames.innermost(list)
     for index, frame in ipairs(list) do
-        if frame.source:find "^@" then
+        if place.file(frame.source) then
             return index
         end
     end

@@ -8,7 +8,7 @@ local stacks = {}
 local frames = import "debug/frames"
 local complete, spawn, task = native.error.complete, native.task.spawn, native.task
 
--- By error, for as long as it lives.
+-- The stack of each error, for as long as the error is in use.
 local kept = setmetatable({}, { __mode = "k" })
 
 --- A handler of xpcall: completes the error, and keeps its stack unless a place further in has.

@@ -3,7 +3,8 @@ local native, import = ...
 local frames, inspect, library = import "debug/frames", import "report/inspect", import "run/library"
 local failure = import "run/failure"
 local edited, live, step_record = import "debug/edited", import "run/live", import "journal/steps"
-local worlds = import "prompt/world"
+local tables, texts, environments = import "report/rows", import "base/text", import "prompt/environment"
+local usage = import "base/misuse".refuse
 
 local SOURCE_LINES = 4 -- shown before and after the current one
 local MOST_VARIABLES = 40
@@ -17,10 +18,6 @@ local MOST_VARIABLES = 40
 ---@field at integer? the frame looked at
 local View = {}
 View.__index = View
-
-local function usage(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
-end
 
 function View:frame()
     return self.list[self.at]
@@ -49,7 +46,7 @@ local EXTRA = { steps = steps, params = params }
 --- The variables of the frame looked at and of those around it, then `steps` and `params`, then what there is at every
 --- prompt.
 function View:environment()
-    local outer = worlds.new()
+    local outer = environments.new()
     return frames.environment(function() return frames.scope(self.list, self.at) end, outer, EXTRA)
 end
 
@@ -81,9 +78,9 @@ function View:source(around)
     if not text then
         return nil
     end
-    for line in (text .. "\n"):gmatch "([^\n]*)\r?\n" do
+    for line in texts.lines(text) do
         number = number + 1
-        if math.abs(number - frame.line) <= around and (number > 1 or line ~= "") then
+        if math.abs(number - frame.line) <= around then
             lines[#lines + 1] = ("%s %4d  %s"):format(number == frame.line and ">" or " ", number,
                 (native.system.visible(line:gsub("\t", "    "))))
         end
@@ -121,17 +118,14 @@ function View:move(count)
 end
 
 local function lines_of(variables, upvalues, depth)
-    local lines, widest = {}, 0
+    local cells = {}
     for _, variable in ipairs(variables) do
-        widest = variable.upvalue == upvalues and math.max(widest, #variable.name) or widest
-    end
-    for _, variable in ipairs(variables) do
-        if variable.upvalue == upvalues and #lines < MOST_VARIABLES then
-            lines[#lines + 1] = ("  %-" .. widest .. "s = %s"):format(variable.name,
-                inspect.text(variable.value, { depth = depth }):gsub("\n", "\n  "))
+        if variable.upvalue == upvalues and #cells < MOST_VARIABLES then
+            local value = inspect.text(variable.value, { depth = depth }):gsub("\n", "\n  ")
+            cells[#cells + 1] = { "  " .. variable.name, "= " .. value }
         end
     end
-    return lines
+    return tables.align(cells, { gap = " " })
 end
 
 function View:locals()

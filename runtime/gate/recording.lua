@@ -14,7 +14,7 @@ local recording = {
     mode = nil,
 }
 
-local values = import "gate/recorded_values"
+local places, values = import "base/place", import "gate/recorded_values"
 local json, system, task = native.json.face, native.system, native.task
 
 local VERSION = 1
@@ -36,23 +36,11 @@ local function place_of(context)
     return context.step or context.path or ""
 end
 
---- Where in the playbook, or in one of its modules, the effect is asked for.
-local function caller()
-    for level = 3, 60 do
-        local source, line = system.caller(level)
-        if not source then
-            return nil
-        elseif source:find "^@" then
-            return source:sub(2) .. ":" .. line
-        end
-    end
-end
-
 local function entry_of(effect, context)
     return {
         place = place_of(context), kind = effect.kind, name = effect.name,
         target = effect.target ~= nil and tostring(effect.target) or nil, summary = tostring(effect.summary),
-        inputs = effect.inputs ~= nil and values.digest(effect.inputs) or nil, at = caller(),
+        inputs = effect.inputs ~= nil and values.digest(effect.inputs) or nil, at = places.innermost(),
     }
 end
 

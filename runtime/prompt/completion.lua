@@ -1,5 +1,5 @@
 -- What may come next on a line. Code is looked at and never run: tables are read without their metamethods, what a
--- function returns is known from its annotations. At most a module is loaded that is named.
+-- function returns is known from its annotations. The one thing that may be loaded is a module that the line names.
 --
 -- Objects help by what their metatable says:
 --   __completes  { restart = fn }: what the first argument of a method may be, or of the table itself under __call;
@@ -9,7 +9,8 @@ local native, import = ...
 local prompt_completion = {}
 
 local annotations, chain, tokens = import "check/annotations", import "prompt/code_chain", import "prompt/tokens"
-local types = import "check/annotation_types"
+local keys, library, types = import "base/keys", import "run/library", import "check/annotation_types"
+local page = import.later "check/annotation_page"
 local system = native.system
 
 local LOOKUP_SECONDS, KEPT_SECONDS = 1, 20
@@ -22,8 +23,8 @@ end
 
 -- ---- what an expression stands for ----
 
---- The tables in which a field of the value is looked for, one after the other. Of a class that makes fields by a
---- function, what it has.
+--- The tables in which a field of the value is looked for, one after the other. Where __index is a function, the search
+--- ends with the metatable: it holds the methods of such a class.
 local function levels(value)
     local list = {}
     while type(value) == "table" and #list < MOST_LEVELS do
@@ -87,7 +88,7 @@ end
 
 --- Takes in the annotations of a module beside the playbooks.
 local function learn(name)
-    local path = not annotations.index().modules[name] and import "run/library".module_path(name)
+    local path = not annotations.index().modules[name] and library.module_path(name)
     local source = path and system.read_file(path)
     if source then
         annotations.learn(name, path, source)
@@ -178,14 +179,7 @@ end
 -- ---- what may come ----
 
 local function sorted(set, beginning)
-    local names = {}
-    for name in pairs(set) do
-        if name:sub(1, #beginning) == beginning then
-            names[#names + 1] = name
-        end
-    end
-    table.sort(names)
-    return names
+    return keys.sorted(set, function(name) return name:sub(1, #beginning) == beginning end)
 end
 
 --- The fields of what an expression stands for, or after a colon its methods.
@@ -309,7 +303,7 @@ end
 local function load_module(session, name)
     local thing = name and from_name(session, name)
     if thing and thing.value == nil then
-        pcall(import "run/library".globals.require, name)
+        pcall(library.globals.require, name)
     end
 end
 
@@ -320,7 +314,7 @@ local function texts_for(session, list, beginning)
     if not call then
         return nil
     elseif #call.parts == 1 and call.parts[1].name == "require" then
-        return as_set(import "run/library".modules())
+        return as_set(library.modules())
     end
     load_module(session, call.parts[1].name)
     local param, thing = param_at(session, call)
@@ -407,16 +401,16 @@ end
 ---@return string[]?
 function prompt_completion.page_of(session, expression)
     local module = learn(expression:match "^[%w_]+" or "")
-    local page = module and import "check/annotation_page".of(expression)
-    if page then
-        return page
+    local lines = module and page.of(expression)
+    if lines then
+        return lines
     end
     local list = tokens.of(expression)
     local parts, first = chain.ending_at(list, #list)
     local thing = parts and first == 1 and prompt_completion.resolve(session, parts)
     local entry = thing and entry_of(thing)
     local path = entry and entry.path or thing and thing.class and thing.class.name
-    return path and import "check/annotation_page".of(path)
+    return path and page.of(path)
 end
 
 return prompt_completion

@@ -3,14 +3,14 @@ local native, import = ...
 local prompt_history = {}
 
 local system = native.system
-local tokens = import "prompt/tokens"
+local state, tokens = import "base/state", import "prompt/tokens"
 
 local MOST_KEPT = 1000 -- entries; the file may grow to twice as many
 local LONGEST_KEPT = 4096
 local SECRET_WORDS = { "password", "passwd", "secret", "token", "credential", "private", "apikey", "api_key" }
 
 local function file()
-    return import "base/state".directory() .. "/history"
+    return state.directory() .. "/history"
 end
 
 local function names_a_secret(text)

@@ -2,6 +2,8 @@
 local native, import = ...
 local prompt_input = {}
 
+local history = import.later "prompt/history"
+local tables, texts = import "report/rows", import "base/text"
 local system, task = native.system, native.task
 
 local MOST_SHOWN = 120
@@ -44,9 +46,7 @@ local function common(names)
             prefix = prefix:sub(1, -2)
         end
     end
-    return (prefix:gsub("[\192-\255]?[\128-\191]*$", function(last)
-        return native.system.is_utf8(last) and last or ""
-    end))
+    return texts.beginning(prefix, #prefix)
 end
 
 --- The names in columns, as many as are worth reading.
@@ -57,14 +57,14 @@ local function in_columns(names)
         widest = math.max(widest, #shown[index])
     end
     local columns = math.max(1, math.floor(system.width() / (widest + 2)))
-    local rows, lines = math.ceil(#shown / columns), {}
+    local rows, cells = math.ceil(#shown / columns), {}
     for row = 1, rows do
-        local cells = {}
+        cells[row] = {}
         for index = row, #shown, rows do
-            cells[#cells + 1] = shown[index] .. (" "):rep(widest - #shown[index])
+            table.insert(cells[row], shown[index])
         end
-        lines[row] = table.concat(cells, "  "):gsub(" +$", "")
     end
+    local lines = tables.align(cells)
     if #names > MOST_SHOWN then
         lines[#lines + 1] = ("... and %d more"):format(#names - MOST_SHOWN)
     end
@@ -113,7 +113,6 @@ end
 --- Lines from a terminal that can be edited.
 local function from_terminal()
     local editor = native.line_editor
-    local history = import "prompt/history"
     for _, entry in ipairs(history.load()) do
         editor.remember(entry)
     end

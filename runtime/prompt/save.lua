@@ -3,8 +3,11 @@ local native, import = ...
 local prompt_save = {}
 
 local sandbox = import "base/sandbox"
-local library, saved_entry = import "run/library", import "prompt/save_entry"
-local history = import "prompt/history"
+local checks, history = import "check/check", import "prompt/history"
+local library, manifest = import "run/library", import "run/manifest"
+local saved_entry = import "prompt/save_entry"
+local refuse = import "base/misuse".refuse
+
 local HEAD = [[
 -- %s, from what was typed at a prompt on %s.
 --
@@ -20,10 +23,6 @@ return playbook {
     end,
 }
 ]]
-
-local function refuse(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
-end
 
 -- ---- what belongs to it ----
 
@@ -125,7 +124,7 @@ function prompt_save.text(session, name)
         refuse("nothing was typed since :mark that went well", "without :mark, all of the session counts")
     end
     local params = { list = {}, by_value = {}, taken = {} }
-    for _, option in ipairs(import "run/manifest".run_options) do
+    for _, option in ipairs(manifest.run_options) do
         params.taken[option.name] = true
     end
     local state, lines, writes = { declared = { p = true }, steps = {} }, {}, false
@@ -169,7 +168,7 @@ function prompt_save.save(session, name)
         refuse(("%s cannot be made: %s"):format(path, reason), "take another name: :save " .. name .. "-2")
     end
     session:say("saved as " .. path)
-    import "command/check".print(import "command/check".files { path }, 1)
+    checks.print(checks.files { path }, 1)
 end
 
 return prompt_save

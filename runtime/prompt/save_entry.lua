@@ -5,6 +5,8 @@ local saved_entry = {}
 
 local sandbox = import "base/sandbox"
 local completion, parser = import "prompt/completion", import "check/lua_parser"
+local keys = import "base/keys"
+local library, texts, tokens = import "run/library", import "base/text", import "prompt/tokens"
 local names_of = import "prompt/code_names".of
 local scrub = native.secret.scrub
 
@@ -95,7 +97,7 @@ end
 
 --- A function of a module or of an object. What the prelude is given, or a function of the prompt, is no parameter.
 local function takes_parameters(parts)
-    return parts and (#parts > 1 or import "run/library".has_module(parts[1].name))
+    return parts and (#parts > 1 or library.has_module(parts[1].name))
         and rawget(sandbox.globals, parts[1].name) == nil
 end
 
@@ -191,7 +193,7 @@ end
 --- Lines with a margin; but not those that begin inside a text.
 local function indent(code, margin)
     local inside = {}
-    for _, token in ipairs(import "prompt/tokens".of(code)) do
+    for _, token in ipairs(tokens.of(code)) do
         for at in token.kind == "string" and token.text:gmatch "()\n" or function() end do
             inside[token.from + at - 1] = true
         end
@@ -200,9 +202,7 @@ local function indent(code, margin)
 end
 
 local function step_name(summary, taken)
-    local name = summary:gsub("%s+", " "):sub(1, LONGEST_NAME):gsub("[\192-\255]?[\128-\191]*$", function(last)
-        return native.system.is_utf8(last) and last or ""
-    end)
+    local name = texts.beginning(summary:gsub("%s+", " "), LONGEST_NAME)
     local unique, number = name, 1
     while taken[unique] do
         number = number + 1
@@ -213,14 +213,7 @@ local function step_name(summary, taken)
 end
 
 local function sorted(set, without)
-    local list = {}
-    for name in pairs(set) do
-        if not without[name] then
-            list[#list + 1] = name
-        end
-    end
-    table.sort(list)
-    return list
+    return keys.sorted(set, function(name) return not without[name] end)
 end
 
 --- The one statement that gives names the values of one expression, or nil.

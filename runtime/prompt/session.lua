@@ -3,7 +3,8 @@ local native, import = ...
 local prompt_session = {}
 
 local evaluate, failure, inspect = import "prompt/evaluate", import "run/failure", import "report/inspect"
-local inputs, words, worlds = import "prompt/input", import "prompt/words", import "prompt/world"
+local completion, texts = import.later "prompt/completion", import "base/text"
+local inputs, words, environments = import "prompt/input", import "prompt/words", import "prompt/environment"
 local system, task = native.system, native.task
 
 ---@class prompt.Entry what was typed and run
@@ -30,7 +31,7 @@ function Session.say(_, text)
     system.write(text .. "\n")
 end
 
---- Shows an error and keeps it as `_err`. A cancellation by Ctrl-C is no news.
+--- Shows an error and keeps it as `_err`. Of a cancellation by Ctrl-C only the word is shown.
 function Session:fail(err)
     rawset(self.scope, "_err", err)
     self.failed = err
@@ -47,7 +48,8 @@ function Session:fail(err)
     end
 end
 
---- Shows the values of an evaluation and keeps the first as `_`. What is piped on is only text.
+--- Shows the values of an evaluation and keeps the first as `_`. Where no person sits, a text is written as it is, for
+--- the next program in the pipe.
 function Session:show(values)
     if values.n == 0 then
         return
@@ -60,7 +62,7 @@ function Session:show(values)
     end
 end
 
---- Sees to it that the entry knows its effects, and the prompt of them.
+--- Notes each effect in its entry, and tells the one who opened the prompt of it.
 local function watch(self, entry, context)
     context.title = entry.source
     context.on_effect = function(effect, at)
@@ -124,7 +126,7 @@ local function run_job(self, job)
     self.jobs[job.number] = nil
     finish(self, entry, ok, result)
     local status = ok and "done" or result.code == "cancelled" and "stopped" or "failed"
-    self:say(("[%d] %s after %s"):format(job.number, status, import "base/text".duration(system.monotonic() - started)))
+    self:say(("[%d] %s after %s"):format(job.number, status, texts.duration(system.monotonic() - started)))
     if ok and result.n > 0 then
         self:say(inspect.values(result, { colour = self.colour }))
     elseif not ok and status == "failed" then
@@ -227,7 +229,7 @@ end
 ---@return prompt.Session
 function prompt_session.new(options)
     local input = inputs.open()
-    local environment = options.environment or worlds.new()
+    local environment = options.environment or environments.new()
     -- `_` and `_err` are the prompt's own, whatever the environment does with assignments.
     local scope = setmetatable({}, { __index = environment, __newindex = environment })
     local session = setmetatable({
@@ -235,7 +237,7 @@ function prompt_session.new(options)
         entries = {}, files = {}, jobs = {}, words = words.with(options.words), colour = input.coloured,
     }, Session)
     function input.complete(line)
-        return import "prompt/completion".of(session, line)
+        return completion.of(session, line)
     end
     return session
 end

@@ -1,12 +1,9 @@
 -- Lua source as tokens, for what has to look at code without running it. A text that ends in the middle of a string
 -- or a comment gives that token too, marked as unfinished.
+local _, import = ...
 local tokens = {}
 
-local KEYWORDS = {}
-for word in ([[and break do else elseif end false for function goto if in local nil not or repeat return then true
-    until while]]):gmatch "%l+" do
-    KEYWORDS[word] = true
-end
+local KEYWORDS = import "base/lua_source".KEYWORDS
 
 local NUMBERS = { "^0[xX][%x.]+[pP][+-]?%d+", "^0[xX][%x.]+[ULiI]*", "^[%d.]+[eE][+-]?%d+[ULiI]*", "^[%d.]+[ULiI]*" }
 local SYMBOLS = { "...", "..", "==", "~=", "<=", ">=", "::" }

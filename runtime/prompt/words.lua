@@ -3,12 +3,12 @@ local native, import = ...
 local prompt_words = {}
 
 local evaluate, library, suggest = import "prompt/evaluate", import "run/library", import "base/suggest"
+local keys, tables, usage = import "base/keys", import "report/rows", import "base/misuse".refuse
+local annotations, page = import.later "check/annotations", import.later "check/annotation_page"
+local completion, save = import.later "prompt/completion", import.later "prompt/save"
+local tasks = import.later "prompt/tasks"
 
 local general = {}
-
-local function usage(message, hint)
-    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
-end
 
 --- What a word that is switched on and off was given; without anything, whether it is on.
 ---@param rest string
@@ -25,19 +25,13 @@ end
 
 --- The words with their help, a line each.
 local function list(session)
-    local names, widest = {}, 0
-    for name, word in pairs(session.words) do
-        names[#names + 1] = name
-        widest = math.max(widest, #name + #(word.usage or "") + 2)
-    end
-    table.sort(names)
-    local lines = {}
-    for index, name in ipairs(names) do
+    local cells = {}
+    for index, name in ipairs(keys.sorted(session.words)) do
         local word = session.words[name]
         local label = (word.plain and "" or ":") .. name .. (word.usage and " " .. word.usage or "")
-        lines[index] = ("  %-" .. widest .. "s  %s"):format(label, word.help)
+        cells[index] = { "  " .. label, word.help }
     end
-    return table.concat(lines, "\n")
+    return table.concat(tables.align(cells), "\n")
 end
 
 local function switch_names()
@@ -46,7 +40,7 @@ end
 
 --- What :help can explain: modules, globals, and their members.
 local function documented()
-    local index, names = import "check/annotations".index(), {}
+    local index, names = annotations.index(), {}
     for name, module in pairs(index.modules) do
         names[#names + 1] = name
         for member in pairs(module.class.members) do
@@ -73,7 +67,7 @@ general.help = {
             return
         end
         local word = session.words[rest:match "^:(.*)$" or rest]
-        local lines = import "check/annotation_page".of(rest) or import "prompt/completion".page_of(session, rest)
+        local lines = page.of(rest) or completion.page_of(session, rest)
         if lines then
             session:say(table.concat(lines, "\n"))
         elseif word then
@@ -141,7 +135,7 @@ general.trace = {
 
 general.tasks = {
     help = "what runs here, and what it waits for",
-    run = function(session) session:say(import "prompt/tasks".listing()) end,
+    run = function(session) session:say(tasks.listing()) end,
 }
 
 general.bg = {
@@ -186,7 +180,7 @@ general.mark = {
 
 general.save = {
     usage = "NAME", help = "make a playbook of what was typed since :mark",
-    run = function(session, rest) import "prompt/save".save(session, rest) end,
+    run = function(session, rest) save.save(session, rest) end,
 }
 
 --- The words of a prompt: its own and those of all.

@@ -1,9 +1,10 @@
 -- Values as people read them: tables with their depth, width and cycles in hand, rows as a table, secrets masked.
--- Nothing is called to find out what there is: a field that would be made when it is asked for is not asked for.
+-- Tables are read without their metamethods, so that looking at a value changes nothing.
 local native, import = ...
 local inspect = {}
 
-local rows = import "report/rows"
+local failure, rows, wording = import "run/failure", import "report/rows", import "base/text"
+local KEYWORDS = import "base/lua_source".KEYWORDS
 local scrub, is_secret, is_unknown = native.secret.scrub, native.secret.is, native.secret.is_unknown
 
 local DEPTH, DUMP_DEPTH = 3, 6
@@ -15,11 +16,6 @@ local INDENT = 2
 
 local COLOURS = { string = 32, number = 36, boolean = 33, ["nil"] = 33, userdata = 35, other = 2 }
 local ESCAPES = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ["\\"] = "\\\\", ['"'] = '\\"' }
-local KEYWORD = {}
-for word in ("and break do else elseif end false for function goto if in local nil not or repeat return then true "
-    .. "until while"):gmatch "%l+" do
-    KEYWORD[word] = true
-end
 
 local visible = native.system.visible
 
@@ -37,9 +33,9 @@ local function escape(byte)
     return ESCAPES[byte] or ("\\%03d"):format(byte:byte())
 end
 
---- The beginning of a text that is too long, without half a character at its end; nil for one that is not.
+--- The beginning of a text that is too long; nil for one that is not.
 local function cut(text, longest)
-    return #text > longest and text:sub(1, longest):gsub("[\192-\255]?[\128-\191]*$", "") or nil
+    return #text > longest and wording.beginning(text, longest) or nil
 end
 
 local function quoted(text, longest)
@@ -58,7 +54,7 @@ local function place_of(fn)
 end
 
 local function key_text(state, key)
-    if type(key) == "string" and key:find "^[%a_][%w_]*$" and not KEYWORD[key] then
+    if type(key) == "string" and key:find "^[%a_][%w_]*$" and not KEYWORDS[key] then
         return key, #key
     end
     local text, width = inspect.scalar(state, key, LONGEST_INNER)
@@ -268,7 +264,7 @@ function inspect.table(value, width)
     if #left_out > 0 then
         note = note .. ("; more fields: %s"):format(table.concat(left_out, " "))
     end
-    for _, line in ipairs(import "base/text".wrap("(" .. note .. ")", width)) do
+    for _, line in ipairs(wording.wrap("(" .. note .. ")", width)) do
         lines[#lines + 1] = line
     end
     return table.concat(lines, "\n")
@@ -298,7 +294,7 @@ function inspect.values(values, options)
     for index = 1, values.n do
         local value = values[index]
         if native.error.is(value) then
-            texts[index] = import "run/failure".describe(value, true)
+            texts[index] = failure.describe(value, true)
         elseif type(value) == "string" and value:find "\n." and #value <= LONGEST_TEXT then
             texts[index] = ("[[\n%s]]"):format(inspect.visible(value))
         else

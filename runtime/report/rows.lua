@@ -31,7 +31,32 @@ local function complete(columns)
     return full
 end
 
---- The rows as lines of text, a heading first; every column is as wide as its widest cell.
+--- Lays cells out in columns, each as wide as its widest cell. What stands last in a line may be of several lines.
+---@param cells string[][] the cells of each line
+---@param options? { gap?: string, right?: table<integer, true> } gap: what stands between two columns; right: the
+---  columns whose cells stand at their right end
+---@return string[] lines
+function rows.align(cells, options)
+    local gap, right = options and options.gap or GAP, options and options.right or {}
+    local widest = {}
+    for _, line in ipairs(cells) do
+        for index = 1, #line - 1 do
+            widest[index] = math.max(widest[index] or 0, width(line[index]))
+        end
+    end
+    local lines = {}
+    for number, line in ipairs(cells) do
+        local parts = {}
+        for index, text in ipairs(line) do
+            local padding = (" "):rep((index < #line and widest[index] or 0) - width(text))
+            parts[index] = right[index] and padding .. text or text .. padding
+        end
+        lines[number] = table.concat(parts, gap):gsub(" +$", "")
+    end
+    return lines
+end
+
+--- The rows as lines of text, a heading first.
 ---@return string[]
 function rows.lay_out(items, columns)
     local full, cells = complete(columns), { {} }
@@ -44,23 +69,7 @@ function rows.lay_out(items, columns)
             cells[number + 1][index] = cell(row, column)
         end
     end
-    local lines = {}
-    for number in ipairs(cells) do
-        lines[number] = {}
-    end
-    for index in ipairs(full) do
-        local widest = 0
-        for _, line in ipairs(cells) do
-            widest = math.max(widest, width(line[index]))
-        end
-        for number, line in ipairs(cells) do
-            lines[number][index] = line[index] .. (" "):rep(widest - width(line[index]))
-        end
-    end
-    for number, line in ipairs(lines) do
-        lines[number] = (table.concat(line, GAP):gsub(" +$", ""))
-    end
-    return lines
+    return rows.align(cells)
 end
 
 --- Shows rows as a table. With --json the event carries them as they are, in its field `data`.

@@ -1,6 +1,8 @@
 -- Errors as playbooks make, catch and show them. The shape is runtime/base/error.h's.
-local native = ...
+local native, import = ...
 local failure = {}
+
+local texts = import "base/text"
 
 local MOST_CAUSES = 10
 
@@ -60,7 +62,7 @@ local function add(lines, label, text)
         return
     end
     local first = true
-    for line in (clean(text) .. "\n"):gmatch "([^\n]*)\n" do
+    for line in texts.lines(clean(text)) do
         lines[#lines + 1] = ("  %-9s %s"):format(first and label or "", line)
         first = false
     end
@@ -69,7 +71,7 @@ end
 --- The last lines of a long text, for what a command said before it failed.
 local function tail(text, count)
     local lines = {}
-    for line in (text:gsub("%s+$", "") .. "\n"):gmatch "([^\n]*)\n" do
+    for line in texts.lines((text:gsub("%s+$", ""))) do
         lines[#lines + 1] = line
     end
     return table.concat(lines, "\n", math.max(1, #lines - count + 1))

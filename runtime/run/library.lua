@@ -9,7 +9,7 @@ local only_manifests = false
 local PARTS = "parts"
 
 local system = native.system
-local sandbox = import "base/sandbox"
+local lua_source, sandbox, wording = import "base/lua_source", import "base/sandbox", import "base/text"
 local own_modules, suggest, manifest = import "base/own_modules", import "base/suggest", import "run/manifest"
 
 local run_sources = import "journal/sources"
@@ -122,7 +122,7 @@ function library.read(path, name)
             run_sources.keep(name, path, source)
         end
     end
-    return (source:gsub("^#[^\n]*", ""))
+    return lua_source.without_shebang(source)
 end
 
 local function load_file(path, name)
@@ -428,7 +428,7 @@ end
 ---@return string
 function library.code_at(text, first, last)
     local lines, number = {}, 0
-    for line in (text .. "\n"):gmatch "([^\n]*)\n" do
+    for line in wording.lines(text) do
         number = number + 1
         if number >= first and number <= last then
             lines[#lines + 1] = line

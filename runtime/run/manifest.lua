@@ -2,7 +2,7 @@
 local native, import = ...
 local manifest = {}
 
-local params, suggest = import "run/params", import "base/suggest"
+local params, suggest, texts = import "run/params", import "base/suggest", import "base/text"
 
 local FIELDS = {
     summary = "string", handbook = "string", description = "string", params = "table", effects = "string",
@@ -34,7 +34,7 @@ local PlaybookMeta = {}
 local function line_of(file, field)
     local number, call = 0, nil
     local pattern = field and "^%s*" .. field:gsub("%W", "%%%0") .. "%s*="
-    for line in ((native.system.read_file(file) or "") .. "\n"):gmatch "([^\n]*)\n" do
+    for line in texts.lines(native.system.read_file(file) or "") do
         number = number + 1
         if pattern and line:match(pattern) then
             return number

@@ -6,7 +6,7 @@ local typed_step = {
     CODE = "typed",
 }
 
-local step_record = import "journal/steps"
+local step_record, text = import "journal/steps", import "base/text"
 local event, system = native.event, native.system
 
 --- A line as part of a step's name: on one line, without secrets.
@@ -17,7 +17,7 @@ function typed_step.in_short(source, longest)
     if #line <= longest then
         return line
     end
-    return line:sub(1, longest):gsub("[\192-\255]?[\128-\191]*$", "") .. "..."
+    return text.beginning(line, longest) .. "..."
 end
 
 --- Opens a step for an entry; what its code does from now on belongs to it.

@@ -136,7 +136,7 @@ subtest 'the list' => sub {
     $runs->query("UPDATE runs SET started = started - 7200 WHERE playbook = 'bad'");
     is_deeply [ $listed->(qw(--since 1h)) ], [ 'good2 things', 'good1 things' ], 'those of the last hour';
     is $runs->hostler('runs'), 0, 'for people';
-    like $runs->{stdout}, qr/\A\w{6}  failed +20\d\d-\d\d-\d\d \d\d:\d\d +2 h 0 min  \w+ +bad\n\w{6}  done .* good --what '2 things'\n/,
+    like $runs->{stdout}, qr/\A\w{6}  failed +20\d\d-\d\d-\d\d \d\d:\d\d +2h 00m  \w+ +bad\n\w{6}  done .* good --what '2 things'\n/,
         'a line each';
     $runs->query("INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt, started, updated, number)
         SELECT CAST(1000 + a.number * 100 + b.number * 10 + c.number AS TEXT), 'many', '', '', '[]', 'x', 'x', 'normal', 'done', 1, 0, 0, 7

@@ -143,7 +143,7 @@ like($run->{stderr}, qr{unexpected symbol near '='}, ':reload of a file that is 
 # ---- jobs ----
 
 like(script(":bg sleep(0.05) say 'from the side' return 9\nsleep(0.3)")->{stdout},
-    qr/^\[1\] sleep.*\nfrom the side\n\[1\] done after 0\.\d s\n9\n\z/, ':bg runs beside');
+    qr/^\[1\] sleep.*\nfrom the side\n\[1\] done after 0\.\ds\n9\n\z/, ':bg runs beside');
 like(script(":bg sleep(60)\n:tasks\n:stop 1\nsleep(0.1)")->{stdout}, qr/^ +sleep\(60\)  waits for sleep.*\n\[1\] stopped/m, ':tasks and :stop');
 like(script(":bg sleep(60)\n1")->{stdout}, qr/^1\n\[1\] stopped/m, 'what runs is stopped at the end');
 like(script(":bg ask 'name?'\nsleep(0.1)")->{stderr}, qr/a person has to answer.*without :bg/s, 'it cannot ask');

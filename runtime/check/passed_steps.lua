@@ -1,14 +1,14 @@
 -- The steps that may have been passed on one path of a run: by their names, with the place of each.
-local Frame = {}
-Frame.__index = Frame
+local PassedSteps = {}
+PassedSteps.__index = PassedSteps
 
---- The path of a run, or of one item of an `each`.
-function Frame.new()
-    return setmetatable({ seen = {} }, Frame)
+--- Nothing is passed yet: the beginning of a run, or of one item of an `each`.
+function PassedSteps.new()
+    return setmetatable({ seen = {} }, PassedSteps)
 end
 
 --- What has been passed so far.
-function Frame:copy()
+function PassedSteps:copy()
     local copy = {}
     for name, node in pairs(self.seen) do
         copy[name] = node
@@ -17,16 +17,16 @@ function Frame:copy()
 end
 
 --- Goes back to what had been passed.
-function Frame:restore(seen)
+function PassedSteps:restore(seen)
     self.seen = {}
     for name, node in pairs(seen) do
         self.seen[name] = node
     end
 end
 
---- What has been passed here or there.
+--- What has been passed on this path or on another one.
 ---@param others? table<string, table>
-function Frame:union(others)
+function PassedSteps:union(others)
     local both = self:copy()
     for name, node in pairs(others or {}) do
         both[name] = both[name] or node
@@ -34,9 +34,10 @@ function Frame:union(others)
     return both
 end
 
---- Behind a function: what was passed where it returned, and at its end where that is reached.
-function Frame:leave(returned, end_is_reached)
+--- Goes on behind a function: with what was passed where it returned, and also with what was passed at its end where
+--- the end is reached.
+function PassedSteps:leave(returned, end_is_reached)
     self.seen = end_is_reached and self:union(returned) or returned
 end
 
-return Frame
+return PassedSteps

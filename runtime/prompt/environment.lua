@@ -1,7 +1,7 @@
 -- The names of a prompt: what is assigned there, then the globals of playbooks, then modules, which are loaded when
 -- their name is first used.
 local _, import = ...
-local prompt_world = {}
+local prompt_environment = {}
 
 local sandbox = import "base/sandbox"
 local library = import "run/library"
@@ -15,9 +15,9 @@ local function add_names(names, source)
     end
 end
 
---- A world of its own: assignments stay in it.
+--- A new environment: assignments stay in it.
 ---@return table environment
-function prompt_world.new()
+function prompt_environment.new()
     local environment, declared = {}, {} -- what was set to nil is known all the same
     return setmetatable(environment, {
         __newindex = function(_, name, value)
@@ -50,4 +50,4 @@ function prompt_world.new()
     })
 end
 
-return prompt_world
+return prompt_environment
