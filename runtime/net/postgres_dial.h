@@ -4,8 +4,8 @@
  * address at a time, with the name beside it, since the name is what a certificate is checked against. A
  * server may have several addresses, and there may be several servers ("host=a,b"): each gets its share of
  * the time, so that one which does not answer keeps nobody from the next. */
-#ifndef HOSTLER_PQ_CONNECT_H
-#define HOSTLER_PQ_CONNECT_H
+#ifndef HOSTLER_NET_POSTGRES_DIAL_H
+#define HOSTLER_NET_POSTGRES_DIAL_H
 
 #include <libpq-fe.h>
 #include <stdbool.h>
