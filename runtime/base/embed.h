@@ -1,7 +1,7 @@
 /* The Lua files baked into the binary: runtime/, modules/ and luacheck's parser, each as its text and
  * compiled. The table is made by the Makefile. */
-#ifndef HOSTLER_EMBED_H
-#define HOSTLER_EMBED_H
+#ifndef HOSTLER_BASE_EMBED_H
+#define HOSTLER_BASE_EMBED_H
 
 #include <lua.h>
 #include <stddef.h>

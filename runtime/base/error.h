@@ -10,8 +10,8 @@
  *   target, step, file, line, traceback, and the details of the effect that failed.
  *
  * tostring() of it gives what a person reads. */
-#ifndef HOSTLER_ERROR_H
-#define HOSTLER_ERROR_H
+#ifndef HOSTLER_BASE_ERROR_H
+#define HOSTLER_BASE_ERROR_H
 
 #include <lua.h>
 #include <stdbool.h>

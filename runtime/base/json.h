@@ -1,8 +1,8 @@
 /* Lua values to JSON and back, over cJSON. An empty table is an object unless json.array marked it;
  * null is json.null; a table whose keys are 1..n is an array,
  * and so is one that json.array marked, whatever fields it has besides. */
-#ifndef HOSTLER_JSON_H
-#define HOSTLER_JSON_H
+#ifndef HOSTLER_BASE_JSON_H
+#define HOSTLER_BASE_JSON_H
 
 #include <cjson/cJSON.h>
 #include <lua.h>

@@ -1,6 +1,6 @@
 /* The libraries that hostler runs on, and their versions as loaded now. */
-#ifndef HOSTLER_LIBRARIES_H
-#define HOSTLER_LIBRARIES_H
+#ifndef HOSTLER_BASE_LIBRARIES_H
+#define HOSTLER_BASE_LIBRARIES_H
 
 #include <stddef.h>
 

@@ -1,7 +1,7 @@
 /* Standard output that is lost must not look like success. Why a write failed is known only at that moment:
  * whoever writes lines there ends them with output_flush, which keeps the reason until the process ends. */
-#ifndef HOSTLER_OUTPUT_H
-#define HOSTLER_OUTPUT_H
+#ifndef HOSTLER_BASE_OUTPUT_H
+#define HOSTLER_BASE_OUTPUT_H
 
 #include <stdio.h>
 

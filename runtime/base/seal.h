@@ -1,7 +1,7 @@
 /* Sealing: secrets at rest. Authenticated encryption (libsodium's secretbox) under a key that lives in a file
  * which only its owner can read. Whoever has the journal without the key file has no secret. */
-#ifndef HOSTLER_SEAL_H
-#define HOSTLER_SEAL_H
+#ifndef HOSTLER_BASE_SEAL_H
+#define HOSTLER_BASE_SEAL_H
 
 #include <lua.h>
 

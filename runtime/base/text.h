@@ -3,8 +3,8 @@
  * What comes from outside is never sent to a terminal as it is. Control characters, C1 included, and the
  * marks that turn the direction of writing become visible escapes; bytes that are no UTF-8 become U+FFFD.
  * Columns are counted as a terminal counts them: wide characters are two, combining ones none. */
-#ifndef HOSTLER_TEXT_H
-#define HOSTLER_TEXT_H
+#ifndef HOSTLER_BASE_TEXT_H
+#define HOSTLER_BASE_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

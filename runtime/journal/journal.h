@@ -26,8 +26,8 @@
  * Parameters are $1, $2 ...: nil, text, numbers, booleans. rows is a list of tables by column name; NULL is
  * absent. Statements are written in what SQLite and PostgreSQL have in common. Failures raise code "journal"
  * with a message that says what is wrong with the store, and a hint. */
-#ifndef HOSTLER_JOURNAL_H
-#define HOSTLER_JOURNAL_H
+#ifndef HOSTLER_JOURNAL_JOURNAL_H
+#define HOSTLER_JOURNAL_JOURNAL_H
 
 #include <lua.h>
 

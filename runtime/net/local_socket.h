@@ -2,8 +2,8 @@
  *
  * The socket file is its owner's alone, and both sides ask the kernel who the other one is: the same user or
  * root, nobody else. What a peer sends is bounded by a line, what it does not read by a queue. */
-#ifndef HOSTLER_LOCAL_SOCKET_H
-#define HOSTLER_LOCAL_SOCKET_H
+#ifndef HOSTLER_NET_LOCAL_SOCKET_H
+#define HOSTLER_NET_LOCAL_SOCKET_H
 
 #include <lua.h>
 

@@ -4,8 +4,8 @@
  * of ours to read characters), and draws. Two things it cannot do are done here: lines of others appear above
  * the line that is being typed, however many rows that takes, and the search in the history does not wait for
  * keys. There is one terminal, so there is one editor. */
-#ifndef HOSTLER_LINE_EDITOR_H
-#define HOSTLER_LINE_EDITOR_H
+#ifndef HOSTLER_PROMPT_LINE_EDITOR_H
+#define HOSTLER_PROMPT_LINE_EDITOR_H
 
 #include <lua.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* What a terminal sends, cut into keys: a character, or an escape sequence, each whole. What is pasted comes
  * as one piece, where the terminal marks it (bracketed paste): it is text, whatever it holds. */
-#ifndef HOSTLER_LINE_KEYS_H
-#define HOSTLER_LINE_KEYS_H
+#ifndef HOSTLER_PROMPT_LINE_KEYS_H
+#define HOSTLER_PROMPT_LINE_KEYS_H
 
 #include "base/text.h"
 

@@ -1,7 +1,7 @@
 /* Ctrl-R: the search in the history while its words are typed. libedit's own waits for keys, and cannot be
  * used on a loop. */
-#ifndef HOSTLER_LINE_SEARCH_H
-#define HOSTLER_LINE_SEARCH_H
+#ifndef HOSTLER_PROMPT_LINE_SEARCH_H
+#define HOSTLER_PROMPT_LINE_SEARCH_H
 
 #include <histedit.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* Finds what a report keeps about a scope by the scope's number. */
-#ifndef HOSTLER_SCOPE_H
-#define HOSTLER_SCOPE_H
+#ifndef HOSTLER_REPORT_SCOPE_H
+#define HOSTLER_REPORT_SCOPE_H
 
 #include <stdint.h>
 

@@ -3,8 +3,8 @@
  *
  * A frame is one write. Between frames the cursor is visible and stands below the live part, so that whatever
  * ends the process, also SIGKILL, leaves a usable terminal. */
-#ifndef HOSTLER_TERMINAL_H
-#define HOSTLER_TERMINAL_H
+#ifndef HOSTLER_REPORT_TERMINAL_H
+#define HOSTLER_REPORT_TERMINAL_H
 
 #include "base/text.h"
 

@@ -1,6 +1,6 @@
 /* Processes of hostler's own. */
-#ifndef HOSTLER_CHILD_H
-#define HOSTLER_CHILD_H
+#ifndef HOSTLER_TASK_CHILD_H
+#define HOSTLER_TASK_CHILD_H
 
 #include <lua.h>
 

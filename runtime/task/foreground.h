@@ -1,6 +1,6 @@
 /* A program that takes over the terminal until it ends: the person's editor. */
-#ifndef HOSTLER_FOREGROUND_H
-#define HOSTLER_FOREGROUND_H
+#ifndef HOSTLER_TASK_FOREGROUND_H
+#define HOSTLER_TASK_FOREGROUND_H
 
 #include <lua.h>
 

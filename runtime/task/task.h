@@ -14,8 +14,8 @@
  *   5. finish(L, wait) runs inside the task             pushes results and returns their count, or raises
  * Register such functions with task_register, which adds the part that runs `finish` and raises `cancelled`.
  */
-#ifndef HOSTLER_TASK_H
-#define HOSTLER_TASK_H
+#ifndef HOSTLER_TASK_TASK_H
+#define HOSTLER_TASK_TASK_H
 
 #include <lauxlib.h>
 #include <lua.h>

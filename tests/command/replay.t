@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use Hostler;
 use JSON::PP qw(decode_json);
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -165,6 +166,25 @@ LUA
     $run = hostler({ in => $in }, 'run', 'large', '--replay', 'recording');
     is $run->{status}, 0, 'and read' or diag $run->{stderr};
     like $run->{stdout}, qr/read 24000000$/m, 'whole';
+};
+
+subtest 'where it is written' => sub {
+    my $in = playbooks(small => 'return playbook { summary = "says something", run = function() say "hi" end }');
+    my $record = sub { hostler({ in => $in }, 'run', 'small', '--record', $_[0])->{status} };
+    is $record->('recording'), 0, 'into a new file';
+    my $first = (stat "$in/recording")[1];
+    symlink 'recording', "$in/link";
+    is $record->('link'), 0, 'through a link';
+    ok -l "$in/link", 'which stays one';
+    isnt((stat "$in/recording")[1], $first, 'what it leads to is another file, put there whole');
+    is_deeply [ sort map { s{.*/}{}r } glob "$in/*" ], [ sort qw(home link playbooks recording) ], 'nothing else is left';
+    POSIX::mkfifo("$in/pipe", 0644) or die;
+    open my $pipe, '+<', "$in/pipe" or die; # as both ends, so that nobody waits for the other
+    is $record->('pipe'), 0, 'into a pipe';
+    sysread $pipe, my $carried, 65536;
+    ok -p "$in/pipe", 'which stays one';
+    is sprintf('%o', (stat "$in/pipe")[2] & 07777), '644', 'and keeps its mode';
+    like $carried, qr/"playbook":"small"/, 'and carries it';
 };
 
 subtest 'a run that is resumed' => sub {

@@ -9,7 +9,7 @@ for text, bytes in pairs {
 } do
     tap.is(base64.decode(text), bytes, ("'%s'"):format(text:gsub("\n", " ")))
 end
-for _, text in ipairs { "Z", "Zm9v!", "Zm9vY", "Zg==Zg==", "-_-_" } do
-    tap.raises("base64", function() base64.decode(text) end, ("'%s' is none"):format(text))
+for _, text in ipairs { "Z", "Zm9v!", "Zm9vY", "Zg==Zg==", "-_-_", "Zm9v\0" } do
+    tap.raises("base64", function() base64.decode(text) end, ("'%s' is none"):format(text:gsub("%z", "NUL")))
 end
 tap.done()

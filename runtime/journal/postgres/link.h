@@ -1,8 +1,8 @@
 /* A connection to the PostgreSQL that holds the journal, and transactions sent over it, on the loop: every
  * call returns at once, and `done` is called later, before its deadline, which is of clock_milliseconds().
  * One call at a time. */
-#ifndef HOSTLER_JOURNAL_LINK_H
-#define HOSTLER_JOURNAL_LINK_H
+#ifndef HOSTLER_JOURNAL_POSTGRES_LINK_H
+#define HOSTLER_JOURNAL_POSTGRES_LINK_H
 
 #include "net/postgres_dial.h"
 

@@ -3,8 +3,8 @@
  * A connection that is lost is made anew within the patience given, and the transaction sent again. It may
  * have been committed the first time. With a guard this is known by its number; without one the statements
  * have to bear it. */
-#ifndef HOSTLER_JOURNAL_REQUESTS_H
-#define HOSTLER_JOURNAL_REQUESTS_H
+#ifndef HOSTLER_JOURNAL_POSTGRES_REQUESTS_H
+#define HOSTLER_JOURNAL_POSTGRES_REQUESTS_H
 
 #include "journal/postgres/link.h"
 

@@ -1,6 +1,6 @@
 /* The store of runs in PostgreSQL, as functions for Lua. */
-#ifndef HOSTLER_JOURNAL_POSTGRES_H
-#define HOSTLER_JOURNAL_POSTGRES_H
+#ifndef HOSTLER_JOURNAL_POSTGRES_STORE_H
+#define HOSTLER_JOURNAL_POSTGRES_STORE_H
 
 #include <lua.h>
 
