@@ -214,7 +214,16 @@ function library.reload()
     return names
 end
 
---- Stands for one of hostler's own modules until it is used, which manifests hardly do.
+--- Whether a module comes with hostler: built in, or a part beside the installed playbooks.
+local function is_shipped(name)
+    if own_modules.file(name) then
+        return true
+    end
+    local path, shipped = library.module_path(name), library.shipped_folder()
+    return path ~= nil and shipped ~= nil and system.real_path(library.folder_of(path)) == shipped
+end
+
+--- Stands for a module that comes with hostler until it is used, which manifests hardly do.
 local function promise(name)
     local function real()
         only_manifests = false
@@ -228,7 +237,8 @@ local function promise(name)
     })
 end
 
---- From now on playbooks are loaded for their manifests alone: hostler's own modules are loaded when one is used.
+--- From now on playbooks are loaded for their manifests alone: modules that come with hostler are loaded when one
+--- is used.
 function library.load_only_manifests()
     only_manifests = true
 end
@@ -240,7 +250,7 @@ local function require(name)
     if type(name) ~= "string" or not name:match "^[%w_.-]+$" or name:find("..", 1, true) then
         error(native.error.new { code = "load", message = "require takes a module's name, not a path" }, 2)
     end
-    if only_manifests and cache[name] == nil and own_modules.file(name) then
+    if only_manifests and cache[name] == nil and is_shipped(name) then
         return promise(name)
     elseif cache[name] == nil then
         if loading[name] then
