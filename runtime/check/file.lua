@@ -3,7 +3,8 @@ local native, import = ...
 local check_file = {}
 
 local sandbox = import "base/sandbox"
-local annotations, findings, library = import "check/annotations", import "check/findings", import "run/library"
+local annotations, findings, folders = import "check/annotations", import "check/findings", import "run/folders"
+local library, modules = import "run/library", import "run/modules"
 local lua_parser, suggest = import "check/lua_parser", import "base/suggest"
 local lua_source = import "base/lua_source"
 local types, values = import "check/annotation_types", import "check/values"
@@ -30,7 +31,7 @@ end
 -- ---- modules ----
 
 local function missing_module(machine, name, node)
-    local names = library.modules()
+    local names = modules.names()
     local near = suggest.nearest(name, names)
     machine:find(node, "load", ("there is no module '%s'"):format(name), near and ("did you mean '%s'?"):format(near)
         or "hostler's own modules come first, then NAME.lua beside the playbooks or in their parts/")
@@ -57,7 +58,7 @@ end
 local function open_module(machine, name, node)
     machine.modules = machine.modules or {}
     if machine.modules[name] == nil then
-        local path = library.module_path(name)
+        local path = modules.path(name)
         local module = annotations.index().modules[name]
         machine.modules[name] = values.unknown -- while it is being loaded
         if module and next(module.class.members) then
@@ -132,7 +133,7 @@ end
 ---@param path string
 ---@param found table see findings.lua
 function check_file.check(path, found)
-    library.stand_beside(path)
+    folders.stand_beside(path)
     local tree, wrong = tree_of(path, found)
     if not tree then
         findings.add(found, { file = path, line = wrong.line, column = wrong.column }, "syntax", wrong.message)

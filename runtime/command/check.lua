@@ -4,7 +4,7 @@ local native, import = ...
 local command = {}
 
 local check, commandline = import "check/check", import "command/commandline"
-local library, params = import "run/library", import "run/params"
+local params, library = import "run/params", import "run/library"
 local system = native.system
 
 local SPECS = {

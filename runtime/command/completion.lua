@@ -6,7 +6,7 @@ local completion = {}
 
 local kept_names, store = import "base/kept_names", import "journal/store"
 local lua_source = import "base/lua_source"
-local library, manifest = import "run/library", import "run/manifest"
+local manifest, library, modules = import "run/manifest", import "run/library", import "run/modules"
 local system = native.system
 
 local SCRIPTS = {
@@ -85,7 +85,7 @@ end
 
 --- What may follow `hostler run NAME`: options, the value of the option before, or a choice among the arguments.
 local function for_run(name, words, current)
-    library.load_only_manifests()
+    modules.load_only_manifests()
     local specs = manifest.specs((library.load(library.find(name))))
     local before, rows = words[#words], {}
     for _, spec in ipairs(specs) do

@@ -2,7 +2,8 @@
 local native, import = ...
 local list = {}
 
-local library, manifest, own = import "run/library", import "run/manifest", import "run/own_playbooks"
+local manifest, own, folders = import "run/manifest", import "run/own_playbooks", import "run/folders"
+local library, modules = import "run/library", import "run/modules"
 local lua_source, tables = import "base/lua_source", import "report/rows"
 local system = native.system
 
@@ -42,7 +43,7 @@ local function print_rows(rows)
         system.write(line .. "\n")
     end
     if #rows == 0 then
-        system.write("no playbooks in " .. table.concat(library.folders(), ", ") .. "\n")
+        system.write("no playbooks in " .. table.concat(folders.list(), ", ") .. "\n")
     end
 end
 
@@ -54,7 +55,7 @@ function list.main(argv)
         return 2
     end
     local rows = {}
-    library.load_only_manifests()
+    modules.load_only_manifests()
     for _, entry in ipairs(library.playbooks()) do
         rows[#rows + 1] = describe(entry)
     end

@@ -6,7 +6,7 @@ local play = {}
 local commandline, attach_server = import "command/commandline", import "debug/attach_server"
 local recorded = import "journal/recorded"
 local answers, execution, live = import "run/answers", import "run/execution", import "run/live"
-local library, resume, step = import "run/library", import "run/resume", import "run/step"
+local resume, step, modules, texts = import "run/resume", import "run/step", import "run/modules", import "run/texts"
 local undo = import "run/undo"
 local debugger = import.later "debug/debugger"
 
@@ -14,7 +14,7 @@ local go_on
 
 --- Goes on with a run that has just ended in this process: what a person at a debugger's prompt has asked for.
 local function again(run, code)
-    library.forget()
+    modules.forget()
     step.reset()
     answers.reset()
     local options = setmetatable({ code = code, look_into = false }, { __index = run.options })
@@ -47,7 +47,7 @@ function play.go_on(row, options)
         }, 0)
     end
     local run = resume.take(row, options)
-    library.keep()
+    texts.keep()
     return play.run(run)
 end
 

@@ -2,7 +2,7 @@
 local native, import = ...
 local repl = {}
 
-local commandline, gate, library = import "command/commandline", import "gate/gate", import "run/library"
+local commandline, gate, modules = import "command/commandline", import "gate/gate", import "run/modules"
 local params = import "run/params"
 local lease, prompt, prompt_run = import "journal/lease", import "prompt/prompt", import "prompt/prompt_run"
 local prompt_words = import "prompt/words"
@@ -17,7 +17,7 @@ local SPECS = {
 
 --- The name that the playbooks give the prompt: prompt.lua beside them, or among their parts, may say { name = ... }.
 local function name_of_the_place()
-    local ok, given = pcall(function() return library.has_module "prompt" and library.globals.require "prompt" end)
+    local ok, given = pcall(function() return modules.exists "prompt" and modules.globals.require "prompt" end)
     local name = ok and type(given) == "table" and rawget(given, "name")
     return type(name) == "string" and name or "hostler"
 end

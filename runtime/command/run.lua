@@ -2,7 +2,8 @@
 local native, import = ...
 local run = {}
 
-local library, manifest, params = import "run/library", import "run/manifest", import "run/params"
+local manifest, params, library = import "run/manifest", import "run/params", import "run/library"
+local texts = import "run/texts"
 local play, execution, failure = import "command/play", import "run/execution", import "run/failure"
 local recording, current, run_record = import "gate/recording", import "journal/current", import "journal/runs"
 local store = import "journal/store"
@@ -99,7 +100,7 @@ local function record(new)
             })
         end
         new.id = run_record.begin { playbook = new.name, file = new.path, arguments = new.arguments, mode = mode }
-        library.keep()
+        texts.keep()
     end, native.error.complete)
     if ok then
         return
@@ -154,7 +155,7 @@ local function enqueue(new)
     unfinished.check(new, manifest.specs(new.book))
     local id = run_record.enqueue({
         playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, new.options),
-    }, library.keep)
+    }, texts.keep)
     system.write(("run %s is queued\n"):format(id))
 end
 

@@ -3,7 +3,7 @@
 local native, import = ...
 local show = {}
 
-local library, params = import "run/library", import "run/params"
+local params, library = import "run/params", import "run/library"
 local page = import.later "check/annotation_page"
 local lua_source, text = import "base/lua_source", import "base/text"
 local system = native.system

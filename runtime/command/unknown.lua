@@ -2,7 +2,7 @@
 local native, import = ...
 local unknown = {}
 
-local library, suggest = import "run/library", import "base/suggest"
+local suggest, library = import "base/suggest", import "run/library"
 
 ---@param argv string[] the word
 ---@param commands { name: string }[]

@@ -7,7 +7,7 @@ local native, import = ...
 local worker = {}
 
 local recorded = import "journal/recorded"
-local commandline, library = import "command/commandline", import "run/library"
+local commandline, texts = import "command/commandline", import "run/texts"
 local run_record, store = import "journal/runs", import "journal/store"
 local play = import "command/play"
 local params, resume, sealing = import "run/params", import "run/resume", import "journal/sealing"
@@ -97,7 +97,7 @@ local function take(id, attempt)
     end
     local run = resume.prepare(row, { anywhere = true })
     run.options = setmetatable({ silent = true, requeue = true }, { __index = run.options })
-    library.keep()
+    texts.keep()
     local watcher = task.spawn(nil, stop_with_input)
     local status = play.run(run)
     task.cancel(watcher)

@@ -11,7 +11,7 @@ local edited = {
 }
 
 local lua_source, place, sandbox = import "base/lua_source", import "base/place", import "base/sandbox"
-local frames, library, tokens = import "debug/frames", import "run/library", import "prompt/tokens"
+local frames, tokens, run_texts = import "debug/frames", import "prompt/tokens", import "run/texts"
 
 local function refuse(message, hint)
     error(native.error.new { code = "edited", message = message, hint = hint }, 0)
@@ -222,7 +222,7 @@ end
 ---@raise "syntax"; "edited" when the function cannot be told in the edited file
 function edited.step(work, list)
     local path = place.file((native.system.place_of(work.fn)))
-    local before, on_disk = library.text(path)
+    local before, on_disk = run_texts.text(path)
     local now = native.system.read_file(path or "")
     if not before or not now or now == (work.on_disk or on_disk) then
         return nil
@@ -231,8 +231,8 @@ function edited.step(work, list)
     local part = find_again(work.text or before, now, work)
     local fn = load(now, path, part, enclosing(list, work.fn))
     edited.texts[fn] = now
-    library.keep_edited(path, now)
-    return { fn = fn, code = library.code_at(now, part.first, part.last), text = now, on_disk = now }
+    run_texts.keep_edited(path, now)
+    return { fn = fn, code = run_texts.code_at(now, part.first, part.last), text = now, on_disk = now }
 end
 
 return edited

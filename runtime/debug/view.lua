@@ -1,6 +1,6 @@
 -- What a person sees of a run that stands still: one frame at a time, with its source and its variables, and the steps.
 local native, import = ...
-local frames, inspect, library = import "debug/frames", import "report/inspect", import "run/library"
+local frames, inspect, run_texts = import "debug/frames", import "report/inspect", import "run/texts"
 local failure = import "run/failure"
 local edited, live, step_record = import "debug/edited", import "run/live", import "journal/steps"
 local tables, texts, environments = import "report/rows", import "base/text", import "prompt/environment"
@@ -67,7 +67,7 @@ local function source_of(frame, list)
         end
     end
     local own = frame.source:match "^=hostler:(.*)$"
-    return own and native.system.embedded(own) or library.text(frame.source:sub(2))
+    return own and native.system.embedded(own) or run_texts.text(frame.source:sub(2))
 end
 
 --- The lines around the current one of the frame.

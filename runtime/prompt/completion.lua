@@ -9,7 +9,7 @@ local native, import = ...
 local prompt_completion = {}
 
 local annotations, chain, tokens = import "check/annotations", import "prompt/code_chain", import "prompt/tokens"
-local keys, library, types = import "base/keys", import "run/library", import "check/annotation_types"
+local keys, types, modules = import "base/keys", import "check/annotation_types", import "run/modules"
 local page = import.later "check/annotation_page"
 local system = native.system
 
@@ -88,7 +88,7 @@ end
 
 --- Takes in the annotations of a module beside the playbooks.
 local function learn(name)
-    local path = not annotations.index().modules[name] and library.module_path(name)
+    local path = not annotations.index().modules[name] and modules.path(name)
     local source = path and system.read_file(path)
     if source then
         annotations.learn(name, path, source)
@@ -303,7 +303,7 @@ end
 local function load_module(session, name)
     local thing = name and from_name(session, name)
     if thing and thing.value == nil then
-        pcall(library.globals.require, name)
+        pcall(modules.globals.require, name)
     end
 end
 
@@ -314,7 +314,7 @@ local function texts_for(session, list, beginning)
     if not call then
         return nil
     elseif #call.parts == 1 and call.parts[1].name == "require" then
-        return as_set(library.modules())
+        return as_set(modules.names())
     end
     load_module(session, call.parts[1].name)
     local param, thing = param_at(session, call)

@@ -4,7 +4,7 @@ local _, import = ...
 local prompt_environment = {}
 
 local sandbox = import "base/sandbox"
-local library = import "run/library"
+local modules = import "run/modules"
 
 --- The names in a table, for suggestions and completion.
 local function add_names(names, source)
@@ -28,15 +28,15 @@ function prompt_environment.new()
             local value = rawget(sandbox.globals, name)
             if value ~= nil or declared[name] then
                 return value
-            elseif type(name) == "string" and name:find "^[%a_][%w_]*$" and library.has_module(name) then
-                return library.globals.require(name)
+            elseif type(name) == "string" and name:find "^[%a_][%w_]*$" and modules.exists(name) then
+                return modules.globals.require(name)
             end
-            local names = library.modules()
+            local names = modules.names()
             add_names(names, environment)
             sandbox.missing(name, names)
         end,
         __names = function()
-            local names = library.modules()
+            local names = modules.names()
             add_names(names, sandbox.globals)
             return names
         end,
@@ -45,7 +45,7 @@ function prompt_environment.new()
             if value == nil then
                 value = rawget(sandbox.globals, name)
             end
-            return value == nil and library.loaded(name) or value
+            return value == nil and modules.loaded(name) or value
         end,
     })
 end

@@ -4,7 +4,7 @@ local prompt_save = {}
 
 local sandbox = import "base/sandbox"
 local checks, history = import "check/check", import "prompt/history"
-local library, manifest = import "run/library", import "run/manifest"
+local manifest, folders, modules = import "run/manifest", import "run/folders", import "run/modules"
 local saved_entry = import "prompt/save_entry"
 local refuse = import "base/misuse".refuse
 
@@ -94,7 +94,7 @@ local function modules_of(list)
     for _, read in ipairs(list) do
         for name in pairs(read.names.read) do
             if not found[name] and not assigned[name] and rawget(sandbox.globals, name) == nil
-                and library.has_module(name) then
+                and modules.exists(name) then
                 found[name], names[#names + 1] = true, name
             end
         end
@@ -128,8 +128,8 @@ function prompt_save.text(session, name)
         params.taken[option.name] = true
     end
     local state, lines, writes = { declared = { p = true }, steps = {} }, {}, false
-    local modules = modules_of(list)
-    for _, module in ipairs(modules) do
+    local required = modules_of(list)
+    for _, module in ipairs(required) do
         state.declared[module] = true
     end
     for _, read in ipairs(list) do
@@ -142,7 +142,7 @@ function prompt_save.text(session, name)
         end
     end
     local requires = {}
-    for index, module in ipairs(modules) do
+    for index, module in ipairs(required) do
         requires[index] = ("local %s = require \"%s\"\n"):format(module, module)
     end
     return HEAD:format(name, os.date "%Y-%m-%d", name) .. table.concat(requires) .. (#requires > 0 and "\n" or "")
@@ -157,7 +157,7 @@ function prompt_save.save(session, name)
     if not name:find "^[a-z][a-z0-9-]*$" then
         refuse("a playbook's name is lower-case words joined by dashes: :save fix-acme")
     end
-    local folder = library.own_folder()
+    local folder = folders.own()
     local path = folder .. "/" .. name .. ".lua"
     local text = prompt_save.text(session, name)
     local written, reason = native.user_files.make_directory(folder)

@@ -6,7 +6,7 @@ local saved_entry = {}
 local sandbox = import "base/sandbox"
 local completion, parser = import "prompt/completion", import "check/lua_parser"
 local keys = import "base/keys"
-local library, texts, tokens = import "run/library", import "base/text", import "prompt/tokens"
+local texts, tokens, modules = import "base/text", import "prompt/tokens", import "run/modules"
 local names_of = import "prompt/code_names".of
 local scrub = native.secret.scrub
 
@@ -97,7 +97,7 @@ end
 
 --- A function of a module or of an object. What the prelude is given, or a function of the prompt, is no parameter.
 local function takes_parameters(parts)
-    return parts and (#parts > 1 or library.has_module(parts[1].name))
+    return parts and (#parts > 1 or modules.exists(parts[1].name))
         and rawget(sandbox.globals, parts[1].name) == nil
 end
 

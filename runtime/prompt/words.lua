@@ -2,7 +2,8 @@
 local native, import = ...
 local prompt_words = {}
 
-local evaluate, library, suggest = import "prompt/evaluate", import "run/library", import "base/suggest"
+local evaluate, suggest, folders = import "prompt/evaluate", import "base/suggest", import "run/folders"
+local library, modules, texts = import "run/library", import "run/modules", import "run/texts"
 local keys, tables, usage = import "base/keys", import "report/rows", import "base/misuse".refuse
 local annotations, page = import.later "check/annotations", import.later "check/annotation_page"
 local completion, save = import.later "prompt/completion", import.later "prompt/save"
@@ -80,8 +81,8 @@ general.help = {
 
 --- Runs a file in the session, and remembers it for :reload.
 local function load_file(session, path)
-    library.stand_beside(path)
-    local source = library.read(path)
+    folders.stand_beside(path)
+    local source = texts.read(path)
     local chunk, err = evaluate.compile(source, session.scope, "@" .. path)
     if not chunk then
         err.code = "syntax"
@@ -111,7 +112,7 @@ general.load = {
 general.reload = {
     help = "take the modules and loaded files that were edited",
     run = function(session)
-        local names = library.reload()
+        local names = modules.reload()
         for path, source in pairs(session.files) do
             if native.system.read_file(path) ~= source and load_file(session, path) then
                 names[#names + 1] = path

@@ -3,7 +3,7 @@
 local native, import = ...
 local own = {}
 
-local library = import "run/library"
+local folders, library = import "run/folders", import "run/library"
 local files, system = native.user_files, native.system
 
 local function folder_of(path)
@@ -11,8 +11,8 @@ local function folder_of(path)
 end
 
 local function is_shipped(path)
-    local shipped = library.shipped_folder()
-    return shipped ~= nil and system.real_path(library.folder_of(path)) == shipped
+    local shipped = folders.shipped()
+    return shipped ~= nil and system.real_path(folders.of(path)) == shipped
 end
 
 --- Where what a copy was made from is kept.
@@ -72,8 +72,8 @@ end
 ---@return string path
 ---@raise "file"
 function own.create(name, text)
-    local path = ("%s/%s.lua"):format(library.own_folder(), name)
-    local made, reason = files.make_directory(library.own_folder())
+    local path = ("%s/%s.lua"):format(folders.own(), name)
+    local made, reason = files.make_directory(folders.own())
     if made then
         made, reason = files.create(path, text)
     end

@@ -4,7 +4,8 @@ local resume = {}
 
 local process, sealing, run_record = import "base/process", import "journal/sealing", import "journal/runs"
 local store = import "journal/store"
-local library, manifest, params = import "run/library", import "run/manifest", import "run/params"
+local manifest, params, library = import "run/manifest", import "run/params", import "run/library"
+local texts = import "run/texts"
 local kept_sources = import "journal/sources"
 local system = native.system
 
@@ -41,7 +42,7 @@ function resume.load(row, options)
     end
     local sources = kept_sources.of(row.id)
     if options.code ~= "latest" then
-        library.use(sources)
+        texts.use(sources)
     end
     local book, name = library.load(row.file)
     local arguments = sealing.decode(row.arguments)
@@ -57,7 +58,7 @@ function resume.load(row, options)
     return {
         id = row.id, book = book, name = name, given = row.playbook, arguments = arguments, values = values,
         options = setmetatable({ look_into = options.look_into }, { __index = values }),
-        changed = options.code == "latest" and library.changed(sources) or {},
+        changed = options.code == "latest" and texts.changed(sources) or {},
     }
 end
 

@@ -4,7 +4,7 @@
 local native, import = ...
 local script = {}
 
-local library, failure = import "run/library", import "run/failure"
+local failure, library = import "run/failure", import "run/library"
 
 ---@param argv string[] the file and its arguments
 ---@return integer exit status: 0, or 1 after printing the error

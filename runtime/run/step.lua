@@ -8,7 +8,7 @@ local task, event = native.task, native.event
 local current, run_record, step_record = import "journal/current", import "journal/runs", import "journal/steps"
 local collecting, concurrency, debugging = import "run/collecting", import "run/concurrency", import "run/debugging"
 local options_of = import "base/options"
-local library, questions, sealing = import "run/library", import "run/questions", import "journal/sealing"
+local questions, sealing, texts = import "run/questions", import "journal/sealing", import "run/texts"
 local step = {}
 
 local OPTIONS = { undo = "function", probe = "function", idempotent = "boolean", retry = "table", timeout = "number" }
@@ -250,7 +250,7 @@ local function run_step(name, options, fn)
     if current.collecting then
         return collecting.meet(path, options, row, probe)
     end
-    local code = current.run and library.code_of(fn)
+    local code = current.run and texts.code_of(fn)
     if row and row.status == "done" then
         return pass_over(context, name, path, row, code)
     end

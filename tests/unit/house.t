@@ -44,8 +44,8 @@ sub module_file {
 }
 
 # A text in quotes, and what `import` or `require` is given. The two files that load others by a name they compute may:
-# the world, whose list of the prelude counts as imports, and the library, which loads modules for playbooks.
-my %COMPUTES = map { $_ => 1 } qw(runtime/world.lua runtime/run/library.lua);
+# the world, whose list of the prelude counts as imports, and `require`, which loads modules for playbooks.
+my %COMPUTES = map { $_ => 1 } qw(runtime/world.lua runtime/run/modules.lua);
 
 sub read_lua {
     my ($path, $text) = @_;
