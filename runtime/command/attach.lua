@@ -21,7 +21,8 @@ end
 ---@field stopped string? the step that the run stands still before
 ---@field ended boolean
 ---@field heard userdata the bell that rings with all that comes
----@field refused string? why nobody is let in any more
+---@field greeted boolean whether the run has let this one in
+---@field refused string? why it does not
 local Link = {}
 Link.__index = Link
 
@@ -44,6 +45,8 @@ function Link:take(line)
     elseif message.id then
         self.answers[message.id] = message
         return
+    elseif message.hello then
+        self.greeted = true
     elseif message.refused then
         self.refused = message.refused
     elseif message.lost then
@@ -59,16 +62,28 @@ function Link:take(line)
     end
 end
 
+--- Takes the next that comes.
+function Link:hear()
+    sockets.ready(self.socket)
+    local line = sockets.receive(self.socket)
+    if line then
+        self:take(line)
+    end
+    self.ended = line == false
+    task.ring(self.heard)
+end
+
 --- Takes what comes until the run has ended.
 function Link:listen()
     while not self.ended do
-        sockets.ready(self.socket)
-        local line = sockets.receive(self.socket)
-        if line then
-            self:take(line)
-        end
-        self.ended = line == false
-        task.ring(self.heard)
+        self:hear()
+    end
+end
+
+--- Waits for the run's first words: whether it lets this one in. It comes to that when it waits the next time.
+function Link:knock()
+    while not (self.greeted or self.refused or self.ended) do
+        self:hear()
     end
 end
 
@@ -166,8 +181,7 @@ local function connect(row)
     refuse_run(row)
 end
 
-local function converse(link, row)
-    event.report("plain", 0)
+local function talk_to(link, row)
     system.write(("run %s (%s); pause, next, continue, cancel, leave; :help\n"):format(row.id, row.playbook))
     local options = {
         label = function() return ("%s%s> "):format(row.id, link.stopped and " stopped" or "") end,
@@ -181,6 +195,16 @@ local function converse(link, row)
     local ok, err = pcall(task.join, talk)
     task.cancel(listener, "left")
     pcall(task.join_shielded, listener)
+    return ok, err
+end
+
+local function converse(link, row)
+    event.report("plain", 0)
+    link:knock()
+    local ok, err = true, nil
+    if link.greeted then
+        ok, err = talk_to(link, row)
+    end
     event.report "none"
     if link.refused then
         refuse(("run %s cannot be joined: %s"):format(row.id, link.refused),
@@ -199,7 +223,8 @@ function attach.main(argv)
         journal.store()
         local row = recorded.find(values.run)
         local link = setmetatable({
-            socket = connect(row), asked = 0, answers = {}, ended = false, heard = task.bell(),
+            socket = connect(row), asked = 0, answers = {}, ended = false, greeted = false,
+            heard = task.bell(),
         }, Link)
         local ok, err = pcall(converse, link, row)
         sockets.close(link.socket)
