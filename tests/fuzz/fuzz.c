@@ -2,9 +2,9 @@
  * one seed always gives the same inputs. Built with the sanitizers by `make fuzz`; a finding is a crash or a
  * broken rule. */
 #define _GNU_SOURCE /* memmem */
-#include "host.h"
 #include "base/json.h"
 #include "base/secret.h"
+#include "host.h"
 
 #include <lauxlib.h>
 #include <stdbool.h>

@@ -90,15 +90,14 @@ tap.is(dns.resolves_to("unknown.test", "192.0.2.1", { nameservers = server }), f
 tap.is(dns.resolves_to("servfail.test", "192.0.2.1", { nameservers = faulty }), false, "a server that fails")
 tap.raises("usage", function() resolves_to("some.test", server[1]) end, "an address that is none")
 
-local names = {}
+local names, right = {}, 0
 for index = 1, 50 do
     names[index] = { name = index }
 end
 each(names, { parallel = 50, key = "name" }, function()
-    if ask "some.test"[1] ~= "192.0.2.1" then
-        fail "wrong answer"
-    end
+    local answer = ask "some.test"
+    right = right + (answer[1] == "192.0.2.1" and 1 or 0)
 end)
-tap.ok(true, "fifty questions at the same time")
+tap.is(right, 50, "fifty questions at the same time")
 
 tap.done()
