@@ -55,7 +55,7 @@ bool dialogue_was(const dialogue *d, const char *command) {
 }
 
 int dialogue_status(const dialogue *d) {
-    return isdigit((unsigned char)d->reply[0]) ? atoi(d->reply) : 0;
+    return isdigit((unsigned char)d->reply[0]) ? (int)strtol(d->reply, NULL, 10) : 0;
 }
 
 /* Only commands known by name are kept: what a login sends must not be. */

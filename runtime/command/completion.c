@@ -7,7 +7,7 @@ int command_completion(int argc, char **argv) {
     int count = 0;
     for (const command *c = commands; c->name; c++)
         count++;
-    char **arguments = calloc((size_t)(3 + 2 * count), sizeof *arguments);
+    char **arguments = calloc(3 + 2 * (size_t)count, sizeof *arguments);
     if (!arguments)
         return 1;
     arguments[0] = argv[0];

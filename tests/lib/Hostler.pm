@@ -91,6 +91,13 @@ sub holds {
     return 0;
 }
 
+# Whether a signal has been sent to a process that it does not know of yet.
+sub pending {
+    my ($pid) = @_;
+    open my $status, '<', "/proc/$pid/status" or return 0;
+    return scalar grep { /^(?:Shd|Sig)Pnd:\s*0*[1-9a-f]/ } <$status>;
+}
+
 # Waits until the output matches; false when it ends or takes too long.
 sub wait_for {
     my ($run, $pattern) = @_;

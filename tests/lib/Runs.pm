@@ -50,6 +50,16 @@ sub database {
     return "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/$name?sslmode=verify-full&sslrootcert=$ENV{POSTGRES_CA}";
 }
 
+# A lease, in seconds, for tests that wait for its end: this, or more where a machine is slow or busy, by the time that
+# one command takes.
+sub lease {
+    my ($least) = @_;
+    my ($runs, $began) = (Runs->new, time);
+    $runs->hostler('runs') for 1 .. 3;
+    my $needed = POSIX::ceil((time - $began) * 8);
+    return $needed > $least ? $needed : $least;
+}
+
 # What psql prints of a statement, in this database.
 sub sql {
     my ($statement, $database) = @_;
