@@ -1,3 +1,4 @@
+# make           build; says what is missing for that, and installs nothing
 # make try       install what is needed, build, start a local cloud and set up an instance in it
 # make down      remove every trace of the local cloud
 # make test      install what the tests need, build, and run them all
@@ -5,13 +6,18 @@
 # make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make fuzz      hostile input for what reads text from outside
 # make lint      formatting and static analysis
+# make stubs     definition files for editors into $(BUILD)/stubs, where .luarc.json finds them
 # make bench     speed, as ratios against peers run side by side
 # make install   into $(PREFIX)
 
 BUILD     ?= build
 PREFIX    ?= /usr/local
 CC        ?= cc
-LIBRARIES  = luajit libuv libcurl libcjson libssh2 libpq sqlite3 libcares libmicrohttpd libsodium libcrypto libedit
+# pkg-config's name of a library, and the Debian 12 package that has it.
+NEEDED     = luajit:libluajit-5.1-dev libuv:libuv1-dev libcurl:libcurl4-openssl-dev libcjson:libcjson-dev \
+             libssh2:libssh2-1-dev libpq:libpq-dev sqlite3:libsqlite3-dev libcares:libc-ares-dev \
+             libmicrohttpd:libmicrohttpd-dev libsodium:libsodium-dev libcrypto:libssl-dev libedit:libedit-dev
+LIBRARIES  = $(foreach pair,$(NEEDED),$(firstword $(subst :, ,$(pair))))
 WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 # The checks that sanitizers insert let the compiler suppose null texts that cannot be.
 WARNINGS  += $(if $(SANITIZE),-Wno-format-overflow -Wno-format-truncation)
@@ -21,14 +27,13 @@ override CFLAGS += -std=gnu11 $(WARNINGS) -Iruntime -Imodules $(SANITIZE) \
 LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm
 
 # Debian 12 packages by what needs them.
-PACKAGES_BUILD = gcc libc6-dev make pkg-config libluajit-5.1-dev libuv1-dev libcurl4-openssl-dev libcjson-dev \
-                 libssh2-1-dev libpq-dev libsqlite3-dev libc-ares-dev libmicrohttpd-dev libsodium-dev libssl-dev \
-                 libedit-dev openssh-client ca-certificates lua-check
+PACKAGES_BUILD = gcc libc6-dev make pkg-config $(foreach pair,$(NEEDED),$(lastword $(subst :, ,$(pair)))) \
+                 openssh-client ca-certificates lua-check
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
 PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
                  faketime
-PACKAGES_LINT  = clang-format cppcheck shellcheck
+PACKAGES_LINT  = clang-format clang-tidy cppcheck shellcheck
 PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace
 
 C_FILES    = $(filter-out runtime/embed/%,$(wildcard runtime/*.c runtime/*/*.c runtime/*/*/*.c modules/*.c modules/*/*.c))
@@ -39,8 +44,20 @@ LUACHECKED = $(foreach part,lexer parser decoder utils unicode unicode_printabil
                  luacheck/$(part).lua=$(LUACHECK)/$(part).lua) luacheck/copyright=/usr/share/doc/lua-check/copyright
 OBJECTS    = $(C_FILES:%.c=$(BUILD)/%.o) $(BUILD)/embedded.o
 
-build: packages-build
-	$(MAKE) binaries
+build: needed
+	@$(MAKE) --no-print-directory binaries
+
+# Says what cannot be found of all that a build takes.
+needed:
+	@missing=; look() { echo "$$2: $$1" >&2; missing="$$missing $$2"; }; \
+	command -v $(firstword $(CC)) >/dev/null || look "there is no compiler $(firstword $(CC))" gcc; \
+	command -v pkg-config >/dev/null || look "there is no pkg-config" pkg-config; \
+	[ -e $(LUACHECK)/lexer.lua ] || look "there is no $(LUACHECK)/lexer.lua" lua-check; \
+	for pair in $(NEEDED); do \
+	    pkg-config --exists "$${pair%:*}" 2>/dev/null || look "pkg-config does not know $${pair%:*}" "$${pair#*:}"; \
+	done; \
+	[ -z "$$missing" ] || { \
+	    printf 'On Debian: make packages-build, or: apt-get install%s\n' "$$missing" >&2; exit 1; }
 
 binaries: $(BUILD)/hostler $(BUILD)/lua-test
 
@@ -108,14 +125,27 @@ fuzz: packages-build
 $(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# What .luarc.json names.
+stubs: build
+	@$(BUILD)/hostler stubs $(BUILD)/stubs >/dev/null
+
+TEST_C_FILES = $(wildcard runtime/embed/*.c tests/*.c tests/*/*.c)
+H_FILES      = $(wildcard runtime/*.h runtime/*/*.h runtime/*/*/*.h modules/*.h modules/*/*.h)
+
 lint: packages-lint
-	clang-format --dry-run --Werror $(C_FILES) $(wildcard runtime/embed/*.c runtime/*.h runtime/*/*.h runtime/*/*/*.h modules/*.h modules/*/*.h \
-	    tests/*.c tests/bench/*.c)
+	clang-format --dry-run --Werror $(C_FILES) $(TEST_C_FILES) $(H_FILES)
+	@$(MAKE) --no-print-directory tidy
 	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem -Iruntime -Imodules $(C_FILES) runtime/embed/bytecode.c
 	luacheck --quiet runtime modules playbooks tests
 	shellcheck --external-sources --source-path=SCRIPTDIR $(shell find runtime tests .ci -type f -exec \
-	    awk 'FNR == 1 && /^\#!.*(bash|\/sh)$$/ { print FILENAME }' {} +)
+	    awk 'FNR == 1 && /^\#!.*(bash|\/sh)$$/ { print FILENAME }' {} +) tests/cloud/lock.sh
+
+# clang-tidy takes some seconds for each file: as many at once as there are cores.
+tidy:
+	@echo clang-tidy, $(words $(C_FILES) $(TEST_C_FILES)) files
+	@printf '%s\n' $(C_FILES) $(TEST_C_FILES) | xargs -P "$$(nproc)" -I FILE clang-tidy --quiet FILE -- \
+	    -std=gnu11 -Iruntime -Imodules $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null) 2>/dev/null
 
 bench: packages-bench
 	$(MAKE) binaries
@@ -141,7 +171,7 @@ install: build
 clean:
 	rm -rf build build-sanitize
 
--include $(OBJECTS:.o=.d)
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
-.PHONY: build binaries try down test chaos sanitize fuzz lint bench install clean
+.PHONY: build needed binaries stubs try down test chaos sanitize fuzz lint tidy bench install clean
 .DEFAULT_GOAL := build

@@ -56,7 +56,7 @@ bool curl_thread_was(const curl_thread *t, const char *command) {
 }
 
 int curl_thread_status(const curl_thread *t) {
-    return isdigit((unsigned char)t->reply[0]) ? atoi(t->reply) : 0;
+    return isdigit((unsigned char)t->reply[0]) ? (int)strtol(t->reply, NULL, 10) : 0;
 }
 
 /* Only commands known by name are kept: what a login sends must not be. */

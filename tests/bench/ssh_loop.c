@@ -313,13 +313,13 @@ int main(int argc, char **argv) {
             settings.user = optarg;
             break;
         case 'p':
-            settings.port = atoi(optarg);
+            settings.port = (int)strtol(optarg, NULL, 10);
             break;
         case 'n':
-            settings.parallel = atoi(optarg);
+            settings.parallel = (int)strtol(optarg, NULL, 10);
             break;
         case 'c':
-            settings.commands = atoi(optarg);
+            settings.commands = (int)strtol(optarg, NULL, 10);
             break;
         case 'x':
             settings.command = optarg;

@@ -51,8 +51,7 @@ for my $moment (qw(before after)) {
         my $runs = Runs->new(book => $book);
         $runs->put('kill', "$moment $name\n");
         is $runs->hostler('run', 'book'), -9, "killed $moment $name";
-        # The program may outlive the one that started it by a moment.
-        Runs::wait_for(sub { !-e $runs->path('kill') });
+        $runs->quiet;
         like $runs->hostler('runs') == 0 && $runs->{stdout}, qr/ stopped /, 'it is listed as stopped';
         is $runs->hostler('resume', 'last'), 0, 'resumed' or diag $runs->{said};
         is join(' ', sort split /\n/, $runs->get('log')), join(' ', sort @names), 'everything happened once';
@@ -89,7 +88,7 @@ LUA
         kill KILL => $pid if $enough <= 40; # nothing is left to be killed at, else
         $status = $runs->finish($pid);
         $kills += $status == -9;
-        sleep 0.05;    # the programs that it had started end
+        $runs->quiet;
         @command = ('resume', 'last');
     }
     is $status, 0, 'it ends well' or diag $runs->{said};
@@ -130,7 +129,7 @@ subtest 'in doubt: a person decides' => sub {
         my $runs = Runs->new(book => $doubt);
         $runs->put('kill', "after thing\n");
         $runs->hostler('run', 'book');
-        Runs::wait_for(sub { !-e $runs->path('kill') });
+        $runs->quiet;
         is $runs->hostler('resume', 'last'), 3, 'without a terminal it parks';
         like $runs->{said}, qr/may or may not have happened/, 'and says why';
         is $runs->hostler('resume', 'last'), 3, 'however often it is resumed';
@@ -145,7 +144,7 @@ subtest 'in doubt: idempotent' => sub {
     local $ENV{IDEMPOTENT} = 1;
     $runs->put('kill', "after thing\n");
     $runs->hostler('run', 'book');
-    Runs::wait_for(sub { !-e $runs->path('kill') });
+    $runs->quiet;
     is $runs->hostler('resume', 'last'), 0, 'is run again';
     is $runs->get('log'), "thing\nthing\n", 'and happened twice';
 };

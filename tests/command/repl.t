@@ -142,8 +142,8 @@ like($run->{stderr}, qr{unexpected symbol near '='}, ':reload of a file that is 
 
 # ---- jobs ----
 
-like(script(":bg sleep(0.05) say 'from the side' return 9\nsleep(0.3)")->{stdout},
-    qr/^\[1\] sleep.*\nfrom the side\n\[1\] done after 0\.\ds\n9\n\z/, ':bg runs beside');
+like(script(":bg sleep(0.05) say 'from the side' return 9\nsleep(3)")->{stdout},
+    qr/^\[1\] sleep.*\nfrom the side\n\[1\] done after \d\.\ds\n9\n\z/, ':bg runs beside');
 like(script(":bg sleep(60)\n:tasks\n:stop 1\nsleep(0.1)")->{stdout}, qr/^ +sleep\(60\)  waits for sleep.*\n\[1\] stopped/m, ':tasks and :stop');
 like(script(":bg sleep(60)\n1")->{stdout}, qr/^1\n\[1\] stopped/m, 'what runs is stopped at the end');
 like(script(":bg ask 'name?'\nsleep(0.1)")->{stderr}, qr/a person has to answer.*without :bg/s, 'it cannot ask');
@@ -170,7 +170,10 @@ $log = hostler({ in => $in }, 'log', 'last')->{stdout};
 like($log, qr/step   mine: begin\n.*\n.*step   mine: done/, 'a step of its own name') or diag $log;
 unlike($log, qr/step   2:/, 'is no other step');
 is(script("lock 'a'\n1")->{status}, 0, 'a lock');
-$run = hostler({ in => $in, stdin => "for i = 1, 2 do sh.run { 'true' } end\nsleep(60)\n", wrap => ['timeout', '-s', 'TERM', '1'] }, 'repl', '--write');
+$run = start({ in => $in, stdin => "for i = 1, 2 do sh.run { 'true' } end\nsay 'there'\nsleep(100)\n" }, 'repl', '--write');
+wait_for($run, qr/there/);
+kill TERM => $run->{pid};
+finish($run);
 $runs = hostler({ in => $in }, 'runs')->{stdout};
 like($runs, qr/^\w+ +cancelled /, 'one that is told to stop is recorded as cancelled') or diag $runs;
 

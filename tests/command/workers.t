@@ -17,10 +17,9 @@ if (!$ENV{POSTGRES_PORT}) {
 my $total = $ENV{RUNS} // 200;
 my $seed = $ENV{SEED} // int rand 1e6;
 my @steps = qw(one two three);
-my ($lease, $workers, $most_seconds) = (2, 8, 150);
+my ($lease, $workers, $most_seconds) = (Runs::lease(2), 8, 900);
 srand $seed;
 note "SEED=$seed";
-$ENV{HOSTLER_LEASE} = $lease;
 
 my $runs = Runs->new(book => <<'LUA');
 local sh = require "sh"
@@ -45,6 +44,7 @@ $runs->put('log', '');
 
 # ---- the queue ----
 
+$ENV{HOSTLER_LEASE} = 60; # none of them waits for its end
 # Four at once.
 for my $part (0 .. 3) {
     next if fork;
@@ -63,7 +63,8 @@ for my $part (0 .. 3) {
 }
 my $queued = 0;
 while (wait > 0) { $queued += $? == 0 }
-is $queued, 4, "$total runs are queued";
+is $queued, 4, "$total runs are queued" or die "without them there is nothing to do\n";
+$ENV{HOSTLER_LEASE} = $lease;
 
 # ---- the workers ----
 
@@ -94,7 +95,7 @@ sub child_of {
     return (split ' ', <$file> // '')[0];
 }
 
-my ($killed, $stopped, $restarted, %asleep) = (0, 0, 0);
+my ($killed, $stopped, $restarted, %asleep, %woken) = (0, 0, 0);
 
 sub misfortune {
     my @pids = keys %worker;
@@ -119,7 +120,7 @@ sub wake {
     my ($all) = @_;
     for my $pid (grep { $all || $asleep{$_} < time } keys %asleep) {
         kill CONT => $pid;
-        delete $asleep{$pid};
+        $woken{$pid} = delete $asleep{$pid};
     }
 }
 
@@ -147,8 +148,7 @@ note sprintf '%.0f s, %d kills, %d stops, %d restarts', time - $began, $killed, 
 is $done, $total, 'every run has ended';
 
 # Those that were stopped and continued notice it; then the workers are told to end.
-sleep 1.5;
-reap();
+ok Runs::wait_for(sub { reap(); !grep { kill 0, $_ } keys %woken }), 'who was stopped and continued has ended';
 kill TERM => keys %worker;
 ok Runs::wait_for(sub { reap(); !%worker }), 'the workers end when they are told to';
 kill KILL => keys %worker;

@@ -36,9 +36,8 @@ static size_t make_text(char *text) {
         if (random_below(6) == 0) {
             text[length++] = (char)random_below(256);
         } else {
-            const char *word = words[random_below(sizeof words / sizeof *words)];
-            memcpy(text + length, word, strlen(word));
-            length += strlen(word);
+            for (const char *c = words[random_below(sizeof words / sizeof *words)]; *c; c++)
+                text[length++] = *c;
         }
     }
     return length;
@@ -76,7 +75,7 @@ static int check_json(lua_State *L) {
 }
 
 int main(int argc, char **argv) {
-    int seconds = argc > 1 ? atoi(argv[1]) : 20;
+    int seconds = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 20;
     state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     static const char secret[] = "hunter2hunter2";
     lua_State *L = host_open();

@@ -79,7 +79,7 @@ sub start {
 
 sub run {
     my ($self, $options, @arguments) = @_;
-    local $Hostler::timeout = $options->{timeout} || 60;
+    local $Hostler::timeout = $options->{timeout} || 240;
     return Hostler::finish($self->start($options, @arguments));
 }
 
@@ -102,7 +102,7 @@ sub start_setup {
 
 sub setup {
     my ($self, $tenant, %options) = @_;
-    local $Hostler::timeout = $options{timeout} || 60;
+    local $Hostler::timeout = $options{timeout} || 240;
     return Hostler::finish($self->start_setup($tenant, %options));
 }
 
@@ -146,10 +146,10 @@ sub end_background {
     delete $self->{background}{$pid};
 }
 
-# Waits up to ten seconds until this is true.
+# Waits up to two minutes until this is true.
 sub wait_until {
     my ($self, $what, $condition) = @_;
-    my $end = time + 10;
+    my $end = time + 120;
     until ($condition->()) {
         die "waited in vain for $what\n" if time > $end;
         sleep 0.02;
@@ -357,7 +357,7 @@ sub inside {
 # Waits until the tenant's droplet is active, and returns it.
 sub wait_for_droplet {
     my ($self, $tenant) = @_;
-    my $end = time + 60;
+    my $end = time + 240;
     while (time < $end) {
         my ($droplet) = grep { $_->{name} eq "$tenant.meltanodata.com" } @{ $self->state->{droplets} };
         return $droplet if $droplet && $droplet->{status} eq 'active';

@@ -10,10 +10,10 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(eventually api new_droplet rebuild act write_file);
 
-# Waits until the condition holds; dies when it does not within a minute.
+# Waits until the condition holds; dies when it does not within four minutes.
 sub eventually {
     my ($what, $condition) = @_;
-    my $end = time + 60;
+    my $end = time + 240;
     until ($condition->()) {
         die "gave up waiting for $what\n" if time > $end;
         sleep 0.1;

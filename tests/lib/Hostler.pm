@@ -19,7 +19,7 @@ our @EXPORT = qw(hostler start finish playbooks playbook run_book wait_for);
 my $root = abs_path(dirname(__FILE__) . '/../..');
 our $binary = ($ENV{HOSTLER_BUILD} // 'build') =~ m{^/} ? "$ENV{HOSTLER_BUILD}/hostler"
     : "$root/" . ($ENV{HOSTLER_BUILD} // 'build') . '/hostler';
-our $timeout = 30;
+our $timeout = 80;
 
 # A new folder to run in, with these playbooks (NAME => source) in playbooks/. Also an empty home.
 sub playbooks {
@@ -74,6 +74,28 @@ sub drain {
         my $field = defined $run->{out} && $handle == $run->{out} ? 'out' : 'err';
         sysread($handle, $run->{"std$field"}, 65536, length $run->{"std$field"}) or delete $run->{$field};
     }
+}
+
+# Takes all that it has said so far.
+sub catch_up {
+    my ($run) = @_;
+    drain($run, 0) while IO::Select->new(grep { defined } $run->{out}, $run->{err})->can_read(0);
+}
+
+# Waits until the condition holds; false when it takes too long.
+sub holds {
+    my ($condition) = @_;
+    for (my $end = time + $timeout; time < $end; sleep 0.02) {
+        return 1 if $condition->();
+    }
+    return 0;
+}
+
+# Whether a signal has been sent to a process that it does not know of yet.
+sub pending {
+    my ($pid) = @_;
+    open my $status, '<', "/proc/$pid/status" or return 0;
+    return scalar grep { /^(?:Shd|Sig)Pnd:\s*0*[1-9a-f]/ } <$status>;
 }
 
 # Waits until the output matches; false when it ends or takes too long.

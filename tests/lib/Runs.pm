@@ -50,6 +50,16 @@ sub database {
     return "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/$name?sslmode=verify-full&sslrootcert=$ENV{POSTGRES_CA}";
 }
 
+# A lease, in seconds, for tests that wait for its end: this, or more where a machine is slow or busy, by the time that
+# one command takes.
+sub lease {
+    my ($least) = @_;
+    my ($runs, $began) = (Runs->new, time);
+    $runs->hostler('runs') for 1 .. 3;
+    my $needed = POSIX::ceil((time - $began) * 8);
+    return $needed > $least ? $needed : $least;
+}
+
 # What psql prints of a statement, in this database.
 sub sql {
     my ($statement, $database) = @_;
@@ -68,7 +78,7 @@ sub control_postgres {
     my ($programs) = reverse sort glob '/usr/lib/postgresql/*/bin';
     my @as = $> == 0 ? qw(runuser -u postgres -- env --chdir=/) : ();
     system(@as, "$programs/pg_ctl", "--pgdata=$ENV{POSTGRES_SOCKET}/data", "--options=-p $ENV{POSTGRES_PORT}",
-        "--log=$ENV{POSTGRES_SOCKET}/log", '--wait', '--silent', @words) == 0 or die "pg_ctl @words failed\n";
+        "--log=$ENV{POSTGRES_SOCKET}/log", '--wait', '--timeout=300', '--silent', @words) == 0 or die "pg_ctl @words failed\n";
 }
 
 # What the journal's database answers.
@@ -148,7 +158,7 @@ sub sanitized { $binary =~ m{/build-san} }
 sub finish {
     my ($self, $pid) = @_;
     local $SIG{ALRM} = sub { kill KILL => $pid };
-    alarm 60;
+    alarm 300;
     waitpid $pid, 0;
     alarm 0;
     $self->{stdout} = $self->get('stdout');
@@ -161,10 +171,17 @@ sub hostler {
     return $self->finish($self->start(@arguments));
 }
 
-# Waits until the condition holds; false after ten seconds.
+# Waits until nothing that was started in the folder runs any more: programs outlive a run that is killed by a moment.
+sub quiet {
+    my ($self) = @_;
+    my $folder = abs_path($self->{folder});
+    return wait_for(sub { !grep { (readlink($_) // '') eq $folder } glob '/proc/[0-9]*/cwd' });
+}
+
+# Waits until the condition holds; false after two minutes.
 sub wait_for {
     my ($condition) = @_;
-    for (my $end = time + 10; time < $end; sleep 0.002) {
+    for (my $end = time + 120; time < $end; sleep 0.002) {
         return 1 if $condition->();
     }
     return 0;

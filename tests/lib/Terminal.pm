@@ -39,10 +39,10 @@ sub screen {
     return $text;
 }
 
-# The screen as soon as it shows this; after ten seconds what it shows by then.
+# The screen as soon as it shows this; after a minute what it shows by then.
 sub see {
     my ($self, $pattern, @options) = @_;
-    my $until = time + 10;
+    my $until = time + 60;
     my $text;
     do { sleep 0.02; $text = $self->screen(@options) } until $text =~ $pattern || time > $until;
     return $text;

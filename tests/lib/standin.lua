@@ -4,7 +4,7 @@ local http, sh, tap = require "http", require "sh", require "tap"
 
 local standin = {}
 
-local START_TIMEOUT = 20
+local START_TIMEOUT = 120
 local DONE = "standin.done"
 
 local TEAMS = {

@@ -6,12 +6,11 @@ local PLAIN = "s3cr3t/with+more 'quotes' \"and\" $x"
 local hidden = secret.wrap(PLAIN)
 local function shows_nothing(name, text)
     text = tostring(text)
+    local shown
     for part in PLAIN:gmatch "%w%w%w%w%w+" do
-        if text:find(part, 1, true) then
-            return tap.ok(false, name, text)
-        end
+        shown = shown or text:find(part, 1, true) and part
     end
-    tap.ok(true, name)
+    tap.ok(text ~= "" and not shown, name, text)
 end
 
 tap.is(tostring(hidden), "[secret]", "tostring")

@@ -79,21 +79,22 @@ tap.is(err.message, "sh.run: cwd must be a string, not a number", "says which wo
 tap.raises("usage", function() sh.run { "echo", "a\0b" } end, "and a NUL in an argument")
 
 -- stopping
-local started = now()
+local last_words = sh.run({ "mktemp" }).stdout:gsub("%s+$", "")
 local slow = tap.raises("timeout", function()
-    sh.run({ "sh", "-c", "echo $$; sleep 100 & wait" }, { timeout = 0.3 })
+    sh.run({ "sh", "-c", "trap 'echo ends >\"$1\"; exit' TERM; echo $$; sleep 100 & wait", "sh", last_words }, { timeout = 2 })
 end, "a time limit")
-tap.ok(now() - started < 1.8, "SIGTERM is enough for most")
+tap.is(sh.run({ "cat", last_words }).stdout, "ends\n", "SIGTERM comes first, and is enough for most")
+sh.run { "rm", last_words }
 tap.ok(wait_gone(slow.stdout:match "%d+"), "what it started is gone too")
-started = now()
+local started = now()
 slow = tap.raises("timeout", function()
-    sh.run({ "sh", "-c", "trap '' TERM; echo $$; sleep 100 & while :; do sleep 1; done" }, { timeout = 0.3 })
+    sh.run({ "sh", "-c", "trap '' TERM; echo $$; sleep 100 & while :; do sleep 1; done" }, { timeout = 2 })
 end, "a program that ignores SIGTERM")
-tap.ok(now() - started >= 2 and now() - started < 6, "is killed two seconds later")
+tap.ok(now() - started >= 4 and now() - started < 60, "is killed two seconds later")
 tap.ok(wait_gone(slow.stdout:match "%d+"), "and gone")
 started = now()
 tap.raises("timeout", function() timeout(0.3, function() sh.run { "sleep", "100" } end) end, "a deadline around it")
-tap.ok(now() - started < 1.8, "ends it at once")
+tap.ok(now() - started < 60, "ends it at once")
 tap.raises("timeout", function() sh.run({ "setsid", "--fork", "sleep", "5" }, { timeout = 0.3 }) end,
     "a daemon that keeps the output open does not hold the run for ever")
 
