@@ -15,7 +15,7 @@
 /* ---- places ---- */
 
 static curl_place make_place(const char *host, const char *port) {
-    curl_place place = {NULL, port ? atoi(port) : 0};
+    curl_place place = {NULL, port ? (int)strtol(port, NULL, 10) : 0};
     size_t length = strlen(host);
     bool bracketed = length > 1 && host[0] == '[' && host[length - 1] == ']';
     place.host = bracketed ? strndup(host + 1, length - 2) : strdup(host);

@@ -1,4 +1,5 @@
--- For abort.t: a local command that goes on after SIGTERM, of which FILE.asked tells, and writes its process id into FILE.
+-- For abort.t: a local command that goes on after SIGTERM, of which FILE.asked tells, and writes its process id into
+-- FILE.
 local sh = require "sh"
 return playbook {
     summary = "a command that does not want to end",
@@ -6,7 +7,8 @@ return playbook {
     run = function(p)
         step("stay", function()
             sh.run {
-                "sh", "-c", 'trap ": >$0.asked" TERM; trap "" INT; echo $$ >"$0.new"; mv "$0.new" "$0"; while :; do sleep 1; done',
+                "sh", "-c", 'trap ": >$0.asked" TERM; trap "" INT; echo $$ >"$0.new"; mv "$0.new" "$0"; '
+                    .. "while :; do sleep 1; done",
                 p.file,
             }
         end)
