@@ -1,5 +1,5 @@
--- For abort.t: a local command that goes on after SIGTERM, and writes its process id into FILE. FILE.asked is there when
--- it got one.
+-- For abort.t: a local command that goes on after SIGTERM, and writes its process id into FILE. FILE.asked appears when
+-- SIGTERM came.
 local sh = require "sh"
 
 local SCRIPT = [[
