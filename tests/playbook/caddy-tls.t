@@ -171,7 +171,7 @@ subtest 'waiting for the end of a limit' => sub {
     limited(7200);
     my $plan = tls('tls2', '--wait', '--dry-run');
     is $plan->{status}, 0, 'a dry run does not wait' or diag $plan->{stderr};
-    like $plan->{stdout}, qr/would wait for the limit to end, at 20.* UTC, for [12] h \d+ min.*plan .*stop caddy/s, 'but says how long';
+    like $plan->{stdout}, qr/would wait for the limit to end, at 20.* UTC, for [12]h \d\dm.*plan .*stop caddy/s, 'but says how long';
 
     limited(); # when it ends is guessed at, once
     my $run = $cloud->start({}, 'run', 'caddy-tls', 'tls2', '--wait');

@@ -5,6 +5,7 @@ use warnings;
 use Cloud;
 use Clusters;
 use Droplets;
+use File::Temp 'tempdir';
 use JSON::PP ();
 use Test::More;
 
@@ -26,7 +27,7 @@ $setup = Hostler::finish($setup);
 is $setup->{status}, 0, 'there is a whole instance' or diag $setup->{stdout}, $setup->{stderr};
 
 # The keys of two more are known; the stranger's is not.
-my $known_hosts = write_file('/tmp/hostler-instances.' . $$, join '', Cloud::read_file($pinned),
+my $known_hosts = write_file(tempdir(CLEANUP => 1) . '/known_hosts', join '', Cloud::read_file($pinned),
     map { "$_.meltanodata.com " . $cloud->inside($droplet{$_}, 'cat', '/etc/ssh/ssh_host_ed25519_key.pub') } qw(stopped older));
 END { unlink $known_hosts if $known_hosts }
 my $options = { env => { HOSTLER_KNOWN_HOSTS => $known_hosts } };

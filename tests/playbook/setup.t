@@ -14,8 +14,8 @@ my %env = %{ $cloud->{env} };
 my ($tenant, $name) = ('whole', 'whole.meltanodata.com');
 
 # A name that would do harm where it is pasted into a shell line, a header or HTML.
-my $odd_name = "Zoë \"Z\" O'Brien-Łuk <b>& \$(touch /tmp/hostler-odd) `touch /tmp/hostler-odd`; % %s \\";
-unlink '/tmp/hostler-odd';
+my $odd_name = "Zoë \"Z\" O'Brien-Łuk <b>& \$(touch /tmp/hostler-odd-$$) `touch /tmp/hostler-odd-$$`; % %s \\";
+unlink "/tmp/hostler-odd-$$";
 
 my $mark = $cloud->mark;
 my $odd = $cloud->start_setup('odd', name => do { my $bytes = $odd_name; utf8::encode($bytes); $bytes });
@@ -163,8 +163,8 @@ subtest 'a name that is more than letters' => sub {
     my $phrase = $letter->{to} =~ s/ <odd\@example.com>\z//r;
     $phrase =~ s/\A"(.*)"\z/$1/ and $phrase =~ s/\\(.)/$1/g;
     is $phrase, $odd_name, 'and so has the To line';
-    ok !-e '/tmp/hostler-odd', 'it has run nothing here';
-    $cloud->inside($cloud->droplet('odd'), 'test', '-e', '/tmp/hostler-odd');
+    ok !-e "/tmp/hostler-odd-$$", 'it has run nothing here';
+    $cloud->inside($cloud->droplet('odd'), 'test', '-e', "/tmp/hostler-odd-$$");
     isnt $?, 0, 'nor on the droplet';
 };
 

@@ -6,6 +6,7 @@ use utf8;
 use Cloud;
 use Clusters;
 use Droplets;
+use File::Temp 'tempdir';
 use Test::More;
 
 binmode $_, ':utf8' for Test::More->builder->output, Test::More->builder->failure_output;
@@ -17,7 +18,7 @@ my $ours   = new_cluster($cloud, $second_team, 'pg-nyc3-of-somebody', $demo->{pu
 my $others = new_cluster($cloud, $first_team,  'meltano-demo', '192.0.2.1'); # named like the demo's, but it is not
 
 # The demo's host key is known already, as that of an instance that was set up from here.
-my $known_hosts = write_file('/tmp/hostler-wipe-demo.' . $$, join '', map { "demo.meltanodata.com $_\n" }
+my $known_hosts = write_file(tempdir(CLEANUP => 1) . '/known_hosts', join '', map { "demo.meltanodata.com $_\n" }
     split /\n/, $cloud->inside($demo, 'cat', '/etc/ssh/ssh_host_ed25519_key.pub'));
 END { unlink $known_hosts if $known_hosts }
 my $options = { env => { HOSTLER_KNOWN_HOSTS => $known_hosts } };
