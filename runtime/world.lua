@@ -18,10 +18,18 @@ local function load_file(name)
     return chunk(native.module_natives(name), import "gate/gate", import)
 end
 
+-- The files that are being loaded, each by the one before it.
+local chain = {}
+
 --- Loads one of hostler's own files once.
 local function load(_, name)
     if loaded[name] == nil then
+        if chain[name] then
+            error(("the files %s import each other"):format(table.concat(chain, ", ")), 0)
+        end
+        chain[#chain + 1], chain[name] = name, true
         loaded[name] = load_file(name)
+        chain[#chain], chain[name] = nil, nil
     end
     return loaded[name]
 end

@@ -15,8 +15,9 @@ commandline.run_argument = params.globals.arg("run", "string", "the run: its id,
 function commandline.call(name, specs, argv, fn)
     local parsed, values = pcall(params.parse, specs, argv)
     if not parsed then
-        local lines = { "hostler: " .. tostring(values), values.hint,
-            ("usage: hostler %s %s"):format(name, params.usage(specs)) }
+        local lines = { "hostler: " .. tostring(values) }
+        lines[#lines + 1] = values.hint
+        lines[#lines + 1] = ("usage: hostler %s %s"):format(name, params.usage(specs))
         for _, line in ipairs(params.explain(specs)) do
             lines[#lines + 1] = line
         end

@@ -72,6 +72,12 @@ end
 ---@return integer exit status
 function repl.main(argv)
     return commandline.call("repl", SPECS, argv, function(values)
+        if values.file[2] then
+            error(native.error.new {
+                code = "usage", message = "repl runs one file first, not " .. #values.file,
+                hint = "have that one load the others, or type `:load FILE` for each",
+            }, 0)
+        end
         local ok, err = run(values)
         if not ok then
             error(err, 0)

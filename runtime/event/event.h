@@ -4,8 +4,8 @@
  * Scopes nest: a run holds groups (an `each`), a group holds items, both hold steps, a step holds effects.
  * Each scope has a number that is unique in the run; an event names its scope and its parent. All text is
  * scrubbed before a report sees it. */
-#ifndef HOSTLER_REPORT_EVENT_H
-#define HOSTLER_REPORT_EVENT_H
+#ifndef HOSTLER_EVENT_EVENT_H
+#define HOSTLER_EVENT_EVENT_H
 
 #include <lua.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* Where runs are kept: a store, which is a database that executes SQL and knows nothing of runs. What is
- * kept, and the statements for it, are journal.lua's.
+ * kept, and the statements for it, are those of the Lua files beside this.
  *
  * A store is a table of Lua functions. Any of them may wait, so a store may live behind a network; none of
  * them is ended by the task's cancellation, since a cancelled run has to record how it ended:
