@@ -59,10 +59,24 @@ local function words_of(line, quote, open_text)
     return words
 end
 
+-- The line behind a heredoc that begins before `at`, and whether its marker is there.
+local function skip_heredoc(lines, at, marker)
+    for line = at, #lines do
+        if lines[line].text:match "^%s*(%S*)" == marker then
+            return line + 1, true
+        end
+    end
+    return #lines + 1, false
+end
+
 -- The statements of the file: { words, first, last = line numbers, depth, opens = it ends in "{", closes = it is "}" }.
 -- Comment lines are statements too, without words: { comment = text after the "#", first, last, depth }.
+-- Then the first thing in the file that does not end, or ends what has not begun: { line, what }.
 local function statements_of(lines)
-    local statements, depth, at = {}, 0, 1
+    local statements, opened, at, problem = {}, {}, 1, nil
+    local function note(line, what)
+        problem = problem or { line = line, what = what }
+    end
     while at <= #lines do
         local first, words, quote, open_text = at, {}, nil, nil
         repeat
@@ -73,29 +87,36 @@ local function statements_of(lines)
             end
             at = at + 1
         until not quote or at > #lines
-        local heredoc = words[#words] and words[#words]:match "^<<([%w_-]+)$"
-        while heredoc and at <= #lines do
-            at = at + 1
-            if lines[at - 1].text:match "^%s*(%S*)" == heredoc then
-                break
-            end
+        if quote then
+            note(first, quote == "\\" and "the backslash at its end continues it, and nothing follows"
+                or ("the quote %s is never closed"):format(quote))
         end
-        local statement = { words = words, first = first, last = at - 1, depth = depth }
+        local heredoc, ended = words[#words] and words[#words]:match "^<<([%w_-]+)$", true
+        if heredoc then
+            at, ended = skip_heredoc(lines, at, heredoc)
+        end
+        if not ended then
+            note(first, ("the text that begins with <<%s never ends"):format(heredoc))
+        end
+        local statement = { words = words, first = first, last = at - 1 }
         statement.comment = lines[first].text:match "^%s*#(.*)$"
         statement.opens = words[#words] == "{"
         statement.closes = words[1] == "}"
-        if statement.closes then
-            depth = depth - 1
-            statement.depth = depth
+        if statement.closes and not table.remove(opened) then
+            note(first, "its } closes nothing")
         end
+        statement.depth = #opened
         if statement.opens then
-            depth = depth + 1
+            opened[#opened + 1] = first
         end
         if #words > 0 or statement.comment then
             statements[#statements + 1] = statement
         end
     end
-    return statements
+    if #opened > 0 then
+        note(opened[#opened], "its { is never closed")
+    end
+    return statements, problem
 end
 
 -- ---- TLS directives ----
@@ -199,6 +220,9 @@ local function read_site(lines, statements, from, depth, site)
                 end
             end
         end
+        if statement.depth == depth and statement.words[1] == "import" then
+            site.imports[#site.imports + 1] = statement
+        end
         if not site.body_first and #statement.words > 0 then
             site.body_first = statement.first
         end
@@ -223,12 +247,12 @@ local function addresses_of(words)
     return addresses
 end
 
--- The sites of a file: { addresses, line, active = tls directives in force, dormant = commented-out ones, head = the
--- last line of what opens it }.
+-- The lines of a file, its sites, { addresses, line, active = tls directives in force, dormant = commented-out ones,
+-- head = the last line of what opens it }, and what statements_of says of it: the statements and the problem.
 local function read(text)
     local lines = texts.parted_lines(text)
-    local statements, sites = statements_of(lines), {}
-    local index, ordinal, words = 1, 0, {}
+    local statements, problem = statements_of(lines)
+    local sites, index, ordinal, words = {}, 1, 0, {}
     while statements[index] do
         local statement = statements[index]
         for _, word in ipairs(statement.words) do
@@ -239,7 +263,7 @@ local function read(text)
             if is_site(words, ordinal) then
                 local site = {
                     addresses = addresses_of(words), line = statement.first, head = statement.last,
-                    active = {}, dormant = {},
+                    active = {}, dormant = {}, imports = {},
                 }
                 sites[#sites + 1] = site
                 -- Without braces the whole file is one site.
@@ -251,7 +275,7 @@ local function read(text)
         end
         index = index + 1
     end
-    return lines, sites
+    return lines, sites, statements, problem
 end
 
 -- The site that serves the instance: the one named by $HOSTNAME, or the only one.
@@ -483,6 +507,62 @@ function caddyfile.tls_lines(mode, options)
     return written(wanted, wanted.email or "<the file's e-mail address>", "", {})
 end
 
+-- ---- what cannot be changed safely ----
+
+local function refuse(line, what)
+    fail(("line %d of the Caddyfile: %s"):format(line, what), {
+        code = "caddy.unsafe", hint = "mend that by hand, `caddy validate` says whether it is right; nothing was changed",
+    })
+end
+
+-- The names of the file's snippets that hold a tls line, or import one that does.
+local function snippets_with_tls(statements)
+    local has, imports, name = {}, {}, nil
+    for _, statement in ipairs(statements) do
+        local word, argument = statement.words[1], statement.words[2]
+        if statement.depth == 0 and word then
+            name = word:match "^%((.*)%)$"
+        elseif name and word == "tls" then
+            has[name] = true
+        elseif name and word == "import" and argument then
+            imports[#imports + 1] = { by = name, of = argument }
+        end
+    end
+    for _ = 1, #imports do
+        for _, import_line in ipairs(imports) do
+            has[import_line.by] = has[import_line.by] or has[import_line.of]
+        end
+    end
+    return has
+end
+
+local function check_safe(site, statements, problem)
+    if problem then
+        refuse(problem.line, problem.what)
+    end
+    local has_tls = snippets_with_tls(statements)
+    for _, statement in ipairs(site.imports) do
+        if has_tls[statement.words[2]] then
+            refuse(statement.first, ("its tls line comes from the snippet (%s), which other sites may share")
+                :format(statement.words[2]))
+        end
+    end
+end
+
+-- All words of the file but those of the site's tls lines, as one text to compare.
+local function words_beside_tls(statements, site)
+    local words, tls, at = {}, site.active, 1
+    for _, statement in ipairs(statements) do
+        while tls[at] and tls[at].last < statement.first do
+            at = at + 1
+        end
+        if not tls[at] or statement.first < tls[at].first then
+            words[#words + 1] = statement.words[1] and table.concat(statement.words, "\0") or nil
+        end
+    end
+    return table.concat(words, "\n")
+end
+
 --- The Caddyfile with its instance's site in another TLS mode. Only tls lines change: the one in force becomes a
 --- comment, and the one wanted is taken out of its comment, rewritten where its settings differ, or added.
 ---@param text string
@@ -491,12 +571,23 @@ end
 ---  it the file's own is kept; ca: the authority's directory URL (the default is Let's Encrypt); ca_root: the file on
 ---  the host with the root it is trusted by, ignored for Caddy 1, which trusts what the host trusts
 ---@return string
----@raise "usage", "caddy.site"
+---@raise "usage", "caddy.site", "caddy.unsafe" with the line, for a file in which the change would not mean what it says:
+---  a quote or a block that does not end, a tls line that comes from a snippet
 function caddyfile.set_tls(text, mode, options)
     local wanted = check_wanted(mode, options)
-    local lines, sites = read(text)
-    apply(lines, edits_for(lines, find_site(sites), wanted))
-    return join(lines)
+    local lines, sites, statements, problem = read(text)
+    local site = find_site(sites)
+    check_safe(site, statements, problem)
+    local before = words_beside_tls(statements, site)
+    apply(lines, edits_for(lines, site, wanted))
+    local edited = join(lines)
+    local _, new_sites, new_statements, new_problem = read(edited)
+    local new_site = find_site(new_sites)
+    if new_problem or #new_site.active ~= 1 or not satisfies(new_site.active[1], wanted)
+        or words_beside_tls(new_statements, new_site) ~= before then
+        refuse(site.line, "the tls line of this site cannot be told from what is around it")
+    end
+    return edited
 end
 
 return caddyfile

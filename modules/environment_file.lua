@@ -1,4 +1,4 @@
--- Environment files as systemd reads them (EnvironmentFile=), edited without touching any other byte.
+-- Environment files as systemd reads them (EnvironmentFile=), and .env files, edited without touching any other byte.
 -- What is written here reads the same to systemd and to a POSIX shell. Pure: it reaches no host.
 local _, gate, import = ...
 local environment_file = {}
@@ -13,6 +13,7 @@ local states = {}
 
 function states.before_name(c, item, at)
     if c:find "[#;]" then
+        item.first = at
         return "comment"
     elseif c:find "%s" then
         return "before_name"
@@ -32,11 +33,11 @@ function states.name(c, item)
     return "name"
 end
 
-function states.before_value(c, item)
+function states.before_value(c, item, at)
     if c:find(NEWLINE) then
         return "ended"
     elseif c == "'" or c == "\"" then
-        item.quoted = true
+        item.quoted, item.quote, item.quoted_at = true, c, at
         return c == "'" and "single_quoted" or "double_quoted"
     elseif c == "\\" then
         return "escaped"
@@ -103,12 +104,33 @@ local function strip(item)
     item.value = kept .. item.value:sub(#kept + 1):gsub("%s+$", "")
 end
 
---- The assignments of an environment file, in order.
----@param text string
----@return { name: string, value: string, quoted: boolean, first: integer, last: integer }[] first and last: the bytes
----  of the text that it takes, without the end of its line
-function environment_file.parse(text)
-    local found = {}
+-- A project's .env, which python-dotenv reads: outside of quotes a backslash is a backslash, and continues nothing.
+local dotenv = setmetatable({}, { __index = states })
+
+function dotenv.before_value(c, item, at)
+    if c == "\\" then
+        return "value", c
+    end
+    return states.before_value(c, item, at)
+end
+
+function dotenv.value(c)
+    return c:find(NEWLINE) and "bare_ended" or "value", not c:find(NEWLINE) and c or nil
+end
+
+function dotenv.comment(c)
+    return c:find(NEWLINE) and "dropped" or "comment"
+end
+
+local DIALECTS = { systemd = states, dotenv = dotenv }
+
+local ENDS = { ended = true, bare_ended = true, dropped = true }
+local IN_QUOTES = { single_quoted = true, double_quoted = true, double_quoted_escaped = true }
+
+-- The assignments, as environment_file.parse returns them; then the lines that go on with the one before, as
+-- { at = where the line begins, item }; then the state at the end, and the item that it belongs to.
+local function read(text, dialect)
+    local reader, found, continued = DIALECTS[dialect or "systemd"], {}, {}
     local item, state = { value = "" }, "before_name"
     local function finish(last)
         if state == "value" or state == "bare_ended" or state == "escaped" then
@@ -120,20 +142,31 @@ function environment_file.parse(text)
     end
     for at = 1, #text do
         local c = text:sub(at, at)
-        local next_state, add = states[state](c, item, at)
+        local next_state, add = reader[state](c, item, at)
         state = next_state
         item.value = add and item.value .. add or item.value
         if state == "ended" or state == "bare_ended" then
             finish(at - 1)
         end
-        if state == "ended" or state == "bare_ended" or state == "dropped" then
+        if ENDS[state] then
             item, state = { value = "" }, "before_name"
+        elseif c == "\n" and state ~= "before_name" then
+            continued[#continued + 1] = { at = at + 1, item = item }
         end
     end
     if item.name and state ~= "name" then
         finish(#text)
     end
-    return found
+    return found, continued, state, item
+end
+
+--- The assignments of an environment file, in order.
+---@param text string
+---@param dialect? "systemd"|"dotenv" who reads it; systemd when left out
+---@return { name: string, value: string, quoted: boolean, first: integer, last: integer }[] first and last: the bytes
+---  of the text that it takes, without the end of its line
+function environment_file.parse(text, dialect)
+    return (read(text, dialect))
 end
 
 --- The variables that systemd would set from the text; of several assignments to one name the last counts.
@@ -199,6 +232,45 @@ function environment_file.assignment(name, value)
     return name .. "=" .. gate.derive(value, environment_file.quote)
 end
 
+-- ---- changing it ----
+
+-- The number of the line in which the byte at `at` is.
+local function line_of(text, at)
+    return select(2, text:sub(1, at - 1):gsub("\n", "")) + 1
+end
+
+local function refuse(text, at, what)
+    fail(("line %d: %s"):format(line_of(text, at), what), {
+        code = "environment_file.unsafe", hint = "mend that line by hand; nothing was changed",
+    })
+end
+
+--- Refuses a text in which these variables cannot be set or removed without changing others: one whose last value does
+--- not end, so that what is written behind it becomes part of it, and one where the assignment stands within the value
+--- of another.
+---@param text string
+---@param names string[]
+---@param dialect? "systemd"|"dotenv"
+---@raise "environment_file.unsafe" with the line
+function environment_file.check(text, names, dialect)
+    local _, continued, state, item = read(text, dialect)
+    if IN_QUOTES[state] then
+        refuse(text, item.quoted_at, ("the quote %s that opens in %s is never closed"):format(item.quote, item.name))
+    elseif state:find "escaped$" or (text:find "\n$" and state ~= "before_name") then
+        refuse(text, #text, "it ends in a backslash, which makes the next line part of it")
+    end
+    for _, line in ipairs(continued) do
+        local assigned = text:match("^[^\n]*", line.at):gsub("^%s*export%s+", ""):match "^%s*([%w_]+)%s*="
+        for _, name in ipairs(names) do
+            if name == assigned then
+                refuse(text, line.at, ("%s= stands within %s, which begins in line %d"):format(name,
+                    line.item.name and "the value of " .. line.item.name or "a remark",
+                    line_of(text, line.item.first)))
+            end
+        end
+    end
+end
+
 local function line_end(text)
     return text:match "\r?\n" or "\n"
 end
@@ -208,10 +280,13 @@ end
 ---@param text string
 ---@param name string
 ---@param value string|number|boolean|secret a secret makes the text a secret
+---@param dialect? "systemd"|"dotenv"
 ---@return string|secret
-function environment_file.set(text, name, value)
+---@raise "usage", "environment_file.unsafe"
+function environment_file.set(text, name, value, dialect)
+    environment_file.check(text, { name }, dialect)
     local current
-    for _, item in ipairs(environment_file.parse(text)) do
+    for _, item in ipairs(environment_file.parse(text, dialect)) do
         if item.name == name then
             current = item
         end
@@ -229,14 +304,17 @@ end
 --- The text without the assignments to these names, whole lines of them.
 ---@param text string
 ---@param names string[]
+---@param dialect? "systemd"|"dotenv"
 ---@return string
-function environment_file.remove(text, names)
+---@raise "environment_file.unsafe"
+function environment_file.remove(text, names, dialect)
+    environment_file.check(text, names, dialect)
     local gone = {}
     for _, name in ipairs(names) do
         gone[name] = true
     end
     local kept, from = {}, 1
-    for _, item in ipairs(environment_file.parse(text)) do
+    for _, item in ipairs(environment_file.parse(text, dialect)) do
         if gone[item.name] then
             local indent = text:sub(1, item.first - 1):match "[ \t]*$"
             kept[#kept + 1] = text:sub(from, item.first - 1 - #indent)

@@ -2,6 +2,19 @@
 local _, gate = ...
 local host_file = {}
 
+-- What `edit` makes of the text; where that cannot be changed safely, the error says of which file.
+local function edited_text(host, path, edit, text)
+    local edited, err = try(edit, text)
+    if err then
+        err.target = err.target or tostring(host.target)
+        if err.code:find "%.unsafe$" then
+            err.message = ("%s is not changed: %s"):format(path, err.message)
+        end
+        error(err, 0)
+    end
+    return edited
+end
+
 --- Writes what `edit` makes of a file, if that is anything else. In a dry run on a host that is still to be made, what
 --- the file will hold is unknown, and so is whether it changes: the plan shows the lines of `planned`.
 ---@param host table from ssh.connect
@@ -11,13 +24,14 @@ local host_file = {}
 ---@param planned? string[]
 ---@return boolean changed
 ---@return string? before what it was
----@raise "ssh.file"
+---@raise "ssh.file", and what `edit` raises: "environment_file.unsafe", "caddy.unsafe"
+---@effect write
 function host_file.edit(host, path, edit, input, planned)
     local text = host:read(path)
     if unknown(text) or unknown(input) then
         return host:write(path, gate.unknown("edited " .. path), { planned = planned })
     end
-    local edited = edit(text)
+    local edited = edited_text(host, path, edit, text)
     if edited ~= text then
         host:write(path, edited)
     end

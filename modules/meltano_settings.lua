@@ -38,7 +38,7 @@ end
 -- The assignments of a .env file: as an environment file, but `export NAME=` and a comment after a bare value are
 -- known.
 local function read_flags(text)
-    local items = environment_file.parse(text)
+    local items = environment_file.parse(text, "dotenv")
     for _, item in ipairs(items) do
         item.written = item.name
         item.export, item.name = item.name:match "^(export%s+)(.*)$"
@@ -55,13 +55,15 @@ end
 ---@param name string
 ---@param value string
 ---@return string
+---@raise "environment_file.unsafe" where an open quote makes others part of it
 function settings.set_in_flags(text, name, value)
+    environment_file.check(text, { name }, "dotenv")
     local current
     for _, item in ipairs(read_flags(text)) do
         current = item.name == name and item or current
     end
     if not current then
-        return environment_file.set(text, name, value)
+        return environment_file.set(text, name, value, "dotenv")
     elseif current.value == value then
         return text
     end
@@ -83,7 +85,7 @@ function settings.split_flags(text)
             names[#names + 1] = item.written
         end
     end
-    return environment_file.remove(text, names), moved
+    return environment_file.remove(text, names, "dotenv"), moved
 end
 
 -- ---- its flags ----

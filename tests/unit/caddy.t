@@ -97,6 +97,26 @@ for _, bad in ipairs { "a@b.c\n}", "a b@c", "nobody", "a@b{c" } do
 end
 tap.raises("usage", function() caddyfile.set_tls(NEW, "internal", { version = 2 }) end, "a mode has a name")
 
+-- What cannot be changed safely is refused, with its line.
+for text, want in pairs {
+    ["{$HOSTNAME} {\n\theader X \"open\n\ttls internal\n}\n"] = "line 2 of the Caddyfile: the quote \" is never closed",
+    ["{$HOSTNAME} {\n\ttls internal\n\trespond `x\n}\n"] = "line 3 of the Caddyfile: the quote ` is never closed",
+    ["{$HOSTNAME} {\n\ttls internal\n\theader {\n}\n"] = "line 1 of the Caddyfile: its { is never closed",
+    ["{$HOSTNAME} {\n\ttls internal\n}\n}\n"] = "line 4 of the Caddyfile: its } closes nothing",
+    ["{$HOSTNAME} {\n\trespond <<END\n\ttls internal\n}\n"] =
+        "line 2 of the Caddyfile: the text that begins with <<END never ends",
+    ["{$HOSTNAME}\ntls internal\nrespond hi \\"] =
+        "line 3 of the Caddyfile: the backslash at its end continues it, and nothing follows",
+    ["(a) {\n\ttls internal\n}\n(b) {\n\timport a\n}\n{$HOSTNAME} {\n\timport b\n}\n"] =
+        "line 8 of the Caddyfile: its tls line comes from the snippet (b), which other sites may share",
+} do
+    local err = tap.raises("caddy.unsafe", function() caddyfile.set_tls(text, "acme", EMAIL) end, want)
+    tap.is(err and err.message, want, "  its words")
+end
+tap.is(caddyfile.set_tls("(a) {\n\theader X y\n}\n{$HOSTNAME} {\n\timport a\n\ttls internal\n}\n", "acme", EMAIL),
+    "(a) {\n\theader X y\n}\n{$HOSTNAME} {\n\timport a\n\t# tls internal\n\ttls admin@meltano.com\n}\n",
+    "a snippet without tls is no hindrance")
+
 -- ---- versions, programs, certificates ----
 
 for text, want in pairs {

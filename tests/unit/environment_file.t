@@ -48,6 +48,31 @@ tap.is(environment_file.remove("# c\r\nA=1\r\n  B='x\ny'\r\nC=3\r\n", { "B" }), 
     "remove takes whole lines")
 tap.is(environment_file.remove("A=1\nB=2", { "B", "A" }), "", "all of them")
 
+-- What cannot be changed safely is refused with its line: what is written behind it would become part of it.
+for text, want in pairs {
+    ["A=1\nB=\"open\nC=3\n"] = "line 2: the quote \" that opens in B is never closed",
+    ["A=1\nB='x' 'open"] = "line 2: the quote ' that opens in B is never closed",
+    ["B=\"open\\"] = "line 1: the quote \" that opens in B is never closed",
+    ["A=1\\"] = "line 1: it ends in a backslash, which makes the next line part of it",
+    ["A=1\nB=2\\\n"] = "line 2: it ends in a backslash, which makes the next line part of it",
+    ["A=1\n# a remark \\\n"] = "line 2: it ends in a backslash, which makes the next line part of it",
+    ["A=1\n; a remark \\"] = "line 2: it ends in a backslash, which makes the next line part of it",
+    ["A=\"x\nNEW=1\nB=\"y\n"] = "line 2: NEW= stands within the value of A, which begins in line 1",
+    ["A=C:\\dir\\\n  export NEW = 1\n"] = "line 2: NEW= stands within the value of A, which begins in line 1",
+    ["# a remark \\\nNEW=1\n"] = "line 2: NEW= stands within a remark, which begins in line 1",
+} do
+    for what, change in pairs {
+        set = function() return environment_file.set(text, "NEW", "x") end,
+        remove = function() return environment_file.remove(text, { "NEW" }) end,
+    } do
+        local err = tap.raises("environment_file.unsafe", change, ("%s: %q"):format(what, text))
+        tap.is(err and err.message, want, "  its words")
+    end
+end
+local pem = "KEY=\"-----BEGIN KEY-----\nQUJD=\n-----END KEY-----\"\n# C:\\dir\\\\\nPATH=C:\\dir\\\\\nA=1"
+tap.is(environment_file.set(pem, "B", "2"), pem .. "\nB=2\n", "values of several lines and paired backslashes are safe")
+tap.is(environment_file.remove(pem, { "A" }), pem:sub(1, -4), "to remove beside, too")
+
 local password = secret.wrap "it's $ecret"
 local text = environment_file.format { PG_USERNAME = "doadmin", PG_PORT = 25060, PG_PASSWORD = password }
 tap.ok(secret.is(text), "a file that holds a secret is one")

@@ -31,4 +31,9 @@ tap.is(found.kept, "# keep\r\nMELTANO_READONLY=true\r\nKEY=\"a\"\r\n", "flags an
 tap.is(found.names, { "API_TOKEN", "PG_ADDRESS", "URL" }, "secrets and database settings go")
 tap.ok(found.moved.API_TOKEN == secret.wrap "s3cr3t # x", "with their values")
 tap.ok(found.moved.URL == secret.wrap "postgres://u:pw@h/d", "without a comment")
+
+-- A backslash continues no line of a .env: what stands in the next line is a setting of its own.
+local slashes = flags_file.examine "# C:\\\nHOME=C:\\dir\\\nAPI_TOKEN=s3cr3t\nB=\\\n"
+tap.is(slashes.kept, "# C:\\\nHOME=C:\\dir\\\nB=\\\n", "a secret behind a trailing backslash goes")
+tap.ok(slashes.moved.API_TOKEN == secret.wrap "s3cr3t", "with its value")
 tap.done()
