@@ -10,7 +10,7 @@ local sandbox = {
     enclose = setfenv,
 }
 
-local suggest = import "base/suggest"
+local own_modules, suggest = import "base/own_modules", import "base/suggest"
 local setfenv = setfenv
 local globals = sandbox.globals
 
@@ -41,11 +41,13 @@ function sandbox.missing(name, others)
     for known in pairs(_G) do
         names[#names + 1] = known
     end
-    local near = not INSTEAD[name] and suggest.nearest(tostring(name), names)
+    local instead = INSTEAD[name]
+        or own_modules.file(tostring(name)) and ("`local %s = require \"%s\"` loads that module"):format(name, name)
+    local near = not instead and suggest.nearest(tostring(name), names)
     error(native.error.new {
         code = "lua",
         message = ("there is no global '%s'"):format(tostring(name)),
-        hint = INSTEAD[name] or near and ("did you mean '%s'?"):format(near) or "declare it with `local`",
+        hint = instead or near and ("did you mean '%s'?"):format(near) or "declare it with `local`",
     }, 3)
 end
 

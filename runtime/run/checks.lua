@@ -16,6 +16,21 @@ function checks.count(what, name, value, least)
     end
 end
 
+--- The items of a list, which must have no gap: Lua would end it there, or not, as it likes.
+---@return integer count
+function checks.list(what, items)
+    local count = 0
+    for _ in ipairs(items) do
+        count = count + 1
+    end
+    for index in pairs(items) do
+        if type(index) == "number" and not (index >= 1 and index <= count and index % 1 == 0) then
+            checks.usage(("%s: the list has a gap before its number %s"):format(what, tostring(index)), 2)
+        end
+    end
+    return count
+end
+
 --- A time.
 function checks.seconds(what, name, value)
     if not (type(value) == "number" and value >= 0 and value < math.huge) then

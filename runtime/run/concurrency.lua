@@ -36,8 +36,14 @@ end
 ---@param functions function[]
 ---@return any[]
 local function parallel(functions)
-    for index, fn in ipairs(functions) do
-        if type(fn) ~= "function" then
+    if type(functions) ~= "table" then
+        usage "parallel { function() ... end, ... }"
+    end
+    checks.list("parallel", functions)
+    for index, fn in pairs(functions) do
+        if type(index) ~= "number" then
+            usage(("parallel takes a list of functions without names, such as '%s'"):format(tostring(index)))
+        elseif type(fn) ~= "function" then
             usage(("parallel takes a list of functions; number %d is a %s"):format(index, type(fn)))
         end
     end
@@ -50,10 +56,12 @@ local function parallel(functions)
             end
             if not first_error then
                 first_error = results[2]
+                local reason = first_error.code == "cancelled" and first_error.message
+                    or "cancelled: a task beside it failed"
                 -- Going through a run to undo it, the others may still have finished steps to pass.
                 for other, sibling in pairs(current.collecting and {} or tasks) do
                     if other ~= index then
-                        task.cancel(sibling, "cancelled: a task beside it failed")
+                        task.cancel(sibling, reason)
                     end
                 end
             end

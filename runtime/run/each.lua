@@ -23,6 +23,15 @@ local function key_of(item, key)
     return tostring(item)
 end
 
+-- A list may carry names besides its items, as the rows of a query do; names alone would be passed over in silence.
+local function check_list(items)
+    local count = checks.list("each", items)
+    local name = next(items)
+    if count == 0 and name ~= nil and not items.columns then
+        usage(("each takes a list, and this table has only names, such as '%s'"):format(tostring(name)), 2)
+    end
+end
+
 local function keys_of(items, key)
     local keys, seen = {}, {}
     for index, item in ipairs(items) do
@@ -112,6 +121,7 @@ local function each(items, options, fn)
     checks.count("each", "parallel", options.parallel, 1)
     checks.count("each", "batch", options.batch, 1)
     checks.count("each", "max_failures", options.max_failures, 0)
+    check_list(items)
     local context = task.context()
     local keys = keys_of(items, options.key)
     local limit = not current.collecting and options.max_failures or nil
@@ -119,14 +129,20 @@ local function each(items, options, fn)
     group.scope = event.emit("group.begin", { parent = context.scope, name = options.name or "each", count = #items })
     local started = native.system.monotonic()
     local width, batch = options.parallel or DEFAULT_PARALLEL, options.batch or math.max(#items, 1)
-    for from = 1, #items, batch do
-        run_batch(group, items, keys, from, math.min(from + batch - 1, #items), width, fn)
-    end
+    -- In a task of its own, which has ended only when all of its items have: also when it is cancelled.
+    local whole, err = xpcall(task.join, native.error.complete, task.spawn(nil, function()
+        for from = 1, #items, batch do
+            run_batch(group, items, keys, from, math.min(from + batch - 1, #items), width, fn)
+        end
+    end))
     event.emit("group.end", {
         scope = group.scope, parent = context.scope, seconds = native.system.monotonic() - started,
-        status = #group.failures > 0 and "failed" or "done",
+        status = not whole and "cancelled" or #group.failures > 0 and "failed" or "done",
+        text = err and tostring(err),
     })
-    if #group.failures > 0 then
+    if not whole then
+        error(err, 0)
+    elseif #group.failures > 0 then
         raise_failures(group, #items)
     end
 end

@@ -101,8 +101,8 @@ void task_cancel(lua_State *L, task *t) {
     }
 }
 
-static void cancel_children(lua_State *L, task *t, const char *message) {
-    error_push(L, "cancelled", "%s", message);
+/* Cancels a task's children for the reason on top of the stack, which is popped. */
+static void cancel_children(lua_State *L, task *t) {
     for (task *child = t->first_child; child; child = child->next_sibling)
         if (!child->shielded)
             task_cancel(L, child);
@@ -313,7 +313,11 @@ static void begin_closing(task *t, bool failed) {
     t->state = TASK_CLOSING;
     if (failed) {
         error_complete(t->thread);
-        cancel_children(t->thread, t, "cancelled: the task that started this one failed");
+        if (task_is_cancelled(t))
+            task_push_cancellation(t->thread, t);
+        else
+            error_push(t->thread, "cancelled", "cancelled: the task that started this one failed");
+        cancel_children(t->thread, t);
     }
     end_if_childless(t);
 }

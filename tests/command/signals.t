@@ -27,6 +27,25 @@ interrupted('a loop that computes and catches', 'while true do pcall(function() 
 interrupted('a loop of waits', 'while true do sleep(0) end');
 interrupted('a step', 'step("one", function() sleep(100) end)', says => qr{step +book/one});
 interrupted('fifty items', 'local t = {} for i = 1, 50 do t[i] = i end each(t, { parallel = 50 }, function() sleep(100) end)');
+{
+    my $run = interrupted('steps of three items', 'each({ 1, 2, 3 }, { parallel = 2 }, function(n) '
+            . 'step("wait", function() say "in step" sleep(100) end) end)', after => qr/in step.*in step/s);
+    is(() = $run->{stdout} =~ /^\S+ item +\d: cancelled .*interrupted \(Ctrl-C\)$/mg, 2, 'every item that had begun says why');
+    like($run->{stdout}, qr/item +2: cancelled.*\n\S+ group  each: cancelled .*interrupted \(Ctrl-C\)\n\S+ run /, 'then the each ends');
+    unlike($run->{stdout}, qr/the task that started this one/, 'and nobody blames another');
+}
+{
+    my $run = interrupted('steps side by side', 'parallel { function() step("a", function() say "in a" sleep(100) end) end, '
+            . 'function() step("b", function() say "in b" sleep(100) end) end }', after => qr/in a.*in b/s);
+    is(() = $run->{stdout} =~ /^\S+ step +[ab]: cancelled .*interrupted \(Ctrl-C\)$/mg, 2, 'every function says why');
+}
+{
+    my $in  = playbooks(book => 'return playbook { summary = "s", run = function() '
+            . 'timeout(0.2, each, { 1, 2 }, function() sleep(100) end) end }');
+    my $run = hostler({ in => $in }, 'run', 'book');
+    is(() = $run->{stdout} =~ /^\S+ item +\d: \S+ .*timed out after 0.2 s$/mg, 2, 'items of an each that took too long say so');
+    like($run->{stdout}, qr/^\S+ group  each: .*timed out after 0.2 s$/m, 'and it ends');
+}
 interrupted('parallel', 'parallel { function() sleep(100) end, function() while true do sleep(0.01) end end }');
 interrupted('retry', 'retry({ times = 1000 }, function() sleep(100) end)');
 interrupted('try', 'while true do try(sleep, 100) end');

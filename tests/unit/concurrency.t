@@ -11,6 +11,7 @@ local function numbers(count)
 end
 
 tap.is(parallel {}, {}, "nothing in parallel")
+each({ columns = {} }, function() error "an item" end) -- no rows
 tap.is(parallel { function() return false end }[1], false, "false is a result")
 local calls, went_on = 0, 0
 each({}, function() calls = calls + 1 end)
@@ -26,7 +27,11 @@ for name, fn in pairs {
     ["batch = 1.5"] = function() each({ 1 }, { batch = 1.5 }, function() end) end,
     ["max_failures = -1"] = function() each({ 1 }, { max_failures = -1 }, function() end) end,
     ["the same item twice"] = function() each({ 1, 1 }, function() end) end,
+    ["each of names"] = function() each({ a = 1 }, function() end) end,
+    ["each with a gap"] = function() each({ 1, 2, [4] = 3 }, function() end) end,
     ["tables without a key"] = function() each({ {} }, function() end) end,
+    ["parallel of names"] = function() parallel { a = function() end } end, ["parallel of nothing"] = function() parallel() end,
+    ["parallel with a gap"] = function() parallel { function() end, [3] = function() end } end,
     ["parallel of a number"] = function() parallel { 5 } end, ["retry without times"] = function() retry({}, function() end) end,
     ["wait_until no moment"] = function() wait_until("x", { at = "noon" }) end,
     ["wait_until without a timeout"] = function() wait_until("x", {}, function() end) end,
