@@ -18,11 +18,12 @@ local trees = {}
 local function tree_of(path, found)
     if not trees[path] then
         local source = system.read_file(path) or ""
-        local tree, rest = lua_parser.parse(source)
         local _, message = sandbox.compile(lua_source.without_shebang(source), "@" .. path)
         local line, words = (message or ""):match ":(%d+): (.*)$"
+        local tree, rest = lua_parser.parse(source)
         trees[path] = { tree = not message and tree or nil, comments = tree and rest or {},
-            wrong = message and (not tree and rest or { line = tonumber(line) or 1, column = 1, message = words }) }
+            wrong = not tree and not (rest.code and message) and rest
+                or message and { line = tonumber(line) or 1, column = 1, message = words } }
     end
     findings.heed(found, path, trees[path].comments)
     return trees[path].tree, trees[path].wrong
@@ -136,7 +137,7 @@ function check_file.check(path, found)
     folders.stand_beside(path)
     local tree, wrong = tree_of(path, found)
     if not tree then
-        findings.add(found, { file = path, line = wrong.line, column = wrong.column }, "syntax", wrong.message)
+        findings.add(found, { file = path, line = wrong.line, column = wrong.column }, wrong.code or "syntax", wrong.message)
         return
     end
     local machine = Machine.new(found, path, open_module)

@@ -4,6 +4,7 @@ local findings = {}
 -- By code: why it matters, and the mend where a finding brings none of its own.
 local TEXTS = {
     syntax = { "Lua cannot read the file" },
+    depth = { "the file is not checked; a run may load it", "break the expression up with local variables" },
     manifest = { "the playbook is refused before it runs" },
     load = { "the file cannot be loaded" },
     global = { "the line fails when it is reached, and not before" },

@@ -189,6 +189,17 @@ is places(in_run("-- check: allow shell\nstep('a', function() host:sh('rm ' .. p
     '', 'what a comment allows';
 is places(in_run("-- check: allow sql\nstep('a', function() host:sh('rm ' .. p.tenant) end)")), '3:30 shell', 'and nothing else';
 
+# Nested as deeply as a generator of code may: what Lua refuses, and what it takes but no tree can hold.
+my $many = 50_000;
+for ([tables => '{' x $many . '}' x $many, 'syntax'], [blocks => 'f(function() ' . 'if x then ' x 3000 . 'end ' x 3000 . 'end)', 'syntax'],
+    [parentheses => '(' x 500 . '1' . ')' x 500, 'syntax'], [minus => '- ' x $many . '1', 'syntax'], [sum => '1' . '+1' x $many, 'depth'],
+    [calls => 'say' . '()' x $many, 'depth'], [fields => 'say' . '.x' x $many, 'depth']) {
+    my ($what, $nested, $code) = @$_;
+    my $run = hostler({ in => playbooks(book => "local f = say\nlocal x = $nested\nreturn x") }, 'check', 'book');
+    is "$run->{status} $run->{stderr}", '1 ', "$many $what: status";
+    like $run->{stdout}, qr/^\S+book\.lua:\d+:\d+: [^\n]+ \[$code\]\n/, '  one finding';
+}
+
 # ---- the command ----
 
 my $folder = playbooks(good => 'return playbook { summary = "x", run = function() end }',
