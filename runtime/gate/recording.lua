@@ -1,7 +1,8 @@
 -- Recordings: what a run asked of the outside and was answered, kept in a file; and a run that gets the same answers
 -- from the file, without the outside.
 --
--- The file has one JSON object a line: the run, then what it asked, in the order it asked. Besides effects that is what
+-- The file has one JSON object a line: the run, then what it asked, in the order it asked; in the last line a digest of
+-- all before it, so that a file that is damaged is not taken for what the outside said. Besides effects that is what
 -- else comes from outside and decides what a playbook does: settings, the time, answers of a person. It is written when
 -- the run has ended, for only then all secrets are known that have to be left out.
 --
@@ -17,7 +18,7 @@ local recording = {
 local places, values = import "base/place", import "gate/recorded_values"
 local json, system, task = native.json.face, native.system, native.task
 
-local VERSION = 1
+local VERSION = 2
 local MOST_BYTES = 128 * 1024 * 1024 -- what a replay is ready to read
 local path, header, reader
 -- What the environment said, by name; json.null for nothing.
@@ -128,6 +129,7 @@ local function write()
     header.secrets = writer.lengths
     lines[1] = json.encode(header)
     local text = table.concat(lines, "\n") .. "\n"
+    text = text .. json.encode { digest = system.hash(text) } .. "\n"
     if #text > MOST_BYTES then
         return nil, ("it would be larger than the %d MiB that a replay reads"):format(MOST_BYTES / 1024 / 1024)
     end
@@ -152,37 +154,54 @@ end
 local function read_line(file, number, line)
     local ok, value = pcall(json.decode, line)
     if not ok or type(value) ~= "table" then
-        problem(("line %d of %s is not one of a recording"):format(number, file))
+        problem(("line %d of %s is not one of a recording"):format(number, file), "record it again")
     end
     return value
 end
 
+local function read_header(file, line)
+    local found = read_line(file, 1, line)
+    if found.recording ~= VERSION then
+        problem(("%s is not a recording, or one of another version"):format(file), "record it again")
+    elseif found.status == "running" then
+        problem(("the run that was to be recorded in %s did not end"):format(file), "record it again")
+    end
+    return found
+end
+
+-- The lines of a recording that is whole and as it was written.
+local function read_lines(file, text)
+    local lines = {}
+    for line in text:gmatch "[^\n]+" do
+        lines[#lines + 1] = line
+    end
+    if #lines == 0 then
+        problem(("%s is empty"):format(file), "record it again")
+    end
+    header = read_header(file, lines[1])
+    local last = table.remove(lines)
+    local digest = #lines > 0 and text:find "\n$" and read_line(file, #lines + 1, last).digest
+    if type(digest) ~= "string" then
+        problem(("%s is cut off after its line %d"):format(file, #lines), "record it again")
+    elseif digest ~= system.hash(text:sub(1, #text - #last - 1)) then
+        problem(("%s is not as it was recorded: its text has changed since"):format(file), "record it again")
+    end
+    return lines
+end
+
 --- Reads a recording, so that the playbook finds the settings that it had. To be called before it is loaded.
 ---@return { arguments: string[], yes: boolean, status: string }
----@raise "recording"
+---@raise "recording" also for a file that is cut off, or that has changed since it was written
 function recording.open(file)
     local text, reason = system.read_file(file, MOST_BYTES)
     if not text then
         problem(("the recording %s cannot be read: %s"):format(file, reason))
     end
-    local number = 0
-    for line in text:gmatch "[^\n]+" do
-        number = number + 1
-        if number == 1 then
-            header = read_line(file, number, line)
-            if header.recording ~= VERSION then
-                problem(("%s is not a recording, or one of another version"):format(file))
-            elseif header.status == "running" then
-                problem(("the run that was to be recorded in %s did not end"):format(file), "record it again")
-            end
-            reader = values.reader(header.secrets)
-        else
-            entries[number - 1] = read_line(file, number, line)
-        end
+    local lines = read_lines(file, text)
+    for number = 2, #lines do
+        entries[number - 1] = read_line(file, number, lines[number])
     end
-    if not header then
-        problem(("%s is empty"):format(file))
-    end
+    reader = values.reader(header.secrets)
     settings = reader:value(header.settings)
     for _, entry in ipairs(entries) do
         for _, field in ipairs { "place", "target", "summary" } do

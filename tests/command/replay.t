@@ -210,11 +210,38 @@ subtest 'what cannot be' => sub {
     $run = hostler({ in => $folder }, 'run', 'book', '--record', 'new', '--replay', 'recording', 'first');
     is $run->{status}, 2, 'both at once';
     like $run->{stderr}, qr/--record and --replay do not go together/, 'are refused';
-    open my $file, '>', "$folder/broken" or die;
-    print $file qq({"recording":1,"status":"done","secrets":[],"settings":{},"arguments":[]}\n{"kind":"re\n);
-    close $file;
-    $run = hostler({ in => $folder }, 'run', 'book', '--replay', 'broken', 'first');
-    like $run->{stderr}, qr/line 2 of broken is not one of a recording/, 'a damaged one';
+};
+
+# Whatever happens to the file, a replay says that it is damaged, and never takes it for what the outside said.
+subtest 'a damaged recording' => sub {
+    my $whole = read_file("$folder/recording");
+    my @lines = split /^/, $whole;
+    my %damaged = (
+        'empty' => [ '', qr/broken is empty/ ], 'no recording' => ["hello\n", qr/line 1 of broken is not one of a recording/],
+        'another version' => [ '{"recording":1}' . "\n", qr/not a recording, or one of another version/ ],
+        'a list' => [ "[1]\n", qr/not a recording/ ],
+        'the first line only' => [ $lines[0], qr/broken is cut off after its line 0/ ],
+        'cut between lines' => [ join('', @lines[0 .. $#lines - 1]), qr/broken is cut off after its line \d/ ],
+        'cut within a line' => [ substr($whole, 0, -20), qr/line \d+ of broken is not one of a recording|broken is cut off/ ],
+        'without its last newline' => [ $whole =~ s/\n\z//r, qr/broken is cut off/ ],
+        'without a line' => [ join('', @lines[0, 2 .. $#lines]), qr/broken is not as it was recorded/ ],
+    );
+    srand($ENV{SEED} // 7);
+    for my $number (1 .. 12) {
+        my $text = $whole;
+        substr($text, rand length $text, 1) ^= chr(1 + int rand 255);
+        $damaged{"another byte, $number"} = [ $text, qr/broken/ ];
+    }
+    for my $what (sort keys %damaged) {
+        my ($text, $says) = @{ $damaged{$what} };
+        open my $file, '>', "$folder/broken" or die;
+        print $file $text;
+        close $file;
+        my $run = hostler({ in => $folder }, 'run', 'book', '--replay', 'broken', 'first');
+        is $run->{status}, 2, "$what: status" or diag "$run->{stdout}$run->{stderr}";
+        like $run->{stderr}, $says, "$what: says so";
+        unlike $run->{stderr}, qr/hostler:runtime/, "$what: not as a fault of hostler";
+    }
 };
 
 done_testing;
