@@ -56,15 +56,22 @@ function text.beginning(source, longest)
     end))
 end
 
+--- The number of characters of a text.
+---@return integer
+function text.characters(source)
+    return #source - select(2, source:gsub("[\128-\191]", ""))
+end
+
 --- Breaks text into lines of at most `width` characters, at spaces.
 ---@return string[]
 function text.wrap(words, width)
-    local lines, line = {}, ""
+    local lines, line, length = {}, "", 0
     for word in words:gmatch "%S+" do
-        if #line > 0 and #line + 1 + #word > width then
-            lines[#lines + 1], line = line, word
+        local longer = text.characters(word)
+        if length > 0 and length + 1 + longer > width then
+            lines[#lines + 1], line, length = line, word, longer
         else
-            line = #line > 0 and line .. " " .. word or word
+            line, length = length > 0 and line .. " " .. word or word, length > 0 and length + 1 + longer or longer
         end
     end
     lines[#lines + 1] = line

@@ -34,7 +34,8 @@ local function add_text(lines, words)
     lines[#lines + 1] = ""
 end
 
---- Adds rows of label, type and text, the text wrapped in a column of its own.
+--- Adds rows of label, type and text, the text wrapped in a column of its own: where labels leave too little room for
+--- it, further left and below them.
 local function add_rows(lines, rows)
     local label_width, type_width = 0, 0
     for _, row in ipairs(rows) do
@@ -42,15 +43,15 @@ local function add_rows(lines, rows)
         type_width = math.max(type_width, #row[2] <= 24 and #row[2] or 0)
     end
     local pattern = ("  %%-%ds"):format(label_width) .. (type_width > 0 and ("  %%-%ds"):format(type_width) or "%s")
-    local column = #pattern:format("", "") + 2
+    local column = math.min(#pattern:format("", "") + 2, math.floor(width() / 2))
     for _, row in ipairs(rows) do
-        local start = pattern:format(row[1], row[2])
-        local words = text.wrap(row[3] or "", math.max(30, width() - column))
-        if #start >= column and words[1] ~= "" then
+        local start = pattern:format(row[1], row[2]):gsub(" +$", "")
+        local words = text.wrap(row[3] or "", width() - column)
+        if #start + 2 > column and words[1] ~= "" then
             lines[#lines + 1], start = start, ""
         end
         for _, line in ipairs(words) do
-            lines[#lines + 1] = (("%-" .. column .. "s%s"):format(start, line):gsub("%s+$", ""))
+            lines[#lines + 1] = start .. (line ~= "" and (" "):rep(column - #start) .. line or "")
             start = ""
         end
     end

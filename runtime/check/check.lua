@@ -19,9 +19,9 @@ end
 local function print_finding(finding)
     system.write(("%s:%d:%d: %s [%s]\n"):format(finding.file, finding.line, finding.column, finding.message,
         finding.code))
-    system.write(("    why   %s\n"):format(finding.why))
+    system.write_page(("    why   %s\n"):format(finding.why))
     if finding.mend then
-        system.write(("    mend  %s\n"):format(finding.mend))
+        system.write_page(("    mend  %s\n"):format(finding.mend))
     end
 end
 

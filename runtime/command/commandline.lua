@@ -21,7 +21,7 @@ function commandline.call(name, specs, argv, fn)
         for _, line in ipairs(params.explain(specs)) do
             lines[#lines + 1] = line
         end
-        system.write_error(table.concat(lines, "\n") .. "\n")
+        system.write_page(table.concat(lines, "\n") .. "\n", true)
         return 2
     end
     return commandline.guard(fn, values)
@@ -35,7 +35,7 @@ function commandline.guard(fn, ...)
     if ok then
         return result or 0
     end
-    system.write_error(failure.describe(result, result.code == "lua" or result.code == "internal") .. "\n")
+    system.write_page(failure.describe(result, result.code == "lua" or result.code == "internal") .. "\n", true)
     return failure.exit_status_before(result)
 end
 

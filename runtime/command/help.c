@@ -3,6 +3,7 @@
 
 #include "command/lua_main.h"
 #include "command/table.h"
+#include "report/terminal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,10 +17,13 @@ int help_unknown(const char *word) {
 }
 
 static int print_page(void) {
-    puts("hostler runs playbooks: procedures of the operations handbook, written in Lua.\n");
+    text_buffer page = {0};
+    text_puts(&page, "hostler runs playbooks: procedures of the operations handbook, written in Lua.\n\n");
     for (const command *c = commands; c->name; c++)
-        printf("  hostler %-10s %s\n", c->name, c->summary);
-    fputs(examples, stdout);
+        text_printf(&page, "  hostler %-10s  %s\n", c->name, c->summary);
+    text_puts(&page, examples);
+    terminal_page(stdout, page.text);
+    text_free(&page);
     return 0;
 }
 

@@ -40,7 +40,7 @@ local function print_rows(rows)
         cells[index] = { "  " .. row.name, text .. shadows_of(row) }
     end
     for _, line in ipairs(tables.align(cells)) do
-        system.write(line .. "\n")
+        system.write_page(line .. "\n")
     end
     if #rows == 0 then
         system.write("no playbooks in " .. table.concat(folders.list(), ", ") .. "\n")

@@ -66,7 +66,7 @@ function new.main(argv)
         local name = values.name
         check_name(name)
         local path = own.create(name, (BEGINNING:gsub("NAME", name)))
-        system.write(table.concat({
+        system.write_page(table.concat({
             path .. " is made: a playbook that greets.",
             "",
             "  next      hostler edit " .. name .. "        make it yours",

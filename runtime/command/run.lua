@@ -62,7 +62,7 @@ function run.print_usage(err, book, name)
             lines[#lines + 1] = line
         end
     end
-    system.write_error(table.concat(lines, "\n") .. "\n")
+    system.write_page(table.concat(lines, "\n") .. "\n", true)
     return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
 end
 
@@ -191,7 +191,7 @@ function run.main(argv)
     end
     local recorded, err = pcall(new.options.queue and enqueue or record, new)
     if not recorded then
-        system.write_error(failure.describe(native.error.complete(err)) .. "\n")
+        system.write_page(failure.describe(native.error.complete(err)) .. "\n", true)
         return failure.exit_status_before(err)
     end
     return new.options.queue and 0 or play.run(new)

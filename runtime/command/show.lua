@@ -20,7 +20,7 @@ end
 local function print_reference(name)
     local lines = page.of(name)
     if lines then
-        system.write(table.concat(lines, "\n") .. "\n")
+        system.write_page(table.concat(lines, "\n") .. "\n")
         return true
     end
 end
@@ -69,7 +69,7 @@ function show.main(argv)
     for _, other in ipairs { shadowed(name, path) } do
         lines[#lines + 1] = "  shadows   " .. other
     end
-    system.write(table.concat(lines, "\n") .. "\n")
+    system.write_page(table.concat(lines, "\n") .. "\n")
     return 0
 end
 

@@ -24,7 +24,7 @@ function unknown.main(argv, commands)
     local book = not near and suggest.nearest(word, playbooks)
     lines[#lines + 1] = near and ("did you mean `hostler %s`?"):format(near)
         or book and ("did you mean `hostler run %s`?"):format(book) or "`hostler help` shows the commands"
-    native.system.write_error(table.concat(lines, "\n") .. "\n")
+    native.system.write_page(table.concat(lines, "\n") .. "\n", true)
     return 2
 end
 

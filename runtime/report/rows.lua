@@ -1,14 +1,14 @@
 -- Tables: `show` lays rows out in columns for people, and hands them as data to programs (--json).
-local native = ...
+local native, import = ...
 local rows = {}
+
+local texts = import "base/text"
 
 local GAP = "  "
 local NOTHING = "-"
 
---- How many columns of a terminal the text takes, as far as that is its number of characters.
-local function width(text)
-    return #text - select(2, text:gsub("[\128-\191]", ""))
-end
+-- How many columns of a terminal a text takes, as far as that is its number of characters.
+local width = texts.characters
 
 local function cell(row, column)
     local value = row[column.field]

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* strcasestr */
 #include "report/terminal.h"
 
+#include "base/fit.h"
 #include "base/output.h"
 
 #include <errno.h>
@@ -93,6 +94,17 @@ void terminal_print(FILE *out, const char *bytes, size_t length) {
     }
     fwrite(bytes, 1, length, out);
     output_flush(out);
+}
+
+void terminal_page(FILE *out, const char *text) {
+    struct winsize size = {0};
+    text_buffer page = {0};
+    if (isatty(fileno(out)) && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        fit_lines(&page, text, size.ws_col);
+    else
+        text_puts(&page, text);
+    terminal_print(out, page.text, page.length);
+    text_free(&page);
 }
 
 /* Lines are overwritten in place, so that nothing flickers; only lasting lines, which may wrap, need a clear

@@ -49,6 +49,9 @@ void terminal_write(FILE *out, const char *bytes, size_t length);
 /* Writes whole lines to a stream. While a line is being typed, those for the screen go above it. */
 void terminal_print(FILE *out, const char *bytes, size_t length);
 
+/* Writes a page: on a terminal its lines are broken to fit the screen. */
+void terminal_page(FILE *out, const char *text);
+
 /* Who shows lines above the one that is being typed; NULL when none is. */
 void terminal_set_above(void (*above)(const char *bytes, size_t length));
 

@@ -26,6 +26,16 @@ static int write_error_lua(lua_State *L) {
     return write_scrubbed(L, stderr);
 }
 
+/* write_page(text, to_error): to standard output, or to standard error; on a terminal fitted to its width */
+static int write_page_lua(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    char *clean = scrub(text, length, &length);
+    terminal_page(lua_toboolean(L, 2) ? stderr : stdout, clean);
+    free(clean);
+    return 0;
+}
+
 static int isatty_lua(lua_State *L) {
     lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
     return 1;
@@ -42,6 +52,7 @@ static int width_lua(lua_State *L) {
 void terminal_lua_add(lua_State *L) {
     static const luaL_Reg functions[] = {{"write", write_lua},
                                          {"write_error", write_error_lua},
+                                         {"write_page", write_page_lua},
                                          {"isatty", isatty_lua},
                                          {"width", width_lua},
                                          {NULL, NULL}};

@@ -54,7 +54,7 @@ local function report_failure(err, run)
     for index, line in ipairs(next_commands(run, err)) do
         lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "next" or "", line)
     end
-    system.write_error(table.concat(lines, "\n") .. "\n")
+    system.write_page(table.concat(lines, "\n") .. "\n", true)
 end
 
 -- After this time a run that found something locked by another one is tried again.
