@@ -334,13 +334,16 @@ static const char *path_of(lua_State *L) {
 
 static int raise_spawn(lua_State *L, const run *r) {
     const char *program = program_of(L);
-    if (r->problem != UV_ENOENT || strchr(program, '/'))
-        return error_raise(L, "sh.spawn", "cannot run %s: %s", program, uv_strerror(r->problem));
-    const char *path = path_of(L);
-    char hint[1024];
-    snprintf(hint, sizeof hint, "PATH is %s", path ? path : "not set");
-    error_push(L, "sh.spawn", "there is no program '%s' on this machine", program);
-    error_set(L, "hint", hint);
+    if (r->problem != UV_ENOENT || strchr(program, '/')) {
+        error_push(L, "sh.spawn", "cannot run %s: %s", program, uv_strerror(r->problem));
+    } else {
+        const char *path = path_of(L);
+        char hint[1024];
+        snprintf(hint, sizeof hint, "PATH is %s", path ? path : "not set");
+        error_push(L, "sh.spawn", "there is no program '%s' on this machine", program);
+        error_set(L, "hint", hint);
+    }
+    error_set_boolean(L, "unclear", false);
     return lua_error(L);
 }
 
@@ -355,7 +358,8 @@ static void push_failure(lua_State *L, const run *r) {
                    sigabbrev_np(r->signal) ? sigabbrev_np(r->signal) : "?");
     else
         error_push(L, "sh.exit", "%s failed with exit status %d", program, (int)r->status);
-    error_set_boolean(L, "unclear", r->end == TIMED_OUT || r->end == TOO_LONG);
+    if (r->end == TIMED_OUT || r->end == TOO_LONG)
+        error_set_boolean(L, "unclear", true);
 }
 
 static int finish_run(lua_State *L, wait *w) {
@@ -406,10 +410,13 @@ static void keep(lua_State *L, int run_index, const char *program) {
 
 static void check_directory(lua_State *L, const char *path) {
     struct stat status;
-    if (stat(path, &status))
-        error_raise(L, "sh.spawn", "cannot run anything in %s: %s", path, strerror(errno));
-    if (!S_ISDIR(status.st_mode))
-        error_raise(L, "sh.spawn", "cannot run anything in %s: it is not a directory", path);
+    bool there = stat(path, &status) == 0;
+    if (there && S_ISDIR(status.st_mode))
+        return;
+    error_push(L, "sh.spawn", "cannot run anything in %s: %s", path,
+               there ? "it is not a directory" : strerror(errno));
+    error_set_boolean(L, "unclear", false);
+    lua_error(L);
 }
 
 /* run(argv, {stdin, env, cwd, timeout, limit, check}) -> {status, stdout, stderr} */

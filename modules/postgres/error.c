@@ -169,6 +169,7 @@ int pg_raise_unconnected(lua_State *L, const char *name, const char *said) {
                (int)strcspn(reason, "\n"), reason);
     error_set(L, "said", said);
     error_set(L, "hint", find(on_connecting, said));
+    error_set_boolean(L, "unclear", false);
     return lua_error(L);
 }
 

@@ -6,7 +6,8 @@
  *   hint       what to do next (optional)
  *   cause      the error underneath (optional)
  *   unclear    of an effect: true when it may have happened all the same, for its end was not seen, false
- *              when it surely has not; the gate records it, and a resumed run asks about such a write
+ *              when it surely has not, unset when its module saw it end: the gate records it, a resumed run
+ *              asks about a write that may have happened, and what surely has not is no change
  *   target, step, file, line, traceback, and the details of the effect that failed.
  *
  * tostring() of it gives what a person reads. */

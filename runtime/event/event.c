@@ -101,9 +101,22 @@ void event_resume(void) {
         current->resume(current);
 }
 
+/* The text of a field, its NULs spelled out. What holds it stays on the stack, so that it stays alive. */
 static const char *text_field(lua_State *L, const char *field) {
-    lua_getfield(L, 2, field); /* stays on the stack, so the text stays alive */
-    return hidden_shown(L, -1, NULL);
+    size_t length = 0;
+    lua_getfield(L, 2, field);
+    const char *text = hidden_shown(L, -1, &length), *end = text + length;
+    if (!text || !memchr(text, '\0', length))
+        return text;
+    luaL_Buffer whole;
+    luaL_buffinit(L, &whole);
+    for (const char *at = text; at < end; at += strlen(at) + 1) {
+        luaL_addstring(&whole, at);
+        if (at + strlen(at) < end)
+            luaL_addstring(&whole, "\\x00");
+    }
+    luaL_pushresult(&whole);
+    return lua_tostring(L, -1);
 }
 
 static double number_field(lua_State *L, const char *field, double otherwise) {

@@ -6,8 +6,8 @@ local native, import = ...
 local gate = {
     --- "normal", "dry-run" or "read-only"; see gate.set_mode.
     mode = "normal",
-    --- How many effects of each kind have been performed.
-    performed = { read = 0, write = 0, output = 0 },
+    --- How many writes changed something, or may have: all but those that surely have not.
+    changes = 0,
 }
 
 -- The files that the person named on the command line for output, by their paths: writing these is what they asked for,
@@ -136,6 +136,9 @@ local function finish(effect, context, outer_kind, scope, number, started, ok, .
     local err = not ok and native.error.complete((...)) or nil
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     local seconds = native.system.monotonic() - started
+    if effect.kind == "write" and recording.mode ~= "replay" and (ok or err.unclear ~= false) then
+        gate.changes = gate.changes + 1
+    end
     effect_record.finish(number, err and is_unclear(err) and "unclear" or ok and "done" or "failed", err, seconds)
     event.emit("effect.end", {
         scope = scope, parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target,
@@ -159,6 +162,14 @@ local function intend(effect, context)
         error(stopped, 0)
     end
     return number
+end
+
+-- How many writes have begun: crash points count them.
+local begun = 0
+
+local function count_write()
+    begun = begun + 1
+    return begun
 end
 
 --- Passes on how the effect ended.
@@ -211,13 +222,9 @@ function gate.perform(effect, run, ...)
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })
-    local replaying = recording.mode == "replay"
-    if not replaying then
-        gate.performed[effect.kind] = gate.performed[effect.kind] + 1
-    end
     local outer_kind = context.effect_kind
     context.effect_kind = effect.kind
-    local write = not replaying and effect.kind == "write" and gate.performed.write
+    local write = recording.mode ~= "replay" and effect.kind == "write" and count_write()
     crash.at("intent", write)
     task.effect_begin()
     return finish(effect, context, outer_kind, scope, number, native.system.monotonic(),

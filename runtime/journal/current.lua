@@ -43,9 +43,10 @@ function current.in_attempt(scope)
     return scope and scope + current.attempt * SCOPES_AN_ATTEMPT
 end
 
---- Text for the journal: as a person would see it, never a secret.
+--- Text for the journal: as a person would see it, never a secret. A NUL, which no text in PostgreSQL can hold, is
+--- spelled out.
 function current.shown(value)
-    return value ~= nil and scrub(tostring(value)) or nil
+    return value ~= nil and (scrub(tostring(value)):gsub("%z", "\\x00")) or nil
 end
 
 return current

@@ -65,7 +65,7 @@ function prompt_run.leave(ok)
     lock.leave(context)
     if id then
         event.emit("run.end", {
-            scope = scope, name = NAME, kind = gate.mode, target = id, count = gate.performed.write,
+            scope = scope, name = NAME, kind = gate.mode, target = id, count = gate.changes,
             status = ok and "done" or "cancelled", seconds = system.monotonic() - begun_at,
         })
         run_record.finish(ok and "done" or "cancelled")

@@ -1,4 +1,5 @@
-/* One line an event, for pipes, logs and CI: time, what it is, where in the run, what happened.
+/* One line an event, for pipes, logs and CI: time, what it is, where in the run, what happened. With verbosity 1 also
+ * the writes, and the reads that failed; with 2 every effect.
  *
  *   12:03:04 step   ada/create droplet: done 3.2s
  *
@@ -124,10 +125,15 @@ static void print_scope(plain_report *p, const event *e, const char *what, bool 
     print_line(p, &line);
 }
 
+static bool has(const char *word, const char *wanted) {
+    return word && strcmp(word, wanted) == 0;
+}
+
 /* "read ada/create droplet: http.request api.example.com  GET /v2/droplets: done 0.2s" */
 static void print_effect(plain_report *p, const event *e) {
     const char *path = path_of(p, e->parent);
-    if (p->verbosity < 1)
+    bool changes_nothing = has(e->kind, "read") && has(e->status, "done");
+    if (p->verbosity < 1 || (p->verbosity < 2 && changes_nothing))
         return;
     text_buffer line = {0};
     add_head(&line, e, e->kind ? e->kind : "effect");

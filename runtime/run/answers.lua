@@ -3,14 +3,23 @@ local native, import = ...
 local answers = {}
 
 local sealing, current, store = import "journal/sealing", import "journal/current", import "journal/store"
+local texts = import "base/text"
 local now = native.system.now
 
 local asked = {}
 
+-- A question may be of any length; it is part of a key, and an index holds no long ones.
+local LONGEST = 200
+
+local function short(question)
+    return #question <= LONGEST and question
+        or ("%s... (%s)"):format(texts.beginning(question, LONGEST), native.system.hash(question))
+end
+
 --- A question's identity: where it is asked, its words, and how often these were asked there before.
 ---@return string
 function answers.path(context, question)
-    local base = ("%s: %s"):format(context.step or context.path, question)
+    local base = current.shown(("%s: %s"):format(context.step or context.path, short(question)))
     asked[base] = (asked[base] or 0) + 1
     return asked[base] > 1 and ("%s (%d)"):format(base, asked[base]) or base
 end
@@ -29,7 +38,7 @@ end
 function answers.open(path, kind, question)
     if current.run then
         store.open().write([[INSERT INTO answers (run, path, kind, question, asked) VALUES ($1, $2, $3, $4, $5)
-            ON CONFLICT (run, path) DO NOTHING]], current.run, path, kind, native.secret.scrub(question), now())
+            ON CONFLICT (run, path) DO NOTHING]], current.run, path, kind, current.shown(question), now())
     end
 end
 
@@ -38,7 +47,7 @@ function answers.keep(path, kind, question, answer)
         store.open().write([[INSERT INTO answers (run, path, kind, question, answer, asked, answered)
             VALUES ($1, $2, $3, $4, $5, $6, $6)
             ON CONFLICT (run, path) DO UPDATE SET answer = excluded.answer, answered = excluded.answered]],
-            current.run, path, kind, native.secret.scrub(question), sealing.encode(answer), now())
+            current.run, path, kind, current.shown(question), sealing.encode(answer), now())
     end
 end
 

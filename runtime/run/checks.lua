@@ -1,12 +1,34 @@
 -- What the prelude's functions refuse of their arguments.
-local native = ...
+local native, import = ...
 local checks = {}
+
+local texts = import "base/text"
 
 --- Raises "usage" at the place that called the function of the prelude.
 ---@param message string
 ---@param level? integer how many functions of the prelude are between (1)
 function checks.usage(message, level)
     error(native.error.new { code = "usage", message = message }, (level or 1) + 2)
+end
+
+-- Names are keys of the journal; PostgreSQL has no NUL in a text, and none beyond 2,700 bytes in an index.
+local LONGEST_NAME, LONGEST_PATH = 400, 2000
+
+--- A name by which the journal knows a step, an item or a lock.
+---@param what string "step"
+---@param name string
+---@param path? string the name with those of all that it is in
+function checks.name(what, name, path)
+    local problem = type(name) ~= "string" and "must be a text, not " .. type(name)
+        or name == "" and "must not be empty"
+        or name:find "%z" and "must not contain a NUL character"
+        or #name > LONGEST_NAME and ("must not have more than %d bytes, and this one, '%s...', has %d"):format(
+            LONGEST_NAME, texts.beginning(name, 40), #name)
+        or #(path or "") > LONGEST_PATH and ("must not have more than %d bytes with all that it is in"):format(
+            LONGEST_PATH)
+    if problem then
+        checks.usage(("%s: its name %s"):format(what, problem), 2)
+    end
 end
 
 --- A number of things, where one is given.

@@ -36,6 +36,7 @@ local function keys_of(items, key)
     local keys, seen = {}, {}
     for index, item in ipairs(items) do
         local name = key_of(item, key)
+        checks.name("each", name)
         if seen[name] then
             usage(("each: two items have the key '%s'"):format(name), 2)
         end

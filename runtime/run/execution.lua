@@ -49,7 +49,7 @@ end
 local function report_failure(err, run)
     local lines = { "", failure.describe(err, run.options.verbose or err.code == "lua" or err.code == "internal") }
     lines[#lines + 1] = "  done      " .. (step.finished()
-        or gate.performed.write == 0 and "nothing was changed" or "no step")
+        or gate.changes == 0 and "nothing was changed" or "no step")
     lines[#lines + 1] = "  command   " .. command_line(run)
     for index, line in ipairs(next_commands(run, err)) do
         lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "next" or "", line)
@@ -128,7 +128,7 @@ local function go_through(run, around)
     event.emit("run.end", {
         scope = context.scope, name = run.name, status = ok and "done" or status_of(err), kind = gate.mode,
         target = run.id, seconds = system.monotonic() - started, text = not ok and tostring(err) or nil,
-        count = gate.performed.write,
+        count = gate.changes,
     })
     lock.leave(context)
     return ok, err

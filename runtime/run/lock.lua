@@ -6,7 +6,8 @@
 local native, import = ...
 local lock = {}
 
-local process, gate, current = import "base/process", import "gate/gate", import "journal/current"
+local checks, process = import "run/checks", import "base/process"
+local gate, current = import "gate/gate", import "journal/current"
 local run_record, store = import "journal/runs", import "journal/store"
 local task, now = native.task, native.system.now
 
@@ -82,9 +83,7 @@ end
 ---@param name string such as "instance:ada"
 ---@raise "locked" when another run holds it, naming that run
 local function lock_name(name)
-    if type(name) ~= "string" or name == "" then
-        error(native.error.new { code = "usage", message = "lock takes a name: lock(\"instance:ada\")" }, 2)
-    end
+    checks.name("lock", name)
     local scope = task.context().locks
     if not scope or gate.mode == "dry-run" or is_held_here(scope, name) then
         return

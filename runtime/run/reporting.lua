@@ -11,7 +11,7 @@ function reporting.choose(options)
         return
     end
     local live = system.isatty(1) and (system.env "TERM" or "dumb") ~= "dumb"
-    native.report(options.json and "json" or live and "tree" or "plain", options.verbose and 1 or 0)
+    native.report(options.json and "json" or live and "tree" or "plain", options.verbose and 2 or 0)
 end
 
 return reporting

@@ -6,7 +6,8 @@
 local native, import = ...
 local task, event = native.task, native.event
 local current, run_record, step_record = import "journal/current", import "journal/runs", import "journal/steps"
-local collecting, concurrency, debugging = import "run/collecting", import "run/concurrency", import "run/debugging"
+local checks, collecting, concurrency = import "run/checks", import "run/collecting", import "run/concurrency"
+local debugging = import "run/debugging"
 local options_of = import "base/options"
 local questions, sealing, texts = import "run/questions", import "journal/sealing", import "run/texts"
 local step = {}
@@ -239,12 +240,13 @@ local function run_step(name, options, fn)
         options, fn = {}, options
     end
     name = native.secret.is_unknown(name) and tostring(name) or name
-    if type(name) ~= "string" or name == "" or type(fn) ~= "function" then
-        error(native.error.new { code = "usage", message = "step(\"name\", [options,] function() ... end)" }, 2)
+    if type(name) ~= "string" or type(fn) ~= "function" then
+        checks.usage "step(\"name\", [options,] function() ... end)"
     end
-    options_of.check(("step '%s'"):format(name), options, OPTIONS)
     local context = task.context()
     local path = context.path .. "/" .. name
+    checks.name("step", name, path)
+    options_of.check(("step '%s'"):format(name), options, OPTIONS)
     check_place(context, path)
     local row = find(path)
     if current.collecting then

@@ -167,7 +167,7 @@ local function take_all_back(run)
     end, native.error.complete)
     event.emit("run.end", {
         scope = context.scope, name = run.name, status = ok and "done" or "failed", kind = "normal", target = run.id,
-        seconds = system.monotonic() - started, count = gate.performed.write, text = not ok and tostring(err) or nil,
+        seconds = system.monotonic() - started, count = gate.changes, text = not ok and tostring(err) or nil,
     })
     native.report "none"
     if not ok then
