@@ -35,8 +35,8 @@ static size_t hanging_indent(const char *line, const char *end, size_t columns) 
     return indent < columns * 2 / 3 ? indent : STEP;
 }
 
-/* The end of the longest beginning that fits and ends before a blank; of the first word where none does. Leading
- * blanks belong to it. */
+/* The end of the longest beginning that fits and ends before a blank; of the first word where none does.
+ * Leading blanks belong to it. */
 static const char *beginning_that_fits(const char *line, const char *end, size_t room) {
     const char *fitting = NULL, *at = skip_blanks(line, end);
     while (at < end) {

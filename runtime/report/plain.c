@@ -1,5 +1,5 @@
-/* One line an event, for pipes, logs and CI: time, what it is, where in the run, what happened. With verbosity 1 also
- * the writes, and the reads that failed; with 2 every effect.
+/* One line an event, for pipes, logs and CI: time, what it is, where in the run, what happened. With
+ * verbosity 1 also the writes, and the reads that failed; with 2 every effect.
  *
  *   12:03:04 step   ada/create droplet: done 3.2s
  *

@@ -50,11 +50,8 @@ static int width_lua(lua_State *L) {
 }
 
 void terminal_lua_add(lua_State *L) {
-    static const luaL_Reg functions[] = {{"write", write_lua},
-                                         {"write_error", write_error_lua},
-                                         {"write_page", write_page_lua},
-                                         {"isatty", isatty_lua},
-                                         {"width", width_lua},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"write", write_lua},           {"write_error", write_error_lua},
+                                         {"write_page", write_page_lua}, {"isatty", isatty_lua},
+                                         {"width", width_lua},           {NULL, NULL}};
     luaL_register(L, NULL, functions);
 }

@@ -4,7 +4,8 @@
 
 #include <lua.h>
 
-/* Adds to the table on top of the stack: write(text) write_error(text) write_page(text, to_error) isatty(descriptor) width(). */
+/* Adds to the table on top of the stack: write(text) write_error(text) write_page(text, to_error)
+ * isatty(descriptor) width(). */
 void terminal_lua_add(lua_State *L);
 
 #endif
