@@ -105,9 +105,10 @@ void event_resume(void) {
 static const char *text_field(lua_State *L, const char *field) {
     size_t length = 0;
     lua_getfield(L, 2, field);
-    const char *text = hidden_shown(L, -1, &length), *end = text + length;
+    const char *text = hidden_shown(L, -1, &length);
     if (!text || !memchr(text, '\0', length))
         return text;
+    const char *end = text + length;
     luaL_Buffer whole;
     luaL_buffinit(L, &whole);
     for (const char *at = text; at < end; at += strlen(at) + 1) {
