@@ -511,7 +511,8 @@ end
 
 local function refuse(line, what)
     fail(("line %d of the Caddyfile: %s"):format(line, what), {
-        code = "caddy.unsafe", hint = "mend that by hand, `caddy validate` says whether it is right; nothing was changed",
+        code = "caddy.unsafe",
+        hint = "mend that by hand, `caddy validate` says whether it is right; nothing was changed",
     })
 end
 
@@ -571,8 +572,8 @@ end
 ---  it the file's own is kept; ca: the authority's directory URL (the default is Let's Encrypt); ca_root: the file on
 ---  the host with the root it is trusted by, ignored for Caddy 1, which trusts what the host trusts
 ---@return string
----@raise "usage", "caddy.site", "caddy.unsafe" with the line, for a file in which the change would not mean what it says:
----  a quote or a block that does not end, a tls line that comes from a snippet
+---@raise "usage", "caddy.site", "caddy.unsafe" with the line, for a file in which the change would not mean what it
+---  says: a quote or a block that does not end, a tls line that comes from a snippet
 function caddyfile.set_tls(text, mode, options)
     local wanted = check_wanted(mode, options)
     local lines, sites, statements, problem = read(text)

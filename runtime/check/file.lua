@@ -137,7 +137,8 @@ function check_file.check(path, found)
     folders.stand_beside(path)
     local tree, wrong = tree_of(path, found)
     if not tree then
-        findings.add(found, { file = path, line = wrong.line, column = wrong.column }, wrong.code or "syntax", wrong.message)
+        local place = { file = path, line = wrong.line, column = wrong.column }
+        findings.add(found, place, wrong.code or "syntax", wrong.message)
         return
     end
     local machine = Machine.new(found, path, open_module)
