@@ -25,6 +25,7 @@
 #include "task/foreground.h"
 #include "task/input.h"
 #include "task/task.h"
+#include "web/web.h"
 
 #include <lauxlib.h>
 #include <luajit.h>
@@ -114,6 +115,7 @@ static int build_world(lua_State *L) {
     add(L, "journal", journal_open);
     add(L, "child", child_open);
     add(L, "local_socket", local_socket_open);
+    add(L, "web", web_open);
     add(L, "seal", seal_open);
     add_parts(L, "user_files", user_file_parts);
     lua_pushcfunction(L, foreground_run);

@@ -1,6 +1,8 @@
 /* The registration table of modules with a C half. */
 #include "host.h"
 
+#include "web/web.h"
+
 #include <stddef.h>
 
 int base64_open(lua_State *L);
@@ -9,7 +11,6 @@ int checkup_open(lua_State *L);
 int file_open(lua_State *L);
 int ftp_open(lua_State *L);
 int http_open(lua_State *L);
-int http_server_open(lua_State *L);
 int known_hosts_file_open(lua_State *L);
 int mail_open(lua_State *L);
 int postgres_open(lua_State *L);
@@ -23,7 +24,7 @@ const native_module native_modules[] = {
     {"file", file_open},
     {"ftp", ftp_open},
     {"http/http", http_open},
-    {"http/server", http_server_open},
+    {"http/server", web_open},
     {"known_hosts_file", known_hosts_file_open},
     {"mail/mail", mail_open},
     {"postgres/postgres", postgres_open},

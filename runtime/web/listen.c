@@ -1,5 +1,5 @@
 /* What an HTTP server is to listen on: its options, its files, its socket; see listen.h. */
-#include "http/listen.h"
+#include "web/listen.h"
 
 #include "base/error.h"
 

@@ -1,6 +1,6 @@
-/* The answer to a request. Internal to the http module. */
-#ifndef HOSTLER_HTTP_REPLY_H
-#define HOSTLER_HTTP_REPLY_H
+/* The answer to a request. */
+#ifndef HOSTLER_WEB_REPLY_H
+#define HOSTLER_WEB_REPLY_H
 
 #include <lua.h>
 #include <microhttpd.h>

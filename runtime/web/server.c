@@ -3,7 +3,7 @@
  * It runs in its external mode: libuv watches its epoll descriptor. A complete request suspends its
  * connection until the answer comes; meanwhile the connection is watched here, for libmicrohttpd does not
  * notice then that a client goes away. */
-#include "http/server.h"
+#include "web/server.h"
 #include "task/handle.h"
 
 #include <stdlib.h>

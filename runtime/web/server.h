@@ -1,11 +1,10 @@
-/* An HTTP server: libmicrohttpd on the loop, requests as values that are taken one by one. Internal to the
- * http module. What it listens on is listen.c's, an answer reply.c's, tasks and the shapes of requests are
- * server_lua.c's and server.lua's. */
-#ifndef HOSTLER_HTTP_SERVER_H
-#define HOSTLER_HTTP_SERVER_H
+/* An HTTP server: libmicrohttpd on the loop, requests as values that are taken one by one. What it listens on
+ * is listen.c's, an answer reply.c's, tasks and the shapes of requests are lua.c's. */
+#ifndef HOSTLER_WEB_SERVER_H
+#define HOSTLER_WEB_SERVER_H
 
-#include "http/listen.h"
 #include "task/task.h"
+#include "web/listen.h"
 
 #include <microhttpd.h>
 

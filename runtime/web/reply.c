@@ -1,5 +1,5 @@
-/* The answer to a request: from a table that server.lua has made to libmicrohttpd's response; see reply.h. */
-#include "http/reply.h"
+/* The answer to a request: from a table to libmicrohttpd's response; see reply.h. */
+#include "web/reply.h"
 
 #include "base/error.h"
 #include "base/json.h"

@@ -1,6 +1,6 @@
-/* What an HTTP server is to listen on. Internal to the http module. */
-#ifndef HOSTLER_HTTP_LISTEN_H
-#define HOSTLER_HTTP_LISTEN_H
+/* What an HTTP server is to listen on. */
+#ifndef HOSTLER_WEB_LISTEN_H
+#define HOSTLER_WEB_LISTEN_H
 
 #include <lua.h>
 #include <stddef.h>

@@ -1,8 +1,9 @@
 /* The HTTP server as Lua sees it: handles, tasks that wait for requests, and the shapes of requests; see
- * server.h. Handlers and the shapes of answers are server.lua's. */
+ * server.h. Handlers and the shapes of answers are up to whom it serves. */
 #include "base/error.h"
-#include "http/reply.h"
-#include "http/server.h"
+#include "web/reply.h"
+#include "web/server.h"
+#include "web/web.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -198,7 +199,7 @@ static int drop_lua(lua_State *L) {
     return 0;
 }
 
-int http_server_open(lua_State *L) {
+int web_open(lua_State *L) {
     static const luaL_Reg functions[] = {{"serve", serve_lua}, {"close", close_lua},   {"stop", stop_lua},
                                          {"drop", drop_lua},   {"answer", answer_lua}, {NULL, NULL}};
     static const luaL_Reg waiting[] = {{"next", next_lua}, {"stopped", stopped_lua}, {NULL, NULL}};
