@@ -186,11 +186,12 @@ static void fail_handshake(ssh_session *s, int rc) {
         snprintf(problem, sizeof problem, "the handshake failed: %s", session_last_error(s));
         fail(s, "ssh.protocol", problem, NULL);
         if (rc == LIBSSH2_ERROR_KEX_FAILURE || rc == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE)
-            failure_add(&s->failure, "hint",
-                        "client and server may have no algorithm in common; `ssh -v` shows what the server has. "
-                        "libssh2 %s is used here: up to 1.10 it knows no ETM MACs, no AES-GCM or ChaCha20, and RSA "
-                        "host keys only by SHA-1 (an ed25519 host key helps: ssh-keygen -A on the host)",
-                        libssh2_version(0));
+            failure_add(
+                &s->failure, "hint",
+                "client and server may have no algorithm in common; `ssh -v` shows what the server has. "
+                "libssh2 %s is used here: up to 1.10 it knows no ETM MACs, no AES-GCM or ChaCha20, and RSA "
+                "host keys only by SHA-1 (an ed25519 host key helps: ssh-keygen -A on the host)",
+                libssh2_version(0));
     }
 }
 

@@ -264,6 +264,16 @@ until grep -q ssh-ed25519 "$1/rsa_only"; do
 done]], home)
 connects("rsa-only", "by what the hint says")
 
+-- A server that has no other: libssh2 cannot even shake hands.
+shell([[
+cd "$1"
+grep -v '^HostKey\|^ListenAddress\|^PidFile' sshd_config > sshd_rsa_config
+printf '%s\n' "HostKey $1/host_rsa" 'ListenAddress 127.0.0.1:2310' "PidFile $1/pid_rsa" >> sshd_rsa_config
+/usr/sbin/sshd -f sshd_rsa_config -E log_rsa
+until [ -s pid_rsa ]; do sleep 0.1; done]], home)
+err = tap.raises("ssh.protocol", function() ssh.connect "tokens:2310" end, "a server with nothing but an RSA key")
+tap.like(err.hint, "libssh2 [%d.]+ is used here: .* RSA host keys only by SHA%-1", "is told by what libssh2 lacks")
+
 -- ---- what cannot be done ----
 
 for alias, keyword in pairs { interface = "bindinterface lo", command = "knownhostscommand /bin/true",
