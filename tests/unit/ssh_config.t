@@ -53,6 +53,10 @@ Host pub
 Host pub-without-agent
     IdentityFile %s/id_stranger.pub
     IdentitiesOnly yes
+Host pub-token
+    PKCS11Provider /usr/lib/no-such-provider.so
+    IdentityFile %s/id_stranger
+    IdentityAgent none
 Host tokens
     IdentityFile %%d/../keys/%%h_%%r_%%u_%%p
 Host variable
@@ -192,6 +196,7 @@ end
 connects("pub", "an IdentityFile that is a public key, whose private key the agent has")
 refuses("pub-without-agent", "ssh.auth", "id_stranger.pub is a public key, and the agent does not have",
     "one that the agent does not have")
+refuses("pub-token", "ssh.auth", "pkcs11provider /usr/lib/no%-such.*which hostler does not do", "a token's keys")
 connects("tokens", "%d, %h, %r, %u and %p in IdentityFile")
 connects("variable", "${NAME} in IdentityFile")
 refuses("variable-unset", "ssh.config", "IdentityFile .*NO_SUCH_VARIABLE is not set", "a variable that is not set")
