@@ -2,6 +2,8 @@
  * and leaves PEM to OpenSSL. */
 #include "ssh/key.h"
 
+#include "ssh/public_key.h"
+
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
@@ -267,21 +269,23 @@ static int read_text(const char *path, char *text, size_t size) {
     return problem;
 }
 
-/* The public key of PATH.pub: "type base64 comment". */
+/* Takes the public key on a text's first line: "type base64 comment". False when there is none. */
+static bool read_public_half(const char *text, ssh_key *key) {
+    unsigned char bytes[LARGEST_PUBLIC_KEY];
+    public_key_text line;
+    size_t size =
+        public_key_parse(text, text + strcspn(text, "\n"), &line) ? public_key_decode(&line, bytes) : 0;
+    if (size > 0)
+        buffer_add(&key->blob, bytes, size);
+    return size > 0;
+}
+
+/* The public key of PATH.pub. */
 static void load_public_half(const char *path, ssh_key *key) {
     char name[4096], text[LARGEST_KEY_FILE];
-    size_t length;
     snprintf(name, sizeof name, "%s.pub", path);
-    if (key->blob.length > 0 || read_text(name, text, sizeof text) != 0)
-        return;
-    char *base64 = strchr(text, ' ');
-    if (!base64)
-        return;
-    base64++;
-    unsigned char bytes[LARGEST_KEY_FILE];
-    if (sodium_base642bin(bytes, sizeof bytes, base64, strcspn(base64, " \r\n"), NULL, &length, NULL,
-                          sodium_base64_VARIANT_ORIGINAL) == 0)
-        buffer_add(&key->blob, bytes, length);
+    if (key->blob.length == 0 && read_text(name, text, sizeof text) == 0)
+        read_public_half(text, key);
 }
 
 key_file_result key_file_load(const char *path, ssh_key *key) {
@@ -291,9 +295,10 @@ key_file_result key_file_load(const char *path, ssh_key *key) {
     key_file_result result = problem == ENOENT             ? KEY_MISSING
                              : problem                     ? KEY_UNREADABLE
                              : strstr(text, OPENSSH_BEGIN) ? load_openssh(text, key)
+                             : read_public_half(text, key) ? KEY_PUBLIC
                                                            : load_pem(text, key);
     sodium_memzero(text, sizeof text);
-    if (result != KEY_LOADED)
+    if (result != KEY_LOADED && result != KEY_PUBLIC)
         load_public_half(path, key);
     key->comment = strdup(path);
     if (!key->comment)

@@ -12,7 +12,14 @@ typedef struct {
     EVP_PKEY *private; /* NULL when an agent signs */
 } ssh_key;
 
-typedef enum { KEY_LOADED, KEY_MISSING, KEY_UNREADABLE, KEY_ENCRYPTED, KEY_MALFORMED } key_file_result;
+typedef enum {
+    KEY_LOADED,
+    KEY_PUBLIC, /* only the public half: an agent may have the private one */
+    KEY_MISSING,
+    KEY_UNREADABLE,
+    KEY_ENCRYPTED,
+    KEY_MALFORMED
+} key_file_result;
 
 #define FINGERPRINT_SIZE 64
 
@@ -22,9 +29,9 @@ void key_fingerprint(const void *blob, size_t length, char text[FINGERPRINT_SIZE
 /* "ED25519", "RSA", ... of a blob, for people. */
 const char *key_type_shown(const void *blob, size_t length);
 
-/* Loads an unencrypted private key in OpenSSH's or a PEM format, or when `path` holds none, the public key of
- * PATH.pub, with which an agent's key can be found. The key is only set on KEY_LOADED, and by KEY_ENCRYPTED
- * when there is a .pub. */
+/* Loads an unencrypted private key in OpenSSH's or a PEM format, or the public key (or certificate) that is
+ * in the file itself, or when `path` holds none, the public key of PATH.pub, with which an agent's key can be
+ * found. The blob is set on KEY_LOADED and KEY_PUBLIC, and otherwise when there is a PATH.pub. */
 key_file_result key_file_load(const char *path, ssh_key *key);
 
 /* Signs as the client's part of public-key authentication, SHA-2 with RSA. The signature, without its type,

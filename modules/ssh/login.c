@@ -5,6 +5,7 @@
 #include "ssh/login.h"
 
 #include "ssh/agent.h"
+#include "ssh/certificate.h"
 #include "ssh/key.h"
 
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #define MOST_KEYS 64
+#define MOST_CERTIFICATES 16
 
 typedef enum { SIGN_IDLE, SIGN_ASKED, SIGN_DONE, SIGN_FAILED } sign_state;
 
@@ -23,6 +25,9 @@ struct ssh_login {
     bool asked, listed; /* the agent for its keys; and it has answered */
     ssh_key from_agent[MOST_KEYS];
     size_t agent_count;
+    ssh_key certificates[MOST_CERTIFICATES];
+    const ssh_key *signers[MOST_CERTIFICATES]; /* the plain keys that they are about */
+    size_t certificate_count;
     const ssh_key *candidates[MOST_KEYS]; /* in the order of trying */
     size_t candidate_count, current;
     ssh_buffer blob; /* the current key's, as libssh2 is to send it */
@@ -92,10 +97,11 @@ static bool same_key(const ssh_key *a, const ssh_key *b) {
            memcmp(a->blob.data, b->blob.data, a->blob.length) == 0;
 }
 
-/* Certificates and keys on security tokens need more of libssh2 than it can do. */
+/* Keys on security tokens and most certificates need more of libssh2 than it can do. */
 static bool can_be_used(const ssh_key *key) {
     const char *shown = key_type_shown(key->blob.data, key->blob.length);
-    return strcmp(shown, "ED25519") == 0 || strcmp(shown, "RSA") == 0 || strcmp(shown, "ECDSA") == 0;
+    return certificate_is_supported(key) || strcmp(shown, "ED25519") == 0 || strcmp(shown, "RSA") == 0 ||
+           strcmp(shown, "ECDSA") == 0;
 }
 
 static void add_candidate(ssh_login *login, const ssh_key *key) {
@@ -110,6 +116,10 @@ static void note_file(ssh_login *login, const key_file *file) {
     bool given = login->session->target.identities_given;
     if (file->result == KEY_ENCRYPTED)
         note(&login->notes, "%s has a passphrase: add it to the agent with ssh-add", file->path);
+    else if (file->result == KEY_PUBLIC)
+        note(&login->notes,
+             "%s is a public key, and the agent does not have its private key: add that with ssh-add",
+             file->path);
     else if (file->result == KEY_UNREADABLE)
         note(&login->notes, "%s cannot be read", file->path);
     else if (file->result == KEY_MALFORMED)
@@ -118,9 +128,56 @@ static void note_file(ssh_login *login, const key_file *file) {
         note(&login->notes, "%s does not exist", file->path);
 }
 
-/* As OpenSSH orders them: the configured keys that the agent has, its others, then the files. */
+/* The key that can sign for a certificate: the agent's, or one in a file. */
+static const ssh_key *signer_of(const ssh_login *login, const ssh_key *certificate) {
+    for (size_t i = 0; i < login->agent_count; i++)
+        if (certificate_is_about(certificate, &login->from_agent[i]))
+            return &login->from_agent[i];
+    for (char **path = login->session->target.identities; *path; path++) {
+        const key_file *file = open_key_file(*path);
+        if (file->result == KEY_LOADED && certificate_is_about(certificate, &file->key))
+            return &file->key;
+    }
+    return NULL;
+}
+
+static void add_certificate(ssh_login *login, const char *path, bool configured) {
+    ssh_key *certificate = &login->certificates[login->certificate_count];
+    if (login->certificate_count == MOST_CERTIFICATES)
+        return;
+    if (!certificate_load(path, certificate)) {
+        if (configured)
+            note(&login->notes, "%s holds no certificate", path);
+        return;
+    }
+    const ssh_key *signer = signer_of(login, certificate);
+    login->signers[login->certificate_count++] = signer;
+    if (!certificate_is_supported(certificate))
+        note(&login->notes, "%s is not used: libssh2 %s can log in with certificates of ECDSA keys only",
+             path, libssh2_version(0));
+    else if (signer)
+        add_candidate(login, certificate);
+    else
+        note(&login->notes, "nobody has the private key of the certificate %s", path);
+}
+
+/* The certificates that are configured; where none is, those beside the keys. */
+static void add_certificates(ssh_login *login) {
+    char path[4096];
+    const ssh_target *target = &login->session->target;
+    for (char **file = target->certificates; *file; file++)
+        add_certificate(login, *file, true);
+    for (char **file = target->identities; *file && !*target->certificates; file++) {
+        snprintf(path, sizeof path, "%s-cert.pub", *file);
+        add_certificate(login, path, false);
+    }
+}
+
+/* As OpenSSH orders them: certificates, the configured keys that the agent has, its others, then the files.
+ */
 static void choose_candidates(ssh_login *login) {
     char **identities = login->session->target.identities;
+    add_certificates(login);
     for (char **path = identities; *path; path++)
         for (size_t i = 0; i < login->agent_count; i++)
             if (same_key(&login->from_agent[i], &open_key_file(*path)->key))
@@ -191,11 +248,20 @@ static void on_signature(void *context, unsigned char type, const unsigned char 
     session_wake(login->session);
 }
 
+/* Who signs for the current key: itself, or the plain key of a certificate. */
+static const ssh_key *current_signer(const ssh_login *login) {
+    const ssh_key *key = login->candidates[login->current];
+    for (size_t i = 0; i < login->certificate_count; i++)
+        if (key == &login->certificates[i])
+            return login->signers[i];
+    return key;
+}
+
 /* libssh2's callback. Called again, with the same data, after it said EAGAIN. */
 static int sign(LIBSSH2_SESSION *ssh2, unsigned char **signature, size_t *size, const unsigned char *data,
                 size_t length, void **abstract) {
     ssh_login *login = *abstract;
-    const ssh_key *key = login->candidates[login->current];
+    const ssh_key *key = current_signer(login);
     (void)ssh2;
     if (key->private)
         return key_sign(key, data, length, signature, size) ? 0 : -1;
@@ -337,6 +403,8 @@ void login_free(ssh_session *s) {
     agent_forget(login);
     for (size_t i = 0; i < login->agent_count; i++)
         key_free(&login->from_agent[i]);
+    for (size_t i = 0; i < login->certificate_count; i++)
+        key_free(&login->certificates[i]);
     free(login->signature);
     buffer_free(&login->blob);
     buffer_free(&login->tried);

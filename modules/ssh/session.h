@@ -15,7 +15,9 @@
  *   transport.c  the socket (or the jump host's channel) below libssh2
  *   login.c      log in
  *   tunnel.c     a channel of a jump host as another session's transport
- *   connect.c    resolve, dial, handshake, host key
+ *   algorithms.c which ones the peer is offered
+ *   host_key.c   the host's key: its types, its trust
+ *   connect.c    resolve, dial, handshake
  *   sessions.c   those that are open: their turns and their end
  *
  * Over operations: exec.c runs a command, sftp.c has SFTP's requests and replies, copy.c a file on its way,

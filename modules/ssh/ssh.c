@@ -65,17 +65,35 @@ static char **list_field(lua_State *L, const char *name) {
     return list;
 }
 
+static int family_field(lua_State *L, const char *name) {
+    static const char *const names[] = {"any", "inet", "inet6", NULL};
+    static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6};
+    lua_getfield(L, 1, name);
+    int family = families[luaL_checkoption(L, -1, "any", names)];
+    lua_pop(L, 1);
+    return family;
+}
+
 static void read_target(lua_State *L, ssh_target *target) {
-    char *host_key_name = text_field(L, "host_key_name");
     *target = (ssh_target){
         .key = text_field(L, "key"),
         .label = text_field(L, "label"),
         .user = text_field(L, "user"),
         .address = text_field(L, "address"),
+        .bind_address = text_field(L, "bind_address"),
         .agent = text_field(L, "agent"),
+        .host_key_names = list_field(L, "host_key_names"),
+        .revoked_keys = list_field(L, "revoked_keys"),
+        .certificates = list_field(L, "certificates"),
         .known_hosts = list_field(L, "known_hosts"),
         .identities = list_field(L, "identities"),
         .port = (int)number_field(L, 1, "port"),
+        .family = family_field(L, "family"),
+        .key_exchanges = text_field(L, "key_exchanges"),
+        .host_key_algorithms = text_field(L, "host_key_algorithms"),
+        .ciphers = text_field(L, "ciphers"),
+        .macs = text_field(L, "macs"),
+        .check_address = flag_field(L, "check_address"),
         .accept_new = flag_field(L, "accept_new"),
         .remember = flag_field(L, "remember"),
         .only_identities = flag_field(L, "only_identities"),
@@ -83,8 +101,6 @@ static void read_target(lua_State *L, ssh_target *target) {
         .phase_timeout = (uint64_t)(number_field(L, 1, "timeout") * 1000),
         .keepalive = (uint64_t)(number_field(L, 1, "keepalive") * 1000),
     };
-    target->host_key_name = known_hosts_name(host_key_name, target->port);
-    free(host_key_name);
 }
 
 static bool connect_step_operation(ssh_operation *operation) {
@@ -277,13 +293,13 @@ static void push_known_key(lua_State *L, const known_key *key) {
     static const char *const marks[] = {
         [MARK_NONE] = NULL, [MARK_REVOKED] = "revoked", [MARK_AUTHORITY] = "authority"};
     char print[FINGERPRINT_SIZE];
-    known_key_fingerprint(key, print);
+    known_key_fingerprint(&key->key, print);
     lua_createtable(L, 0, 5);
     lua_pushstring(L, key->file);
     lua_setfield(L, -2, "file");
     lua_pushinteger(L, key->line);
     lua_setfield(L, -2, "line");
-    lua_pushlstring(L, key->type, key->type_length);
+    lua_pushlstring(L, key->key.type, key->key.type_length);
     lua_setfield(L, -2, "type");
     lua_pushstring(L, print);
     lua_setfield(L, -2, "fingerprint");
@@ -291,30 +307,27 @@ static void push_known_key(lua_State *L, const known_key *key) {
     lua_setfield(L, -2, "mark");
 }
 
-/* known_keys(files, host, port) -> list of { file, line, type, fingerprint, mark }, the name in these files
- */
+/* known_keys(files, name) -> list of { file, line, type, fingerprint, mark } */
 static int known_keys_lua(lua_State *L) {
     ssh_check_effect(L);
     luaL_checktype(L, 1, LUA_TTABLE);
-    known_key keys[KNOWN_KEYS_MAX];
-    size_t count = 0;
-    char *name = known_hosts_name(luaL_checkstring(L, 2), (int)luaL_checkinteger(L, 3));
+    const char *name = luaL_checkstring(L, 2);
+    known_keys keys = {0};
     for (size_t i = 1; i <= lua_objlen(L, 1); i++) {
         int problem;
         lua_rawgeti(L, 1, (int)i);
         const char *file = lua_tostring(L, -1);
-        count = file ? known_hosts_find(file, name, keys, count, &problem) : count;
+        if (file)
+            known_hosts_find(file, name, &keys, &problem);
         lua_pop(L, 1);
     }
-    lua_pushstring(L, name);
-    free(name);
-    lua_createtable(L, (int)count, 0);
-    for (size_t i = 0; i < count; i++) {
-        push_known_key(L, &keys[i]);
+    lua_createtable(L, (int)keys.count, 0);
+    for (size_t i = 0; i < keys.count; i++) {
+        push_known_key(L, &keys.list[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
-    lua_insert(L, -2);
-    return 2;
+    known_keys_free(&keys);
+    return 1;
 }
 
 /* ---- the world ---- */

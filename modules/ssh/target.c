@@ -15,7 +15,14 @@ void target_free(ssh_target *target) {
     free(target->label);
     free(target->user);
     free(target->address);
-    free(target->host_key_name);
+    free(target->bind_address);
+    free(target->key_exchanges);
+    free(target->host_key_algorithms);
+    free(target->ciphers);
+    free(target->macs);
+    free_list(target->host_key_names);
+    free_list(target->revoked_keys);
+    free_list(target->certificates);
     free(target->agent);
     free_list(target->known_hosts);
     free_list(target->identities);
