@@ -10,7 +10,13 @@
 
 /* ---- life ---- */
 
+static void note_use(ssh_session *s) {
+    static uint64_t uses;
+    s->last_used = ++uses;
+}
+
 void operation_begin(ssh_operation *op, ssh_session *s) {
+    note_use(s);
     op->session = session_ref(s);
     op->references++;
     ssh_operation **last = &s->operations;
@@ -46,6 +52,7 @@ void operation_abandon(ssh_operation *op) {
 
 static void end_operation(ssh_operation *op) {
     ssh_session *s = op->session;
+    note_use(s);
     if (s->opener == op)
         s->opener = NULL;
     op->next = NULL;

@@ -39,7 +39,7 @@ bool operation_close_channel(ssh_operation *op, LIBSSH2_CHANNEL **channel);
 /* Lets each of the session's operations go as far as it can. */
 void operations_step(ssh_session *s);
 
-/* True while somebody wants one of them. */
+/* True while somebody wants one of them. (A tunnel or a forwarded connection is wanted until it ends.) */
 bool operations_are_wanted(const ssh_session *s);
 
 /* Ends them all: the session is closed. */

@@ -79,6 +79,11 @@ struct ssh_session {
     int unread;                       /* bytes that lay unread in the socket at the last tick */
     void (*take_turn)(ssh_session *); /* of sessions.c: it and its operations go as far as they can */
     bool in_turn, again;
+    bool (*make_room)(void);      /* of sessions.c: closes a session that is idle; false when none is */
+    uint64_t last_used;           /* counts up: when an operation began or ended */
+    bool released;                /* nobody uses it: it closes when nobody waits for what it carries */
+    int forwards;                 /* ports that lead into it */
+    int expected;                 /* tasks that are about to get it */
     bool hung_up;                 /* nothing more can be read */
     int unanswered;               /* signs of life asked for since it was last heard */
     char greeting[GREETING_SIZE]; /* the first bytes the peer sent */

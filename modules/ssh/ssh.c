@@ -91,18 +91,22 @@ static bool connect_step_operation(ssh_operation *operation) {
     return operation->session->state == SESSION_READY || operation->abandoned;
 }
 
-static void free_nothing(ssh_operation *operation) {
-    (void)operation;
+static void free_connect(ssh_operation *operation) {
+    if (operation->session)
+        operation->session->expected--;
 }
 
 static int finish_connect(lua_State *L, wait *w) {
-    ssh_operation *operation = ((operation_wait *)w)->operation;
+    operation_wait *waiting = (operation_wait *)w;
+    ssh_operation *operation = waiting->operation;
     if (ssh_push_failure(L, operation))
         return lua_error(L);
     ssh_session **connection = lua_newuserdata(L, sizeof *connection);
     *connection = session_ref(operation->session);
     luaL_getmetatable(L, SSH_CONNECTION_TYPE);
     lua_setmetatable(L, -2);
+    waiting->operation = NULL;
+    operation_unref(operation); /* now, for it is no longer expected */
     return 1;
 }
 
@@ -115,11 +119,12 @@ static int connect_lua(lua_State *L) {
     if (!operation)
         return luaL_error(L, "out of memory");
     operation->step = connect_step_operation;
-    operation->free = free_nothing;
+    operation->free = free_connect;
     operation_wait *waiting = ssh_push_wait(L, operation, finish_connect, "ssh.connect");
     ssh_target target;
     read_target(L, &target);
     ssh_session *s = sessions_find(&target, via);
+    s->expected++;
     operation_begin(operation, s);
     session_unref(s);
     session_wake(s);
@@ -136,6 +141,13 @@ static int is_open_lua(lua_State *L) {
 /* close(connection): for everybody who shares it. */
 static int close_lua(lua_State *L) {
     sessions_close(ssh_check_connection(L, 1), "ssh.closed", "the playbook closed the connection");
+    return 0;
+}
+
+/* release(connection): nobody uses it any more. It closes once it carries nothing for others, and what uses
+ * it again keeps it open. */
+static int release_lua(lua_State *L) {
+    sessions_release(ssh_check_connection(L, 1));
     return 0;
 }
 
@@ -329,8 +341,11 @@ static int world_gc(lua_State *L) {
 }
 
 int ssh_open(lua_State *L) {
-    static const luaL_Reg plain[] = {
-        {"is_open", is_open_lua}, {"close", close_lua}, {"known_keys", known_keys_lua}, {NULL, NULL}};
+    static const luaL_Reg plain[] = {{"is_open", is_open_lua},
+                                     {"close", close_lua},
+                                     {"release", release_lua},
+                                     {"known_keys", known_keys_lua},
+                                     {NULL, NULL}};
     static const luaL_Reg waiting[] = {
         {"connect", connect_lua}, {"exec", exec_lua}, {"agent_keys", agent_keys_lua}, {NULL, NULL}};
     ssh_make_type(L, SSH_CONNECTION_TYPE, connection_gc);

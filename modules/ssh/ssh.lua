@@ -1,8 +1,8 @@
 -- Hosts over SSH: connecting, running commands, handling files.
 --
--- A connection is made once and shared by everyone in the run who names the same user, host and port. Commands are
--- lists of arguments: no shell splits them. What a command is fed and what it says are bytes, kept in memory up to a
--- limit.
+-- A connection is made once and shared by everyone in the run who names the same user, host and port, until the last
+-- item of an `each` that uses it has ended. Commands are lists of arguments: no shell splits them. What a command is fed
+-- and what it says are bytes, kept in memory up to a limit.
 local _, gate, import = ...
 local ssh = {}
 
@@ -48,6 +48,11 @@ end
 
 local connect_now
 
+--- Tells that the running item uses the connection; only inside an effect. With the last that does it closes.
+local function hold(connection, name)
+    gate.hold(connection, name, native.is_open, native.release)
+end
+
 --- The jump hosts, nearest first: "a,b", a list of such, or a host.
 local function connect_jump(jump, options)
     if not jump then
@@ -59,14 +64,16 @@ local function connect_jump(jump, options)
     for _, hops in ipairs(list_of(jump)) do
         for hop in hops:gmatch "[^,%s]+" do
             path = path .. hop .. ">"
-            via = connect_now(hop, { known_hosts = options.known_hosts, identity = options.identity,
+            local _, name
+            via, _, name = connect_now(hop, { known_hosts = options.known_hosts, identity = options.identity,
                 timeout = options.timeout, host_key = options.host_key }, via, path)
+            hold(via, name)
         end
     end
     return via, path
 end
 
---- Resolves and connects; only inside an effect.
+--- Resolves and connects; only inside an effect. Returns the connection, who logged in, and what it is called.
 function connect_now(target, options, via, path)
     local user, host, port = parse_target(target)
     user, port = options.user or user, options.port or port
@@ -99,8 +106,7 @@ function connect_now(target, options, via, path)
         timeout = options.timeout or settings.timeout or CONNECT_TIMEOUT,
         keepalive = options.keepalive or KEEPALIVE,
     }, via)
-    gate.hold(connection, "ssh " .. key, native.is_open)
-    return connection, user
+    return connection, user, "ssh " .. key
 end
 
 ---@class ssh.Options
@@ -124,7 +130,7 @@ end
 ---@param options? ssh.Options
 ---@return ssh.Host
 ---@raise "ssh.resolve", "ssh.unreachable", "ssh.refused", "ssh.timeout", "ssh.closed", "ssh.protocol" (not an SSH
----  server), "ssh.auth" with user, tried and agent; "ssh.host_key_unknown", "ssh.host_key_changed",
+---  server), "ssh.limit" when too many connections are in use, "ssh.auth" with user, tried and agent; "ssh.host_key_unknown", "ssh.host_key_changed",
 ---  "ssh.host_key_revoked" with fingerprint, known_hosts_file, known_hosts_line; "ssh.config"
 function ssh.connect(target, options)
     options = options or {}
@@ -140,11 +146,12 @@ function ssh.connect(target, options)
         kept[name] = value
     end
     local host = setmetatable({ target = target, user = options.user, shared = { options = kept } }, Host)
-    local connection
+    local connection, name
     function host.shared.connection()
         if not connection or not native.is_open(connection) then
-            connection, host.shared.login = connect_now(target, kept)
+            connection, host.shared.login, name = connect_now(target, kept)
         end
+        hold(connection, name)
         return connection
     end
     if gate.mode == "dry-run" and gate.has_unknown { target, options.address, options.jump and
