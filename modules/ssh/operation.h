@@ -33,6 +33,9 @@ void operation_unref(ssh_operation *op);
  * through. */
 LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, const ssh_buffer *message,
                                         int *rc);
+/* Why the server opens no channel, as far as we know better than it says: sets the operation's failure. False
+ * when we do not. */
+bool operation_explain_refusal(ssh_operation *op, const char *code, const char *problem);
 /* Closes and frees it; false means: call again. */
 bool operation_close_channel(ssh_operation *op, LIBSSH2_CHANNEL **channel);
 

@@ -95,6 +95,8 @@ struct ssh_session {
     ssh_operation *opener;      /* whose channel is being opened: libssh2 opens one at a time */
     uint32_t confirmed_channel; /* the number of the last one that the server opened */
     int channels;               /* open ones */
+    int most_channels;          /* that have been open at once */
+    bool given_up;              /* a command whose end nobody has seen */
     int refusals;               /* of the server to open one more, in a row */
     bool has_opened, held;      /* a channel before; channels wait for the timer below */
     uv_timer_t *hold_timer;     /* made when first needed */
