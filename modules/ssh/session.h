@@ -13,6 +13,9 @@
  *   operation.c  what it carries, many at once, and their channels
  *   overhear.c   what libssh2 does not tell of its packets
  *   transport.c  the socket (or the jump host's channel) below libssh2
+ *   publickey.c  offer a key
+ *   password.c   give a password
+ *   identities.c which keys there are
  *   login.c      log in
  *   tunnel.c     a channel of a jump host as another session's transport
  *   connect.c    resolve, dial, handshake, host key
@@ -38,7 +41,16 @@
 
 typedef struct ssh_session ssh_session;
 typedef struct ssh_operation ssh_operation;
-typedef struct ssh_login ssh_login; /* the state of login.c */
+typedef struct ssh_login ssh_login;         /* the state of login.c */
+typedef struct password_talk password_talk; /* the state of password.c */
+
+/* Told of the memory that libssh2 takes and gives back, while somebody watches. */
+typedef struct {
+    void (*allocated)(ssh_session *, void *block, size_t size);
+    bool (*watches)(ssh_session *, const void *block); /* asked before it moves */
+    void (*moved)(ssh_session *, void *to);
+    void (*releasing)(ssh_session *, const void *block);
+} memory_watch;
 
 typedef enum {
     SESSION_RESOLVING,
@@ -91,6 +103,11 @@ struct ssh_session {
     char goodbye[160]; /* the reason in the peer's disconnect message */
 
     ssh_login *login;
+    password_talk *talk;
+    const memory_watch *watch; /* NULL: nobody does */
+    void *watch_context;
+    char methods[200]; /* by which the server lets the user in, "publickey,password"; "" until it said so */
+    bool partly;       /* its last answer: that was right, and more is wanted */
     ssh_operation *operations;
     ssh_operation *opener;      /* whose channel is being opened: libssh2 opens one at a time */
     uint32_t confirmed_channel; /* the number of the last one that the server opened */

@@ -38,6 +38,15 @@ static char *text_field(lua_State *L, const char *name) {
     return copy;
 }
 
+static char *secret_field(lua_State *L, const char *name) {
+    size_t length;
+    lua_getfield(L, 1, name);
+    const char *text = lua_isnil(L, -1) ? NULL : secret_tolstring(L, -1, &length);
+    char *copy = text ? strdup(text) : NULL;
+    lua_pop(L, 1);
+    return copy;
+}
+
 static bool flag_field(lua_State *L, const char *name) {
     lua_getfield(L, 1, name);
     bool set = lua_toboolean(L, -1);
@@ -75,6 +84,8 @@ static void read_target(lua_State *L, ssh_target *target) {
         .agent = text_field(L, "agent"),
         .known_hosts = list_field(L, "known_hosts"),
         .identities = list_field(L, "identities"),
+        .certificates = list_field(L, "certificates"),
+        .password = secret_field(L, "password"),
         .port = (int)number_field(L, 1, "port"),
         .accept_new = flag_field(L, "accept_new"),
         .remember = flag_field(L, "remember"),

@@ -20,6 +20,7 @@ local KEEPALIVE = 15
 local CONNECT_OPTIONS = {
     user = "string", port = "number", identity = "string or table", known_hosts = "string or table",
     host_key = "string", jump = "string or table", timeout = "number", address = "string", keepalive = "number",
+    password = "string or secret",
 }
 local function misuse(message, hint)
     fail(message, { code = "usage", hint = hint })
@@ -99,6 +100,8 @@ function connect_now(target, options, via, path)
         host_key_name = name,
         known_hosts = known_hosts,
         identities = identities,
+        certificates = settings.certificates,
+        password = options.password,
         identities_given = options.identity ~= nil,
         only_identities = options.identity ~= nil or settings.only_identities,
         accept_new = policy == "accept-new",
@@ -119,18 +122,22 @@ end
 ---@field jump? string|string[]|ssh.Host the hosts to go through, nearest first
 ---@field timeout? number seconds for each of resolving, dialling, shaking hands and logging in (15)
 ---@field address? string connect to this one, but check the host key under the target's name
+---@field password? secret for servers that take no keys, or want a password as well; only of the host itself, not of jump
+---  hosts, which are connected first with their own
 ---@field keepalive? number seconds between signs of life (15), three without an answer close the connection
 
 --- Connects to a host, or shares the connection that this run has already.
 ---
 --- User, port, address, keys, jump hosts and known_hosts come from the options, else from OpenSSH's configuration,
---- else are OpenSSH's defaults. Keys are the agent's and those in files. In a dry run on a host that does not exist
+--- else are OpenSSH's defaults. Keys are the agent's and those in files, each also with its certificate, as PATH-cert.pub
+--- or in the agent. In a dry run on a host that does not exist
 --- yet the result has not connected: reads give unknowns and writes are planned.
 ---@param target string "host", "user@host" or "user@host:port"; may be unknown in a dry run
 ---@param options? ssh.Options
 ---@return ssh.Host
 ---@raise "ssh.resolve", "ssh.unreachable", "ssh.refused", "ssh.timeout", "ssh.closed", "ssh.protocol" (not an SSH
----  server), "ssh.limit" when too many connections are in use, "ssh.auth" with user, tried and agent; "ssh.host_key_unknown", "ssh.host_key_changed",
+---  server), "ssh.limit" when too many connections are in use, "ssh.auth" with user, tried, agent and
+---  methods (what the server takes); "ssh.host_key_unknown", "ssh.host_key_changed",
 ---  "ssh.host_key_revoked" with fingerprint, known_hosts_file, known_hosts_line; "ssh.config"
 function ssh.connect(target, options)
     options = options or {}
@@ -140,6 +147,9 @@ function ssh.connect(target, options)
     options_of.check("ssh.connect", options, CONNECT_OPTIONS)
     if options.host_key and options.host_key ~= "strict" and options.host_key ~= "accept-new" then
         misuse(("ssh.connect: host_key is \"strict\" or \"accept-new\", not '%s'"):format(tostring(options.host_key)))
+    end
+    if options.password and not secret.is(options.password) then
+        misuse("ssh.connect: a password must not stand in a playbook as it is", "password = secret(\"NAME\")")
     end
     local kept = {}
     for name, value in pairs(options) do

@@ -14,7 +14,10 @@ typedef struct {
     char *host_key_name; /* the name in known_hosts, with its port */
     char **known_hosts;  /* files */
     char **identities;   /* private key files */
+    char **certificates; /* files with certificates of the keys; PATH-cert.pub of each counts without being
+                            named */
     char *agent;         /* its socket; NULL for none */
+    char *password;      /* NULL for none; wiped when it has served */
     int port;
     bool accept_new;                   /* the key of a host that known_hosts does not know may be taken */
     bool remember;                     /* and is then written down */
@@ -22,6 +25,9 @@ typedef struct {
     bool identities_given;             /* by the caller, so that a missing file is an error */
     uint64_t phase_timeout, keepalive; /* milliseconds */
 } ssh_target;
+
+/* Wipes the password. */
+void target_forget_password(ssh_target *target);
 
 /* Frees what it holds. */
 void target_free(ssh_target *target);
