@@ -88,8 +88,8 @@ function file_command.refuse(err, doing, path)
     local reason = reason_of(err) or refusal or ("it ended with status %d and said nothing"):format(err.status)
     local hint
     if refusal then
-        hint = "the host may run no commands for this user: another may be let in, and host:upload and host:download need "
-            .. "only SFTP"
+        hint = "the host may run no commands for this user: another may be let in, and host:upload and host:download "
+            .. "need only SFTP"
     elseif reason:find "No space left" or reason:find "quota exceeded" then
         hint = ("the file is as it was; on the host: df -h %s; df -i %s"):format(path, path)
     elseif reason:find "Permission denied" or reason:find "not permitted" then

@@ -91,8 +91,8 @@ local function hint_for(result)
     if result.status == 127 then
         return "the host does not find this program"
     elseif result.status == 126 and result.stderr:find("Argument list too long", 1, true) then
-        return "Linux lets one argument or variable have 131,071 bytes, and all together about 2 MB: pass more on stdin, "
-            .. "or in a file (host:write)"
+        return "Linux lets one argument or variable have 131,071 bytes, and all together about 2 MB: pass more on "
+            .. "stdin, or in a file (host:write)"
     end
 end
 

@@ -1,4 +1,4 @@
--- A command line that is too long to be asked for: it goes ahead of the command's input, and a short one reads it there.
+-- A command line that is too long to be asked for: it goes ahead of the command's input, where a short one reads it.
 --
 -- How long the one that is asked for may be is up to others. libssh2 (1.10) refuses more than 34,726 bytes, Dropbear's
 -- server more than 9,000; and a packet of SSH need not be longer than 32,768 (RFC 4253, section 6.1).

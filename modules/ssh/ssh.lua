@@ -1,8 +1,8 @@
 -- Hosts over SSH: connecting, running commands, handling files.
 --
 -- A connection is made once and shared by everyone in the run who names the same user, host and port, until the last
--- item of an `each` that uses it has ended. Commands are lists of arguments: no shell splits them. What a command is fed
--- and what it says are bytes, kept in memory up to a limit.
+-- item of an `each` that uses it has ended. Commands are lists of arguments: no shell splits them. What a command is
+-- fed and what it says are bytes, kept in memory up to a limit.
 local _, gate, import = ...
 local ssh = {}
 
@@ -122,23 +122,23 @@ end
 ---@field jump? string|string[]|ssh.Host the hosts to go through, nearest first
 ---@field timeout? number seconds for each of resolving, dialling, shaking hands and logging in (15)
 ---@field address? string connect to this one, but check the host key under the target's name
----@field password? secret for servers that take no keys, or want a password as well; only of the host itself, not of jump
----  hosts, which are connected first with their own
+---@field password? secret for servers that take no keys, or want a password as well; of the host itself, not of jump
+---  hosts: one that wants its own is connected first, and given as jump
 ---@field keepalive? number seconds between signs of life (15), three without an answer close the connection
 
 --- Connects to a host, or shares the connection that this run has already.
 ---
 --- User, port, address, keys, jump hosts and known_hosts come from the options, else from OpenSSH's configuration,
---- else are OpenSSH's defaults. Keys are the agent's and those in files, each also with its certificate, as PATH-cert.pub
---- or in the agent. In a dry run on a host that does not exist
---- yet the result has not connected: reads give unknowns and writes are planned.
+--- else are OpenSSH's defaults. Keys are the agent's and those in files, each also with its certificate, which is
+--- PATH-cert.pub or in the agent. In a dry run on a host that does not exist yet the result has not connected: reads
+--- give unknowns and writes are planned.
 ---@param target string "host", "user@host" or "user@host:port"; may be unknown in a dry run
 ---@param options? ssh.Options
 ---@return ssh.Host
 ---@raise "ssh.resolve", "ssh.unreachable", "ssh.refused", "ssh.timeout", "ssh.closed", "ssh.protocol" (not an SSH
----  server), "ssh.limit" when too many connections are in use, "ssh.auth" with user, tried, agent and
----  methods (what the server takes); "ssh.host_key_unknown", "ssh.host_key_changed",
----  "ssh.host_key_revoked" with fingerprint, known_hosts_file, known_hosts_line; "ssh.config"
+---  server), "ssh.limit" when too many connections are in use, "ssh.auth" with user, tried, agent and methods (what the
+---  server takes); "ssh.host_key_unknown", "ssh.host_key_changed", "ssh.host_key_revoked" with fingerprint,
+---  known_hosts_file, known_hosts_line; "ssh.config"
 function ssh.connect(target, options)
     options = options or {}
     if type(target) ~= "string" and not unknown(target) then

@@ -1,7 +1,8 @@
 -- Connections that stay open between effects: who uses them, and when they go.
 --
--- Who uses one is an item of an `each`, with all that it starts, or the run itself. A connection that can be opened anew
--- is given back when the last item that used it has ended; one that the run used outside of items stays.
+-- Who uses one is an item (of an `each`, or a request to a server), with all that it starts, or the run itself. A
+-- connection that can be opened anew is given back when the last item that used it has ended; one that the run used
+-- outside of items stays.
 local native = ...
 local connections = {}
 
@@ -50,14 +51,13 @@ function connections.count()
 end
 
 --- Begins an item in the running task: what it and the tasks it starts use is its own until `leave`.
----@param context table of the task
-function connections.enter(context)
-    context.item = {}
+function connections.enter()
+    task.context().item = {}
 end
 
---- Ends the item: what nobody else uses is given back.
----@param context table of the task
-function connections.leave(context)
+--- Ends the running task's item: what nobody else uses is given back.
+function connections.leave()
+    local context = task.context()
     local item = context.item
     for name in pairs(item) do
         local connection = returnable[name]

@@ -42,12 +42,12 @@ local function run_item(group, name, fn, item)
     context.scope = event.emit("item.begin", { parent = group.scope, name = name })
     local started = native.system.monotonic()
     lock.enter(context)
-    connections.enter(context)
+    connections.enter()
     local ok, err = xpcall(function() return fn(item) end, native.error.complete)
     if not ok then
         debugging.failed(err)
     end
-    connections.leave(context)
+    connections.leave()
     lock.leave(context)
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     event.emit("item.end", {

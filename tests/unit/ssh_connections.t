@@ -1,7 +1,7 @@
 #!tests/lib/with-sshd build/lua-test
 -- How long connections stay open: as long as the item that needs them, and no longer than there are descriptors.
 local tap = require "tap"
-local ssh, sh = require "ssh", require "sh"
+local http, ssh, sh = require "http", require "ssh", require "sh"
 
 local home = env "SSHD"
 
@@ -98,6 +98,19 @@ local by = connection_of(way)
 each(numbers(2), {}, function(number) connection_of(host_at(40 + number, { jump = way })) end)
 tap.is(connection_of(way), by, "and stays when the playbook uses it itself")
 way:close()
+
+-- ---- a request to a server ----
+
+before = open_connections()
+local server = http.serve({}, function() return { body = connection_of(host_at(50)) } end)
+local by_request = {}
+for number = 1, 2 do
+    by_request[number] = http.get(server.url).body
+    wait_until("the host is closed", { timeout = 60, interval = 0.01 },
+        function() return open_connections() == before end)
+end
+tap.ok(by_request[1] ~= by_request[2], "a host that a handler used is closed when the request is done")
+server:close()
 
 -- ---- few descriptors ----
 

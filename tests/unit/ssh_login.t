@@ -49,13 +49,17 @@ AuthorizedKeysFile none; TrustedUserCAKeys $SSHD/ca.pub
 PubkeyAuthentication no; GSSAPIAuthentication yes
 PubkeyAuthentication no; PasswordAuthentication yes; KbdInteractiveAuthentication yes
 AuthorizedKeysFile none; TrustedUserCAKeys $SSHD/ca.pub; CASignatureAlgorithms ssh-ed25519; PubkeyAcceptedAlgorithms rsa-sha2-256-cert-v01@openssh.com
+PubkeyAcceptedAlgorithms rsa-sha2-512,sk-ssh-ed25519@openssh.com
 END
 cat login_match >> login_config
 /usr/sbin/sshd -f "$SSHD/login_config" -E "$SSHD/login_log"
-printf 'Host certified\n HostName 127.0.0.1\n IdentityAgent %s/empty-agent\n IdentityFile none\n' "$SSHD" > home/.ssh/config
+for name in certified:empty-agent token:token-agent; do
+    printf 'Host %s\n HostName 127.0.0.1\n IdentityAgent %s\n IdentityFile none\n' "${name%:*}" "$SSHD/${name#*:}"
+done > home/.ssh/config
 ]], PASSWORD)
 local PASSWORD_ONLY, QUESTIONS_ONLY, KEY_AND_PASSWORD, KEY_AND_QUESTIONS, TWO_KEYS, SHA512, SHA256, AUTHORITY, GSSAPI,
-    ANY_PASSWORD, AUTHORITY_SHA256 = 2411, 2412, 2413, 2414, 2415, 2416, 2417, 2418, 2419, 2420, 2421
+    ANY_PASSWORD, AUTHORITY_SHA256, SHA512_AND_TOKENS = 2411, 2412, 2413, 2414, 2415, 2416, 2417, 2418, 2419, 2420, 2421,
+    2422
 
 local function file(name)
     return home .. "/" .. name
@@ -156,6 +160,19 @@ for _, case in ipairs {
     refused("a certificate " .. case[1], AUTHORITY, {
         identity = certify("bad_" .. case[1]:gsub(" ", "_"), "ed25519", arguments) }, case[3], "authorized_keys")
 end
+
+-- ---- a security token ----
+
+shell([[
+"$1/tests/lib/token-agent" "$SSHD/token-agent" "$SSHD" > /dev/null 2>&1 &
+]], (sh.run({ "pwd" }).stdout:gsub("\n", "")))
+wait_until("the token's agent", { timeout = 60, interval = 0.02 }, function()
+    return sh.run({ "test", "-e", file "token.pub" }, { read = true, check = false }).status == 0
+end)
+shell "cat token.pub >> authorized_keys"
+comes_in("by a key on a security token, which the agent has", SHA512_AND_TOKENS, { host = "token" })
+shell([[ssh-keygen -q -s ca -I "a test" -n tester token.pub]])
+comes_in("by its certificate", AUTHORITY, { host = "token", identity = file "token" })
 
 -- ---- another server ----
 
