@@ -41,7 +41,7 @@ end
 function Host:close()
     if not self.shared.lazy then
         gate.perform({ kind = "read", name = "ssh.close", target = self.target, summary = "close the connection" },
-            function() native.close(self.shared.connection()) end)
+            self.shared.close)
     end
 end
 

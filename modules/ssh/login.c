@@ -279,9 +279,14 @@ static const char *hint_for(const ssh_login *login) {
     return "add your key: ssh-add; `ssh-add -l` shows what the agent has";
 }
 
+/* The server left before it had seen every key. */
+static bool was_too_many(const ssh_login *login) {
+    return login->tried_key && !login->identities.list[login->current - 1].last_resort;
+}
+
 static void add_hints(ssh_login *login, bool left) {
     ssh_session *s = login->session;
-    if (left && login->tried_key)
+    if (left && was_too_many(login))
         failure_add(&s->failure, "hint",
                     "too many keys: the server stops after a few (MaxAuthTries). Name the right one with "
                     "identity = \"...\", or IdentityFile and IdentitiesOnly in ~/.ssh/config");

@@ -89,7 +89,8 @@ function connect_now(target, options, via, path)
     local policy = options.host_key or settings.host_key or "strict"
     local name = settings.host_key_alias or (options.address and host) or settings.address
     local key = table.concat({ user, address, port, name, policy, settings.agent or "", path or "",
-        table.concat(identities, " "), table.concat(known_hosts, " ") }, "|")
+        options.password and "password" or "", table.concat(identities, " "),
+        table.concat(settings.certificates or {}, " "), table.concat(known_hosts, " ") }, "|")
     local connection = native.connect({
         key = key,
         label = ("%s@%s%s"):format(user, host, port ~= 22 and ":" .. port or ""),
@@ -163,6 +164,11 @@ function ssh.connect(target, options)
         end
         hold(connection, name)
         return connection
+    end
+    function host.shared.close()
+        if connection then
+            native.close(connection)
+        end
     end
     if gate.mode == "dry-run" and gate.has_unknown { target, options.address, options.jump and
         getmetatable(options.jump) == Host and options.jump.target } then
