@@ -41,6 +41,7 @@ each(numbers(30), { parallel = 5 }, function(number)
     most = math.max(most, open_connections())
 end)
 tap.is(open_connections(), before, "a host that an item alone used is closed with the item")
+-- The kernel's list is no picture of one moment: it may show some that have just gone.
 tap.ok(most < before + 20, "so that not all are open at once")
 
 local own = host_at(1)
