@@ -1,18 +1,17 @@
-/* User certificates (PROTOCOL.certkeys in OpenSSH's sources): a public key that an authority has signed. The
- * private key of the plain one signs for it. */
+/* OpenSSH's user certificates (PROTOCOL.certkeys in its sources): whose key they certify, and for how long.
+ */
 #ifndef HOSTLER_SSH_CERTIFICATE_H
 #define HOSTLER_SSH_CERTIFICATE_H
 
-#include "ssh/key.h"
+#include "ssh/wire.h"
 
-/* Loads the certificate in the file, or in PATH.pub; its comment is the path. False when there is none. */
-bool certificate_load(const char *path, ssh_key *certificate);
+/* True for the blob of a certificate. */
+bool certificate_is(const ssh_buffer *blob);
 
-/* Whether this plain key is the one that the certificate is about. */
-bool certificate_is_about(const ssh_key *certificate, const ssh_key *key);
+/* True when it certifies this key. */
+bool certificate_is_of(const ssh_buffer *certificate, const ssh_buffer *key);
 
-/* Whether libssh2 can log in with it: up to 1.10 it sends the signature of an ECDSA certificate as servers
- * want it, and of no other. */
-bool certificate_is_supported(const ssh_key *certificate);
+/* Why no server takes it for this user, for people, or "": its time, or whom it names. */
+void certificate_problem(const ssh_buffer *certificate, const char *user, char *text, size_t size);
 
 #endif

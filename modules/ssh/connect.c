@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void dial_next(ssh_session *s);
@@ -70,7 +71,11 @@ static void on_resolved(void *data, const resolve_answer *answer) {
 }
 
 void connect_begin(ssh_session *s) {
-    if (s->via) {
+    if (s->via && (s->via->state == SESSION_CLOSED || session_is_broken(s->via))) {
+        s->state = SESSION_DIALING;
+        fail(s, "ssh.closed", "the connection to the jump host is closed",
+             "try again: it is then opened anew");
+    } else if (s->via) {
         s->state = SESSION_DIALING; /* its clock starts when the jump host is ready */
         tunnel_begin(s);
     } else if (resolve_number(s->target.address, &s->addresses)) {
@@ -83,9 +88,24 @@ void connect_begin(ssh_session *s) {
 
 /* ---- dialling ---- */
 
+static void fail_for_descriptors(ssh_session *s) {
+    struct rlimit limit = {.rlim_cur = 0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    failure_set(&s->failure, "ssh.limit",
+                "%s: cannot connect: this process may have %ju files and connections open at once, and all "
+                "are in use",
+                s->target.label, (uintmax_t)limit.rlim_cur);
+    failure_add(&s->failure, "hint",
+                "work on fewer hosts at once (parallel = ...), or raise the limit first: ulimit -n");
+}
+
 static void fail_to_dial(ssh_session *s) {
     char problem[512];
     const char *from = s->target.bind_address;
+    if (s->dial_error == EMFILE) {
+        fail_for_descriptors(s);
+        return;
+    }
     snprintf(problem, sizeof problem, "cannot connect to %s port %d%s%s: %s", s->dialled, s->target.port,
              from ? " from " : "", from ? from : "", strerror(s->dial_error));
     if (s->dial_error == ECONNREFUSED)
@@ -109,9 +129,29 @@ static bool bind_socket(const ssh_session *s, int fd, sa_family_t family) {
     return bind(fd, &from.list[0].any, size) == 0;
 }
 
+/* Descriptors are given out from the lowest on: a high one says that few are left, and other parts of the
+ * process need some as well. */
+static bool is_scarce(int fd) {
+    struct rlimit limit;
+    if (fd < 0)
+        return errno == EMFILE || errno == ENFILE;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd >= limit.rlim_cur - limit.rlim_cur / 4;
+}
+
+/* Opens a socket, for which idle sessions give way. -1 with errno when that is not enough. */
+static int open_socket(const ssh_session *s, int family) {
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    while (is_scarce(fd) && s->make_room()) {
+        if (fd >= 0)
+            close(fd);
+        fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    }
+    return fd;
+}
+
 static bool dial(ssh_session *s, resolve_address *address) {
     socklen_t size = resolve_set_port(address, s->target.port);
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = open_socket(s, address->any.sa_family);
     resolve_show(address, s->dialled);
     if (fd < 0) {
         s->dial_error = errno;

@@ -34,16 +34,25 @@ void copy_fail_remote(ssh_copy *c, const char *reason) {
 bool copy_expects(ssh_copy *c, const sftp_reply *reply, sftp_reply_type type) {
     if (reply->type == type && !reply->body.bad)
         return true;
-    copy_fail_remote(c, reply->status ? sftp_reason(reply->status) : "the SFTP server answered strangely");
+    char text[SFTP_REASON_SIZE];
+    copy_fail_remote(c, reply->status ? sftp_reason(reply, text) : "the SFTP server answered strangely");
     return false;
 }
 
 bool copy_expects_ok(ssh_copy *c, const sftp_reply *reply) {
+    char text[SFTP_REASON_SIZE];
     return copy_expects(c, reply, SFTP_STATUS) &&
-           (reply->status == SFTP_OK || (copy_fail_remote(c, sftp_reason(reply->status)), false));
+           (reply->status == SFTP_OK || (copy_fail_remote(c, sftp_reason(reply, text)), false));
 }
 
 /* ---- what both ways have in common ---- */
+
+bool copy_is_file(ssh_copy *c) {
+    if (!(c->remote_stat.known & SFTP_HAS_MODE) || S_ISREG(c->remote_stat.mode))
+        return true;
+    copy_fail_remote(c, S_ISDIR(c->remote_stat.mode) ? "Is a directory" : "it is no regular file");
+    return false;
+}
 
 void copy_begin_request(ssh_copy *c, sftp_request_type type) {
     sftp_begin(&c->link, type);
@@ -167,6 +176,7 @@ static void free_copy(ssh_operation *op) {
     free(c->local_target);
     free(c->remote_target);
     free(c->remote_temporary);
+    free(c->remote_aside);
     buffer_free(&c->handle);
     sftp_free(&c->link);
 }

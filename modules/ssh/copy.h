@@ -66,8 +66,12 @@ struct ssh_copy {
     ssh_buffer handle;           /* of the remote file, while open */
     sftp_attributes remote_stat; /* of the remote file as it was */
     bool remote_exists, no_room; /* a write failed in a way that may be a full disk */
-    bool may_not_rename;         /* the server lacks posix-rename */
-    bool endless;                /* no size is known: /proc */
+    bool replaced;               /* the new one is in its place */
+    bool by_path;                /* attributes: the server does not set them on an open file */
+    char *remote_aside;          /* where the old one is meanwhile, on a server that renames over no file */
+    bool aside_is_there;
+    bool has_room; /* the server says so, after a failure that may come from a full disk */
+    bool endless;  /* no size is known: /proc */
 
     int64_t mode;      /* of the new file; -1: the old one's, or 0644 */
     uint32_t uid, gid; /* NO_OWNER: the old one's, or whoever writes */
@@ -97,6 +101,9 @@ void copy_fail_remote(ssh_copy *copy, const char *reason);
 bool copy_expects(ssh_copy *copy, const sftp_reply *reply, sftp_reply_type type);
 /* The same for a status that is to be OK. */
 bool copy_expects_ok(ssh_copy *copy, const sftp_reply *reply);
+
+/* Fails unless remote_stat is a regular file's, as far as the server tells; then true. */
+bool copy_is_file(ssh_copy *copy);
 
 /* Makes a request about the open remote file: begin, the handle. */
 void copy_begin_request(ssh_copy *copy, sftp_request_type type);

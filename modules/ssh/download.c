@@ -24,13 +24,9 @@ static void take_kind(ssh_copy *c, sftp_reply *reply) {
     c->remote_stat = sftp_take_attributes(&reply->body);
     if (!copy_expects(c, reply, SFTP_ATTRIBUTES))
         return;
-    if (S_ISDIR(c->remote_stat.mode))
-        copy_fail_remote(c, "Is a directory");
-    else if (!S_ISREG(c->remote_stat.mode))
-        copy_fail_remote(c, "it is no regular file");
-    else if (c->limit && c->remote_stat.size > c->limit)
+    if (copy_is_file(c) && c->limit && c->remote_stat.size > c->limit)
         copy_fail_remote(c, "it is larger than the limit");
-    c->endless = c->remote_stat.size == 0; /* such as those in /proc */
+    c->endless = c->remote_stat.size == 0; /* such as those in /proc, or of a server that does not tell */
 }
 
 static bool ask_open(ssh_copy *c) {
@@ -126,6 +122,8 @@ static bool ask_changed(ssh_copy *c) {
 
 /* One that only grew is taken as it was at the beginning. */
 static void take_changed(ssh_copy *c, sftp_reply *reply) {
+    if (reply->type == SFTP_STATUS && reply->status == SFTP_UNSUPPORTED)
+        return; /* then nobody can tell */
     sftp_attributes now = sftp_take_attributes(&reply->body);
     if (!copy_expects(c, reply, SFTP_ATTRIBUTES))
         return;

@@ -4,6 +4,7 @@
 #include "task/handle.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,8 @@ static bool open_channel(ssh_exec *e) {
         return false;
     if (e->channel)
         e->phase = EXEC_REQUEST;
+    else if (operation_explain_refusal(&e->operation, "ssh.channel", "the command cannot begin"))
+        e->phase = EXEC_CLOSE;
     else
         fail(e, rc, "while opening a channel");
     return true;
@@ -37,7 +40,7 @@ static bool request(ssh_exec *e) {
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return false;
     e->phase = EXEC_TALK;
-    if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED)
+    if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED || rc == LIBSSH2_ERROR_INVAL)
         e->operation.unclear = false;
     if (rc)
         fail(e, rc, "while starting a command");
@@ -133,8 +136,10 @@ static bool step(ssh_operation *op) {
     if (op->session->state != SESSION_READY)
         return op->abandoned && op->session->opener != op;
     for (;;) {
-        if (op->abandoned && e->phase != EXEC_CLOSE && e->phase != EXEC_OPEN)
+        if (op->abandoned && e->phase != EXEC_CLOSE && e->phase != EXEC_OPEN) {
+            op->session->given_up = true;
             e->phase = EXEC_CLOSE;
+        }
         if (op->abandoned && e->phase == EXEC_OPEN && op->session->opener != op)
             return true;
         bool moved = false;
@@ -166,8 +171,11 @@ static void on_timeout(uv_timer_t *timer) {
     ssh_exec *e = timer->data;
     if (e->operation.settled)
         return;
-    failure_set(&e->operation.failure, "timeout", "the command did not end within %g s",
-                (double)e->timeout / 1000);
+    char problem[64];
+    double seconds = (double)e->timeout / 1000;
+    snprintf(problem, sizeof problem, "the command could not begin within %g s", seconds);
+    if (e->phase != EXEC_OPEN || !operation_explain_refusal(&e->operation, "timeout", problem))
+        failure_set(&e->operation.failure, "timeout", "the command did not end within %g s", seconds);
     operation_settle(&e->operation);
     e->operation.abandoned = true;
     session_wake(e->operation.session);

@@ -319,6 +319,7 @@ ssh_forward *forward_open(ssh_session *s, const char *host, int port, const char
         abort();
     f->references = 2;
     f->session = session_ref(s);
+    s->forwards++;
     buffer_add_string(&f->destination, host, strlen(host));
     buffer_add_u32(&f->destination, (uint32_t)port);
     uv_tcp_init(task_loop(), f->listener);
@@ -337,6 +338,7 @@ void forward_close(ssh_forward *f) {
         return;
     uv_close((uv_handle_t *)f->listener, on_listener_closed);
     f->listener = NULL;
+    f->session->forwards--;
     for (carried *c = f->connections; c; c = c->next)
         drop_socket(c);
     session_wake(f->session);

@@ -3,6 +3,7 @@
 local _, gate, import = ...
 
 local native, command, options_of = import "ssh/native", import "ssh/command", import "base/options"
+local long_command = import "ssh/long_command"
 
 ---@class ssh.Host a host, as a user of it
 ---@field target string the host as the playbook named it
@@ -40,7 +41,7 @@ end
 function Host:close()
     if not self.shared.lazy then
         gate.perform({ kind = "read", name = "ssh.close", target = self.target, summary = "close the connection" },
-            function() native.close(self.shared.connection()) end)
+            self.shared.close)
     end
 end
 
@@ -86,6 +87,15 @@ local function check_run(what, options)
     end
 end
 
+local function hint_for(result)
+    if result.status == 127 then
+        return "the host does not find this program"
+    elseif result.status == 126 and result.stderr:find("Argument list too long", 1, true) then
+        return "Linux lets one argument or variable have 131,071 bytes, and all together about 2 MB: pass more on "
+            .. "stdin, or in a file (host:write)"
+    end
+end
+
 local function raise_ending(shown, result)
     local details = { status = result.status, signal = result.signal, stdout = tail(result.stdout),
         stderr = tail(result.stderr) }
@@ -94,7 +104,7 @@ local function raise_ending(shown, result)
         fail(("`%s` was ended by signal %s"):format(shown, result.signal), details)
     end
     details.code = "ssh.exit"
-    details.hint = result.status == 127 and "the host does not find this program" or nil
+    details.hint = hint_for(result)
     fail(("`%s` ended with status %d"):format(shown, result.status), details)
 end
 
@@ -102,7 +112,7 @@ end
 local function execute(self, request, options, shown, take)
     local connection = self.shared.connection()
     request.login = self.shared.login
-    local line, input = command.build(request)
+    local line, input = long_command.fit(command.build(request))
     local ok, result = pcall(native.exec, connection, line, input, options.limit or DEFAULT_LIMIT, options.timeout or 0)
     if not ok then
         if type(result) == "table" and result.stdout then
@@ -158,7 +168,8 @@ end
 --- Runs a program on the host and waits until it has ended.
 ---
 --- It counts as a write unless `read = true`. Environment and standard input never appear among its arguments, which
---- all users of the host can read. Without `stdin` its input is empty.
+--- all users of the host can read. Without `stdin` its input is empty. Arguments may be as long as the host's system
+--- takes them: on Linux 131,071 bytes each and about 2 MB together.
 ---@param argv (string|number)[] the program and its arguments
 ---@param options? ssh.RunOptions
 ---@return ssh.Result

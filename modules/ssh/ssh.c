@@ -38,6 +38,15 @@ static char *text_field(lua_State *L, const char *name) {
     return copy;
 }
 
+static char *secret_field(lua_State *L, const char *name) {
+    size_t length;
+    lua_getfield(L, 1, name);
+    const char *text = lua_isnil(L, -1) ? NULL : secret_tolstring(L, -1, &length);
+    char *copy = text ? strdup(text) : NULL;
+    lua_pop(L, 1);
+    return copy;
+}
+
 static bool flag_field(lua_State *L, const char *name) {
     lua_getfield(L, 1, name);
     bool set = lua_toboolean(L, -1);
@@ -84,9 +93,10 @@ static void read_target(lua_State *L, ssh_target *target) {
         .agent = text_field(L, "agent"),
         .host_key_names = list_field(L, "host_key_names"),
         .revoked_keys = list_field(L, "revoked_keys"),
-        .certificates = list_field(L, "certificates"),
         .known_hosts = list_field(L, "known_hosts"),
         .identities = list_field(L, "identities"),
+        .certificates = list_field(L, "certificates"),
+        .password = secret_field(L, "password"),
         .port = (int)number_field(L, 1, "port"),
         .family = family_field(L, "family"),
         .key_exchanges = text_field(L, "key_exchanges"),
@@ -107,18 +117,22 @@ static bool connect_step_operation(ssh_operation *operation) {
     return operation->session->state == SESSION_READY || operation->abandoned;
 }
 
-static void free_nothing(ssh_operation *operation) {
-    (void)operation;
+static void free_connect(ssh_operation *operation) {
+    if (operation->session)
+        operation->session->expected--;
 }
 
 static int finish_connect(lua_State *L, wait *w) {
-    ssh_operation *operation = ((operation_wait *)w)->operation;
+    operation_wait *waiting = (operation_wait *)w;
+    ssh_operation *operation = waiting->operation;
     if (ssh_push_failure(L, operation))
         return lua_error(L);
     ssh_session **connection = lua_newuserdata(L, sizeof *connection);
     *connection = session_ref(operation->session);
     luaL_getmetatable(L, SSH_CONNECTION_TYPE);
     lua_setmetatable(L, -2);
+    waiting->operation = NULL;
+    operation_unref(operation); /* now, for it is no longer expected */
     return 1;
 }
 
@@ -131,11 +145,12 @@ static int connect_lua(lua_State *L) {
     if (!operation)
         return luaL_error(L, "out of memory");
     operation->step = connect_step_operation;
-    operation->free = free_nothing;
+    operation->free = free_connect;
     operation_wait *waiting = ssh_push_wait(L, operation, finish_connect, "ssh.connect");
     ssh_target target;
     read_target(L, &target);
     ssh_session *s = sessions_find(&target, via);
+    s->expected++;
     operation_begin(operation, s);
     session_unref(s);
     session_wake(s);
@@ -152,6 +167,13 @@ static int is_open_lua(lua_State *L) {
 /* close(connection): for everybody who shares it. */
 static int close_lua(lua_State *L) {
     sessions_close(ssh_check_connection(L, 1), "ssh.closed", "the playbook closed the connection");
+    return 0;
+}
+
+/* release(connection): nobody uses it any more. It closes once it carries nothing for others, and what uses
+ * it again keeps it open. */
+static int release_lua(lua_State *L) {
+    sessions_release(ssh_check_connection(L, 1));
     return 0;
 }
 
@@ -342,8 +364,11 @@ static int world_gc(lua_State *L) {
 }
 
 int ssh_open(lua_State *L) {
-    static const luaL_Reg plain[] = {
-        {"is_open", is_open_lua}, {"close", close_lua}, {"known_keys", known_keys_lua}, {NULL, NULL}};
+    static const luaL_Reg plain[] = {{"is_open", is_open_lua},
+                                     {"close", close_lua},
+                                     {"release", release_lua},
+                                     {"known_keys", known_keys_lua},
+                                     {NULL, NULL}};
     static const luaL_Reg waiting[] = {
         {"connect", connect_lua}, {"exec", exec_lua}, {"agent_keys", agent_keys_lua}, {NULL, NULL}};
     ssh_make_type(L, SSH_CONNECTION_TYPE, connection_gc);

@@ -1,8 +1,8 @@
 -- Hosts over SSH: connecting, running commands, handling files.
 --
--- A connection is made once and shared by everyone in the run who names the same user, host and port. Commands are
--- lists of arguments: no shell splits them. What a command is fed and what it says are bytes, kept in memory up to a
--- limit.
+-- A connection is made once and shared by everyone in the run who names the same user, host and port, until the last
+-- item of an `each` that uses it has ended. Commands are lists of arguments: no shell splits them. What a command is
+-- fed and what it says are bytes, kept in memory up to a limit.
 local _, gate, import = ...
 local ssh = {}
 
@@ -20,6 +20,7 @@ local KEEPALIVE = 15
 local CONNECT_OPTIONS = {
     user = "string", port = "number", identity = "string or table", known_hosts = "string or table",
     host_key = "string", jump = "string or table", timeout = "number", address = "string", keepalive = "number",
+    password = "string or secret",
 }
 local function misuse(message, hint)
     fail(message, { code = "usage", hint = hint })
@@ -63,6 +64,11 @@ end
 
 local connect_now
 
+--- Tells that the running item uses the connection; only inside an effect. With the last that does it closes.
+local function hold(connection, name)
+    gate.hold(connection, name, native.is_open, native.release)
+end
+
 --- The jump hosts, nearest first: "a,b", a list of such, or a host. `trail` has those who are on the way already.
 local function connect_jump(jump, options, trail)
     if not jump then
@@ -74,8 +80,10 @@ local function connect_jump(jump, options, trail)
     for _, hops in ipairs(list_of(jump)) do
         for hop in hops:gmatch "[^,%s]+" do
             path = path .. hop .. ">"
-            via = connect_now(hop, { known_hosts = options.known_hosts, identity = options.identity,
+            local _, name
+            via, _, name = connect_now(hop, { known_hosts = options.known_hosts, identity = options.identity,
                 timeout = options.timeout, host_key = options.host_key }, { via = via, path = path, trail = trail })
+            hold(via, name)
         end
     end
     return via, path
@@ -162,9 +170,10 @@ function connect_now(target, options, way)
         ciphers = settings.ciphers,
         macs = settings.macs,
     }
-    local key = json.encode { wanted, path or "" }
+    local key = json.encode { wanted, path or "", options.password and "password" or "" }
     wanted.key = key
     wanted.label = ("%s@%s%s"):format(user, host, port ~= 22 and ":" .. port or "")
+    wanted.password = options.password
     wanted.remember = gate.mode == "normal"
     wanted.timeout = options.timeout or settings.timeout or CONNECT_TIMEOUT
     wanted.keepalive = options.keepalive or KEEPALIVE
@@ -172,8 +181,7 @@ function connect_now(target, options, way)
     if not ok then
         explain(connection, settings)
     end
-    gate.hold(connection, "ssh " .. key, native.is_open)
-    return connection, user
+    return connection, user, "ssh " .. key
 end
 
 ---@class ssh.Options
@@ -186,19 +194,23 @@ end
 ---@field jump? string|string[]|ssh.Host the hosts to go through, nearest first
 ---@field timeout? number seconds for each of resolving, dialling, shaking hands and logging in (15)
 ---@field address? string connect to this one, but check the host key under the target's name
+---@field password? secret for servers that take no keys, or want a password as well; of the host itself, not of jump
+---  hosts: one that wants its own is connected first, and given as jump
 ---@field keepalive? number seconds between signs of life (15), three without an answer close the connection
 
 --- Connects to a host, or shares the connection that this run has already.
 ---
 --- User, port, address, keys, jump hosts and known_hosts come from the options, else from OpenSSH's configuration,
---- else are OpenSSH's defaults. Keys are the agent's and those in files. In a dry run on a host that does not exist
---- yet the result has not connected: reads give unknowns and writes are planned.
+--- else are OpenSSH's defaults. Keys are the agent's and those in files, each also with its certificate, which is
+--- PATH-cert.pub or in the agent. In a dry run on a host that does not exist yet the result has not connected: reads
+--- give unknowns and writes are planned.
 ---@param target string "host", "user@host", "user@host:port" or "ssh://user@host:port"; may be unknown in a dry run
 ---@param options? ssh.Options
 ---@return ssh.Host
 ---@raise "ssh.resolve", "ssh.unreachable", "ssh.refused", "ssh.timeout", "ssh.closed", "ssh.protocol" (not an SSH
----  server), "ssh.auth" with user, tried and agent; "ssh.host_key_unknown", "ssh.host_key_changed",
----  "ssh.host_key_revoked" with fingerprint, known_hosts_file, known_hosts_line; "ssh.config"
+---  server), "ssh.limit" when too many connections are in use, "ssh.auth" with user, tried, agent and methods (what the
+---  server takes); "ssh.host_key_unknown", "ssh.host_key_changed", "ssh.host_key_revoked" with fingerprint,
+---  known_hosts_file, known_hosts_line; "ssh.config"
 function ssh.connect(target, options)
     options = options or {}
     if type(target) ~= "string" and not unknown(target) then
@@ -208,17 +220,26 @@ function ssh.connect(target, options)
     if options.host_key and options.host_key ~= "strict" and options.host_key ~= "accept-new" then
         misuse(("ssh.connect: host_key is \"strict\" or \"accept-new\", not '%s'"):format(tostring(options.host_key)))
     end
+    if options.password and not secret.is(options.password) then
+        misuse("ssh.connect: a password must not stand in a playbook as it is", "password = secret(\"NAME\")")
+    end
     local kept = {}
     for name, value in pairs(options) do
         kept[name] = value
     end
     local host = setmetatable({ target = target, user = options.user, shared = { options = kept } }, Host)
-    local connection
+    local connection, name
     function host.shared.connection()
         if not connection or not native.is_open(connection) then
-            connection, host.shared.login = connect_now(target, kept)
+            connection, host.shared.login, name = connect_now(target, kept)
         end
+        hold(connection, name)
         return connection
+    end
+    function host.shared.close()
+        if connection then
+            native.close(connection)
+        end
     end
     if gate.mode == "dry-run" and gate.has_unknown { target, options.address, options.jump and
         getmetatable(options.jump) == Host and options.jump.target } then

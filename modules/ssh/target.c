@@ -1,6 +1,7 @@
 /* See target.h. */
 #include "ssh/target.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,15 @@ static void free_list(char **list) {
     free(list);
 }
 
+void target_forget_password(ssh_target *target) {
+    if (target->password)
+        sodium_memzero(target->password, strlen(target->password));
+    free(target->password);
+    target->password = NULL;
+}
+
 void target_free(ssh_target *target) {
+    target_forget_password(target);
     free(target->key);
     free(target->label);
     free(target->user);

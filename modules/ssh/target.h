@@ -17,8 +17,9 @@ typedef struct {
     char **known_hosts;  /* files */
     char **revoked_keys; /* files, see revoked_keys.h */
     char **identities;   /* private key files */
-    char **certificates; /* files of user certificates; none: those beside the identities */
+    char **certificates; /* files with certificates of the keys; none: PATH-cert.pub of each */
     char *agent;         /* its socket; NULL for none */
+    char *password;      /* NULL for none; wiped when it has served */
     /* What the configuration allows, with commas; NULL for libssh2's choice. */
     char *key_exchanges, *host_key_algorithms, *ciphers, *macs;
     int port;
@@ -30,6 +31,9 @@ typedef struct {
     bool identities_given;             /* by the caller, so that a missing file is an error */
     uint64_t phase_timeout, keepalive; /* milliseconds */
 } ssh_target;
+
+/* Wipes the password. */
+void target_forget_password(ssh_target *target);
 
 /* Frees what it holds. */
 void target_free(ssh_target *target);

@@ -19,6 +19,7 @@ local write_hint = "remove `effects = \"read\"`"
 
 local task, event = native.task, native.event
 local crash, recording, effect_record = import "gate/crash", import "gate/recording", import "journal/effects"
+local connections = import "gate/connections"
 local is_unknown = native.secret.is_unknown
 
 --- Says what becomes of writes from now on.
@@ -62,29 +63,6 @@ end
 ---@return string
 function gate.scrub(text)
     return native.secret.scrub(text)
-end
-
--- Connections by what holds them, so that one that nobody uses any more can go.
-local connections = setmetatable({}, { __mode = "k" })
-
---- Tells of a connection that stays open between effects, for those who want to know how many there are.
----@param object userdata|table
----@param name string equal for handles of one connection
----@param is_open fun(object): boolean
-function gate.hold(object, name, is_open)
-    connections[object] = { name = name, is_open = is_open }
-end
-
---- How many connections are open.
----@return integer
-function gate.open_connections()
-    local count, seen = 0, {}
-    for object, connection in pairs(connections) do
-        if not seen[connection.name] and connection.is_open(object) then
-            seen[connection.name], count = true, count + 1
-        end
-    end
-    return count
 end
 
 --- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
@@ -230,6 +208,9 @@ function gate.perform(effect, run, ...)
     return finish(effect, context, outer_kind, scope, number, native.system.monotonic(),
         after(write, pcall(recording.perform, effect, context, outer_kind, run, ...)))
 end
+
+--- Tells of a connection that stays open between effects, for those who count them and those who give them back.
+gate.hold = connections.hold
 
 --- What a module learns from outside without an effect: a file of this machine, the state of a connection. In a
 --- recording it is kept, and a replay gets it from there.

@@ -204,8 +204,7 @@ refuses("token-unknown", "ssh.config", "IdentityFile .*%%Z is not known", "a tok
 connects("agent-token", "${NAME} in IdentityAgent, and IdentityFile none")
 connects("cert-ecdsa", "a certificate beside the key")
 connects("cert-file", "and in CertificateFile")
-refuses("cert-ed25519", "ssh.auth", "ed25519%-cert.pub is not used: libssh2 [%d.]+ can log in with certificates of ECDSA",
-    "one that libssh2 cannot sign for", true)
+connects("cert-ed25519", "one of an ed25519 key")
 -- ssh-add takes a key and the certificate beside it; then the key's file goes.
 shell([[
 cp "$1/cert/elsewhere-cert.pub" "$1/cert/apart-cert.pub"
