@@ -27,7 +27,7 @@ UseDNS no
 PrintMotd no
 StrictModes no
 HostKey $SSHD/host_ed25519
-PidFile none
+PidFile $SSHD/login.pid
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 END
@@ -53,6 +53,7 @@ PubkeyAcceptedAlgorithms rsa-sha2-512,sk-ssh-ed25519@openssh.com
 END
 cat login_match >> login_config
 /usr/sbin/sshd -f "$SSHD/login_config" -E "$SSHD/login_log"
+until [ -s login.pid ]; do sleep 0.02; done # written when it listens
 for name in certified:empty-agent token:token-agent; do
     printf 'Host %s\n HostName 127.0.0.1\n IdentityAgent %s\n IdentityFile none\n' "${name%:*}" "$SSHD/${name#*:}"
 done > home/.ssh/config
