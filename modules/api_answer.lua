@@ -1,9 +1,10 @@
 -- What a client of an API demands before it believes or sends: an answer has the shape that was asked for, and what goes
 -- into a path is one segment of it. What is wrong is an error that says so, where it would be an index of nil later,
 -- somebody else's thing, or another path.
+local _, _, import = ...
 local api_answer = {}
 
-local LARGEST = 2 ^ 53 -- of the whole numbers that Lua and JSON hold exactly
+local text_of = import "base/text"
 local SHAPES = {
     number = { pattern = "^%d+$", words = "a whole number" },
     word = { pattern = "^[%w_][%w._:-]*$", words = "letters, digits and any of . _ : -" },
@@ -23,8 +24,7 @@ function api_answer.shown(value)
     if unknown(value) then
         return value
     end
-    return type(value) == "number" and value % 1 == 0 and math.abs(value) <= LARGEST and ("%d"):format(value)
-        or tostring(value)
+    return text_of.shown(value)
 end
 
 --- The segment of a path that names one thing. What could lead to another path is refused.

@@ -41,7 +41,7 @@ local ITEM, VAULT = { id = "id", title = "string" }, { id = "id", name = "string
 local RECIPE = { length = 32, characterSets = { "LETTERS", "DIGITS" } }
 
 local function raise_refusal(self, err, summary)
-    local told = try(json.decode, err.body or "")
+    local told = err.document
     local said = type(told) == "table" and type(told.message) == "string" and told.message
         or ("it answered HTTP status %d with something that is not Connect's JSON"):format(err.status)
     -- To a token that may only read, Connect says 401 as it does to one that is wrong.

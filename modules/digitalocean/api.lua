@@ -60,7 +60,7 @@ end
 
 --- The error that a caller sees: DigitalOcean's own words, and whose token it was.
 local function raise_refusal(self, err, summary)
-    local told = try(json.decode, err.body or "")
+    local told = err.document
     if type(told) ~= "table" then
         told = {}
     end

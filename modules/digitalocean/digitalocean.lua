@@ -536,6 +536,15 @@ function cloud:untag_droplets(name, ids)
     change_tag(self, "DELETE", name, ids, "take from droplet %s the tag %s", "untagged")
 end
 
+--- What a resource is called where it is put into a project: "do:droplet:123".
+---@param kind "droplet"|"dbaas"|"domain"|string
+---@param id integer|string
+---@return string
+---@raise "usage" for what is no id
+function digitalocean.urn(kind, id)
+    return "do:" .. kind .. ":" .. api_answer.segment(id, "the id of a resource")
+end
+
 --- True when DigitalOcean refused an order because a limit of the team is reached.
 ---@type fun(err: Error): boolean
 digitalocean.is_full = api.is_full

@@ -180,7 +180,7 @@ local Response = {
     end,
 }
 
---- What an API says about its error, in one of the usual fields.
+--- What an API says about its error, in one of the usual fields; and the document it says that in.
 local function explanation(response)
     local ok, document = pcall(json.decode, response.body)
     if not ok or type(document) ~= "table" then
@@ -190,10 +190,10 @@ local function explanation(response)
     for _, text in ipairs { document.message or false, document.detail or false, nested.message or false,
         document.error or false, document.title or false, document.error_description or false } do
         if type(text) == "string" and text ~= "" then
-            return text:sub(1, SHOWN_BODY)
+            return text:sub(1, SHOWN_BODY), document
         end
     end
-    return first_line(response.body)
+    return first_line(response.body), document
 end
 
 --- The time at the server, by which it names moments.
@@ -230,6 +230,7 @@ local HINTS = {
     [401] = "the server does not accept the credentials: is the token set, whole and not expired?",
     [403] = "the credentials are known but not allowed to do this: a token that can only read?",
     [404] = "a wrong URL, or the thing is gone; expect = { 404 } takes this as an answer",
+    [407] = "a proxy on the way wants a name and a password: http_proxy = http://NAME:PASSWORD@HOST:PORT",
     [429] = "the server asks to slow down: try again later, or do fewer at once",
 }
 
@@ -243,7 +244,7 @@ local function named_pause(response)
 end
 
 local function raise_status(response, method, target)
-    local said = explanation(response)
+    local said, document = explanation(response)
     local retry_at, pause = named_pause(response)
     local hint = HINTS[response.status]
     if pause then
@@ -252,7 +253,7 @@ local function raise_status(response, method, target)
     fail(("%s %s answered %d%s"):format(method, response.url, response.status, said ~= "" and ": " .. said or ""), {
         code = "http.status", status = response.status, body = response.body:sub(1, SHOWN_BODY),
         reason = said ~= "" and said or nil, headers = response.headers, target = target, hint = hint,
-        retry_at = retry_at, pause = pause,
+        retry_at = retry_at, pause = pause, document = document,
         unclear = response.status >= 500, -- a gateway's words, or those of a server that broke off in the middle
     })
 end
@@ -287,6 +288,8 @@ local function reason_to_retry(request, response, err)
         return PASSING[response.status] and request.repeatable and "answered " .. response.status or nil
     elseif request.repeatable and (err.code == "http.connect" and not err.unclear) then
         return "did not accept the connection"
+    elseif request.repeatable and err.temporary then
+        return "broke the connection off"
     elseif READS[request.method] and err.code == "http.body" then
         return "broke the answer off"
     end
@@ -393,7 +396,7 @@ end
 ---@field body? string|secret what to send, as it is
 ---@field expect? integer[] statuses from 400 up that are answers rather than errors: { 404 }
 ---@field timeout? number seconds for one try, at most a day (30); the task's deadline ends it too
----@field retries? integer how often to try again (3): after 408, 500, 502 to 504, 520 to 524 and a refused connection if
+---@field retries? integer how often to try again (3): after 408, 500, 502 to 504, 520 to 524 and a connection that is refused or broken off if
 ---  the method is idempotent or `retries` is given; after an answer that broke off if it is GET or HEAD. A 429 is waited
 ---  out whatever the method, as the server asks by Retry-After or RateLimit-Reset, for two minutes in all, unless
 ---  `retries` is 0
@@ -419,7 +422,7 @@ end
 --- Sends a request and returns its answer. The gate treats GET and HEAD as reads, other methods as writes.
 ---@param options http.Request
 ---@return http.Response
----@raise "http.status" (fields status, body, reason, headers; retry_at, in seconds since 1970, and pause, in words, where
+---@raise "http.status" (fields status, body, its beginning, document, reason, headers; retry_at, in seconds since 1970, and pause, in words, where
 ---  the server says when to ask again), "http.dns", "http.connect", "http.tls", "timeout",
 ---  "http.body" (broken off), "http.json" when `json` is read and the body is none, "http.limit", "http.redirect",
 ---  "http" for what is none of these, "usage"
@@ -503,7 +506,7 @@ function http.is_temporary(err)
     if err.status then
         return err.status == 429 or PASSING[err.status] == true
     end
-    return PASSING_CODES[err.code] == true
+    return err.temporary == true or PASSING_CODES[err.code] == true
 end
 
 --- Looks at the certificate that a host shows. A certificate that does not verify is an answer here.

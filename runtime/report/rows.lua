@@ -1,6 +1,8 @@
 -- Tables: `show` lays rows out in columns for people, and hands them as data to programs (--json).
-local native = ...
+local native, import = ...
 local rows = {}
+
+local text_of = import "base/text"
 
 local GAP = "  "
 local NOTHING = "-"
@@ -17,7 +19,7 @@ local function cell(row, column)
     elseif column.as then
         value = column.as(value, row)
     end
-    return (tostring(value):gsub("%c", " "))
+    return (text_of.shown(value):gsub("%c", " "))
 end
 
 --- The columns with their defaults: a text stands for the field of that name.
