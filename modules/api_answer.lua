@@ -1,6 +1,6 @@
--- What a client of an API demands before it believes or sends: an answer has the shape that was asked for, and what goes
--- into a path is one segment of it. What is wrong is an error that says so, where it would be an index of nil later,
--- somebody else's thing, or another path.
+-- What a client of an API demands before it believes or sends: an answer has the shape that was asked for, and what
+-- goes into a path is one segment of it. What is wrong is an error that says so, where it would be an index of nil
+-- later, somebody else's thing, or another path.
 local _, _, import = ...
 local api_answer = {}
 

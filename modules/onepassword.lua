@@ -26,8 +26,8 @@ local HINTS = {
     forbidden = "this Connect token has no access to the vault, or only to read it: make one with write access",
 }
 
--- The types of fields whose values anybody may see; what else there is, or comes to be, is hidden. Besides these 1Password
--- has CONCEALED, TOTP and OTP (the seed of one-time passwords), SSHKEY, CREDIT_CARD_NUMBER, FILE.
+-- The types of fields whose values anybody may see; what else there is, or comes to be, is hidden. Besides these
+-- 1Password has CONCEALED, TOTP and OTP (the seed of one-time passwords), SSHKEY, CREDIT_CARD_NUMBER, FILE.
 -- https://developer.1password.com/docs/connect/api-reference/#item-object and /docs/cli/item-fields
 local PLAIN_TYPES = {}
 for word in ("STRING EMAIL URL DATE MONTH_YEAR MENU PHONE ADDRESS GENDER REFERENCE CREDIT_CARD_TYPE"):gmatch "%S+" do
@@ -38,6 +38,7 @@ local NOTES = "notesPlain" -- the id of the field with an item's notes, whose pu
 local OTHER_SECRETS = { "value", "totp", "otp", "content" } -- of a field or a file; totp: the password of this moment
 
 local ITEM, VAULT = { id = "id", title = "string" }, { id = "id", name = "string" }
+local NOBODY = ("a"):rep(26) -- the shape of an item's id, and none's: 1Password draws them at random
 local RECIPE = { length = 32, characterSets = { "LETTERS", "DIGITS" } }
 
 local function raise_refusal(self, err, summary)
@@ -54,10 +55,11 @@ local function raise_refusal(self, err, summary)
     })
 end
 
---- One request; returns the document, and the status. A redirect is no answer of this API, and would be another server's.
----@param options? { query?: table, json?: table, expect?: integer[], read?: boolean, result?: string, list?: table, gives?:
----  table } list: the fields of each item of the list that is asked for; gives: of the object; with neither nothing is
----  expected but the answer
+--- One request; returns the document, and the status. A redirect is no answer of this API, and would be another
+--- server's.
+---@param options? { query?: table, json?: table, expect?: integer[], read?: boolean, result?: string, list?: table,
+---  gives?: table, id?: string } list: the fields of each item of the list that is asked for; gives: of the object; id:
+---  which one that has to be; with neither list nor gives nothing is expected but the answer
 local function ask(self, method, path, summary, options)
     options = options or {}
     local answer, err = try(http.request, {
@@ -268,7 +270,8 @@ function vault:items(filter)
     local title = filter and filter.title
     local summary = title and "find item " .. title or "list items of " .. self.title
     local query = title and { filter = equals("title", title) } or nil
-    local found = ask(self.connection, "GET", items_path(self), summary, { query = query, result = "items", list = ITEM })
+    local found = ask(self.connection, "GET", items_path(self), summary,
+        { query = query, result = "items", list = ITEM })
     found = title and exactly(found, "title", title) or found
     for _, item in ipairs(unknown(found) and {} or found) do
         with_secrets(item)
@@ -375,8 +378,7 @@ end
 --- a token that may only read is refused before anything is looked up. Sent as a read, for it can have no effect.
 ---@raise "onepassword.forbidden"
 function vault:must_write()
-    local nothing = uuid():gsub("%W", ""):sub(1, 26) -- 26 small letters and digits, as 1Password makes them
-    ask(self.connection, "DELETE", item_path(self, nothing), "find out whether the token may write in " .. self.title,
+    ask(self.connection, "DELETE", item_path(self, NOBODY), "find out whether the token may write in " .. self.title,
         { read = true, expect = { 400, 404 } })
 end
 

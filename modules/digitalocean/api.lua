@@ -71,7 +71,8 @@ local function raise_refusal(self, err, summary)
     local said = type(told.message) == "string" and told.message
         or ("it answered HTTP status %d with something that is not DigitalOcean's JSON"):format(err.status)
     fail(("DigitalOcean refused to %s: %s"):format(summary, said), {
-        code = "digitalocean." .. word, status = err.status, said = said, request_id = type(told.request_id) == "string" and told.request_id or nil,
+        code = "digitalocean." .. word, status = err.status, said = said,
+        request_id = type(told.request_id) == "string" and told.request_id or nil,
         token = self:who(), target = self.url, hint = hint, cause = err.cause,
         body = next(told) == nil and err.body or nil, unclear = err.unclear, retry_at = err.retry_at,
         pause = err.pause,
@@ -133,10 +134,10 @@ end
 --- One request, and what its answer holds.
 ---@param path any begins with /v2; what stands in it is a segment of api_answer
 ---@param summary any what it does, as a person says it: "create droplet ada"
----@param options? { gives?: string, list?: string, kind?: string, query?: table, json?: table, expect?: integer[], read?:
----  boolean, result?: string } gives: the field with the one thing that is asked for, whose kind of FIELDS it names;
----  list: the field with a list of `kind`; with neither nothing is expected but the answer; result labels a dry run's
----  unknown
+---@param options? { gives?: string, list?: string, kind?: string, id?: string, query?: table, json?: table, expect?:
+---  integer[], read?: boolean, result?: string } gives: the field with the one thing that is asked for, whose kind of
+---  FIELDS it names; id: which one that has to be; list: the field with a list of `kind`; with neither nothing is
+---  expected but the answer; result labels a dry run's unknown
 ---@return any thing nil where nothing is asked for, or the status is one of `expect`
 ---@return integer status
 ---@return table document the whole of it

@@ -79,19 +79,20 @@ local function project_path(id)
 end
 
 -- What a token without write scope is refused with 403, and one with it gets 404 for: deleting what cannot exist.
+local NOBODY = "00000000-0000-0000-0000-000000000000" -- RFC 9562: no thing's UUID
 local PROBES = {
-    droplets = function() return droplet_path(9007199254740991) end, -- the largest whole number of JSON
-    databases = function() return "/v2/databases/" .. uuid() end,
-    domains = function() return "/v2/domains/" .. uuid() .. ".invalid" end, -- RFC 2606: never registered
-    projects = function() return "/v2/projects/" .. uuid() end,
+    droplets = droplet_path(9007199254740991), -- the largest whole number of JSON
+    databases = "/v2/databases/" .. NOBODY,
+    domains = domain_path "may-this-token-write.invalid", -- RFC 2606: never registered
+    projects = project_path(NOBODY),
 }
 
 --- Finds out whether the token may write, without changing anything.
 ---
---- The API tells nobody a token's scopes. So this asks to delete something that cannot exist, with a name made up on
---- the spot: a token that may only read is refused (403) before anything is looked up, one that may write is told
---- that there is no such thing (404). It is sent as a read since it can have no effect. A token with custom scopes
---- may be able to delete and not to create, or the other way round: this asks about deleting.
+--- The API tells nobody a token's scopes. So this asks to delete something that cannot exist: a token that may only
+--- read is refused (403) before anything is looked up, one that may write is told that there is no such thing (404). It
+--- is sent as a read since it can have no effect. A token with custom scopes may be able to delete and not to create, or
+--- the other way round: this asks about deleting.
 ---@param what? "droplets"|"databases"|"domains"|"projects" ("droplets")
 ---@return boolean
 ---@raise "digitalocean.unauthorized"
@@ -100,8 +101,8 @@ function cloud:can_write(what)
     if not probe then
         fail(("can_write does not know '%s'"):format(tostring(what)), { code = "usage" })
     end
-    local summary = ("find out whether %s may write %s"):format(self:who(), what or "droplets")
-    local _, status = ask(self, "DELETE", probe(), summary, { read = true, expect = { 400, 403, 404, 412, 422 } })
+    local summary = ("find out whether %s may write %s"):format(self.name, what or "droplets")
+    local _, status = ask(self, "DELETE", probe, summary, { read = true, expect = { 400, 403, 404, 412, 422 } })
     return status ~= 403
 end
 
@@ -280,7 +281,8 @@ end
 ---@param id integer
 ---@return digitalocean.Action[]
 function cloud:droplet_actions(id)
-    return list(self, droplet_path(id) .. "/actions", "actions", "action", "list what was done to droplet " .. shown(id))
+    return list(self, droplet_path(id) .. "/actions", "actions", "action",
+        "list what was done to droplet " .. shown(id))
 end
 
 --- Waits until an action has ended.

@@ -36,8 +36,8 @@ static long sent_bytes(CURL *easy) {
     return count;
 }
 
-/* Pushes "the proxy 192.0.2.1:3128, which https_proxy names, for example.org:443", and sets *setting; pushes the
- * host and sets NULL where the environment names no proxy for it. */
+/* Pushes "the proxy 192.0.2.1:3128, which https_proxy names, for example.org:443", and sets *setting; pushes
+ * the host and sets NULL where the environment names no proxy for it. */
 static const char *push_way(lua_State *L, curl_pool_transfer *t, const char *host, const char **setting) {
     char *url = NULL;
     curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url);
@@ -81,7 +81,8 @@ static void push_timeout(lua_State *L, curl_pool_transfer *t, const char *host) 
     else if (t->names.too_late)
         error_push(L, "timeout", "the name of %s was not found within %.3g s", host, seconds);
     else if (!reached(easy, CURLINFO_CONNECT_TIME_T))
-        error_push(L, "timeout", "no connection to %s within %.3g s", push_way(L, t, host, &setting), seconds);
+        error_push(L, "timeout", "no connection to %s within %.3g s", push_way(L, t, host, &setting),
+                   seconds);
     else
         error_push(L, "timeout", "no TLS session with %s within %.3g s", push_way(L, t, host, &setting),
                    seconds);
@@ -114,7 +115,8 @@ static bool push_refused_by_proxy(lua_State *L, curl_pool_transfer *t, const cha
     else
         error_push(L, "http.connect", "cannot connect to %s: it answered HTTP status %d", way, (int)status);
     if (status == 407)
-        error_set(L, "hint", "it wants a name and a password: http://NAME:PASSWORD@HOST:PORT in that setting");
+        error_set(L, "hint",
+                  "it wants a name and a password: http://NAME:PASSWORD@HOST:PORT in that setting");
     else
         set_proxy_hint(L, setting);
     return true;
@@ -142,7 +144,8 @@ static const struct {
 } tls_hints[] = {
     {"expired", "its owner has to renew the certificate, or this machine's clock is wrong"},
     {"not yet valid", "this machine's clock is wrong, or the certificate was made for later"},
-    {"does not match", "the server shows another name's certificate: is the URL right? http.probe_tls(host) shows whose"},
+    {"does not match",
+     "the server shows another name's certificate: is the URL right? http.probe_tls(host) shows whose"},
     {"no alternative certificate subject name",
      "the server shows another name's certificate: is the URL right? http.probe_tls(host) shows whose"},
     {"wrong version number", "no TLS is spoken at this port: is it http://, or another port?"},
@@ -151,8 +154,9 @@ static const struct {
     {"unrecognized name", "the server knows no host of this name: is the URL right?"},
     {"protocol version", "the server and this machine have no version of TLS in common"},
     {"unsupported protocol", "the server and this machine have no version of TLS in common"},
-    {"handshake failure", "the server and this machine have no way of encrypting in common, or the server wants a "
-                          "certificate of the client's"},
+    {"handshake failure",
+     "the server and this machine have no way of encrypting in common, or the server wants a "
+     "certificate of the client's"},
     {"certificate required", "the server wants a certificate of the client's, which hostler has none of"},
 };
 

@@ -20,6 +20,7 @@ local OPTIONS = {
     insecure = "boolean",
 }
 local PATIENCE = 120 -- seconds, all pauses that a server asks for together; for more, its error is passed on
+local BELIEVED = 3 -- so often is a pause that a server asks for thought to be enough
 local LONGEST_TIME = 10 ^ 9 -- a larger ratelimit-reset is a moment, in seconds since 1970, not a number of seconds
 local QUIET_PAUSE = 5
 local SHOWN_BODY = 1000
@@ -303,24 +304,34 @@ local function attempt_once(request)
     return response, err
 end
 
+--- The pause after a 429: as the server asks, and more than that when it says so again and again.
+local function limited_pause(response, times)
+    local asked = asked_pause(response)
+    local more = (not asked or times > BELIEVED) and backoff(math.min(asked and times - BELIEVED or times, 6)) or 0
+    return (asked or 0) * (1 + chance() / 10) + more
+end
+
 --- How long to wait before the next attempt, and why there may be one; nil when this was the last one. A 429 says that
---- nothing was done: it is waited out as long as all pauses stay within PATIENCE. Other trouble has its number of tries.
+--- nothing was done: it is waited out as long as all pauses stay within PATIENCE. Other trouble has its number of
+--- tries.
 ---@param spent { tries: integer, limits: integer, seconds: number } so far
 local function next_pause(request, response, err, spent)
-    local limited = response and response.status == 429
-    local reason = limited and "answered 429" or reason_to_retry(request, response, err)
-    if not reason or request.retries == 0 or not limited and spent.tries >= request.retries then
+    local pause, reason
+    if request.retries == 0 then
         return nil
+    elseif response and response.status == 429 then
+        spent.limits = spent.limits + 1
+        pause, reason = limited_pause(response, spent.limits), "answered 429"
+    else
+        reason = reason_to_retry(request, response, err)
+        if not reason or spent.tries >= request.retries then
+            return nil
+        end
+        spent.tries = spent.tries + 1
+        pause = response and asked_pause(response) or backoff(math.min(spent.tries, 6))
     end
-    spent.tries = spent.tries + (limited and 0 or 1)
-    spent.limits = spent.limits + (limited and 1 or 0)
-    local asked = response and asked_pause(response)
-    local pause = asked and asked * (1 + chance() / 10) or backoff(math.min(limited and spent.limits or spent.tries, 6))
-    spent.seconds = spent.seconds + (asked or limited and pause or 0)
-    if spent.seconds > PATIENCE then
-        return nil
-    end
-    return pause, reason
+    spent.seconds = spent.seconds + pause
+    return spent.seconds <= PATIENCE and pause or nil, reason
 end
 
 local function attempt(request)
@@ -396,10 +407,10 @@ end
 ---@field body? string|secret what to send, as it is
 ---@field expect? integer[] statuses from 400 up that are answers rather than errors: { 404 }
 ---@field timeout? number seconds for one try, at most a day (30); the task's deadline ends it too
----@field retries? integer how often to try again (3): after 408, 500, 502 to 504, 520 to 524 and a connection that is refused or broken off if
----  the method is idempotent or `retries` is given; after an answer that broke off if it is GET or HEAD. A 429 is waited
----  out whatever the method, as the server asks by Retry-After or RateLimit-Reset, for two minutes in all, unless
----  `retries` is 0
+---@field retries? integer how often to try again (3): after 408, 500, 502 to 504, 520 to 524 and a connection that is
+---  refused or broken off if the method is idempotent or `retries` is given; after an answer that broke off if it is
+---  GET or HEAD. A 429 is waited out whatever the method, as the server asks by Retry-After or RateLimit-Reset, for two
+---  minutes in all, unless `retries` is 0
 ---@field redirects? integer how many to follow (5 for GET and HEAD, else 0); never from https to http, and neither
 ---  secret headers nor Authorization and Cookie go to another host
 ---@field limit? integer bytes of the answer's body (64 MiB)
@@ -422,10 +433,10 @@ end
 --- Sends a request and returns its answer. The gate treats GET and HEAD as reads, other methods as writes.
 ---@param options http.Request
 ---@return http.Response
----@raise "http.status" (fields status, body, its beginning, document, reason, headers; retry_at, in seconds since 1970, and pause, in words, where
----  the server says when to ask again), "http.dns", "http.connect", "http.tls", "timeout",
----  "http.body" (broken off), "http.json" when `json` is read and the body is none, "http.limit", "http.redirect",
----  "http" for what is none of these, "usage"
+---@raise "http.status" (fields status, headers, body: its beginning, document: what JSON it is, reason: what it says;
+---  where the server says when to ask again, retry_at, in seconds since 1970, and pause, in words), "http.dns",
+---  "http.connect", "http.tls", "timeout", "http.body" (broken off), "http.json" when `json` is read and the body is
+---  none, "http.limit", "http.redirect", "http" for what is none of these, "usage"
 ---@effect write unless read, or method is GET or HEAD
 function http.request(options)
     local method = check(options)
@@ -498,8 +509,8 @@ http.patch = with_method "PATCH"
 ---@effect write unless read
 http.delete = with_method "DELETE"
 
---- Whether what went wrong may be over when one asks later: the server or the way to it is in trouble, or a rate limit is
---- reached.
+--- Whether what went wrong may be over when one asks later: the server or the way to it is in trouble, or a rate limit
+--- is reached.
 ---@param err Error of a request, or of a module that makes them
 ---@return boolean
 function http.is_temporary(err)

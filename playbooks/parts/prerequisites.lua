@@ -1,5 +1,5 @@
--- What has to be in DigitalOcean before an instance can be made, besides tokens and room: a key that lets the operator in,
--- the domain, the project. Each answers in words with what it has found, and raises with a hint where that will not do.
+-- What has to be in DigitalOcean before an instance can be made, besides tokens and room: a key that lets the operator
+-- in, the domain, the project. Where one is missing, the error says what to do.
 local known_hosts_file = require "known_hosts_file"
 local site = require "site"
 local ssh = require "ssh"
@@ -43,6 +43,7 @@ end
 
 --- A key of the agent's that the account has: a new droplet lets in the account's keys, and nobody else.
 ---@param cloud table from digitalocean.account
+---@return string words which one it is
 ---@raise "ssh.agent", "agent"
 function prerequisites.key(cloud)
     local keys, names = prerequisites.agent_keys(), names_by_fingerprint(cloud)
