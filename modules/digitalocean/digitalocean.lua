@@ -90,9 +90,9 @@ local PROBES = {
 --- Finds out whether the token may write, without changing anything.
 ---
 --- The API tells nobody a token's scopes. So this asks to delete something that cannot exist: a token that may only
---- read is refused (403) before anything is looked up, one that may write is told that there is no such thing (404). It
---- is sent as a read since it can have no effect. A token with custom scopes may be able to delete and not to create, or
---- the other way round: this asks about deleting.
+--- read is refused (403) before anything is looked up, one that may write is told that there is no such thing (404).
+--- It is sent as a read since it can have no effect. A token with custom scopes may be able to delete and not to
+--- create, or the other way round: this asks about deleting.
 ---@param what? "droplets"|"databases"|"domains"|"projects" ("droplets")
 ---@return boolean
 ---@raise "digitalocean.unauthorized"
