@@ -35,6 +35,7 @@ for word in ("STRING EMAIL URL DATE MONTH_YEAR MENU PHONE ADDRESS GENDER REFEREN
 end
 local PLAIN_PURPOSES = { [""] = true, USERNAME = true }
 local NOTES = "notesPlain" -- the id of the field with an item's notes, whose purpose is not always told
+local USUAL = { USERNAME = "username", PASSWORD = "password" } -- what an item has of these fields by itself
 local OTHER_SECRETS = { "value", "totp", "otp", "content" } -- of a field or a file; totp: the password of this moment
 
 local ITEM, VAULT = { id = "id", title = "string" }, { id = "id", name = "string" }
@@ -93,6 +94,16 @@ local function ask(self, method, path, summary, options)
         end
     end
     return document, answer.status
+end
+
+--- Raises for an item of another vault, where it says which it is of.
+local function must_be_in(self, item)
+    local id = type(item.vault) == "table" and item.vault.id
+    if id and id ~= self.id then
+        fail(("1Password gave item %s of vault %s in place of one of %s"):format(item.id, tostring(id), self.title),
+            { code = "onepassword.answer", target = self.connection.url })
+    end
+    return item
 end
 
 --- The items whose field is this text, whatever the server's filter let through; an unknown stays one.
@@ -239,10 +250,9 @@ local function with_secrets(item)
     for _, field in ipairs(type(item.fields) == "table" and item.fields or {}) do
         if type(field) == "table" then
             conceal_field(field)
-            if field.purpose == "USERNAME" then
-                item.username = field.value
-            elseif field.purpose == "PASSWORD" then
-                item.password = field.value
+            local name = USUAL[field.purpose]
+            if name and field.value ~= json.null then
+                item[name] = field.value
             end
         end
     end
@@ -274,7 +284,7 @@ function vault:items(filter)
         { query = query, result = "items", list = ITEM })
     found = title and exactly(found, "title", title) or found
     for _, item in ipairs(unknown(found) and {} or found) do
-        with_secrets(item)
+        with_secrets(must_be_in(self, item))
     end
     return found
 end
@@ -298,8 +308,9 @@ end
 ---@return onepassword.Item
 ---@raise "onepassword.not_found"
 function vault:get(id)
-    return with_secrets((ask(self.connection, "GET", item_path(self, id), "read item " .. id,
-        { result = "item", gives = ITEM, id = id })))
+    local item = ask(self.connection, "GET", item_path(self, id), "read item " .. id,
+        { result = "item", gives = ITEM, id = id })
+    return with_secrets(unknown(item) and item or must_be_in(self, item))
 end
 
 local function fields_of(item)
@@ -308,7 +319,8 @@ local function fields_of(item)
         { id = "password", type = "CONCEALED", purpose = "PASSWORD", label = "password", value = item.password },
     }
     if item.generate then
-        fields[2].generate, fields[2].recipe = true, type(item.generate) == "table" and item.generate or RECIPE
+        fields[2].generate, fields[2].recipe = true,
+            type(item.generate) == "table" and api_answer.with_lists(item.generate, { "characterSets" }) or RECIPE
     end
     for _, field in ipairs(item.fields or {}) do
         local sent = {
@@ -356,7 +368,7 @@ function vault:create(item)
     check(item)
     local order = {
         title = item.title, vault = { id = self.id }, category = item.category or "LOGIN", urls = urls_of(item),
-        tags = item.tags and json.array(item.tags), fields = fields_of(item),
+        tags = type(item.tags) == "table" and json.array(item.tags) or item.tags, fields = fields_of(item),
     }
     local summary = ("create item %s in %s"):format(item.title, self.title)
     return with_secrets((ask(self.connection, "POST", items_path(self), summary,

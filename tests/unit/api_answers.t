@@ -156,6 +156,12 @@ answering {
 local vault = connect:vault "site"
 tap.is(vault:find("ada").id, "i", "nor another item")
 tap.is(vault:find "cid", nil, "which may not be there")
+answering { ["*"] = body '{"id":"i","title":"ada","vault":{"id":"w"}}' }
+tap.raises("onepassword.answer", function() vault:get "i" end, "an item of another vault")
+answering { ["*"] = body '[{"id":"i","title":"ada","vault":{"id":"w"}}]' }
+tap.raises("onepassword.answer", function() vault:items() end, "nor in a list")
+answering { ["*"] = body '{"id":"i","title":"x","fields":[{"id":"p","purpose":"PASSWORD","type":"CONCEALED","value":null}]}' }
+tap.is(vault:get("i").password, nil, "a password that is null is none")
 answering { ["*"] = body '{"id":"j","title":"bob","droplet":{"id":9,"name":"x","status":"active"},"database":{"id":"y","name":"y"}}' }
 tap.raises("onepassword.answer", function() vault:get "i" end, "an item that was not asked for")
 tap.raises("digitalocean.answer", function() cloud:droplet(8) end, "a droplet that was not asked for")
@@ -181,7 +187,7 @@ answering { ["*"] = function()
     pages = pages + 1
     return { json = { tags = { { name = "t" } }, links = { pages = { next = server.url .. "/v2/tags?page=2" } } } }
 end }
-err = tap.raises("digitalocean.answer", function() cloud:tags() end, "a list whose next page is the same one")
+tap.raises("digitalocean.answer", function() cloud:tags() end, "a list whose next page is the same one")
 tap.ok(pages < 5, "is left", pages .. " pages")
 
 -- ---- what goes into a path
@@ -226,7 +232,11 @@ cloud:create_droplet { name = "x", region = "r", size = "s", image = 1, ssh_keys
 cloud:create_database { name = "x", engine = "pg", num_nodes = 1, size = "s", region = "r", tags = {}, rules = {} }
 cloud:assign({ id = "p", name = "P" }, {})
 cloud:tag_droplets("t", {})
-vault:create { title = "x", password = secret.random(), tags = {}, urls = {}, generate = nil }
+vault:create { title = "x", password = secret.random(), tags = {}, urls = {} }
+vault:create { title = "x", generate = { length = 20, characterSets = {} } }
+tap.raises("usage", function()
+    vault:create { title = "x", generate = true, fields = { { label = "seed", type = "OTP", value = "JBSWY3DP" } } }
+end, "what 1Password hides is sent as a secret only")
 for _, one in ipairs(asked) do
     tap.ok(not one.body:find "{}", "an empty list is sent as one by " .. one.place, one.body)
 end
