@@ -204,7 +204,7 @@ local function trusts(e)
     for _, rule in ipairs(e.trusted) do
         local address = rule.value:gsub("/32$", "")
         if address == e.droplet.public_address or address == e.droplet.private_address
-            or rule.type == "droplet" and rule.value == tostring(e.droplet.id) then
+            or rule.type == "droplet" and rule.value == ("%d"):format(e.droplet.id) then
             return true
         elseif rule.type ~= "droplet" and rule.type ~= "ip_addr" or address:find "/" then
             answer = nil -- a tag, an app or a network may mean this droplet

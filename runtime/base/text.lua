@@ -9,6 +9,16 @@ local is_utf8 = native.system.is_utf8
 ---@type fun(seconds: number): string
 text.duration = native.system.duration
 
+local LARGEST_WHOLE = 2 ^ 53 -- of the whole numbers that a number holds exactly
+
+--- A value as tostring has it, but of a whole number all digits, where Lua's own text of it has fourteen of them.
+---@param value any
+---@return string
+function text.shown(value)
+    return type(value) == "number" and value % 1 == 0 and math.abs(value) <= LARGEST_WHOLE and ("%.0f"):format(value)
+        or tostring(value)
+end
+
 --- A word in a shell's quotes, whatever is in it.
 ---@param word string
 ---@return string

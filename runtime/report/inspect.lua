@@ -76,8 +76,7 @@ function inspect.scalar(state, value, longest)
     if kind == "string" then
         return paint(state, kind, quoted(value, longest))
     elseif kind == "number" then
-        return paint(state, kind, value == math.floor(value) and math.abs(value) < 1e15 and ("%.0f"):format(value)
-            or ("%.14g"):format(value))
+        return paint(state, kind, wording.shown(value))
     elseif kind == "boolean" or kind == "nil" then
         return paint(state, kind, tostring(value))
     elseif value == json.null then
@@ -218,7 +217,7 @@ local function in_order(list, names)
 end
 
 local function cell_text(value)
-    local text = visible((scrub(tostring(value)):gsub("%c", escape)))
+    local text = visible((scrub(wording.shown(value)):gsub("%c", escape)))
     local short = cut(text, WIDEST_CELL)
     return short and short .. "..." or text
 end

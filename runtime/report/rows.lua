@@ -2,13 +2,13 @@
 local native, import = ...
 local rows = {}
 
-local texts = import "base/text"
+local text_of = import "base/text"
 
 local GAP = "  "
 local NOTHING = "-"
 
 -- How many columns of a terminal a text takes, as far as that is its number of characters.
-local width = texts.characters
+local width = text_of.characters
 
 local function cell(row, column)
     local value = row[column.field]
@@ -17,7 +17,7 @@ local function cell(row, column)
     elseif column.as then
         value = column.as(value, row)
     end
-    return (tostring(value):gsub("%c", " "))
+    return (text_of.shown(value):gsub("%c", " "))
 end
 
 --- The columns with their defaults: a text stands for the field of that name.

@@ -39,7 +39,10 @@ shows('(function() end)()', '', 'nor does a function without results');
 shows('"a text"', "a text\n", 'a text alone is piped on as it is');
 shows('"two\nlines\n"', "two\nlines\n", 'with its lines');
 shows('"a", "b"', "\"a\"\n\"b\"\n", 'several are quoted');
-shows('1e15, 0.1, -0, 1/0', "1e+15\n0.1\n-0\ninf\n", 'numbers');
+shows('9007199254740991, 1e16, 0.1, -0, 1/0', "9007199254740991\n1e+16\n0.1\n-0\ninf\n", 'numbers');
+shows('say("%s %s %d %s", 9007199254740991, 0.5, 9007199254740991, "x") say(-9007199254740991)',
+    "9007199254740991 0.5 9007199254740991 x\n-9007199254740991\n", 'all digits of whole numbers, by say too');
+shows('{ { id = 9007199254740991 } }', "id\n9007199254740991\n(1 row)\n", 'and in rows');
 shows('{ 1, "b", { c = true } }', "{ 1, \"b\", { c = true } }\n", 'a table');
 shows('{ b = 1, a = 2, ["two words"] = 3, ["end"] = 4 }', "{ a = 2, b = 1, [\"end\"] = 4, [\"two words\"] = 3 }\n",
     'its keys are in order');

@@ -183,6 +183,7 @@ cp authorized_keys tester/.ssh/authorized_keys
 chown -R tester: tester/.ssh
 dropbearkey -t ed25519 -f dropbear_key
 dropbear -p 127.0.0.1:2431 -r dropbear_key -P "$SSHD/dropbear_pid"
+until [ -s dropbear_pid ]; do sleep 0.02; done # written when it listens
 ]]
 for _, kind in ipairs { "ed25519", "ecdsa", "rsa" } do
     comes_in("Dropbear: by an " .. kind .. " key", 2431, { identity = file("id_" .. kind) })

@@ -16,7 +16,7 @@ here=$PWD; cd "$SSHD"; mkdir files
 UsePAM no
 StrictModes no
 HostKey $SSHD/host_ed25519
-PidFile none
+PidFile $SSHD/less.pid
 ListenAddress 127.0.0.1:2401
 ListenAddress 127.0.0.1:2402
 ListenAddress 127.0.0.1:2403
@@ -27,6 +27,7 @@ Match LocalPort 2403
     MaxSessions 1"
 } > less_config
 /usr/sbin/sshd -f "$SSHD/less_config" -E "$SSHD/less_log"
+until [ -s less.pid ]; do sleep 0.02; done
 ]])
 local function connect(port, user)
     return ssh.connect((user or "root") .. "@127.0.0.1", { port = port, identity = home .. "/id_ed25519",
