@@ -2,6 +2,7 @@
 #include "http/failure.h"
 
 #include "base/error.h"
+#include "base/scrub.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -92,6 +93,7 @@ static void push_tls(lua_State *L, curl_pool_transfer *t, const char *host) {
 int http_raise_failure(lua_State *L, curl_pool_transfer *t) {
     push_host(L, t->easy);
     const char *host = lua_tostring(L, -1);
+    scrub_format(t->problem, sizeof t->problem, "%s", t->problem); /* libcurl cuts what it says */
     const char *detail = t->problem[0] ? t->problem : curl_easy_strerror(t->result);
     long number = 0;
     curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);

@@ -3,6 +3,7 @@ local native, gate, import = ...
 local http = {}
 
 local http_server, options_of = import "http/server", import "base/options"
+local texts = import "base/text"
 
 local DEFAULTS = { timeout = 30, retries = 3, redirects = 5, limit = 64 * 1024 * 1024 }
 local READS = { GET = true, HEAD = true }
@@ -16,7 +17,7 @@ local OPTIONS = {
 }
 local LONGEST_PAUSE = 120 -- seconds; a server that asks for more gets its error passed on
 local QUIET_PAUSE = 5
-local SHOWN_BODY = 1000
+local SHOWN_BODY, SHOWN_LINE, LONGEST_LINE = 1000, 200, 65536 -- bytes of an answer in an error
 
 local function usage(message, hint)
     fail(message, { code = "usage", hint = hint })
@@ -127,7 +128,8 @@ local function is_json(response)
 end
 
 local function first_line(text)
-    return (text:match "^%s*([^\r\n]*)" or ""):sub(1, 200)
+    local line = texts.beginning(text, LONGEST_LINE):match "^%s*([^\r\n]*)"
+    return texts.beginning(line, SHOWN_LINE)
 end
 
 local function decode(response)
@@ -167,7 +169,7 @@ local function explanation(response)
     for _, text in ipairs { document.message or false, document.detail or false, nested.message or false,
         document.error or false, document.title or false, document.error_description or false } do
         if type(text) == "string" and text ~= "" then
-            return text:sub(1, SHOWN_BODY)
+            return texts.beginning(text, SHOWN_BODY)
         end
     end
     return first_line(response.body)
@@ -183,7 +185,7 @@ local HINTS = {
 local function raise_status(response, method, target)
     local said = explanation(response)
     fail(("%s %s answered %d%s"):format(method, response.url, response.status, said ~= "" and ": " .. said or ""), {
-        code = "http.status", status = response.status, body = response.body:sub(1, SHOWN_BODY),
+        code = "http.status", status = response.status, body = texts.beginning(response.body, SHOWN_BODY),
         reason = said ~= "" and said or nil, headers = response.headers, target = target, hint = HINTS[response.status],
         unclear = response.status >= 500, -- a gateway's words, or those of a server that broke off in the middle
     })

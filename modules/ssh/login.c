@@ -2,8 +2,10 @@
  *
  * All signatures are made here or by the agent and handed to libssh2 through its callback: libssh2 1.10 by
  * itself signs RSA with SHA-1 only, which today's servers refuse. */
+#define _GNU_SOURCE /* vasprintf */
 #include "ssh/login.h"
 
+#include "base/scrub.h"
 #include "ssh/agent.h"
 #include "ssh/key.h"
 
@@ -77,14 +79,17 @@ void login_close(void) {
 
 static void note(ssh_buffer *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void note(ssh_buffer *text, const char *format, ...) {
-    char line[512];
+    char *line;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    int length = vasprintf(&line, format, arguments);
     va_end(arguments);
+    if (length < 0)
+        abort();
     if (text->length > 0)
         buffer_add(text, "; ", 2);
-    buffer_add(text, line, strlen(line));
+    buffer_add(text, line, (size_t)length);
+    free(line);
 }
 
 static bool same_key(const ssh_key *a, const ssh_key *b) {
@@ -248,7 +253,7 @@ static const char *hint_for(const ssh_login *login) {
 }
 
 static void text_of(ssh_buffer *buffer, char *text, size_t size) {
-    snprintf(text, size, "%.*s", (int)buffer->length, buffer->data ? buffer->data : "");
+    scrub_format(text, size, "%.*s", (int)buffer->length, buffer->data ? buffer->data : "");
 }
 
 static void fail_login(ssh_login *login, bool too_many) {

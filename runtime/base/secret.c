@@ -91,14 +91,33 @@ static int secret_eq(lua_State *L) {
     return 1;
 }
 
+static int push_clean(lua_State *L, char *clean, size_t length) {
+    lua_pushlstring(L, clean, length);
+    free(clean);
+    return 1;
+}
+
 /* scrub(text): the text without the secrets seen so far. */
 static int scrub_lua(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
     char *clean = scrub(text, length, &length);
-    lua_pushlstring(L, clean, length);
-    free(clean);
-    return 1;
+    return push_clean(L, clean, length);
+}
+
+/* beginning(text, bytes), ending(text, bytes): of the text without the secrets; see scrub.h. */
+static int beginning_lua(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    char *clean = scrub_beginning(text, length, (size_t)luaL_checkinteger(L, 2), &length);
+    return push_clean(L, clean, length);
+}
+
+static int ending_lua(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    char *clean = scrub_end(text, length, (size_t)luaL_checkinteger(L, 2), &length);
+    return push_clean(L, clean, length);
 }
 
 void secret_add(lua_State *L) {
@@ -109,6 +128,8 @@ void secret_add(lua_State *L) {
                                          {"reveal", secret_reveal},
                                          {"derive", secret_derive},
                                          {"scrub", scrub_lua},
+                                         {"beginning", beginning_lua},
+                                         {"ending", ending_lua},
                                          {NULL, NULL}};
     if (sodium_init() < 0)
         luaL_error(L, "libsodium cannot find a source of randomness");

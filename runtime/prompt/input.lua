@@ -46,7 +46,7 @@ local function common(names)
             prefix = prefix:sub(1, -2)
         end
     end
-    return texts.beginning(prefix, #prefix)
+    return texts.whole_characters(prefix)
 end
 
 --- The names in columns, as many as are worth reading.

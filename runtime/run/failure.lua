@@ -5,6 +5,7 @@ local failure = {}
 local texts = import "base/text"
 
 local MOST_CAUSES = 10
+local LONGEST_SAID = 4000 -- bytes
 
 ---@class Error what is raised when something fails; tostring gives what a person reads
 ---@field code string a stable word to test for: "ssh.exit", "http.status", "timeout", "cancelled", "usage" ...
@@ -82,7 +83,7 @@ local function said(err, count)
     for _, field in ipairs { "stderr", "stdout", "body", "log" } do
         local words = err[field]
         if type(words) == "string" and words:find "%S" then
-            return tail(clean(words):sub(-4000), count), field
+            return tail(texts.ending(words, LONGEST_SAID), count), field
         end
     end
     return "", "said"
