@@ -12,6 +12,7 @@
 #include "base/scrub.h"
 #include "base/seal.h"
 #include "base/secret.h"
+#include "base/text.h"
 #include "base/text_lua.h"
 #include "base/unique.h"
 #include "base/unknown.h"
@@ -166,7 +167,11 @@ static void print_error(lua_State *L) {
     const char *parts[] = {lua_tostring(L, -2), lua_tostring(L, -1)};
     for (int i = 0; i < 2; i++) {
         char *clean = scrub(parts[i] ? parts[i] : "", parts[i] ? strlen(parts[i]) : 0, NULL);
-        fprintf(stderr, i == 0 ? "hostler: %s\n" : "%s\n", clean);
+        text_buffer shown = {0};
+        text_puts(&shown, i == 0 ? "hostler: " : "");
+        text_lines(&shown, clean, strlen(clean));
+        fprintf(stderr, "%s\n", shown.text);
+        text_free(&shown);
         free(clean);
     }
     lua_pop(L, 2);

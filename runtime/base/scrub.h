@@ -20,8 +20,8 @@ void scrub_remember(const char *text, size_t length);
 char *scrub(const char *text, size_t length, size_t *scrubbed_length);
 
 /* The first, and the last, `most` bytes of the scrubbed text, without half a mask or half a UTF-8 character.
- * What stands at the edges of the given text and is a part of a secret, of four bytes or more, is hidden as
- * well. */
+ * What stands at the edges of the given text and is a part of a secret, of four bytes or more (eight where
+ * they stand apart), is hidden as well. */
 char *scrub_beginning(const char *text, size_t length, size_t most, size_t *scrubbed_length);
 char *scrub_end(const char *text, size_t length, size_t most, size_t *scrubbed_length);
 

@@ -46,6 +46,20 @@ function text.parted_lines(source)
     return lines
 end
 
+--- What may be shown of a value on one line: the end of a line in it is a mark, and begins none.
+---@return string
+function text.one_line(value)
+    return (native.system.visible(tostring(value)))
+end
+
+--- A text whose further lines stand so many columns in: none of them passes for one of what it is shown among.
+---@param source string
+---@param columns integer
+---@return string
+function text.indented(source, columns)
+    return (source:gsub("\n(.)", "\n" .. (" "):rep(columns) .. "%1"))
+end
+
 --- The beginning of a text for people: first without its secrets and then cut, for a part of a secret is not known as
 --- one. It ends in no half character.
 ---@type fun(source: string, longest: integer): string bytes

@@ -121,6 +121,7 @@ local function from_terminal()
         interactive = true,
         coloured = coloured,
         read = function(self, label, colour)
+            label = system.visible(label)
             return read_line(self, coloured and painted(label, colour) or label)
         end,
         remember = function(_, entry)

@@ -4,7 +4,8 @@
 
 #include <lua.h>
 
-/* Adds to the table on top of the stack: write(text) write_error(text) isatty(descriptor) width(). */
+/* Adds to the table on top of the stack: write(text) write_painted(text) write_data(text) write_error(text)
+ * isatty(descriptor) width(). What is written is scrubbed, and shown as base/text.h says. */
 void terminal_lua_add(lua_State *L);
 
 #endif
