@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/code.h"
+#include "base/core_dump.h"
 #include "base/embed.h"
 #include "base/environment.h"
 #include "base/error.h"
@@ -131,6 +132,7 @@ static int build_world(lua_State *L) {
 }
 
 lua_State *host_open(void) {
+    core_dump_forbid(); /* from the beginning: there may be secrets in the environment */
     lua_State *L = luaL_newstate();
     if (!L) {
         fputs("hostler: out of memory\n", stderr);

@@ -83,6 +83,20 @@ for my $way (sort keys %ways) {
     is($piped->{stdout}, "$evil\n", 'a program gets a text as it is');
 }
 
+# What another wrote into the journal.
+{
+    my $in = playbooks(book => 'return playbook { summary = "s", run = function() step("x", function() require "sh".run { "true" } end) ask "y" end }');
+    hostler({ in => $in }, 'run', 'book');
+    is(system('python3', '-c', 'import glob, sqlite3, sys
+journal = sqlite3.connect(glob.glob(sys.argv[1] + "/home/state/hostler/journal*")[0])
+for change in ("runs SET operator = ?, status = ?", "events SET name = ?, kind = ?, text = ?, status = ?, target = ?",
+        "effects SET name = ?, kind = ?, target = ?, summary = ?, status = ?", "answers SET question = ?"):
+    journal.execute("UPDATE " + change, [sys.argv[2]] * change.count("?"))
+journal.commit()', $in, $evil), 0, 'a journal that somebody else has written');
+    is_harmless(in_terminal($in, {}, @$_), "foreign rows: @$_") for ['runs'], ['runs', '--json'], ['log', 'last', '-v'],
+        ['log', 'last', '--json'], ['answer', 'last'], ['resume', 'last'], ['cancel', 'last'], ['debug', 'last'];
+}
+
 # Lines that pass for others.
 {
     my $in = playbooks(book => "return playbook { summary = 's', run = function()
