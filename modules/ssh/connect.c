@@ -36,7 +36,7 @@ static void fail_to_resolve(ssh_session *s, const resolve_answer *answer) {
     if (answer->too_late)
         snprintf(time, sizeof time, " within %g s", (double)s->target.phase_timeout / 1000);
     scrub_format(problem, sizeof problem, "cannot find the address of '%s': %s%s", s->target.address,
-             answer->problem, time);
+                 answer->problem, time);
     fail(s, "ssh.resolve", problem, answer->hint);
 }
 
@@ -68,7 +68,7 @@ void connect_begin(ssh_session *s) {
 static void fail_to_dial(ssh_session *s) {
     char problem[256];
     scrub_format(problem, sizeof problem, "cannot connect to %s port %d: %s", s->dialled, s->target.port,
-             strerror(s->dial_error));
+                 strerror(s->dial_error));
     if (s->dial_error == ECONNREFUSED)
         fail(s, "ssh.refused", problem,
              "the host is up, but no SSH server listens there: check the port, or sshd on the host");
@@ -290,11 +290,11 @@ static void fail_handshake(ssh_session *s, int rc) {
     shown_greeting(s, said, sizeof said);
     if (s->greeting_length > 0 && !is_ssh_greeting(s)) {
         scrub_format(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"",
-                 s->target.port, s->dialled, said);
+                     s->target.port, s->dialled, said);
         fail(s, "ssh.protocol", problem, "check the port");
     } else if (s->greeting_length == 0) {
         scrub_format(problem, sizeof problem, "%s port %d closed the connection without a word", s->dialled,
-                 s->target.port);
+                     s->target.port);
         fail(s, "ssh.closed", problem, "the server may be overloaded (MaxStartups) or refuse your address");
     } else if (*s->goodbye) {
         scrub_format(problem, sizeof problem, "the server ended the handshake: %s", s->goodbye);
@@ -363,7 +363,7 @@ void connect_timed_out(ssh_session *s) {
             return;
         }
         scrub_format(problem, sizeof problem, "no answer from %s port %d within %g s",
-                 s->via ? s->target.address : s->dialled, s->target.port, seconds);
+                     s->via ? s->target.address : s->dialled, s->target.port, seconds);
         fail(s, "ssh.unreachable", problem,
              "check that the host is up and that the network and firewalls let you through");
         break;
@@ -371,11 +371,11 @@ void connect_timed_out(ssh_session *s) {
         shown_greeting(s, said, sizeof said);
         if (s->greeting_length > 0 && !is_ssh_greeting(s))
             scrub_format(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"",
-                     s->target.port, s->dialled, said);
+                         s->target.port, s->dialled, said);
         else
             scrub_format(problem, sizeof problem, "%s port %d accepted the connection, but %s within %g s",
-                     s->dialled, s->target.port,
-                     s->greeting_length ? "did not finish the handshake" : "sent no SSH banner", seconds);
+                         s->dialled, s->target.port,
+                         s->greeting_length ? "did not finish the handshake" : "sent no SSH banner", seconds);
         fail(s, s->greeting_length && !is_ssh_greeting(s) ? "ssh.protocol" : "ssh.timeout", problem,
              "the server is overloaded or stuck, or something else listens on this port");
         break;

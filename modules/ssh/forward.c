@@ -177,7 +177,7 @@ static void end_to_client(carried *c) {
 
 static void note_problem(carried *c, const char *reason) {
     scrub_format(c->forward->problem, sizeof c->forward->problem, "%s cannot reach %s: %s",
-             c->operation.session->target.label, c->forward->shown, reason);
+                 c->operation.session->target.label, c->forward->shown, reason);
     drop_socket(c);
 }
 

@@ -122,15 +122,10 @@ static int ending_lua(lua_State *L) {
 
 void secret_add(lua_State *L) {
     static const luaL_Reg metamethods[] = {{"__eq", secret_eq}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"new", secret_new},
-                                         {"random", secret_random},
-                                         {"is", secret_is_lua},
-                                         {"reveal", secret_reveal},
-                                         {"derive", secret_derive},
-                                         {"scrub", scrub_lua},
-                                         {"beginning", beginning_lua},
-                                         {"ending", ending_lua},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"new", secret_new},          {"random", secret_random}, {"is", secret_is_lua},
+        {"reveal", secret_reveal},    {"derive", secret_derive}, {"scrub", scrub_lua},
+        {"beginning", beginning_lua}, {"ending", ending_lua},    {NULL, NULL}};
     if (sodium_init() < 0)
         luaL_error(L, "libsodium cannot find a source of randomness");
     hidden_make_type(L, HIDDEN_SECRET, metamethods);

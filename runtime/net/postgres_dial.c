@@ -216,11 +216,12 @@ static void try_host(postgres_dial *a, int tries) {
 static void add_unresolved(postgres_dial *a, const resolve_answer *answer) {
     char problem[512];
     if (answer->too_late && a->host_count == 1)
-        scrub_format(problem, sizeof problem, "the host name %s cannot be resolved: no answer within %g seconds",
-                 a->hosts[a->host], a->seconds);
+        scrub_format(problem, sizeof problem,
+                     "the host name %s cannot be resolved: no answer within %g seconds", a->hosts[a->host],
+                     a->seconds);
     else
         scrub_format(problem, sizeof problem, "the host name %s cannot be resolved: %s", a->hosts[a->host],
-                 answer->problem);
+                     answer->problem);
     add_problem(a, problem);
 }
 
