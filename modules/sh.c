@@ -5,6 +5,7 @@
  * closed, also by programs that it left in the background. */
 #define _GNU_SOURCE /* close_range, sigabbrev_np */
 #include "base/error.h"
+#include "base/scrub.h"
 #include "base/secret.h"
 #include "task/handle.h"
 #include "task/interrupt.h"
@@ -315,8 +316,10 @@ static void start(run *r, uv_process_options_t *options, const char *input, size
 /* ---- the result ---- */
 
 static void set_tail(lua_State *L, const char *field, const output *o) {
-    size_t length = o->length < TAIL_SIZE ? o->length : TAIL_SIZE;
-    error_set_text(L, field, length ? o->text + o->length - length : "", length);
+    size_t length;
+    char *tail = scrub_end(o->length ? o->text : "", o->length, TAIL_SIZE, &length);
+    error_set_text(L, field, tail, length);
+    free(tail);
 }
 
 static const char *program_of(lua_State *L) {
@@ -339,7 +342,7 @@ static int raise_spawn(lua_State *L, const run *r) {
     } else {
         const char *path = path_of(L);
         char hint[1024];
-        snprintf(hint, sizeof hint, "PATH is %s", path ? path : "not set");
+        scrub_format(hint, sizeof hint, "PATH is %s", path ? path : "not set");
         error_push(L, "sh.spawn", "there is no program '%s' on this machine", program);
         error_set(L, "hint", hint);
     }

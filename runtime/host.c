@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/code.h"
+#include "base/core_dump.h"
 #include "base/embed.h"
 #include "base/environment.h"
 #include "base/error.h"
@@ -12,6 +13,7 @@
 #include "base/scrub.h"
 #include "base/seal.h"
 #include "base/secret.h"
+#include "base/text.h"
 #include "base/text_lua.h"
 #include "base/unique.h"
 #include "base/unknown.h"
@@ -132,6 +134,7 @@ static int build_world(lua_State *L) {
 }
 
 lua_State *host_open(void) {
+    core_dump_forbid(); /* from the beginning: there may be secrets in the environment */
     lua_State *L = luaL_newstate();
     if (!L) {
         fputs("hostler: out of memory\n", stderr);
@@ -168,7 +171,11 @@ static void print_error(lua_State *L) {
     const char *parts[] = {lua_tostring(L, -2), lua_tostring(L, -1)};
     for (int i = 0; i < 2; i++) {
         char *clean = scrub(parts[i] ? parts[i] : "", parts[i] ? strlen(parts[i]) : 0, NULL);
-        fprintf(stderr, i == 0 ? "hostler: %s\n" : "%s\n", clean);
+        text_buffer shown = {0};
+        text_puts(&shown, i == 0 ? "hostler: " : "");
+        text_lines(&shown, clean, strlen(clean));
+        fprintf(stderr, "%s\n", shown.text);
+        text_free(&shown);
         free(clean);
     }
     lua_pop(L, 2);

@@ -2,6 +2,7 @@
 #include "http/failure.h"
 
 #include "base/error.h"
+#include "base/scrub.h"
 
 #include <lauxlib.h>
 #include <string.h>
@@ -199,6 +200,7 @@ static void push_tls(lua_State *L, curl_pool_transfer *t, const char *host) {
 }
 
 static void push_failure(lua_State *L, curl_pool_transfer *t, const char *host) {
+    scrub_format(t->problem, sizeof t->problem, "%s", t->problem); /* libcurl cuts what it says */
     const char *detail = t->problem[0] ? t->problem : curl_easy_strerror(t->result);
     long number = 0;
     curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &number);

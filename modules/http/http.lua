@@ -23,7 +23,7 @@ local PATIENCE = 120 -- seconds, all pauses that a server asks for together; for
 local BELIEVED = 3 -- so often is a pause that a server asks for thought to be enough
 local LONGEST_TIME = 10 ^ 9 -- a larger ratelimit-reset is a moment, in seconds since 1970, not a number of seconds
 local QUIET_PAUSE = 5
-local SHOWN_BODY = 1000
+local SHOWN_BODY, SHOWN_LINE, LONGEST_LINE = 1000, 200, 65536 -- bytes of an answer in an error
 
 local function usage(message, hint)
     fail(message, { code = "usage", hint = hint })
@@ -134,7 +134,8 @@ local function is_json(response)
 end
 
 local function first_line(text)
-    return (text:match "^%s*([^\r\n]*)" or ""):sub(1, 200)
+    local line = text_of.beginning(text, LONGEST_LINE):match "^%s*([^\r\n]*)"
+    return text_of.beginning(line, SHOWN_LINE)
 end
 
 local function is_page(response)
@@ -191,7 +192,7 @@ local function explanation(response)
     for _, text in ipairs { document.message or false, document.detail or false, nested.message or false,
         document.error or false, document.title or false, document.error_description or false } do
         if type(text) == "string" and text ~= "" then
-            return text:sub(1, SHOWN_BODY), document
+            return text_of.beginning(text, SHOWN_BODY), document
         end
     end
     return first_line(response.body), document
@@ -252,7 +253,7 @@ local function raise_status(response, method, target)
         hint = ("the server asks to wait %s%s"):format(pause, response.status == 429 and ", or do fewer at once" or "")
     end
     fail(("%s %s answered %d%s"):format(method, response.url, response.status, said ~= "" and ": " .. said or ""), {
-        code = "http.status", status = response.status, body = response.body:sub(1, SHOWN_BODY),
+        code = "http.status", status = response.status, body = text_of.beginning(response.body, SHOWN_BODY),
         reason = said ~= "" and said or nil, headers = response.headers, target = target, hint = hint,
         retry_at = retry_at, pause = pause, document = document,
         unclear = response.status >= 500, -- a gateway's words, or those of a server that broke off in the middle

@@ -1,5 +1,6 @@
 /* Mail over SMTP with libcurl: connect, STARTTLS, login, one message to all of its recipients or to none. */
 #include "base/error.h"
+#include "base/scrub.h"
 #include "base/secret.h"
 #include "curl_thread.h"
 #include "mail/message.h"
@@ -74,15 +75,15 @@ static void push_refusal(lua_State *L, const mail *m, const char *user) {
                          : was(m, "DATA") ? "message"
                                           : "greeting";
     if (was(m, "AUTH"))
-        snprintf(what, sizeof what, "refused the login of %s: %s", user, m->curl.reply);
+        scrub_format(what, sizeof what, "refused the login of %s: %s", user, m->curl.reply);
     else if (was(m, "MAIL"))
-        snprintf(what, sizeof what, "refused the sender %s: %s", m->sender, m->curl.reply);
+        scrub_format(what, sizeof what, "refused the sender %s: %s", m->sender, m->curl.reply);
     else if (was(m, "RCPT"))
-        snprintf(what, sizeof what, "refused the recipient %s: %s", m->recipient, m->curl.reply);
+        scrub_format(what, sizeof what, "refused the recipient %s: %s", m->recipient, m->curl.reply);
     else if (was(m, "DATA"))
-        snprintf(what, sizeof what, "refused the message: %s", m->curl.reply);
+        scrub_format(what, sizeof what, "refused the message: %s", m->curl.reply);
     else
-        snprintf(what, sizeof what, "refused to serve: %s", m->curl.reply);
+        scrub_format(what, sizeof what, "refused to serve: %s", m->curl.reply);
     push(L, m, reason, what);
     if (was(m, "AUTH"))
         error_set(L, "hint", "check the user name and the password of the mail account");
@@ -98,7 +99,7 @@ static void push_tls_problem(lua_State *L, const mail *m) {
         error_set(L, "hint", "use smtps:// where the server speaks TLS from the start, usually on port 465");
         return;
     }
-    snprintf(what, sizeof what, "cannot be trusted: %s", m->curl.problem);
+    scrub_format(what, sizeof what, "cannot be trusted: %s", m->curl.problem);
     push(L, m, "tls", what);
     error_set(L, "hint",
               result == CURLE_PEER_FAILED_VERIFICATION
@@ -120,7 +121,7 @@ static void push_other(lua_State *L, const mail *m) {
     char what[64 + CURL_ERROR_SIZE];
     const char *problem = *m->curl.problem ? m->curl.problem : curl_easy_strerror(m->curl.result);
     bool met = m->curl.result != CURLE_COULDNT_RESOLVE_HOST && m->curl.result != CURLE_COULDNT_CONNECT;
-    snprintf(what, sizeof what, met ? "broke off: %s" : "cannot be reached: %s", problem);
+    scrub_format(what, sizeof what, met ? "broke off: %s" : "cannot be reached: %s", problem);
     push(L, m, "connect", what);
     error_set(L, "hint", m->curl.names.hint);
 }

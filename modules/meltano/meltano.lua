@@ -2,7 +2,7 @@
 -- Whatever runs Meltano runs it as the service user, in its virtualenv, in the project: nothing else may own files
 -- there.
 local _, gate, import = ...
-local probes = import "meltano/probes"
+local probes, texts = import "meltano/probes", import "base/text"
 local settings = require "meltano_settings"
 local systemd = require "systemd"
 local traceback = require "python_traceback"
@@ -72,7 +72,7 @@ function Meltano:version()
         return result
     end
     return meltano.parse_version(result.stdout .. result.stderr)
-        or fail("'meltano --version' says no version: " .. result.stdout:sub(1, 200), {
+        or fail("'meltano --version' says no version: " .. texts.beginning(result.stdout, 200), {
             code = "meltano.version", target = tostring(self.host.target),
         })
 end
@@ -248,7 +248,7 @@ function Meltano:logs(lines, name)
         args = { meltano.LOGS .. "/" .. name, lines or 50, LOG_BYTES },
         read = true, summary = "read the end of " .. name,
     })
-    return result.stdout
+    return unknown(result.stdout) and result.stdout or texts.ending(result.stdout, LOG_BYTES)
 end
 
 --- The last traceback in the UI's log; see python_traceback.last.

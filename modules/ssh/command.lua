@@ -8,6 +8,8 @@ local command = {}
 
 local texts = import "base/text"
 
+local LONGEST_SHOWN = 157 -- bytes of a command
+
 -- What only the host's shell can run, or runs as well without a program. Anything else takes the shell's place, so that
 -- its end is seen as it was.
 local BUILTINS = {}
@@ -30,7 +32,7 @@ function command.shown(argv)
         words[index] = (secret.is(word) or unknown(word)) and text or texts.shell_word(text)
     end
     local line = table.concat(words, " "):gsub("%s+", " ")
-    return #line > 160 and line:sub(1, 157) .. "..." or line
+    return texts.in_short(line, LONGEST_SHOWN)
 end
 
 local function has_secret(argv)

@@ -2,6 +2,7 @@
  * log in; see connect.h. Each phase has the same time limit. */
 #include "ssh/connect.h"
 
+#include "base/scrub.h"
 #include "ssh/algorithms.h"
 #include "ssh/host_key.h"
 #include "ssh/login.h"
@@ -33,8 +34,8 @@ static void fail_to_resolve(ssh_session *s, const resolve_answer *answer) {
     char problem[512], time[40] = "";
     if (answer->too_late)
         snprintf(time, sizeof time, " within %g s", (double)s->target.phase_timeout / 1000);
-    snprintf(problem, sizeof problem, "cannot find the address of '%s': %s%s", s->target.address,
-             answer->problem, time);
+    scrub_format(problem, sizeof problem, "cannot find the address of '%s': %s%s", s->target.address,
+                 answer->problem, time);
     fail(s, "ssh.resolve", problem, answer->hint);
 }
 
@@ -106,8 +107,8 @@ static void fail_to_dial(ssh_session *s) {
         fail_for_descriptors(s);
         return;
     }
-    snprintf(problem, sizeof problem, "cannot connect to %s port %d%s%s: %s", s->dialled, s->target.port,
-             from ? " from " : "", from ? from : "", strerror(s->dial_error));
+    scrub_format(problem, sizeof problem, "cannot connect to %s port %d%s%s: %s", s->dialled, s->target.port,
+                 from ? " from " : "", from ? from : "", strerror(s->dial_error));
     if (s->dial_error == ECONNREFUSED)
         fail(s, "ssh.refused", problem,
              "the host is up, but no SSH server listens there: check the port, or sshd on the host");
@@ -200,30 +201,29 @@ static bool is_ssh_greeting(const ssh_session *s) {
 
 /* The peer's first line, fit to be shown. */
 static void shown_greeting(const ssh_session *s, char *text, size_t size) {
-    size_t length = strcspn(s->greeting, "\r\n"), i;
-    for (i = 0; i < length && i < size - 1; i++)
-        text[i] = s->greeting[i] >= ' ' && s->greeting[i] < 127 ? s->greeting[i] : '?';
-    text[i] = '\0';
+    scrub_format(text, size, "%.*s", (int)strcspn(s->greeting, "\r\n"), s->greeting);
+    for (char *c = text; *c; c++)
+        *c = *c >= ' ' && *c < 127 ? *c : '?';
 }
 
 static void fail_handshake(ssh_session *s, int rc) {
     char problem[512], said[GREETING_SIZE];
     shown_greeting(s, said, sizeof said);
     if (s->greeting_length > 0 && !is_ssh_greeting(s)) {
-        snprintf(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"",
-                 s->target.port, s->dialled, said);
+        scrub_format(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"",
+                     s->target.port, s->dialled, said);
         fail(s, "ssh.protocol", problem, "check the port");
     } else if (s->greeting_length == 0) {
-        snprintf(problem, sizeof problem, "%s port %d closed the connection without a word", s->dialled,
-                 s->target.port);
+        scrub_format(problem, sizeof problem, "%s port %d closed the connection without a word", s->dialled,
+                     s->target.port);
         fail(s, "ssh.closed", problem, "the server may be overloaded (MaxStartups) or refuse your address");
     } else if (*s->goodbye) {
-        snprintf(problem, sizeof problem, "the server ended the handshake: %s", s->goodbye);
+        scrub_format(problem, sizeof problem, "the server ended the handshake: %s", s->goodbye);
         fail(s, "ssh.closed", problem, NULL);
     } else if (s->hung_up) {
         fail(s, "ssh.closed", "the server closed the connection during the handshake", NULL);
     } else {
-        snprintf(problem, sizeof problem, "the handshake failed: %s", session_last_error(s));
+        scrub_format(problem, sizeof problem, "the handshake failed: %s", session_last_error(s));
         fail(s, "ssh.protocol", problem, NULL);
         if (rc == LIBSSH2_ERROR_KEX_FAILURE || rc == LIBSSH2_ERROR_KEY_EXCHANGE_FAILURE)
             failure_add(
@@ -286,25 +286,25 @@ void connect_timed_out(ssh_session *s) {
             dial_next(s);
             return;
         }
-        snprintf(problem, sizeof problem, "no answer from %s port %d within %g s",
-                 s->via ? s->target.address : s->dialled, s->target.port, seconds);
+        scrub_format(problem, sizeof problem, "no answer from %s port %d within %g s",
+                     s->via ? s->target.address : s->dialled, s->target.port, seconds);
         fail(s, "ssh.unreachable", problem,
              "check that the host is up and that the network and firewalls let you through");
         break;
     case SESSION_HANDSHAKE:
         shown_greeting(s, said, sizeof said);
         if (s->greeting_length > 0 && !is_ssh_greeting(s))
-            snprintf(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"",
-                     s->target.port, s->dialled, said);
+            scrub_format(problem, sizeof problem, "port %d of %s is not an SSH server: it says \"%s\"",
+                         s->target.port, s->dialled, said);
         else
-            snprintf(problem, sizeof problem, "%s port %d accepted the connection, but %s within %g s",
-                     s->dialled, s->target.port,
-                     s->greeting_length ? "did not finish the handshake" : "sent no SSH banner", seconds);
+            scrub_format(problem, sizeof problem, "%s port %d accepted the connection, but %s within %g s",
+                         s->dialled, s->target.port,
+                         s->greeting_length ? "did not finish the handshake" : "sent no SSH banner", seconds);
         fail(s, s->greeting_length && !is_ssh_greeting(s) ? "ssh.protocol" : "ssh.timeout", problem,
              "the server is overloaded or stuck, or something else listens on this port");
         break;
     default:
-        snprintf(problem, sizeof problem, "logging in did not end within %g s", seconds);
+        scrub_format(problem, sizeof problem, "logging in did not end within %g s", seconds);
         fail(s, "ssh.timeout", problem,
              "an agent may wait for a confirmation, or the server for its user directory");
     }

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "ssh/forward.h"
 
+#include "base/scrub.h"
 #include "ssh/operation.h"
 
 #include <arpa/inet.h>
@@ -175,8 +176,8 @@ static void end_to_client(carried *c) {
 /* ---- the host's side ---- */
 
 static void note_problem(carried *c, const char *reason) {
-    snprintf(c->forward->problem, sizeof c->forward->problem, "%s cannot reach %s: %s",
-             c->operation.session->target.label, c->forward->shown, reason);
+    scrub_format(c->forward->problem, sizeof c->forward->problem, "%s cannot reach %s: %s",
+                 c->operation.session->target.label, c->forward->shown, reason);
     drop_socket(c);
 }
 
@@ -271,7 +272,7 @@ static void on_connection(uv_stream_t *listener, int status) {
     uv_tcp_init(task_loop(), socket);
     if (status || uv_accept(listener, (uv_stream_t *)socket) || f->session->state != SESSION_READY ||
         session_is_broken(f->session)) {
-        snprintf(f->problem, sizeof f->problem, "%s: the connection is closed", f->session->target.label);
+        scrub_format(f->problem, sizeof f->problem, "%s: the connection is closed", f->session->target.label);
         uv_close((uv_handle_t *)socket, on_socket_closed);
         return;
     }

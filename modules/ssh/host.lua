@@ -2,6 +2,7 @@
 -- ports ports.lua's.
 local _, gate, import = ...
 
+local texts = import "base/text"
 local native, command, options_of = import "ssh/native", import "ssh/command", import "base/options"
 local long_command = import "ssh/long_command"
 
@@ -48,7 +49,7 @@ end
 -- ---- commands ----
 
 local function tail(text)
-    return text and (#text > TAIL and text:sub(-TAIL) or text)
+    return text and texts.ending(text, TAIL)
 end
 
 local function check_argv(what, argv, options)
@@ -206,7 +207,7 @@ function Host:sh(script, options)
         misuse "host:sh(script, { args = { ... } })"
     end
     local first = tostring(script):match "^%s*([^\n]*)"
-    return perform(self, { name = "ssh.sh", shown = "sh: " .. (#first > 100 and first:sub(1, 97) .. "..." or first),
+    return perform(self, { name = "ssh.sh", shown = "sh: " .. texts.in_short(first, 100),
         result = "sh" }, { argv = check_argv("host:sh", options.args or {}, options), script = script }, options)
 end
 

@@ -1,4 +1,5 @@
 /* Which keys there are to log in with; see identities.h. */
+#define _GNU_SOURCE /* vasprintf */
 #include "ssh/identities.h"
 
 #include "ssh/certificate.h"
@@ -11,14 +12,17 @@
 #include <time.h>
 
 void identities_note(ssh_buffer *text, const char *format, ...) {
-    char line[512];
+    char *line;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
+    int length = vasprintf(&line, format, arguments);
     va_end(arguments);
+    if (length < 0)
+        abort();
     if (text->length > 0)
         buffer_add(text, "; ", 2);
-    buffer_add(text, line, strlen(line));
+    buffer_add(text, line, (size_t)length);
+    free(line);
 }
 
 /* ---- files, read once and again when they change ---- */

@@ -7,6 +7,7 @@
  * All signatures are made here or by the agent, and handed to libssh2. */
 #include "ssh/login.h"
 
+#include "base/scrub.h"
 #include "ssh/agent.h"
 #include "ssh/certificate.h"
 #include "ssh/identities.h"
@@ -188,7 +189,7 @@ static int try_asking(ssh_login *login) {
         return LIBSSH2_ERROR_EAGAIN;
     login->asked_methods = true;
     if (list)
-        snprintf(s->methods, sizeof s->methods, "%s", list);
+        scrub_format(s->methods, sizeof s->methods, "%s", list);
     return libssh2_userauth_authenticated(s->ssh2) ? 0 : LIBSSH2_ERROR_AUTHENTICATION_FAILED;
 }
 
@@ -235,7 +236,7 @@ static int go_on(ssh_login *login) {
 /* ---- what a person is told ---- */
 
 static void text_of(const ssh_buffer *buffer, char *text, size_t size) {
-    snprintf(text, size, "%.*s", (int)buffer->length, buffer->data ? buffer->data : "");
+    scrub_format(text, size, "%.*s", (int)buffer->length, buffer->data ? buffer->data : "");
 }
 
 static bool gave_password(const ssh_login *login) {
@@ -321,7 +322,7 @@ static void fail_login(ssh_login *login, bool left) {
         text_of(&login->keys, keys, sizeof keys);
         text_of(&login->identities.notes, notes, sizeof notes);
     }
-    snprintf(tried, sizeof tried, "%s%s%s", keys, *keys && *answers ? "; " : "", answers);
+    scrub_format(tried, sizeof tried, "%s%s%s", keys, *keys && *answers ? "; " : "", answers);
     describe_failure(login, tried, notes, left);
     add_hints(login, left);
 }

@@ -5,7 +5,7 @@ local answer = {}
 local play = import "command/play"
 local recorded = import "journal/recorded"
 local answers, commandline = import "run/answers", import "command/commandline"
-local params, store = import "run/params", import "journal/store"
+local params, store, texts = import "run/params", import "journal/store", import "base/text"
 local system = native.system
 
 local declare = params.globals
@@ -13,7 +13,7 @@ local declare = params.globals
 local function show(row)
     local pending = answers.pending(row.id)
     for number, question in ipairs(pending) do
-        system.write(("%d. %s\n"):format(number, question.question))
+        system.write(("%d. %s\n"):format(number, texts.indented(question.question, #"1. ")))
     end
     if #pending == 0 then
         system.write(("run %s asks nothing\n"):format(row.id))

@@ -35,7 +35,7 @@ end
 
 --- Lets a process of its own go through a run, and says how it went, also when this worker is told to stop.
 local function perform(claimed)
-    local name = ("run %s (%s)"):format(claimed.id, claimed.playbook)
+    local name = ("run %s (%s)"):format(claimed.id, (system.visible(claimed.playbook)))
     system.write(("%s: begins\n"):format(name))
     local finished, status, signal = pcall(native.child.run, { system.real_path "/proc/self/exe", "worker", "--take",
         claimed.id, tostring(claimed.attempt) })

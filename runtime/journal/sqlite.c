@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/scrub.h"
 #include "journal/postgres/store.h"
 #include "task/handle.h"
 #include "task/task.h"
@@ -265,7 +266,7 @@ static int finish(store *s, int code) {
     if (code == SQLITE_OK)
         code = execute(s, "COMMIT");
     if (code != SQLITE_OK) {
-        snprintf(s->detail, sizeof s->detail, "%s", sqlite3_errmsg(s->database));
+        scrub_format(s->detail, sizeof s->detail, "%s", sqlite3_errmsg(s->database));
         if (!sqlite3_get_autocommit(s->database))
             execute(s, "ROLLBACK");
         return code;

@@ -293,7 +293,7 @@ function inspect.values(values, options)
     for index = 1, values.n do
         local value = values[index]
         if native.error.is(value) then
-            texts[index] = failure.describe(value, true)
+            texts[index] = inspect.visible(failure.describe(value, true))
         elseif type(value) == "string" and value:find "\n." and #value <= LONGEST_TEXT then
             texts[index] = ("[[\n%s]]"):format(inspect.visible(value))
         else

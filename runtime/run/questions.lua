@@ -5,8 +5,11 @@ local questions = {}
 
 local answers, gate, current = import "run/answers", import "gate/gate", import "journal/current"
 local recording, saying, turn = import "gate/recording", import "run/saying", import "task/turn"
+local texts = import "base/text"
 local event, task, json = native.event, native.task, native.json.face
 local say = saying.globals.say
+
+local QUESTION_INDENT = 2 -- columns of the lines of a question after its first
 
 local assume_yes = false
 
@@ -19,7 +22,7 @@ end
 --- One line from the person at the terminal.
 local function prompt(question)
     event.suspend()
-    native.system.write_error(question .. " ")
+    native.system.write_error(texts.indented(question, QUESTION_INDENT) .. " ")
     local ok, answer = pcall(native.system.read_line)
     event.resume()
     if not ok then
@@ -126,7 +129,8 @@ end
 ---@return boolean happened, any result
 function questions.settle(step, doubts)
     local question = ("Step '%s' was interrupted, and may or may not have happened%s. Look, then say: again (run it), "
-        .. "done, or done RESULT (as JSON)"):format(step, #doubts > 0 and ": " .. table.concat(doubts, "; ") or "")
+        .. "done, or done RESULT (as JSON)"):format(texts.one_line(step),
+            #doubts > 0 and ": " .. texts.one_line(table.concat(doubts, "; ")) or "")
     while true do
         local answer, path = answer_to { kind = "settle", text = question, prompt = question .. ":" }
         -- Forgotten at once: should the step be interrupted again, the old answer says nothing about that.

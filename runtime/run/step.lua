@@ -8,7 +8,7 @@ local task, event = native.task, native.event
 local current, run_record, step_record = import "journal/current", import "journal/runs", import "journal/steps"
 local checks, collecting, concurrency = import "run/checks", import "run/collecting", import "run/concurrency"
 local debugging = import "run/debugging"
-local options_of = import "base/options"
+local options_of, wording = import "base/options", import "base/text"
 local questions, sealing, texts = import "run/questions", import "journal/sealing", import "run/texts"
 local step = {}
 
@@ -271,7 +271,7 @@ end
 ---@return string?
 function step.finished()
     return finished.count > MOST_NAMED and finished.count .. " steps"
-        or finished.count > 0 and table.concat(finished, ", ") or nil
+        or finished.count > 0 and wording.one_line(table.concat(finished, ", ")) or nil
 end
 
 --- Forgets which steps this process has passed: the playbook is about to be gone through again.
