@@ -1,13 +1,15 @@
 # shellcheck shell=bash
 # What takes minutes to build and is kept: folders /var/cache/hostler/KIND-HASH. The hash is that of the recipe, so a
-# changed recipe is another folder, and folders of other recipes are removed. Sourced after common.sh, never run.
+# changed recipe is another folder, and folders of other recipes are removed. Sourced after common.sh, never run; $here is
+# the folder that the recipe is in.
+# shellcheck disable=SC2154
 
 # cached KIND NOTICE FILE...: prints the folder's path. Where it is not there, says NOTICE and calls `build WORK`, which
 # fills a folder that is renamed when it is whole; the FILEs and folders, relative to $here, are the recipe.
 cached() {
 	local kind=$1 notice=$2 path
 	shift 2
-	cache_lock
+	cache_lock "$kind"
 	path=$CACHE/$kind-$(recipe_hash "$@")
 	if [[ ! -d $path ]]; then
 		echo "${0##*/}: building $path ($notice, once)" >&2
@@ -19,15 +21,15 @@ cached() {
 
 # cache_purge KIND: removes all folders of this kind.
 cache_purge() {
-	cache_lock
+	cache_lock "$1"
 	remove_others "$1" ""
-	rm -rf --one-file-system "$CACHE/build-$1" "$CACHE/build-$1.log"
-	[[ -n $(find "$CACHE" -mindepth 1 ! -name lock -print -quit) ]] || rm -rf "$CACHE"
+	rm -rf --one-file-system "$CACHE/build-$1" "$CACHE/build-$1.log" "$CACHE/$1.lock"
+	rmdir "$CACHE" 2>/dev/null || true
 }
 
-cache_lock() {
+cache_lock() { # KIND
 	mkdir -p "$CACHE"
-	exec {cache_lock}>"$CACHE/lock"
+	exec {cache_lock}>"$CACHE/$1.lock"
 	flock "$cache_lock"
 }
 

@@ -11,6 +11,8 @@ use Time::HiRes 'sleep';
 
 use constant START_TIME => 60;
 
+$| = 1;
+
 # Servers->new(NAMES): their addresses, and a folder with a certificate for all of them: server.pem, server.key, and
 # both.pem, which is both.
 sub new {
@@ -20,7 +22,7 @@ sub new {
     my %addresses;
     @addresses{@names} = map { "$net.$_" } 1 .. @names;
     my $alternative = join ',', 'DNS:localhost', map { "IP:$_" } values %addresses;
-    system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2 -subj /CN=servers"
+    system("openssl req -x509 -newkey rsa:2048 -noenc -days 2 -subj /CN=servers"
             . " -addext subjectAltName=$alternative -keyout $folder/server.key -out $folder/server.pem 2>$folder/openssl.log"
             . " && cat $folder/server.pem $folder/server.key >$folder/both.pem") == 0
         or die "openssl cannot make a certificate\n";
@@ -44,16 +46,16 @@ sub start {
     $self->{pids}{$name} = $pid;
 }
 
-# Starts a server of tests/servers. ECHO => NAME: the web server that it hands requests on to; HOSTNAME => the name of
-# its machine.
+# Starts a server of tests/servers. ECHO => NAME: the web server that it hands requests on to.
 sub start_of_tree {
     my ($self, $name, %with) = @_;
     my $folder = "$self->{folder}/$name";
+    system('tests/servers/tree >/dev/null') == 0 or die "there are no servers to start\n"; # no part of the time to start
     mkdir $folder or die "$folder: $!\n";
     chmod 0777, $folder;
     system("cp $self->{folder}/*.pem $self->{folder}/server.key $folder/") == 0 or die "cp\n";
     local $ENV{ECHO} = $with{ECHO} ? $self->address($with{ECHO}) : '';
-    $self->start($name, 'tests/servers/run', $name, $self->address($name), $folder, $with{HOSTNAME} // ());
+    $self->start($name, 'tests/servers/run', $name, $self->address($name), $folder);
 }
 
 # Waits until the server listens on these ports.
@@ -78,9 +80,24 @@ sub said {
 
 # Runs a test in Lua with one argument, JSON: folder, and addresses by name.
 sub run_lua {
+    my ($self, $file) = @_;
+    return system($self->lua_test($file)) == 0 ? 0 : 1;
+}
+
+# The same as a subtest, on a machine of this name, which the test finds as hostname. True when it passes.
+sub run_lua_on {
+    my ($self, $hostname, $file) = @_;
+    my @test = $self->lua_test($file, hostname => $hostname);
+    open my $output, '-|', 'unshare', '--uts', 'sh', '-c', 'echo "$0" >/proc/sys/kernel/hostname && exec "$@"', $hostname, @test
+        or die "unshare: $!\n";
+    print "    $_" while <$output>;
+    return close $output;
+}
+
+sub lua_test {
     my ($self, $file, %more) = @_;
-    my $argument = JSON::PP->new->canonical->encode({ folder => $self->{folder}, addresses => $self->{addresses}, %more });
-    return system(($ENV{HOSTLER_BUILD} // 'build') . '/lua-test', $file, $argument) == 0 ? 0 : 1;
+    my %given = (folder => $self->{folder}, addresses => $self->{addresses}, %more);
+    return (($ENV{HOSTLER_BUILD} // 'build') . '/lua-test', $file, JSON::PP->new->canonical->encode(\%given));
 }
 
 sub stop {
