@@ -227,8 +227,8 @@ static bool is_domain(const char *name) {
     return labels > 1;
 }
 
-/* The client introduces itself by the URL's path, to libcurl. It is this machine's name where that is a domain,
- * else an address (RFC 5321, 4.1.4): many servers refuse "laptop", and some "my_laptop". */
+/* The client introduces itself by the URL's path, to libcurl. It is this machine's name where that is a
+ * domain, else an address (RFC 5321, 4.1.4): many servers refuse "laptop", and some "my_laptop". */
 static void push_url(lua_State *L) {
     char name[256] = "";
     bool named = gethostname(name, sizeof name - 1) == 0 && is_domain(name);
