@@ -20,9 +20,8 @@ end
 --- Adds a route.
 ---@param method string
 ---@param path string segments that begin with a colon are parameters: "/v2/droplets/:id"
----@param handler fun(call: table): integer, table? status and JSON body. `call` has method, path,
----  params, query, whole_query, body, team, token and origin; what of the query a handler does not look up in `query` is
----  not imitated
+---@param handler fun(call: table): integer, table? status and JSON body. `call` has method, path, params, query,
+---  whole_query, body, team, token and origin; what a handler does not look up in `query` is not imitated
 function router:on(method, path, handler)
     local names = {}
     local pattern = "^" .. path:gsub("[%.%-]", "%%%0"):gsub(":([%a_]+)", function(name)
