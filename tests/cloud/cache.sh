@@ -54,6 +54,6 @@ remove_others() { # KIND PATH
 	local path
 	for path in "$CACHE/$1"-*; do
 		[[ -d $path && $path != "$2" ]] || continue
-		grep -qsF "$path" "${CLOUD_STATE%/*}"/*/image /proc/mounts || rm -rf --one-file-system "$path"
+		grep -qsF "$path" "${CLOUD_STATE%/*}"/*/image /proc/[0-9]*/mounts || rm -rf --one-file-system "$path"
 	done
 }
