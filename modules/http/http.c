@@ -83,6 +83,12 @@ static void for_each_pair(lua_State *L, request *r, const char *name,
     lua_pop(L, 1);
 }
 
+static void append_line(lua_State *L, request *r, const char *line) {
+    struct curl_slist *longer = curl_slist_append(r->headers, line);
+    require_memory(L, longer != NULL);
+    r->headers = longer;
+}
+
 /* A name is a token of RFC 9110; a value must not end the line, or it could smuggle a header in. */
 static void add_header(lua_State *L, request *r, const char *name, const char *value, size_t length) {
     size_t token =
@@ -98,9 +104,7 @@ static void add_header(lua_State *L, request *r, const char *name, const char *v
     require_memory(L, buffer_add(line, name, token) &&
                           buffer_add(line, length ? ": " : ";", length ? 2 : 1) &&
                           buffer_add(line, value, length));
-    struct curl_slist *longer = curl_slist_append(r->headers, line->text);
-    require_memory(L, longer != NULL);
-    r->headers = longer;
+    append_line(L, r, line->text);
 }
 
 /* Adds name=value to the form, percent-encoded as RFC 3986 asks. */
@@ -320,7 +324,9 @@ static int request_lua(lua_State *L) {
     set_method(L, r);
     for_each_pair(L, r, "headers", add_header);
     r->head.length = 0;
-    add_header(L, r, "Expect", "", 0);
+    /* A name with nothing behind its colon: libcurl leaves out its "Expect: 100-continue", for which not all
+     * servers have an answer. One of the caller's own stays. */
+    append_line(L, r, "Expect:");
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
     http_connection_set(L, 1, &r->transfer);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
