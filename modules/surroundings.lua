@@ -41,7 +41,7 @@ pid=$(asked MainPID)
 user_of_unit=$(asked User)
 user=${user_of_unit:-$user}
 fact() { printf '%s\0%s\0' "$1" "$2"; }
-as_user() { setpriv --reuid "$user" --regid "$(id -g -- "$user")" --init-groups "$@"; }
+as_user() { setpriv --reuid "$(id -u -- "$user")" --regid "$(id -g -- "$user")" --init-groups "$@"; }
 fact container "$(systemd-detect-virt --container 2>/dev/null)"
 fact clock "$(date +%s)"
 fact system "$(systemctl is-system-running 2>/dev/null)"
@@ -70,6 +70,7 @@ interpreter=$(head -c 256 -- "$program" 2>/dev/null | tr -d '\000' | sed -n '1s/
 fact interpreter "$interpreter"
 if ! id -u -- "$user" >/dev/null 2>&1; then exit 0; fi
 fact user "$(id -- "$user")"
+if ! as_user true 2>/dev/null; then exit 0; fi
 case ${interpreter##*/} in python*)
     fact interpreter_says "$(as_user timeout 10 "$interpreter" -I -B -V 2>&1 | head -c 2000)"
     fact made_for "$(sed -n 's/^version\(_info\)\{0,1\} *= *//p' "${interpreter%/bin/*}/pyvenv.cfg" 2>/dev/null)" ;;
