@@ -252,6 +252,9 @@ end
 ---@param status systemd.Status
 ---@return { setting: string, program: string, exit: { kind: string, status: integer } }? command nil when nothing did
 function systemd.failed_command(status)
+    if unknown(status) then
+        return status
+    end
     for _, command in ipairs(status.commands or {}) do
         local ended = command.exit
         if ended and (ended.kind ~= "exited" or ended.status ~= 0) then
@@ -274,7 +277,9 @@ end
 ---@param status systemd.Status
 ---@return string
 function systemd.describe(status)
-    if status.load == "not-found" then
+    if unknown(status) then
+        return status
+    elseif status.load == "not-found" then
         return "not on this host"
     elseif status.active == "active" then
         return ("active (%s)"):format(status.sub)
