@@ -13,6 +13,7 @@ local meltano = {
     FTP_USER = "meltano_ftp",
     HOME = "/var/meltano",
     VIRTUALENV = "/var/meltano/.venv",
+    PROGRAM = "/var/meltano/.venv/bin/meltano",
     PROJECT = "/var/meltano/project",
     FLAGS = settings.FLAGS,
     LOGS = "/var/meltano/project/.meltano/run",
@@ -31,7 +32,6 @@ for name, method in pairs(settings.methods) do
     Meltano[name] = method
 end
 
-local PROGRAM = meltano.VIRTUALENV .. "/bin/meltano"
 local UPGRADE_SECONDS, INSTALL_SECONDS, COMMAND_SECONDS = 900, 1800, 120
 local LOG_BYTES = 256 * 1024
 local WRONG_OWNERS_SHOWN = 100
@@ -54,7 +54,7 @@ local ACTIVATED = {
 }
 
 local function command(words, options)
-    local argv = { PROGRAM }
+    local argv = { meltano.PROGRAM }
     for _, word in ipairs(words) do
         argv[#argv + 1] = word
     end
@@ -226,8 +226,9 @@ function Meltano:mend_owners()
     return true
 end
 
---- Whether the instance reaches its database with the settings that it has.
----@return { reachable: boolean, seconds: number, error?: string }
+--- Whether the instance reaches its database with the settings that it has, and what keeps it from working with it.
+---@return { reachable: boolean, seconds: number, error?: string, read_only?: boolean, blocking?: table[] } found
+---  blocking: the sessions that others of this database wait for: { pid, user, application, state, seconds, waiting }
 function Meltano:database()
     return probes.run(self.service, meltano.VIRTUALENV .. "/bin/python", probes.database,
         { meltano.ENVIRONMENT .. "/postgres" }, { timeout = 30, env = ACTIVATED, summary = "connect to the database" })
