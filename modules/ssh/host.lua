@@ -50,6 +50,19 @@ local function tail(text)
     return text and (#text > TAIL and text:sub(-TAIL) or text)
 end
 
+--- No shell and no program could take it whole.
+local function refuse_zero_byte(what, value)
+    if type(value) ~= "string" and not secret.is(value) then
+        return
+    end
+    gate.derive(value, function(text)
+        if text:find "%z" then
+            misuse(what .. " holds a zero byte")
+        end
+        return text
+    end)
+end
+
 local function check_argv(what, argv, options)
     if type(argv) ~= "table" or (#argv == 0 and what == "host:run") then
         misuse(what .. " takes a list of arguments: host:run { \"systemctl\", \"status\" }")
@@ -67,10 +80,11 @@ local function check_argv(what, argv, options)
         elseif type(word) ~= "string" and not secret.is(word) and not unknown(word) then
             misuse(("%s: argument %d is a %s"):format(what, index, type(word)))
         end
-        if type(word) == "string" and word:find("%z") then
-            misuse(("%s: argument %d holds a zero byte"):format(what, index))
-        end
+        refuse_zero_byte(("%s: argument %d"):format(what, index), word)
         words[index] = word
+    end
+    if what == "host:run" and type(words[1]) == "string" and words[1]:find "^%-" then
+        misuse(("host:run: '%s' cannot be a program's name"):format(words[1]), "the list begins with the program")
     end
     return words
 end
@@ -83,7 +97,27 @@ local function check_run(what, options)
         elseif type(value) ~= "string" and type(value) ~= "number" and not secret.is(value) and not unknown(value) then
             misuse(("%s: the variable %s must be text, a number or a secret, not a %s"):format(what, name, type(value)))
         end
+        refuse_zero_byte(("%s: the variable %s"):format(what, name), value)
     end
+    refuse_zero_byte(what .. ": cwd", options.cwd)
+end
+
+--- Refuses to take for the command's end what the login shell made of it: when it does not even say that the command
+--- begins, or may not become a program.
+local function check_shell(self, shown, result)
+    local restricted = result.status ~= 0 and result.stdout == ""
+        and result.stderr:find "^%-?%w*sh:[^\n]* exec: restricted%s*$"
+    if result.begun and not restricted then
+        return
+    end
+    local says = (result.stderr .. result.stdout):match "%s*(%S[^\n]*)"
+    fail(("`%s` did not run: the login shell of %s says %s"):format(shown, self.shared.login,
+        says and '"' .. says:sub(1, 200) .. '"' or "nothing"), {
+        code = "ssh.shell", unclear = false, status = result.status, signal = result.signal,
+        stdout = tail(result.stdout), stderr = tail(result.stderr),
+        hint = ("on the host, `getent passwd %s` shows which it is; come as a user whose shell runs any program, or "
+            .. "change it: chsh -s /bin/sh %s"):format(self.shared.login, self.shared.login),
+    })
 end
 
 local function raise_ending(shown, result)
@@ -94,7 +128,9 @@ local function raise_ending(shown, result)
         fail(("`%s` was ended by signal %s"):format(shown, result.signal), details)
     end
     details.code = "ssh.exit"
-    details.hint = result.status == 127 and "the host does not find this program" or nil
+    -- csh says so with status 1
+    local missing = result.status == 127 or result.stderr:find "^[^\n]+: Command not found%.\n$"
+    details.hint = missing and "the host does not find this program" or nil
     fail(("`%s` ended with status %d"):format(shown, result.status), details)
 end
 
@@ -103,14 +139,19 @@ local function execute(self, request, options, shown, take)
     local connection = self.shared.connection()
     request.login = self.shared.login
     local line, input = command.build(request)
-    local ok, result = pcall(native.exec, connection, line, input, options.limit or DEFAULT_LIMIT, options.timeout or 0)
+    local ok, result = pcall(native.exec, connection, line, input, options.limit or DEFAULT_LIMIT, options.timeout or 0,
+        command.BEGUN)
     if not ok then
         if type(result) == "table" and result.stdout then
-            result.message = ("`%s`: %s"):format(shown, result.message)
+            result.message = ("`%s`: %s%s"):format(shown, result.message,
+                result.begun and "" or "; the login shell had not begun with it")
+            result.begun = nil
             result.stdout, result.stderr = tail(result.stdout), tail(result.stderr)
         end
         error(result, 0)
     end
+    check_shell(self, shown, result)
+    result.begun = nil
     if options.check ~= false and (result.signal or result.status ~= 0) then
         raise_ending(shown, result)
     end
@@ -158,13 +199,14 @@ end
 --- Runs a program on the host and waits until it has ended.
 ---
 --- It counts as a write unless `read = true`. Environment and standard input never appear among its arguments, which
---- all users of the host can read. Without `stdin` its input is empty.
+--- all users of the host can read. Without `stdin` its input is empty. The user's login shell may be any (sh, csh, fish
+--- ...): the program gets its arguments as they are, and what the shell's start-up files print is no output of it.
 ---@param argv (string|number)[] the program and its arguments
 ---@param options? ssh.RunOptions
 ---@return ssh.Result
 ---@raise "ssh.exit" with status, stdout, stderr (their last 4 KiB); "ssh.signal" with signal; "ssh.output" past the
----  limit; "ssh.closed" when the connection drops; "ssh.secret" for a secret argument; "timeout"; what ssh.connect
----  raises
+---  limit; "ssh.shell" when the user's login shell does not run it; "ssh.closed" when the connection drops;
+---  "ssh.secret" for a secret argument; "timeout"; what ssh.connect raises
 ---@effect write unless read
 function Host:run(argv, options)
     options = options or {}
@@ -194,6 +236,7 @@ function Host:sh(script, options)
     if type(script) ~= "string" and not secret.is(script) and not unknown(script) then
         misuse "host:sh(script, { args = { ... } })"
     end
+    refuse_zero_byte("host:sh: the script", script)
     local first = tostring(script):match "^%s*([^\n]*)"
     return perform(self, { name = "ssh.sh", shown = "sh: " .. (#first > 100 and first:sub(1, 97) .. "..." or first),
         result = "sh" }, { argv = check_argv("host:sh", options.args or {}, options), script = script }, options)
