@@ -1,9 +1,9 @@
 -- How a list of arguments becomes the one line that SSH carries, and what is fed to it.
 --
--- The line is read by the user's login shell, which may be any: sh, csh, fish and others agree on little. So it is made of
--- what they all take alike: plain words, quoted words of printable ASCII, a semicolon, `echo` and `exec`. Arguments that
--- this does not hold come on standard input, and so do environment, secrets and scripts, since everyone on the host can
--- read arguments: as one line that a small constant script of /bin/sh evaluates before it hands the rest of the input on.
+-- The line is read by the user's login shell, which may be any: sh, csh, fish and others agree on little. So it is made
+-- of what they all take alike: plain words, quoted words of printable ASCII, a semicolon, `echo` and `exec`. Arguments
+-- that this does not hold come on standard input, and so do environment, secrets and scripts, since everyone on the
+-- host can read arguments: as one line that a small constant script of /bin/sh evaluates before it hands on the rest.
 --
 -- The line begins by saying a word: what was printed before it came from the shell's own start-up files, and without it
 -- the shell has not run the line.
