@@ -58,6 +58,13 @@ local function with_newline(line)
             .. "unset hostler_newline" or line
 end
 
+local function add(words, more)
+    for _, word in ipairs(more) do
+        words[#words + 1] = word
+    end
+    return words
+end
+
 --- What a person reads of a command.
 ---@param argv any[]
 ---@return string
@@ -69,6 +76,22 @@ function command.shown(argv)
     end
     local line = table.concat(words, " "):gsub("%s+", " ")
     return #line > 160 and line:sub(1, 157) .. "..." or line
+end
+
+--- The arguments, when all of them are printable ASCII and they are short.
+---@param argv any[]
+---@param most integer bytes
+---@return string[]? argv
+---@return true? hidden they are not to be known
+function command.plain(argv, most)
+    local length = 0
+    for _, word in ipairs(argv) do
+        length = length + (type(word) == "string" and is_carried(word) and #word + 1 or most + 1)
+    end
+    if length > most then
+        return nil, true
+    end
+    return argv
 end
 
 --- Whether the line can hold the arguments.
@@ -114,6 +137,11 @@ local function become(request)
         :format(request.user, request.user, request.user)
 end
 
+--- What marks a command where it runs: see outliving.lua. It is for the process that becomes the program.
+local function marking(mark)
+    return mark and ("HOSTLER_COMMAND=%s.$$.; export HOSTLER_COMMAND; "):format(mark) or ""
+end
+
 --- What sh does last: it runs the script, or becomes the program.
 local function ending(request, program)
     if request.script then
@@ -133,17 +161,15 @@ end
 
 --- Builds the command line and its input.
 ---@param request { argv: any[], script?: string|secret, env?: table, cwd?: string, user?: string, login: string,
----  stdin?: string|secret } user: run as them; login: who is logged in; script: run by sh with argv as its arguments
+---  stdin?: string|secret, mark?: string } user: run as them; login: who is logged in; script: run by sh with argv as
+---  its arguments; mark: what it is found by when the connection is gone
 ---@return string line
 ---@return any[] input
 function command.build(request)
-    local arguments = { request.cwd }
-    for _, word in ipairs(request.argv) do
-        arguments[#arguments + 1] = word
-    end
+    local arguments = add({ request.cwd }, request.argv)
     local carried = are_carried(arguments)
     local words, script = become(request)
-    local input = {}
+    local input, marked = {}, marking(request.mark)
     if not carried or request.script or next(request.env or {}) then
         script = script .. 'IFS= read -r hostler_input || exit 125; eval "$hostler_input"; unset hostler_input; '
         input[1] = preamble(request, not carried and arguments)
@@ -153,14 +179,15 @@ function command.build(request)
     end
     input[#input + 1] = request.stdin
     local program = request.argv[1]
+    if request.script and marked ~= "" then -- sh remains, so it has to begin with the mark
+        add(words, { "/bin/sh", "-c", marked .. 'exec "$@"', "sh" })
+    else
+        script = marked .. script
+    end
     if script ~= "" or ONLY_IN_SHELLS[program] or BUILT_IN[program] then
-        for _, word in ipairs { "/bin/sh", "-c", script .. ending(request, program), "sh" } do
-            words[#words + 1] = word
-        end
+        add(words, { "/bin/sh", "-c", script .. ending(request, program), "sh" })
     end
-    for _, word in ipairs(carried and arguments or {}) do
-        words[#words + 1] = word
-    end
+    add(words, carried and arguments or {})
     return line_of(words), input
 end
 

@@ -15,6 +15,7 @@ end
 
 local DEFAULT_LIMIT = 16 * 1024 * 1024
 local TAIL = 4096
+local MOST_KEPT = 4096 -- bytes of arguments that the journal keeps of a command
 
 local RUN_OPTIONS = {
     read = "boolean", stdin = "string or secret", env = "table", cwd = "string", timeout = "number", limit = "number",
@@ -135,9 +136,9 @@ local function raise_ending(shown, result)
 end
 
 --- Runs what is built, inside an effect.
-local function execute(self, request, options, shown, take)
+local function execute(self, request, options, shown, take, effect)
     local connection = self.shared.connection()
-    request.login = self.shared.login
+    request.login, request.mark = self.shared.login, effect.mark
     local line, input = command.build(request)
     local ok, result = pcall(native.exec, connection, line, input, options.limit or DEFAULT_LIMIT, options.timeout or 0,
         command.BEGUN)
@@ -161,12 +162,30 @@ local function execute(self, request, options, shown, take)
     return result
 end
 
+--- A host as outliving.lua comes to it again.
+local function way_to(self)
+    local options = {}
+    for name, value in pairs(self.shared.options) do
+        options[name] = getmetatable(value) == Host and way_to(value) or value
+    end
+    return { module = "ssh", target = self.target, user = self.acting, options = options }
+end
+
+--- How to look for a command when the connection is gone. One that root runs hides nothing of itself from root.
+local function reach_of(self, request)
+    local reach = way_to(self)
+    if (self.acting or self.user) ~= "root" and not request.script then
+        reach.argv, reach.hidden = command.plain(request.argv, MOST_KEPT)
+    end
+    return reach
+end
+
 --- Every command and file of a host passes here.
 local function perform(self, effect, request, options)
     local shown = effect.shown or command.shown(request.argv)
     request.user, request.env, request.cwd = self.acting, options.env, options.cwd
     request.stdin = options.stdin
-    return gate.perform({
+    local asked = {
         kind = options.read and "read" or "write",
         name = effect.name,
         target = self.target,
@@ -175,7 +194,9 @@ local function perform(self, effect, request, options)
         inputs = { self.target, self.shared.options.address, request.argv, options.env, options.stdin, request.script },
         result = effect.result or tostring(request.argv[1]),
         detail = effect.detail,
-    }, execute, self, request, options, shown, effect.take)
+        reach = not options.read and reach_of(self, request) or nil,
+    }
+    return gate.perform(asked, execute, self, request, options, shown, effect.take, asked)
 end
 
 ---@class ssh.RunOptions
@@ -200,7 +221,8 @@ end
 ---
 --- It counts as a write unless `read = true`. Environment and standard input never appear among its arguments, which
 --- all users of the host can read. Without `stdin` its input is empty. The user's login shell may be any (sh, csh, fish
---- ...): the program gets its arguments as they are, and what the shell's start-up files print is no output of it.
+--- ...): the program gets its arguments as they are, and what the shell's start-up files print is no output of it. It
+--- goes on when the connection is lost; a run that is resumed waits for it.
 ---@param argv (string|number)[] the program and its arguments
 ---@param options? ssh.RunOptions
 ---@return ssh.Result
