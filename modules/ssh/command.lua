@@ -82,14 +82,13 @@ end
 ---@param argv any[]
 ---@param most integer bytes
 ---@return string[]? argv
----@return true? hidden they are not to be known
 function command.plain(argv, most)
     local length = 0
     for _, word in ipairs(argv) do
         length = length + (type(word) == "string" and is_carried(word) and #word + 1 or most + 1)
     end
     if length > most then
-        return nil, true
+        return nil
     end
     return argv
 end

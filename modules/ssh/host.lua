@@ -175,7 +175,8 @@ end
 local function reach_of(self, request)
     local reach = way_to(self)
     if (self.acting or self.user) ~= "root" and not request.script then
-        reach.argv, reach.hidden = command.plain(request.argv, MOST_KEPT)
+        reach.argv = command.plain(request.argv, MOST_KEPT)
+        reach.program = not reach.argv and tostring(request.argv[1]) or nil
     end
     return reach
 end

@@ -8,9 +8,9 @@
 local outliving = {}
 
 
--- $1 is the mark, $2 the seconds of patience, $3 what cannot be known of its arguments ("hidden"), the rest these.
+-- $1 is the mark, $2 the seconds of patience, $3 the program where its arguments are not known; else these follow.
 local LOOK = [[
-mark=HOSTLER_COMMAND=$1. patience=$2 hidden=$3
+mark=HOSTLER_COMMAND=$1. patience=$2 program=$3
 shift 3
 cd /proc 2>/dev/null && [ -r self/environ ] && grep -q . self/stat || { echo "unknown the host has no /proc"; exit; }
 marked() { printf '%s' "$mark$1" | grep -lsF -f - $2; }
@@ -34,13 +34,14 @@ while [ -n "$process" ] && [ "$patience" -gt 0 ]; do
     if [ -d "$process" ]; then sleep 1; patience=$((patience - 1)); else find_it "$@"; fi
 done
 if [ -n "$process" ]; then echo "running process $process"
-elif [ "$hidden" = hidden ]; then echo "unknown it may have become another user's program"
+elif [ -n "$program" ] && [ -u "$(command -v "$program")" ]; then
+    echo "unknown it may have become another user's program"
 elif [ ! -d 1 ]; then echo "unknown the host hides the programs of other users"
 else echo ended; fi]]
 
 --- What a look for a command runs on the host.
 local function look_on(host, reach, mark, patience)
-    local argv = { mark, patience, reach.hidden and "hidden" or "" }
+    local argv = { mark, patience, reach.program or "" }
     for _, word in ipairs(reach.argv or {}) do
         argv[#argv + 1] = word
     end
