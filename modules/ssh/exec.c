@@ -1,4 +1,5 @@
 /* Running a command; see exec.h. */
+#define _GNU_SOURCE /* memmem */
 #include "ssh/exec.h"
 
 #include "task/handle.h"
@@ -11,6 +12,7 @@
 enum { EXEC_OPEN, EXEC_REQUEST, EXEC_TALK, EXEC_STATUS, EXEC_CLOSE };
 
 #define CHUNK (64 * 1024)
+#define MOST_BEFORE (64 * 1024) /* of output that comes before the command's own, over the limit */
 
 static void fail(ssh_exec *e, int rc, const char *doing) {
     if (!session_note_error(e->operation.session, rc, doing))
@@ -62,6 +64,16 @@ static void write_input(ssh_exec *e) {
         e->sent = all + 1;
 }
 
+/* What was printed before the command began is not its output. */
+static void drop_before(ssh_exec *e) {
+    ssh_buffer *output = &e->streams[0];
+    char *begun = memmem(output->data, output->length, e->begun.data, e->begun.length);
+    if (!begun)
+        return;
+    e->has_begun = true;
+    buffer_drop(output, (size_t)(begun - output->data) + e->begun.length);
+}
+
 /* Reads a stream dry. False on an error. */
 static bool read_stream(ssh_exec *e, int number) {
     static char chunk[CHUNK];
@@ -74,9 +86,10 @@ static bool read_stream(ssh_exec *e, int number) {
             fail(e, (int)count, "while a command ran");
             return false;
         }
-        size_t room = e->limit - stream->length;
-        buffer_add(stream, chunk, (size_t)count < room ? (size_t)count : room);
-        if ((size_t)count <= room)
+        buffer_add(stream, chunk, (size_t)count);
+        if (!number && !e->has_begun)
+            drop_before(e);
+        if (stream->length <= e->limit + (number || e->has_begun ? 0 : MOST_BEFORE))
             continue;
         failure_set(&e->operation.failure, "ssh.output",
                     "the command wrote more than %zu bytes to its standard %s", e->limit,
@@ -187,6 +200,7 @@ static void free_exec(ssh_operation *op) {
     if (e->input.data)
         sodium_memzero(e->input.data, e->input.capacity);
     buffer_free(&e->command);
+    buffer_free(&e->begun);
     buffer_free(&e->input);
     buffer_free(&e->streams[0]);
     buffer_free(&e->streams[1]);

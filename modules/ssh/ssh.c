@@ -185,6 +185,8 @@ static void push_streams(lua_State *L, const ssh_exec *exec) {
         lua_pushlstring(L, exec->streams[i].data ? exec->streams[i].data : "", exec->streams[i].length);
         lua_setfield(L, -2, names[i]);
     }
+    lua_pushboolean(L, exec->has_begun);
+    lua_setfield(L, -2, "begun");
 }
 
 static int finish_exec(lua_State *L, wait *w) {
@@ -210,9 +212,10 @@ static void add_text(lua_State *L, int index, ssh_buffer *buffer) {
     buffer_add(buffer, text, length);
 }
 
-/* exec(connection, command, input, limit, timeout) -> { status, signal, stdout, stderr }. `input` is a list
- * of strings and secrets; limit in bytes for each stream; timeout in seconds, 0 for none. Raises
- * "ssh.closed", "ssh.output", "timeout" with what was said so far. */
+/* exec(connection, command, input, limit, timeout, begun) -> { status, signal, stdout, stderr, begun }.
+ * `input` is a list of strings and secrets; limit in bytes for each stream; timeout in seconds, 0 for none;
+ * `begun` is what the command line prints before the output that counts, and in the result whether it did.
+ * Raises "ssh.closed", "ssh.output", "timeout" with what was said so far. */
 static int exec_lua(lua_State *L) {
     ssh_check_effect(L);
     ssh_session *s = ssh_check_connection(L, 1);
@@ -227,6 +230,7 @@ static int exec_lua(lua_State *L) {
     }
     exec->limit = (size_t)luaL_checknumber(L, 4);
     exec->timeout = (uint64_t)(luaL_checknumber(L, 5) * 1000);
+    add_text(L, 6, &exec->begun);
     if (!ssh_settle_if_closed(&exec->operation, s))
         exec_begin(exec, s);
     return wait_park(L, &waiting->wait);

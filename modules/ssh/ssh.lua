@@ -13,6 +13,7 @@ import "ssh/file_text"
 import "ssh/file_transfer"
 import "ssh/files"
 import "ssh/ports"
+local commands_left, outliving = import "ssh/outliving", import "gate/outliving"
 
 local CONNECT_TIMEOUT = 15
 local KEEPALIVE = 15
@@ -255,6 +256,8 @@ function ssh.connect(target, options)
     host.shared.login = host.user
     return host
 end
+
+outliving.register("ssh", function(...) return commands_left.look(ssh.connect, ...) end)
 
 -- ---- known_hosts ----
 

@@ -19,7 +19,7 @@ local write_hint = "remove `effects = \"read\"`"
 
 local task, event = native.task, native.event
 local crash, recording, effect_record = import "gate/crash", import "gate/recording", import "journal/effects"
-local connections = import "gate/connections"
+local connections, outliving = import "gate/connections", import "gate/outliving"
 local is_unknown = native.secret.is_unknown
 
 --- Says what becomes of writes from now on.
@@ -158,9 +158,11 @@ end
 
 --- Performs one effect and returns what `run` returns.
 ---@param effect { kind: "read"|"write"|"output", name: string, target: any, summary: any, inputs?: any,
----  result?: string, detail?: string|function } kind "output" writes a file of gate.allow_output, its target; name is
----  "module.verb"; target is whom it reaches; summary is one line for people; inputs are searched for unknowns; result
----  labels the unknown a dry run returns; detail is more for the plan: a diff
+---  result?: string, detail?: string|function, reach?: table } kind "output" writes a file of gate.allow_output, its
+---  target; name is "module.verb"; target is whom it reaches; summary is one line for people; inputs are searched for
+---  unknowns; result labels the unknown a dry run returns; detail is more for the plan: a diff; reach, of a write that
+---  may go on when this process is gone, is what gate/outliving.lua says (JSON-able): `run` finds its mark in
+---  effect.mark, if there is one
 ---@param run function called with the remaining arguments
 ---@raise "readonly" for a write in read-only mode, "step" for a write outside a step, "output" for a file that nobody
 ---  named on the command line, and whatever `run` raises
@@ -197,6 +199,7 @@ function gate.perform(effect, run, ...)
     end
     task.checkpoint()
     local number = intend(effect, context)
+    effect.mark = number and effect.reach and effect.kind == "write" and outliving.mark(number) or nil
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })

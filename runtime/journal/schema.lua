@@ -117,6 +117,10 @@ local STEPS = {
         "DROP INDEX runs_by_start",
         "CREATE INDEX runs_by_number ON runs (number)",
     },
+    {
+        -- reach: of a write that may go on when its run is gone, how a later process comes to it (JSON).
+        "ALTER TABLE effects ADD COLUMN reach TEXT",
+    },
 }
 
 schema.version = #STEPS

@@ -63,6 +63,19 @@ function steps.doubts(path, of_attempt)
     return summaries
 end
 
+--- The writes of a step of which it is not known whether they happened, and which may still go on elsewhere.
+---@param of_attempt? integer those of this one
+---@return { number: integer, target: string, summary: string, reach: table }[]
+function steps.reaching(path, of_attempt)
+    local rows = current.run and store.open().read([[SELECT number, target, summary, reach FROM effects
+        WHERE run = $1 AND step = $2 AND (attempt = $3 OR $3 IS NULL) AND kind = 'write' AND reach IS NOT NULL
+            AND (status IS NULL OR status = 'unclear') ORDER BY number]], current.run, path, of_attempt) or {}
+    for _, row in ipairs(rows) do
+        row.reach = json.decode(row.reach)
+    end
+    return rows
+end
+
 --- A step's intent: it reaches the disk with its first write.
 ---@param code string the hash of the step's function
 function steps.begin(path, code, undoable)

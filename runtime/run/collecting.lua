@@ -51,7 +51,7 @@ end
 
 --- What a step does meanwhile: nothing, but it leaves its undo function.
 ---@param row? table what is recorded of it
----@param probe fun(options: table): any what its probe finds
+---@param probe fun(): any, boolean what its probe finds, and whether something of it may still go on
 ---@return any its recorded result
 function collecting.meet(path, options, row, probe)
     if not row or (row.status ~= "done" and row.writes == 0) then
@@ -59,10 +59,10 @@ function collecting.meet(path, options, row, probe)
     elseif row.status == "done" then
         return note(path, options, row, row.result and sealing.decode(row.result) or nil)
     end
-    local result = probe(options)
+    local result, may_go_on = probe()
     if result ~= nil then
         note(path, options, row, result)
-    elseif not options.probe then
+    elseif not options.probe or may_go_on then
         table.insert(found.doubtful, path)
         met()
     else

@@ -1,13 +1,13 @@
 -- Named steps: the unit of work that is recorded, and the only place where writes may happen.
 --
 -- In a resumed run a step that has finished is passed over with its recorded result. One that was begun and not
--- finished is settled first: did it happen? Its probe says so; without one it is run again if it is idempotent or if
--- nothing of it is in doubt; else a person decides.
+-- finished is settled first: what of it still goes on elsewhere comes to its end, and then: did it happen? Its probe
+-- says so; without one it is run again if it is idempotent or if nothing of it is in doubt; else a person decides.
 local native, import = ...
 local task, event = native.task, native.event
 local current, run_record, step_record = import "journal/current", import "journal/runs", import "journal/steps"
 local checks, collecting, concurrency = import "run/checks", import "run/collecting", import "run/concurrency"
-local debugging = import "run/debugging"
+local debugging, outlived = import "run/debugging", import "run/outlived"
 local options_of, wording = import "base/options", import "base/text"
 local questions, sealing, texts = import "run/questions", import "journal/sealing", import "run/texts"
 local step = {}
@@ -52,11 +52,17 @@ local function probe(options)
     end
 end
 
+--- What the probe of a step finds that this process has tried before, when nothing of that try goes on.
+local function probe_again(path, options)
+    outlived.demand_end(path, current.attempt)
+    return probe(options)
+end
+
 local function run_body(path, scope, options, fn)
     local tries = 0
     local function once()
         tries = tries + 1
-        local found = tries > 1 and probe(options)
+        local found = tries > 1 and probe_again(path, options)
         return found or step.call(path, scope, options.timeout, fn)
     end
     if options.retry then
@@ -108,7 +114,8 @@ local function begin(context, name, passed_over)
 end
 
 --- Runs the body (or takes `settle`'s word for its result), and records how it ended.
----@param work { context: table, path: string, name: string, options: table, fn: function, code?: string }
+---@param work { context: table, path: string, name: string, options: table, fn: function, code?: string, row?: table }
+---  row: what earlier attempts left of it
 ---@param settle fun(): happened: boolean, result: any
 ---@return boolean ok, any result
 local function attempt(work, settle)
@@ -155,7 +162,10 @@ local function follow(decision, work)
         work[name] = value
     end
     return attempt(work, function()
-        local found = probe(work.options)
+        if work.row then
+            outlived.wait(work.path, work.row.attempt)
+        end
+        local found = probe_again(work.path, work.options)
         return found ~= nil, found
     end)
 end
@@ -187,15 +197,21 @@ local function settle(path, options, row)
     if row.writes == 0 then
         return false
     end
+    local doubts = {}
+    if row.attempt == current.attempt then
+        outlived.demand_end(path, row.attempt)
+    else
+        doubts = outlived.wait(path, row.attempt)
+    end
     local found = probe(options)
     if found ~= nil then
         return true, found
     end
     local in_doubt = row.status == "running" or row.unclear > 0
-    if options.probe or options.idempotent or not in_doubt then
+    if not in_doubt or (#doubts == 0 and (options.probe or options.idempotent)) then
         return false
     end
-    return questions.settle(path, step_record.doubts(path, row.attempt))
+    return questions.settle(path, #doubts > 0 and doubts or step_record.doubts(path, row.attempt))
 end
 
 --- A step whose code was edited after it finished: its result may no longer be what the playbook means.
@@ -250,13 +266,17 @@ local function run_step(name, options, fn)
     check_place(context, path)
     local row = find(path)
     if current.collecting then
-        return collecting.meet(path, options, row, probe)
+        return collecting.meet(path, options, row, function()
+            local doubts = outlived.wait(path, row.attempt)
+            return probe(options), #doubts > 0
+        end)
     end
     local code = current.run and texts.code_of(fn)
     if row and row.status == "done" then
         return pass_over(context, name, path, row, code)
     end
-    local work = { context = context, name = name, path = path, options = options, fn = fn, code = code }
+    local work = { context = context, name = name, path = path, options = options, fn = fn, code = code,
+        row = row }
     local decision = debugging.before_step(work, row)
     return perform(work, function()
         if row then

@@ -11,7 +11,7 @@ local answers, lease = import "run/answers", import "journal/lease"
 local failure, gate, current = import "run/failure", import "gate/gate", import "journal/current"
 local run_record, step_record, store = import "journal/runs", import "journal/steps", import "journal/store"
 local lock = import "run/lock"
-local collecting, reporting = import "run/collecting", import "run/reporting"
+local collecting, outlived, reporting = import "run/collecting", import "run/outlived", import "run/reporting"
 local step, typed_step = import "run/step", import "run/typed_step"
 local event, system, task = native.event, native.system, native.task
 
@@ -100,7 +100,10 @@ local function take_back(entry, parent)
     store.open().later("UPDATE steps SET undone = 'running' WHERE run = $1 AND path = $2", current.run, entry.path)
     local scope = event.emit("step.begin", { parent = parent, name = path })
     local started = system.monotonic()
-    local ok, err = xpcall(step.call, native.error.complete, path, scope, nil, entry.undo, entry.result)
+    local ok, err = xpcall(function()
+        outlived.wait(path)
+        return step.call(path, scope, nil, entry.undo, entry.result)
+    end, native.error.complete)
     if ok then
         store.open().write("UPDATE steps SET undone = 'done' WHERE run = $1 AND path = $2", current.run, entry.path)
     end

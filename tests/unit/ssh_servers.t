@@ -161,11 +161,11 @@ for what, call in pairs {
     list = function() return barred:list "/etc" end,
     tail = function() return barred:tail "/etc/passwd" end,
 } do
-    err = tap.raises("ssh.file", call, "host:" .. what .. " where commands are refused")
+    err = tap.raises("ssh.shell", call, "host:" .. what .. " where commands are refused")
     tap.like(err.message, "This account is currently not available", "says what the host said")
 end
 local only_files = connect(2402)
-err = tap.raises("ssh.file", function() only_files:stat "/etc/passwd" end, "host:stat where only SFTP is allowed")
+err = tap.raises("ssh.shell", function() only_files:stat "/etc/passwd" end, "host:stat where only SFTP is allowed")
 tap.like(err.message, "This service allows sftp connections only", "says so")
 only_files:upload(home .. "/from", file "f")
 tap.is(look "f", "644 root\nnew", "and files go there")
