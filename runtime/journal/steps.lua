@@ -1,6 +1,9 @@
 -- The steps of the run, as they are recorded: the intent before, the result after.
 local native, import = ...
-local steps = {}
+local steps = {
+    --- The status of a step that has run to its end, and whose result the journal cannot hold.
+    UNRECORDED = "unrecorded",
+}
 
 local current, earlier_steps = import "journal/current", import "journal/earlier_steps"
 local sealing, store = import "journal/sealing", import "journal/store"
@@ -61,6 +64,17 @@ function steps.doubts(path, of_attempt)
         summaries[index] = row.summary
     end
     return summaries
+end
+
+--- The steps of a run that have written and did not end, and of which it is not known whether they happened.
+---@param run string
+---@return { path: string, status: string }[]
+function steps.in_doubt(run)
+    return store.open().read([[SELECT path, status FROM steps
+        WHERE run = $1 AND status <> 'done' AND EXISTS (SELECT 1 FROM effects
+            WHERE effects.run = steps.run AND step = steps.path AND effects.attempt = steps.attempt AND kind = 'write'
+                AND (steps.status IN ('running', $2) OR effects.status IS NULL OR effects.status = 'unclear'))
+        ORDER BY started, path]], run, steps.UNRECORDED)
 end
 
 --- A step's intent: it reaches the disk with its first write.

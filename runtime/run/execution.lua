@@ -50,6 +50,10 @@ local function report_failure(err, run)
     local lines = { "", failure.describe(err, run.options.verbose or err.code == "lua" or err.code == "internal") }
     lines[#lines + 1] = "  done      " .. (step.finished()
         or gate.performed.write == 0 and "nothing was changed" or "no step")
+    local reached, doubtful = pcall(step.doubtful, run.id)
+    for index, sentence in ipairs(run.id and reached and doubtful or {}) do
+        lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "in doubt" or "", sentence)
+    end
     lines[#lines + 1] = "  command   " .. command_line(run)
     for index, line in ipairs(next_commands(run, err)) do
         lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "next" or "", line)

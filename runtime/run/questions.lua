@@ -123,10 +123,13 @@ end
 --- Asks whether a step that was interrupted happened: nothing recorded can tell.
 ---@param step string its path
 ---@param doubts string[] the effects it is about, in words
+---@param has_run? boolean it came to its end, and only its result is not known
 ---@return boolean happened, any result
-function questions.settle(step, doubts)
-    local question = ("Step '%s' was interrupted, and may or may not have happened%s. Look, then say: again (run it), "
-        .. "done, or done RESULT (as JSON)"):format(step, #doubts > 0 and ": " .. table.concat(doubts, "; ") or "")
+function questions.settle(step, doubts, has_run)
+    local question = ("Step '%s' %s%s. Look, then say: again (run it), done, or done RESULT (as JSON)"):format(step,
+        has_run and "has run, and its result could not be recorded"
+            or "was interrupted, and may or may not have happened",
+        #doubts > 0 and ": " .. table.concat(doubts, "; ") or "")
     while true do
         local answer, path = answer_to { kind = "settle", text = question, prompt = question .. ":" }
         -- Forgotten at once: should the step be interrupted again, the old answer says nothing about that.
