@@ -18,6 +18,23 @@ function steps.collect(on)
     end
 end
 
+--- How many writes an attempt at a step has recorded: all of them, and those of which it is not known whether they
+--- happened.
+---@return integer writes, integer unclear
+function steps.writes(path, attempt)
+    local effects = store.open().read([[SELECT count(*) AS writes,
+            sum(CASE WHEN status IS NULL OR status = 'unclear' THEN 1 ELSE 0 END) AS unclear
+        FROM effects WHERE run = $1 AND step = $2 AND attempt = $3 AND kind = 'write']], current.run, path, attempt)[1]
+    return effects.writes, effects.unclear or 0
+end
+
+--- The last attempt that has written in a step's name; 0 when none has.
+---@return integer
+function steps.last_attempt(path)
+    return store.open().read("SELECT max(attempt) AS attempt FROM effects WHERE run = $1 AND step = $2 AND kind = 'write'",
+        current.run, path)[1].attempt or 0
+end
+
 --- What earlier attempts left of a step; nil when it was not begun before. `writes` and `unclear` count the write
 --- effects of the last attempt at it: all of them, and those of which it is not known whether they happened.
 ---@param path string
@@ -26,11 +43,7 @@ end
 function steps.find(path)
     local row = current.run and earlier_steps.find(path) or nil
     if row and row.status ~= "done" then
-        local effects = store.open().read([[SELECT count(*) AS writes,
-                sum(CASE WHEN status IS NULL OR status = 'unclear' THEN 1 ELSE 0 END) AS unclear
-            FROM effects WHERE run = $1 AND step = $2 AND attempt = $3 AND kind = 'write']], current.run, path,
-            row.attempt)[1]
-        row.writes, row.unclear = effects.writes, effects.unclear or 0
+        row.writes, row.unclear = steps.writes(path, row.attempt)
     end
     return row
 end

@@ -23,7 +23,8 @@ function resume.claim(row)
             ("hostler log %s -f follows it, hostler attach %s joins it"):format(row.id, row.id))
     end
     if not run_record.claim(row) then
-        refuse(("run %s was taken over by another process just now"):format(row.id), "locked")
+        refuse(("run %s was taken over by another process just now, so this does nothing"):format(row.id), "locked",
+            ("hostler log %s -f follows it"):format(row.id))
     end
 end
 
@@ -65,9 +66,13 @@ end
 --- Takes a run over and loads it.
 ---@param row table a row of runs
 ---@param options table as of the command
+---@param taken? fun() called as soon as the run is this process's
 ---@return table run for execution
-function resume.take(row, options)
+function resume.take(row, options, taken)
     resume.claim(row)
+    if taken then
+        taken()
+    end
     return resume.prepare(row, options)
 end
 
