@@ -1,15 +1,16 @@
 -- Keeping a run: while it goes on, its lease in a shared store is renewed, so that no other process takes it over; when
--- one has, or when somebody asks for its end, or when the store cannot be reached until the lease is over, it is
--- cancelled.
+-- one has, or when somebody asks for its end, it is cancelled. A store that is away is waited for, which the report says,
+-- until the lease is over by this machine's own clock: then the run is cancelled, since it may be another's.
 local native, import = ...
 local lease = {}
 
 local current, run_record, store = import "journal/current", import "journal/runs", import "journal/store"
-local task, monotonic = native.task, native.system.monotonic
+local event, task, monotonic = native.event, native.task, native.system.monotonic
 
 local LONGEST_PAUSE_SECONDS = 2 -- a cancellation is seen within this time
 local RENEWALS = 4 -- within the time of a lease
 local FOR_EVER = 1e8
+local NOTABLE_SECONDS = 1 -- a call of the store that takes longer is told of
 
 local function no_run()
     return nil
@@ -33,7 +34,25 @@ local function keep()
         elseif result.code == "fenced" then
             return "fenced", result.message
         elseif monotonic() - renewed > seconds - pause then
-            return "journal", result.message
+            return result.code, result.message
+        end
+    end
+end
+
+--- Says in the report that the run waits for its store, and that it does no more.
+local function tell_of_waiting(scope)
+    local seconds, told = store.lease_seconds(), nil
+    while true do
+        task.sleep(NOTABLE_SECONDS)
+        local waiting, why = store.open().waiting()
+        if not told and waiting > NOTABLE_SECONDS then
+            told = monotonic() - waiting
+            event.emit("warn", { parent = scope, text = ("waiting for the journal %s, for %g seconds at the most: %s")
+                :format(store.open().name, seconds, why) })
+        elseif told and waiting < NOTABLE_SECONDS then
+            event.emit("say", { parent = scope, text = ("the journal answers again, after %.0f seconds"):format(
+                monotonic() - told) })
+            told = nil
         end
     end
 end
@@ -49,9 +68,12 @@ local function hold(is_shared, fn, ...)
     store.when_fenced(function() stop("fenced", "this run was taken over by another process") end)
     -- It goes on while a cancelled run cleans up.
     local keeper = task.spawn_shielded(FOR_EVER, function() stop(keep()) end)
+    local teller = task.spawn_shielded(FOR_EVER, tell_of_waiting, task.context().scope)
     local results = { pcall(task.join_shielded, body) }
-    task.cancel(keeper)
-    pcall(task.join_shielded, keeper)
+    for _, beside in ipairs { keeper, teller } do
+        task.cancel(beside)
+        pcall(task.join_shielded, beside)
+    end
     store.when_fenced(nil)
     return unpack(results, 1, table.maxn(results))
 end

@@ -76,11 +76,14 @@ function resume.take(row, options, taken)
     return resume.prepare(row, options)
 end
 
---- Loads a run that this process has claimed. When that cannot be done, the run has failed.
+--- Loads a run that this process has claimed. When that cannot be done, the run has failed; where the journal was away,
+--- it is left to whoever comes next.
 ---@return table run for execution
 function resume.prepare(row, options)
     local ok, run = xpcall(resume.load, native.error.complete, row, options)
-    if not ok then
+    if not ok and run.code == "journal.away" then
+        error(run, 0)
+    elseif not ok then
         run_record.finish(row.status == "running" and "failed" or row.status, tostring(run))
         error(run, 0)
     end
