@@ -39,42 +39,60 @@ local function keep()
     end
 end
 
---- Says in the report that the run waits for its store, and that it does no more.
-local function tell_of_waiting(scope)
-    local seconds, told = store.lease_seconds(), nil
-    while true do
-        task.sleep(NOTABLE_SECONDS)
-        local waiting, why = store.open().waiting()
-        if not told and waiting > NOTABLE_SECONDS then
-            told = monotonic() - waiting
+--- What says in the report that the run waits for its store, and that it does no more.
+---@return fun(waiting: number, why?: string) seconds that a call has waited so far
+local function teller()
+    local scope, seconds, since = task.context().scope, store.lease_seconds(), nil
+    return function(waiting, why)
+        if not since and waiting > NOTABLE_SECONDS then
+            since = monotonic() - waiting
             event.emit("warn", { parent = scope, text = ("waiting for the journal %s, for %g seconds at the most: %s")
                 :format(store.open().name, seconds, why) })
-        elseif told and waiting < NOTABLE_SECONDS then
+        elseif since and waiting < NOTABLE_SECONDS then
             event.emit("say", { parent = scope, text = ("the journal answers again, after %.0f seconds"):format(
-                monotonic() - told) })
-            told = nil
+                monotonic() - since) })
+            since = nil
         end
     end
 end
 
-local function hold(is_shared, fn, ...)
-    local body = task.spawn(nil, fn, ...)
-    if not is_shared then
-        return pcall(task.join_shielded, body)
+--- Looks now and then how long the store has been silent.
+local function watch(tell)
+    while true do
+        task.sleep(NOTABLE_SECONDS)
+        if current.run then
+            tell(store.open().waiting())
+        end
     end
+end
+
+--- Calls fn beside what keeps its lease in a shared store.
+local function hold_lease(tell, fn, ...)
+    local body = task.spawn(nil, fn, ...)
     local function stop(code, message)
         task.cancel(body, message, code)
     end
     store.when_fenced(function() stop("fenced", "this run was taken over by another process") end)
-    -- It goes on while a cancelled run cleans up.
+    -- They go on while a cancelled run cleans up.
     local keeper = task.spawn_shielded(FOR_EVER, function() stop(keep()) end)
-    local teller = task.spawn_shielded(FOR_EVER, tell_of_waiting, task.context().scope)
+    local watcher = task.spawn_shielded(FOR_EVER, watch, tell)
     local results = { pcall(task.join_shielded, body) }
-    for _, beside in ipairs { keeper, teller } do
+    for _, beside in ipairs { keeper, watcher } do
         task.cancel(beside)
         pcall(task.join_shielded, beside)
     end
     store.when_fenced(nil)
+    return unpack(results, 1, table.maxn(results))
+end
+
+local function hold(is_shared, fn, ...)
+    local tell = teller()
+    if is_shared then
+        return hold_lease(tell, fn, ...)
+    end
+    store.when_waiting(tell)
+    local results = { pcall(task.join_shielded, task.spawn(nil, fn, ...)) }
+    store.when_waiting(nil)
     return unpack(results, 1, table.maxn(results))
 end
 

@@ -323,6 +323,7 @@ int task_open(lua_State *L) {
     luaL_register(L, NULL, plain);
     task_register(L, waiting);
     register_waiting(L, "join_shielded", lua_join, true);
+    register_waiting(L, "pause", sleep_pause_lua, true);
     interrupt_open(&scheduler.loop, preempt_hook);
     return 1;
 }
