@@ -166,9 +166,8 @@ static void take_closed(ssh_copy *c, sftp_reply *reply) {
 }
 
 static const copy_phase phases[] = {
-    {ask_kind, take_kind},       {ask_open, copy_take_handle}, {ask_read, take_data},
-    {ask_changed, take_changed}, {ask_sync, ignore},           {copy_ask_close, take_closed},
-    {NULL, NULL},
+    {ask_kind, take_kind}, {ask_open, copy_take_handle},  {ask_read, take_data}, {ask_changed, take_changed},
+    {ask_sync, ignore},    {copy_ask_close, take_closed}, {NULL, NULL},
 };
 
 static const copy_phase tidying[] = {{copy_ask_close, ignore}, {NULL, NULL}};

@@ -1,6 +1,6 @@
 -- Keeping a run: while it goes on, its lease in a shared store is renewed, so that no other process takes it over; when
--- one has, or when somebody asks for its end, it is cancelled. A store that is away is waited for, which the report says,
--- until the lease is over by this machine's own clock: then the run is cancelled, since it may be another's.
+-- one has, or when somebody asks for its end, it is cancelled. A store that is away is waited for, which the report
+-- says, until the lease is over by this machine's own clock: then the run is cancelled, since it may be another's.
 local native, import = ...
 local lease = {}
 

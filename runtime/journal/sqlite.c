@@ -61,8 +61,8 @@ typedef struct {
 
 typedef struct {
     sqlite3 *database;
-    char *path;                    /* as people gave it */
-    char *place, *log_place;       /* where the file is, and SQLite's log of it */
+    char *path;              /* as people gave it */
+    char *place, *log_place; /* where the file is, and SQLite's log of it */
     file_identity file, log;
     bool patient; /* the caller cannot wait */
     struct {
@@ -582,9 +582,9 @@ static int note_place(store *s) {
 }
 
 static void add_functions(lua_State *L) {
-    static const luaL_Reg functions[] = {{"write", write_lua},     {"later", later_lua},     {"read", read_lua},
-                                         {"guard", guard_lua},     {"version", version_lua}, {"drain", drain_lua},
-                                         {"migrate", migrate_lua}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"write", write_lua},     {"later", later_lua}, {"read", read_lua},       {"guard", guard_lua},
+        {"version", version_lua}, {"drain", drain_lua}, {"migrate", migrate_lua}, {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);

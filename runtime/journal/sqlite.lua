@@ -1,6 +1,6 @@
--- The store of runs in a file: SQLite, with the functions that journal/journal.h lists. While another process has the file
--- locked, the task that asks waits, and others go on.
-local native, import = ...
+-- The store of runs in a file: SQLite, with the functions that journal/journal.h lists. While another process has the
+-- file locked, the task that asks waits, and others go on.
+local native = ...
 local sqlite = {}
 
 local open, pause, monotonic = native.journal.sqlite, native.task.pause, native.system.monotonic

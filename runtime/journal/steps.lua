@@ -31,8 +31,8 @@ end
 --- The last attempt that has written in a step's name; 0 when none has.
 ---@return integer
 function steps.last_attempt(path)
-    return store.open().read("SELECT max(attempt) AS attempt FROM effects WHERE run = $1 AND step = $2 AND kind = 'write'",
-        current.run, path)[1].attempt or 0
+    return store.open().read([[SELECT max(attempt) AS attempt FROM effects
+        WHERE run = $1 AND step = $2 AND kind = 'write']], current.run, path)[1].attempt or 0
 end
 
 --- What earlier attempts left of a step; nil when it was not begun before. `writes` and `unclear` count the write

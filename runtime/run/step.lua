@@ -236,8 +236,8 @@ end
 ---@param name string part of the step's identity in the run; may be anything readable
 ---@param options? { undo?: function, probe?: function, idempotent?: boolean, retry?: table, timeout?: number }
 ---  undo: called with the result to take the step back; probe: says whether it happened, returns the result or nil;
----  idempotent: may be run again when it is unclear whether it ended, and so may its undo; retry: { times, backoff seconds };
----  timeout: seconds
+---  idempotent: may be run again when it is unclear whether it ended, and so may its undo;
+---  retry: { times, backoff seconds }; timeout: seconds
 ---@param fn fun(): any its result must be JSON-able; secrets in it are kept secret
 ---@return any the result
 local function run_step(name, options, fn)

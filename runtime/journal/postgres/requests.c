@@ -22,10 +22,10 @@ struct request {
     statement *first, *last; /* given to requests_later() before it */
     statement *main;
     bool writes;
-    bool connects;    /* and nothing else */
-    bool tried;       /* it may have been committed */
-    bool lost;        /* a try of it has found no server */
-    int64_t number;   /* for the guard */
+    bool connects;  /* and nothing else */
+    bool tried;     /* it may have been committed */
+    bool lost;      /* a try of it has found no server */
+    int64_t number; /* for the guard */
     /* Of clock_milliseconds(): */
     int64_t began, sent, deadline;
 };

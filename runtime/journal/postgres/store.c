@@ -319,9 +319,9 @@ static void add_metatable(lua_State *L, const char *type, lua_CFunction collect)
 }
 
 int journal_postgres_open(lua_State *L) {
-    static const luaL_Reg plain[] = {{"open", open_lua},       {"later", later_lua}, {"guard", guard_lua},
-                                     {"waiting", waiting_lua}, {"name", name_lua},   {"close", close_lua},
-                                     {NULL, NULL}};
+    static const luaL_Reg plain[] = {
+        {"open", open_lua}, {"later", later_lua}, {"guard", guard_lua}, {"waiting", waiting_lua},
+        {"name", name_lua}, {"close", close_lua}, {NULL, NULL}};
     static const luaL_Reg waiting[] = {{"connect", connect_lua},
                                        {"write", write_lua},
                                        {"read", read_lua},
