@@ -326,6 +326,8 @@ int known_hosts_append(const char *file, const char *name, const void *blob, siz
         buffer_add(&line, date, strlen(date));
     }
     int problem = fd < 0 || write(fd, line.data, line.length) != (ssize_t)line.length ? errno : 0;
+    if (!problem && fsync(fd) && errno != EINVAL) /* what is trusted once stays so, also after a crash */
+        problem = errno;
     if (fd >= 0)
         close(fd);
     buffer_free(&line);

@@ -98,7 +98,7 @@ local function plan(effect, context)
 end
 
 -- Codes with which a task is cancelled in the middle of something.
-local STOPPED = { cancelled = true, timeout = true, fenced = true, journal = true }
+local STOPPED = { cancelled = true, timeout = true, fenced = true, journal = true, ["journal.away"] = true }
 
 --- Whether a failed effect may have happened all the same: its module says, unless the wait for its end was cut short.
 local function is_unclear(err)

@@ -21,7 +21,7 @@ local STEPS = {
             updated DOUBLE PRECISION NOT NULL,
             error TEXT)]],
         "CREATE INDEX runs_by_start ON runs (started)",
-        -- position: the number of the event that ended it. undone: "running", then "done".
+        -- position: the number of the event that ended it. undone: "running", then "done" or "failed".
         [[CREATE TABLE steps (
             run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
             path TEXT NOT NULL,

@@ -157,6 +157,27 @@ function failure.code_of(err)
     return code
 end
 
+--- Whether an error has a code, or what caused it, or one of those that it lists.
+---@param err any
+---@param code string
+---@return boolean
+function failure.involves(err, code)
+    for _ = 1, MOST_CAUSES do
+        if not native.error.is(err) then
+            return false
+        elseif err.code == code then
+            return true
+        end
+        for _, item in ipairs(failures_of(err)) do
+            if failure.involves(item.error, code) then
+                return true
+            end
+        end
+        err = err.cause
+    end
+    return false
+end
+
 --- The exit status that tells of this error of a run.
 ---@param err table
 ---@return integer

@@ -2,7 +2,8 @@
 --
 -- In a resumed run a step that has finished is passed over with its recorded result. One that was begun and not
 -- finished is settled first: what of it still goes on elsewhere comes to its end, and then: did it happen? Its probe
--- says so; without one it is run again if it is idempotent or if nothing of it is in doubt; else a person decides.
+-- says so; without one it is run again if it is idempotent or if nothing of it is in doubt; else a person decides. One
+-- that has run, and whose result cannot be recorded, is in doubt.
 local native, import = ...
 local task, event = native.task, native.event
 local current, run_record, step_record = import "journal/current", import "journal/runs", import "journal/steps"
@@ -109,6 +110,9 @@ local function emit_end(context, scope, name, status, started, result)
     })
 end
 
+-- What people see of a status that is the journal's alone.
+local SHOWN_AS = { parked = "cancelled", [step_record.UNRECORDED] = "failed" }
+
 local function begin(context, name, passed_over)
     return event.emit("step.begin", { parent = context.scope, name = name, passed_over = passed_over })
 end
@@ -131,14 +135,16 @@ local function attempt(work, settle)
         end
         return run_body(path, scope, options, work.fn)
     end, native.error.complete)
+    local status
     if ok then
         ok, result = recordable(path, result)
+        status = ok and "done" or step_record.UNRECORDED
+    else
+        status = result.code == "cancelled" and "cancelled" or result.code == "parked" and "parked" or "failed"
     end
     if not ok then
         result.step = result.step or path
     end
-    local status = ok and "done" or result.code == "cancelled" and "cancelled" or result.code == "parked" and "parked"
-        or "failed"
     -- While nobody could say whether it happened, what is recorded of it stays in doubt.
     if settled then
         local recorded, problem = pcall(step_record.finish, path, status, ok and result or nil,
@@ -148,7 +154,7 @@ local function attempt(work, settle)
             ok, result, status = false, problem, "failed"
         end
     end
-    emit_end(context, scope, work.name, status == "parked" and "cancelled" or status, started, result)
+    emit_end(context, scope, work.name, SHOWN_AS[status] or status, started, result)
     return ok, result
 end
 
@@ -207,11 +213,12 @@ local function settle(path, options, row)
     if found ~= nil then
         return true, found
     end
-    local in_doubt = row.status == "running" or row.unclear > 0
+    local has_run = row.status == step_record.UNRECORDED
+    local in_doubt = has_run or row.status == "running" or row.unclear > 0
     if not in_doubt or (#doubts == 0 and (options.probe or options.idempotent)) then
         return false
     end
-    return questions.settle(path, #doubts > 0 and doubts or step_record.doubts(path, row.attempt))
+    return questions.settle(path, #doubts > 0 and doubts or step_record.doubts(path, row.attempt), has_run)
 end
 
 --- A step whose code was edited after it finished: its result may no longer be what the playbook means.
@@ -247,8 +254,8 @@ end
 ---@param name string part of the step's identity in the run; may be anything readable
 ---@param options? { undo?: function, probe?: function, idempotent?: boolean, retry?: table, timeout?: number }
 ---  undo: called with the result to take the step back; probe: says whether it happened, returns the result or nil;
----  idempotent: may be run again when it is unclear whether it ended; retry: { times, backoff seconds };
----  timeout: seconds
+---  idempotent: may be run again when it is unclear whether it ended, and so may its undo;
+---  retry: { times, backoff seconds }; timeout: seconds
 ---@param fn fun(): any its result must be JSON-able; secrets in it are kept secret
 ---@return any the result
 local function run_step(name, options, fn)
@@ -292,6 +299,18 @@ end
 function step.finished()
     return finished.count > MOST_NAMED and finished.count .. " steps"
         or finished.count > 0 and wording.one_line(table.concat(finished, ", ")) or nil
+end
+
+--- The steps of a run of which a person has to know that they may have happened, a sentence each.
+---@param run string
+---@return string[]
+function step.doubtful(run)
+    local sentences = {}
+    for index, row in ipairs(step_record.in_doubt(run)) do
+        sentences[index] = (row.path:match "^[^/]*/(.*)$" or row.path) .. (row.status == step_record.UNRECORDED
+            and ": it has run, and its result is not recorded" or ": it may have happened")
+    end
+    return sentences
 end
 
 --- Forgets which steps this process has passed: the playbook is about to be gone through again.

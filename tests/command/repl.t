@@ -231,4 +231,13 @@ fails("x = secret.wrap 'hunter2hunter2'\n:save secrets", qr/a secret is written 
 fails("1 + 1\ny = _ + 1\n:save last-value", qr/entry 2 uses _/, ':save of what cannot be told');
 is(saved('secrets'), 'no secrets.lua', 'leaves nothing');
 
+# ---- a lock that cannot be recorded ----
+
+my $nowhere = playbooks();
+open my $blocked, '>', "$nowhere/blocked" or die $!;
+close $blocked;
+my $locks = hostler({ in => $nowhere, stdin => "try(lock, 'a')\ntry(lock, 'a')\ntry(lock, 'b')\n", env => { XDG_STATE_HOME => "$nowhere/blocked" } }, 'repl', '--write');
+is scalar(() = $locks->{stdout} =~ /the journal .* cannot be used/g), 3, 'without a journal nothing is locked, the second time neither'
+    or diag "$locks->{stdout}$locks->{stderr}";
+
 done_testing;
