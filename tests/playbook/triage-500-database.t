@@ -8,7 +8,7 @@ use Triage;
 
 my $on       = Triage->new('stranded');
 my $settings = '/etc/meltano/environment.d/postgres';
-my $restart  = 'systemctl restart meltano 2>/dev/null';
+my $restart  = 'systemctl reset-failed meltano; systemctl restart meltano 2>/dev/null';
 my $role     = $on->{cluster}{connection}{user};
 my $database = $on->{cluster}{connection}{database};
 
@@ -66,7 +66,7 @@ $on->fault('a lock that nobody gives back', make => sub {
 
 $on->fault('it ended while the database was away', make => sub {
     $on->sql(qq(ALTER ROLE "$role" CONNECTION LIMIT 0));
-    $on->shell('systemctl restart meltano 2>/dev/null');
+    $on->shell('systemctl reset-failed meltano; systemctl restart meltano 2>/dev/null');
     $on->wait_inside('systemctl is-failed meltano');
     $on->sql(qq(ALTER ROLE "$role" CONNECTION LIMIT -1));
 }, cause => 'database-answers-again', mend => 'restart stranded');

@@ -9,7 +9,7 @@ use Triage;
 my $on      = Triage->new('surrounded');
 my $project = '/var/meltano/project';
 my $run     = "$project/.meltano/run";
-my $restart = 'systemctl restart meltano 2>/dev/null';
+my $restart = 'systemctl reset-failed meltano; systemctl restart meltano 2>/dev/null'; # however often it was started just now
 
 sub shell { my @words = @_; return sub { $on->shell(@words) } }
 sub unit  { my ($text) = @_; return sub { $on->drop_in($text) } }

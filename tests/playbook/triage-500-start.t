@@ -10,7 +10,7 @@ my $on      = Triage->new('unstarted');
 my $project = '/var/meltano/project';
 my $program = '/var/meltano/.venv/bin/meltano';
 my $file    = '/etc/systemd/system/meltano.service';
-my $restart = 'systemctl restart meltano 2>/dev/null';
+my $restart = 'systemctl reset-failed meltano; systemctl restart meltano 2>/dev/null'; # however often it was started just now
 
 sub shell { my @words = @_; return sub { $on->shell(@words) } }
 sub unit  { my ($text) = @_; return sub { $on->drop_in($text) } }

@@ -9,7 +9,7 @@ use Triage;
 my $on      = Triage->new('unwilling');
 my $project = '/var/meltano/project';
 my $program = '/var/meltano/.venv/bin/meltano';
-my $restart = 'systemctl restart meltano 2>/dev/null';
+my $restart = 'systemctl reset-failed meltano; systemctl restart meltano 2>/dev/null'; # however often it was started just now
 
 sub shell { my @words = @_; return sub { $on->shell(@words) } }
 

@@ -126,7 +126,7 @@ fault 'the database does not trust it', make => sub { trust('198.18.191.250') },
 
 my $settings = '/etc/meltano/environment.d/postgres';
 fault 'another password in the settings', make => sub {
-    shell("sed -i 's/^PG_PASSWORD=.*/PG_PASSWORD=of-last-year/' $settings; systemctl restart meltano 2>/dev/null");
+    shell("sed -i 's/^PG_PASSWORD=.*/PG_PASSWORD=of-last-year/' $settings; systemctl reset-failed meltano; systemctl restart meltano 2>/dev/null");
 }, cause => 'database-password', mend => "configure-meltano $tenant", evidence => qr/password authentication failed/;
 
 sub password {
@@ -138,7 +138,7 @@ fault 'another password in the database', make => sub { password('another') }, c
     by_hand => qr/by hand: reset the password of \Q$cluster->{connection}{user}\E .*configure-meltano $tenant$/m,
     evidence => qr/DigitalOcean tells this very password/, after => sub { password($cluster->{connection}{password}) };
 
-fault 'the settings are gone', make => sub { shell("rm $settings; systemctl restart meltano 2>/dev/null") },
+fault 'the settings are gone', make => sub { shell("rm $settings; systemctl reset-failed meltano; systemctl restart meltano 2>/dev/null") },
     cause => 'settings-missing', mend => "configure-meltano $tenant", evidence => qr/there is no \Q$settings\E/;
 
 fault 'files of root', make => sub { shell("chown root:root $project/.meltano/run; chmod 700 $project/.meltano/run") },
@@ -146,7 +146,7 @@ fault 'files of root', make => sub { shell("chown root:root $project/.meltano/ru
 
 fault 'an upgrade as root', make => sub {
     shell("cd $project && rm -f .meltano/run/meltano-ui.log && umask 077 && touch .meltano/run/meltano-ui.log"
-        . ' && /var/meltano/.venv/bin/meltano upgrade >/dev/null; systemctl restart meltano 2>/dev/null; sleep 1');
+        . ' && /var/meltano/.venv/bin/meltano upgrade >/dev/null; systemctl reset-failed meltano; systemctl restart meltano 2>/dev/null; sleep 1');
 }, cause => 'wrong-owner', mend => "upgrade $tenant --mend", evidence => qr{meltano-ui\.log belongs to root};
 
 fault 'a broken .env', make => sub { shell("cp -p $project/.env /root/; echo \"MELTANO_READONLY='true\" >>$project/.env") },
