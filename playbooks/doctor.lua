@@ -85,10 +85,14 @@ end
 
 local function name_servers()
     local words = site.dns.nameservers and table.concat(site.dns.nameservers, ", ") or "the system's"
-    local _, err = try(dns.resolve, site.domain, { nameservers = site.dns.nameservers })
-    if err then
-        fail(("%s: %s"):format(words, err.message), {
+    local records, absence = try(dns.resolve, site.domain, { nameservers = site.dns.nameservers })
+    if not records then
+        fail(("%s: %s"):format(words, absence.message), {
             hint = "HOSTLER_NAMESERVERS, or else /etc/resolv.conf, must name servers that answer",
+        })
+    elseif absence == "nxdomain" then
+        fail(("%s: there is no domain %s"):format(words, site.domain), {
+            hint = "is its name right, and do these servers see the internet?",
         })
     end
     return words

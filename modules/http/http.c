@@ -29,7 +29,7 @@ typedef struct {
     struct curl_slist *headers;
     buffer upload, form, head, body;
     size_t limit;
-    bool too_large;
+    bool too_large, head_too_large;
 } request;
 
 static bool buffer_add(buffer *b, const char *text, size_t length) {
@@ -195,8 +195,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *data) {
     size_t length = size * count;
     if (length > 5 && memcmp(line, "HTTP/", 5) == 0)
         r->head.length = 0;
-    r->too_large = r->head.length + length > LARGEST_HEADERS;
-    return !r->too_large && buffer_add(&r->head, line, length) ? length : 0;
+    r->head_too_large = r->head.length + length > LARGEST_HEADERS;
+    return !r->head_too_large && buffer_add(&r->head, line, length) ? length : 0;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *context) {
@@ -283,14 +283,33 @@ static void set_redirect(lua_State *L, CURL *easy) {
     lua_setfield(L, -2, "redirect");
 }
 
+/* libcurl calls it a lack of memory when a header is longer than it takes (CURL_MAX_HTTP_HEADER). */
+static bool has_long_header(const request *r) {
+    return r->transfer.result == CURLE_OUT_OF_MEMORY && r->head.length > 0 && r->body.length == 0;
+}
+
+/* Raises "http.limit" where the answer was broken off for its size. */
+static void raise_if_too_large(lua_State *L, const request *r) {
+    if (has_long_header(r))
+        error_push(L, "http.limit", "the answer has a header of more than %d bytes, which is libcurl's limit",
+                   CURL_MAX_HTTP_HEADER);
+    else if (r->head_too_large)
+        error_push(L, "http.limit", "the answer has more than %d bytes of headers", LARGEST_HEADERS);
+    else if (r->too_large)
+        error_push(L, "http.limit", "the answer is larger than %zu bytes", r->limit);
+    else
+        return;
+    error_set(L, "hint",
+              r->too_large ? "raise it with limit = BYTES"
+                           : "is this the server that you mean, and is it well?");
+    error_set_boolean(L, "unclear", true);
+    lua_error(L);
+}
+
 static int finish(lua_State *L, wait *w) {
     request *r = (request *)w;
-    if (r->transfer.result == CURLE_WRITE_ERROR && r->too_large) {
-        error_push(L, "http.limit", "the answer is larger than %zu bytes", r->limit);
-        error_set(L, "hint", "raise it with limit = BYTES");
-        error_set_boolean(L, "unclear", true);
-        return lua_error(L);
-    }
+    if (r->transfer.result)
+        raise_if_too_large(L, r);
     if (r->transfer.result)
         return http_raise_failure(L, &r->transfer);
     long status = 0;

@@ -11,6 +11,10 @@ my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 9) or d
 while (my $c = $listener->accept) {
     if ($what eq 'reset') { sysread $c, my $hello, 1; setsockopt $c, SOL_SOCKET, SO_LINGER, pack 'II', 1, 0 }
     elsif ($what eq 'close') { sysread $c, my $hello, 10000 }
+    elsif ($what eq 'heads') {
+        my ($count, $size) = split ' ', $word; sysread $c, my $request, 10000;
+        print $c "HTTP/1.1 200 OK\r\n", (map { "X-$_: " . 'h' x $size . "\r\n" } 1 .. $count), "Content-Length: 2\r\n\r\nok"; close $c;
+    }
     elsif ($what eq 'say') { sysread $c, my $hello, 10000; syswrite $c, $word }
     close $c;
 }
@@ -54,6 +58,22 @@ end
 with_server("say", "HTTP/1.1 400 Bad Request\r\n\r\n", function(port)
     local err = failure("http.tls", "https://127.0.0.1:" .. port, "a server without TLS")
     tap.like(err.hint, "no TLS is spoken at this port", "is known for what it is")
+end)
+
+-- ---- headers that are too large
+
+for size, said in pairs {
+    ["3 60000"] = "the answer has more than 131072 bytes of headers",
+    ["1 110000"] = "the answer has a header of more than 102400 bytes, which is libcurl's limit",
+} do
+    with_server("heads", size, function(port)
+        local err = failure("http.limit", "http://127.0.0.1:" .. port, "headers of " .. size .. " bytes")
+        tap.is(err.message, said, "are called that")
+        tap.like(err.hint, "is this the server that you mean", "and no matter of the limit for bodies")
+    end)
+end
+with_server("heads", "2 60000", function(port)
+    tap.is(http.get("http://127.0.0.1:" .. port).body, "ok", "large headers are taken")
 end)
 
 -- ---- proxies: the environment is read by the process itself, so each has a hostler of its own
