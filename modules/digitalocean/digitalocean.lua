@@ -24,6 +24,7 @@ end
 local API = "https://api.digitalocean.com"
 local PENDING_TIMEOUT = 300 -- seconds
 local LAG = 60 -- seconds
+local LOOKS_BETWEEN_ACTIONS = 5 -- at a droplet that is not born yet, before its actions are looked at
 
 -- ---- accounts ----------------------------------------------------------------------------------------------------
 
@@ -231,16 +232,38 @@ function cloud:delete_droplet(id, name)
     return existed
 end
 
+--- Raises when DigitalOcean has given up making the droplet.
+local function demand_no_failure(self, id)
+    for _, action in ipairs(self:droplet_actions(id)) do
+        if action.type == "create" and action.status == "errored" then
+            fail(("DigitalOcean could not make droplet %s: its action %s ended with an error"):format(shown(id),
+                shown(action.id)), {
+                code = "digitalocean.action", target = self.url,
+                hint = "delete the droplet and order it again, perhaps in another region; "
+                    .. "https://status.digitalocean.com tells of troubles",
+            })
+        end
+    end
+end
+
 --- Waits until a droplet runs and has its address.
 ---@param id integer
 ---@param options? { timeout?: number } seconds (600)
 ---@return digitalocean.Droplet
----@raise "timeout", "digitalocean.not_found"
+---@raise "timeout", "digitalocean.not_found", "digitalocean.action" when it could not be made
 function cloud:wait_active(id, options)
     local patience = { timeout = options and options.timeout or 600, interval = 1 }
+    local looks = 0
     return api.wait(("droplet %s to become active"):format(tostring(shown(id))), patience, function()
         local droplet = self:droplet(id)
-        return unknown(droplet) and droplet or droplet.status == "active" and droplet.public_address and droplet
+        if unknown(droplet) then
+            return droplet
+        end
+        looks = looks + 1
+        if droplet.status == "new" and looks % LOOKS_BETWEEN_ACTIONS == 0 then
+            demand_no_failure(self, id)
+        end
+        return droplet.status == "active" and droplet.public_address and droplet
     end)
 end
 

@@ -22,6 +22,8 @@ sub interrupted {
 
 interrupted('a sleep', 'sleep(100)');
 interrupted('a loop', 'while true do end');
+interrupted('a pattern that takes for ever', 'local text = ("a"):rep(40) return text:find(("a?"):rep(40) .. text .. "b")');
+interrupted('a gsub of a large text', 'local text = ("a"):rep(30) return (text:rep(1000):gsub("(a*)*(a*)*(a*)*(a*)*(a*)*c", ""))');
 interrupted('a loop that catches', 'while true do pcall(sleep, 100) end');
 interrupted('a loop that computes and catches', 'while true do pcall(function() while true do end end) end');
 interrupted('a loop of waits', 'while true do sleep(0) end');

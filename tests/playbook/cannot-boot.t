@@ -53,6 +53,8 @@ return playbook {
             return action.resource_id == id and action.status ~= "in-progress" and action
         end)
         say("the action is %s", ended.status)
+        local _, err = try(account.wait_active, account, id, { timeout = 600 })
+        say("waiting ended with %s: %s", err.code, tostring(err))
         step("remove", function()
             account:delete_droplet(id)
         end)
@@ -62,6 +64,8 @@ LUA
 my $run = $cloud->run({ in => Hostler::playbooks(stillborn => $code) }, 'run', 'stillborn');
 is $run->{status}, 0, 'what did not boot can be deleted' or diag $run->{stderr};
 like $run->{stdout} . $run->{stderr}, qr/the action is errored/, 'and its action has failed';
+like $run->{stdout}, qr/waiting ended with digitalocean\.action: DigitalOcean could not make droplet \d+: its action \d+ ended/,
+    'nobody waits for it any longer';
 my $log = `cat $state/log/api.log`;
 like $log, qr/droplet \d+: .*\n.*mount/, 'with its reason in the log' or diag $log;
 
