@@ -22,17 +22,19 @@
 #define SHA1_SIZE 20
 #define LONGEST_PATTERN 1023 /* OpenSSH takes no line with a longer name in it */
 
-/* A file's text as it was at some time. Texts that became stale are kept to the end: known_key points into
- * them. */
+/* A file's text as it was at some time. One that became stale is kept while somebody has keys: known_key
+ * points into it. */
 typedef struct snapshot snapshot;
 struct snapshot {
     snapshot *next;
     char *path, *text;
     size_t length;
+    bool stale;
     struct stat status;
 };
 
 static snapshot *snapshots;
+static size_t lists_in_use; /* of keys */
 
 static bool same_version(const struct stat *a, const struct stat *b) {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
@@ -65,9 +67,13 @@ static const snapshot *snapshot_of(const char *path) {
         errno = S_ISREG(status.st_mode) ? EFBIG : ENOENT; /* /dev/null is a common way to have none */
         return NULL;
     }
-    for (snapshot *known = snapshots; known; known = known->next)
-        if (strcmp(known->path, path) == 0 && same_version(&known->status, &status))
+    for (snapshot *known = snapshots; known; known = known->next) {
+        if (known->stale || strcmp(known->path, path) != 0)
+            continue;
+        if (same_version(&known->status, &status))
             return known;
+        known->stale = true;
+    }
     size_t length;
     char *text = read_all(path, (size_t)status.st_size, &length);
     if (!text)
@@ -77,20 +83,29 @@ static const snapshot *snapshot_of(const char *path) {
         abort();
     fresh->text = text;
     fresh->length = length;
+    fresh->stale = false;
     fresh->status = status;
     fresh->next = snapshots;
     snapshots = fresh;
     return fresh;
 }
 
-void known_hosts_close(void) {
-    while (snapshots) {
-        snapshot *old = snapshots;
-        snapshots = old->next;
+static void forget_snapshots(bool only_stale) {
+    for (snapshot **at = &snapshots; *at;) {
+        snapshot *old = *at;
+        if (only_stale && !old->stale) {
+            at = &old->next;
+            continue;
+        }
+        *at = old->next;
         free(old->path);
         free(old->text);
         free(old);
     }
+}
+
+void known_hosts_close(void) {
+    forget_snapshots(false);
 }
 
 /* ---- matching names ---- */
@@ -189,6 +204,7 @@ static bool read_line(const char *line, const char *end, const char *name, known
 
 static void add_key(known_keys *keys, const known_key *key) {
     if (keys->count == keys->capacity) {
+        lists_in_use += keys->capacity == 0;
         keys->capacity = keys->capacity ? keys->capacity * 2 : 8;
         keys->list = realloc(keys->list, keys->capacity * sizeof *keys->list);
         if (!keys->list)
@@ -198,8 +214,11 @@ static void add_key(known_keys *keys, const known_key *key) {
 }
 
 void known_keys_free(known_keys *keys) {
+    lists_in_use -= keys->capacity > 0;
     free(keys->list);
     *keys = (known_keys){0};
+    if (lists_in_use == 0)
+        forget_snapshots(true);
 }
 
 void known_hosts_find(const char *file, const char *name, known_keys *keys, int *problem) {
