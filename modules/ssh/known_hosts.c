@@ -204,7 +204,6 @@ static bool read_line(const char *line, const char *end, const char *name, known
 
 static void add_key(known_keys *keys, const known_key *key) {
     if (keys->count == keys->capacity) {
-        lists_in_use += keys->capacity == 0;
         keys->capacity = keys->capacity ? keys->capacity * 2 : 8;
         keys->list = realloc(keys->list, keys->capacity * sizeof *keys->list);
         if (!keys->list)
@@ -214,7 +213,7 @@ static void add_key(known_keys *keys, const known_key *key) {
 }
 
 void known_keys_free(known_keys *keys) {
-    lists_in_use -= keys->capacity > 0;
+    lists_in_use -= keys->in_use;
     free(keys->list);
     *keys = (known_keys){0};
     if (lists_in_use == 0)
@@ -222,6 +221,8 @@ void known_keys_free(known_keys *keys) {
 }
 
 void known_hosts_find(const char *file, const char *name, known_keys *keys, int *problem) {
+    lists_in_use += !keys->in_use;
+    keys->in_use = true;
     const snapshot *content = snapshot_of(file);
     *problem = content || errno == ENOENT || errno == ENOTDIR ? 0 : errno;
     if (!content)

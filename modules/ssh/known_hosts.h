@@ -11,8 +11,8 @@
 
 typedef enum { MARK_NONE, MARK_REVOKED, MARK_AUTHORITY } known_mark;
 
-/* One line that concerns a host. The texts point into the file's text, which lives until known_hosts_close.
- */
+/* One line that concerns a host. The texts point into the file's text, which lives until nobody has lists
+ * of lines: until known_keys_free of the last one that known_hosts_find was given. */
 typedef struct {
     const char *file;
     int line;
@@ -20,10 +20,11 @@ typedef struct {
     public_key_text key;
 } known_key;
 
-/* Lines, in the order in which they were found. Begins as {0}. */
+/* Lines, in the order in which they were found. Begins as {0}, and ends with known_keys_free. */
 typedef struct {
     known_key *list;
     size_t count, capacity;
+    bool in_use; /* known_hosts_find was given it */
 } known_keys;
 
 typedef enum { HOST_MATCH, HOST_UNKNOWN, HOST_CHANGED, HOST_REVOKED } host_verdict;
