@@ -129,12 +129,31 @@ function triage_unit.start_failure(status)
     return ended and ended.kind == "exited" and systemd_exit.of(ended.status) or nil
 end
 
+-- What a start can lack that is no matter of the unit and its program, by the words that systemd ends its line with.
+local LACKS = {
+    ["Resource temporarily unavailable"] = "too-many-processes", ["Cannot allocate memory"] = "out-of-memory",
+}
+
+-- The reason that systemd gives for a step that failed where that is such a lack, and its line.
+local function lack_of(e)
+    for _, line in ipairs(last_lines(e.journal, LOG_LINES)) do
+        local lack = LACKS[line:match "Failed at step %u+ spawning .*: ([^:]+)$"]
+        if lack then
+            return triage_reasons.named(lack), line
+        end
+    end
+end
+
 --- systemd cannot even start the program: exit statuses 200 to 243.
 ---@return triage.Finding?
 function triage_unit.cannot_be_started(e)
     local meaning = is_down(e) and triage_unit.start_failure(e.meltano)
     if not meaning then
         return nil
+    end
+    local reason, line = lack_of(e)
+    if reason then
+        return finding_of(e, reason, line, proof_of(e, LOG_LINES))
     end
     local advice = START_ADVICE[meaning.name] or meaning.settings
         and ("`systemctl cat meltano`: look at %s"):format(meaning.settings) or "`systemctl cat meltano` shows the unit"

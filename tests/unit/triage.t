@@ -161,6 +161,14 @@ case("200/CHDIR", start_fails(200), "start-chdir")
 case("216/GROUP", start_fails(216), "start-group")
 case("226/NAMESPACE", start_fails(226), "start-namespace")
 case("243/CREDENTIALS", start_fails(243), "start-credentials")
+for said, cause in pairs { ["Resource temporarily unavailable"] = "too-many-processes",
+    ["Cannot allocate memory"] = "out-of-memory", ["Permission denied"] = "start-exec" } do
+    local failed = start_fails(203)
+    failed.journal = "21:37:02 systemd: Starting meltano.service - Meltano UI...\n21:37:02 (meltano): meltano.service: "
+        .. "Failed to execute /x: " .. said .. "\n21:37:02 (meltano): meltano.service: Failed at step EXEC spawning /x: "
+        .. said .. "\n21:37:02 systemd: Failed to start meltano.service - Meltano UI.\n"
+    case("203/EXEC: " .. said, failed, cause, cause == "out-of-memory" and "restart ada" or nil)
+end
 case("an exit status that nobody knows", ended({ "the moon" }), "service-failed")
 case("masked", { meltano = { active = "inactive", sub = "dead", load = "masked" }, inside = REFUSED }, "service-masked")
 case("a bad unit file", { meltano = { active = "failed", load = "bad-setting", load_error = "Unit x has a bad unit file setting." },
