@@ -14,7 +14,7 @@ for my $page ('show setup', 'show ssh.connect', 'show ssh.Host', 'list', 'help',
     my $piped = Encode::decode('UTF-8', $run->{stdout} . $run->{stderr});
     $piped =~ s/\n  hostler:modules\S+\n//;
     for my $columns (64, 100) {
-        my $terminal = Terminal->new($columns, 150, "env HOME=/nonexistent $Hostler::binary $page");
+        my $terminal = Terminal->new($columns, 150, "env HOME=$Hostler::elsewhere/home $Hostler::binary $page");
         my $screen = $terminal->see(qr/status=\d/);
         $screen =~ s/\n  hostler:modules\S+(?=\n)//;
         $screen =~ s/status=\d+\n?//;
@@ -22,6 +22,6 @@ for my $page ('show setup', 'show ssh.connect', 'show ssh.Host', 'list', 'help',
         unlike $screen, qr/^\S.*\n\S.*\n\S.*\n\S.*\n\S/m, '  and what goes on is indented' if $page ne 'help';
     }
 }
-my $narrow = Terminal->new(50, 150, "env HOME=/nonexistent $Hostler::binary show setup");
+my $narrow = Terminal->new(50, 150, "env HOME=$Hostler::elsewhere/home $Hostler::binary show setup");
 like $narrow->see(qr/status=\d/), qr/^  Makes     a droplet .*\n {12}\S/m, 'below the words of the line, where it has a label';
 done_testing;

@@ -21,6 +21,9 @@ our $binary = ($ENV{HOSTLER_BUILD} // 'build') =~ m{^/} ? "$ENV{HOSTLER_BUILD}/h
     : "$root/" . ($ENV{HOSTLER_BUILD} // 'build') . '/hostler';
 our $timeout = 80;
 
+# Where those live that run in no folder of their own: nobody else's.
+our $elsewhere = tempdir(CLEANUP => 1);
+
 # A new folder to run in, with these playbooks (NAME => source) in playbooks/. Also an empty home.
 sub playbooks {
     my %source = @_;
@@ -50,8 +53,8 @@ sub start {
         setpgrp;
         chdir $options->{in} or _exit(99) if $options->{in};
         my %keep = map { $_ => $ENV{$_} } grep { defined $ENV{$_} } qw(PATH ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS);
-        %ENV = (%keep, HOME => ($options->{in} // '/nonexistent') . '/home',
-            XDG_STATE_HOME => ($options->{in} // '/nonexistent') . '/home/state', %{ $options->{env} // {} });
+        my $home = ($options->{in} // $elsewhere) . '/home';
+        %ENV = (%keep, HOME => $home, XDG_STATE_HOME => "$home/state", %{ $options->{env} // {} });
         POSIX::dup2(fileno $in_read,   0);
         POSIX::dup2(fileno $out_write, 1);
         POSIX::dup2(fileno $err_write, 2);
