@@ -93,18 +93,50 @@ static const char *setting(const char *name) {
 }
 
 /* In the order in which libcurl looks: no HTTP_PROXY, since in a CGI script the client could set that. */
-static const char *proxy_for(const char *url) {
-    bool secure = strncasecmp(url, "https:", 6) == 0;
-    const char *proxy = setting(secure ? "https_proxy" : "http_proxy");
-    if (!proxy && secure)
-        proxy = setting("HTTPS_PROXY");
-    if (!proxy)
-        proxy = setting("all_proxy");
-    return proxy ? proxy : setting("ALL_PROXY");
+static const char *proxy_setting(const char *url) {
+    static const char *const secure[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", NULL};
+    static const char *const plain[] = {"http_proxy", "all_proxy", "ALL_PROXY", NULL};
+    const char *const *name = strncasecmp(url, "https:", 6) == 0 ? secure : plain;
+    while (*name && !setting(*name))
+        name++;
+    return *name;
+}
+
+/* Whether this entry of no_proxy means the host: it is its name, or that of a domain around it. */
+static bool excepts(const char *entry, size_t length, const char *host) {
+    if (length > 0 && *entry == '.') {
+        entry++;
+        length--;
+    }
+    size_t whole = strlen(host);
+    if (length == 0 || length > whole)
+        return false;
+    const char *tail = host + whole - length;
+    return strncasecmp(tail, entry, length) == 0 && (tail == host || tail[-1] == '.');
+}
+
+static bool is_excepted(const char *url) {
+    const char *list = setting("no_proxy") ? setting("no_proxy") : setting("NO_PROXY");
+    if (!list)
+        return false;
+    curl_place place = curl_place_of_url(url, NULL);
+    bool found = strcmp(list, "*") == 0;
+    for (const char *entry = list; place.host && *entry && !found;) {
+        size_t length = strcspn(entry, ", ");
+        found = excepts(entry, length, place.host);
+        entry += length;
+        entry += strspn(entry, ", ");
+    }
+    curl_place_free(&place);
+    return found;
+}
+
+const char *curl_proxy_setting(const char *url) {
+    return is_excepted(url) ? NULL : proxy_setting(url);
 }
 
 curl_place curl_place_of_proxy(const char *url) {
-    const char *proxy = proxy_for(url);
+    const char *name = proxy_setting(url), *proxy = name ? setting(name) : NULL;
     if (!proxy)
         return (curl_place){NULL, 0};
     bool secure = strncasecmp(proxy, "https:", 6) == 0;

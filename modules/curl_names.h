@@ -21,6 +21,10 @@ curl_place curl_place_of_url(const char *url, const struct curl_slist *detours);
 /* Of the proxy that the environment names for this URL: the one that libcurl goes to. */
 curl_place curl_place_of_proxy(const char *url);
 
+/* The setting of the environment that names a proxy for this URL, "https_proxy" for one; NULL where none
+ * does, or no_proxy excepts the host. For messages: networks in no_proxy are not looked at. */
+const char *curl_proxy_setting(const char *url);
+
 void curl_place_free(curl_place *place);
 
 /* Whether it is a name that has to be looked for. Numbers are none, and libcurl itself knows where localhost

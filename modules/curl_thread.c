@@ -3,6 +3,7 @@
 #include "curl_thread.h"
 
 #include "base/error.h"
+#include "base/scrub.h"
 #include "task/handle.h"
 
 #include <ctype.h>
@@ -138,6 +139,9 @@ static void on_ended_closed(uv_handle_t *handle) {
 static void on_ended(uv_async_t *ended) {
     curl_thread *t = ended->data;
     uv_thread_join(&t->thread);
+    /* Both may have been cut where they were full. */
+    scrub_format(t->reply, sizeof t->reply, "%s", t->reply);
+    scrub_format(t->problem, sizeof t->problem, "%s", t->problem);
     uv_close((uv_handle_t *)ended, on_ended_closed);
 }
 
@@ -177,7 +181,7 @@ static int start(curl_thread *t) {
 }
 
 static void fail(curl_thread *t, CURLcode result, const char *problem) {
-    snprintf(t->problem, sizeof t->problem, "%s", problem);
+    scrub_format(t->problem, sizeof t->problem, "%s", problem);
     t->result = result;
     wait_done(&t->wait);
 }

@@ -1,5 +1,6 @@
 /* FTP with libcurl: connect, log in, list a directory, leave. */
 #include "base/error.h"
+#include "base/scrub.h"
 #include "base/secret.h"
 #include "curl_thread.h"
 
@@ -59,18 +60,18 @@ static void push_refusal(lua_State *L, const ftp *f, const char *user) {
     char what[512 + CURL_THREAD_LONGEST_REPLY];
     const char *reply = f->curl.reply;
     if (was(f, "USER") || was(f, "PASS") || was(f, "ACCT")) {
-        snprintf(what, sizeof what, "refused the login of %s: %s", user, reply);
+        scrub_format(what, sizeof what, "refused the login of %s: %s", user, reply);
         push(L, f, "login", what);
     } else if (was(f, "AUTH") || was(f, "PBSZ") || was(f, "PROT")) {
-        snprintf(what, sizeof what, "does not offer TLS, so nothing was sent: %s", reply);
+        scrub_format(what, sizeof what, "does not offer TLS, so nothing was sent: %s", reply);
         push(L, f, "tls", what);
         error_set(L, "hint",
                   "tls = \"never\" sends the password as it is, as every FTP client without TLS does");
     } else if (!*f->curl.command) {
-        snprintf(what, sizeof what, "refused to serve: %s", reply);
+        scrub_format(what, sizeof what, "refused to serve: %s", reply);
         push(L, f, "greeting", what);
     } else {
-        snprintf(what, sizeof what, "refused to list (%s): %s", f->curl.command, reply);
+        scrub_format(what, sizeof what, "refused to list (%s): %s", f->curl.command, reply);
         push(L, f, "list", what);
     }
 }
@@ -80,16 +81,16 @@ static void push_other(lua_State *L, const ftp *f) {
     CURLcode result = f->curl.result;
     const char *problem = *f->curl.problem ? f->curl.problem : curl_easy_strerror(result);
     if (result == CURLE_COULDNT_RESOLVE_HOST || result == CURLE_COULDNT_CONNECT) {
-        snprintf(what, sizeof what, "cannot be reached: %s", problem);
+        scrub_format(what, sizeof what, "cannot be reached: %s", problem);
         push(L, f, "connect", what);
         error_set(L, "hint", f->curl.names.hint);
     } else if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CONNECT_ERROR) {
-        snprintf(what, sizeof what, "cannot be trusted: %s", problem);
+        scrub_format(what, sizeof what, "cannot be trusted: %s", problem);
         push(L, f, "tls", what);
     } else if (f->too_long) {
         push(L, f, "list", "sends a listing that does not end");
     } else {
-        snprintf(what, sizeof what, "broke off: %s", problem);
+        scrub_format(what, sizeof what, "broke off: %s", problem);
         push(L, f, "closed", what);
     }
 }

@@ -19,11 +19,11 @@ local MARK_PATTERN = "%s*added (%d+%-%d+%-%d+T%d+:%d+:%d+Z) by hostler%s*$"
 ---@field comment string
 ---@field added? string when hostler added it, "2026-11-22T01:59:19Z"
 
--- The fields of a line; nothing when it holds no key.
+-- The fields of a line; nothing when it holds no key of the type that it names: ssh passes over it, too.
 local function read_fields(text)
     local mark, rest = text:match "^%s*(@%S+)%s+(.*)$"
     local names, kind, key, comment = (rest or text):match "^%s*(%S+)[ \t]+(%a[%w@.-]*)[ \t]+([%w+/=]+)[ \t\r]*(.*)$"
-    if not names or names:find "^#" or names:find "^@" then
+    if not names or names:find "^[#@]" or not native.is_key(kind, key) then
         return {}
     end
     return { mark = mark, names = names, type = kind, key = key, comment = comment:gsub("\r$", ""),

@@ -1,13 +1,14 @@
 /* Local commands: one program, an argument list, its output. Never a shell.
  *
  * A command runs in a session of its own, so that stopping it reaches everything it started: SIGTERM to the
- * group, SIGKILL two seconds later. The call returns when the program has ended and both its outputs are
- * closed, also by programs that it left in the background. */
+ * group, SIGKILL two seconds later, SIGKILL at once when this process is gone. The call returns when the
+ * program has ended and both its outputs are closed, also by programs that it left in the background. */
 #define _GNU_SOURCE /* close_range, sigabbrev_np */
 #include "base/error.h"
+#include "base/scrub.h"
 #include "base/secret.h"
+#include "task/guard.h"
 #include "task/handle.h"
-#include "task/interrupt.h"
 #include "task/task.h"
 
 #include <errno.h>
@@ -25,7 +26,6 @@
 #define KILL_AFTER_MS 2000
 #define MOST_ARGUMENTS 4096
 #define MOST_SETTINGS 256 /* of the environment */
-#define MOST_GROUPS 1024  /* that may run at once */
 
 extern char **environ;
 
@@ -45,7 +45,7 @@ typedef struct {
     uv_timer_t timer; /* first the time limit, then the patience between SIGTERM and SIGKILL */
     output out, err;
     int open_handles;
-    int problem; /* of uv_spawn */
+    int problem; /* of guard_spawn */
     int64_t status;
     int signal;
     run_end end;
@@ -53,35 +53,18 @@ typedef struct {
     double timeout;
     bool check;
     bool exited;
+    bool released; /* by the guardian of its group */
 } run;
-
-/* ---- what a second Ctrl-C has to kill ---- */
-
-static volatile sig_atomic_t groups[MOST_GROUPS];
-
-static void kill_groups(void) {
-    for (int i = 0; i < MOST_GROUPS; i++)
-        if (groups[i])
-            kill(-(pid_t)groups[i], SIGKILL);
-}
-
-/* Replaces an entry of the list; false when there is none. */
-static bool change_group(int from, int to) {
-    for (int i = 0; i < MOST_GROUPS; i++) {
-        if (groups[i] == from) {
-            groups[i] = to;
-            return true;
-        }
-    }
-    return false;
-}
 
 /* ---- ending ---- */
 
 static void on_closed(uv_handle_t *handle) {
     run *r = handle->data;
-    if (--r->open_handles == 0)
-        wait_done(&r->wait);
+    if (--r->open_handles)
+        return;
+    if (!r->problem && !r->released)
+        guard_release(r->process.pid);
+    wait_done(&r->wait);
 }
 
 static void close_everything(run *r) {
@@ -133,8 +116,10 @@ static void cancel_run(wait *w) {
 
 static void on_ended(uv_process_t *process, int64_t status, int number) {
     run *r = process->data;
-    change_group(process->pid, 0);
     r->exited = true;
+    r->released = kill(-(pid_t)process->pid, 0) && errno == ESRCH;
+    if (r->released) /* the number may soon be another's */
+        guard_release(process->pid);
     r->status = status;
     r->signal = number;
     handle_close(&r->input, on_closed);
@@ -291,16 +276,14 @@ static void start(run *r, uv_process_options_t *options, const char *input, size
     };
     options->stdio = stdio;
     options->stdio_count = 3;
-    options->flags = UV_PROCESS_DETACHED;
     options->exit_cb = on_ended;
     /* Whatever a library opened: no descriptor but the three above reaches the program. */
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-    r->problem = uv_spawn(task_loop(), &r->process, options);
+    r->problem = guard_spawn(task_loop(), &r->process, options);
     if (r->problem) {
         close_everything(r);
         return;
     }
-    change_group(0, r->process.pid);
     uv_read_start((uv_stream_t *)&r->out.pipe, give_room, on_output);
     uv_read_start((uv_stream_t *)&r->err.pipe, give_room, on_output);
     uv_buf_t buffer = uv_buf_init((char *)input, (unsigned)input_length);
@@ -315,8 +298,10 @@ static void start(run *r, uv_process_options_t *options, const char *input, size
 /* ---- the result ---- */
 
 static void set_tail(lua_State *L, const char *field, const output *o) {
-    size_t length = o->length < TAIL_SIZE ? o->length : TAIL_SIZE;
-    error_set_text(L, field, length ? o->text + o->length - length : "", length);
+    size_t length;
+    char *tail = scrub_end(o->length ? o->text : "", o->length, TAIL_SIZE, &length);
+    error_set_text(L, field, tail, length);
+    free(tail);
 }
 
 static const char *program_of(lua_State *L) {
@@ -339,7 +324,7 @@ static int raise_spawn(lua_State *L, const run *r) {
     } else {
         const char *path = path_of(L);
         char hint[1024];
-        snprintf(hint, sizeof hint, "PATH is %s", path ? path : "not set");
+        scrub_format(hint, sizeof hint, "PATH is %s", path ? path : "not set");
         error_push(L, "sh.spawn", "there is no program '%s' on this machine", program);
         error_set(L, "hint", hint);
     }
@@ -459,10 +444,6 @@ static int run_lua(lua_State *L) {
 
 int sh_open(lua_State *L) {
     static const luaL_Reg waiting[] = {{"run", run_lua}, {NULL, NULL}};
-    static bool watched;
-    if (!watched)
-        interrupt_on_abort(kill_groups);
-    watched = true;
     luaL_newmetatable(L, RUN_TYPE);
     lua_pushcfunction(L, run_gc);
     lua_setfield(L, -2, "__gc");

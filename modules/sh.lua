@@ -72,7 +72,8 @@ end
 --- Runs a program of this machine and waits until it has ended and closed its output.
 ---
 --- It counts as a write unless `read = true`. It runs in a session of its own, without a terminal; when the playbook is
---- cancelled, it and all it started get SIGTERM, and SIGKILL two seconds later. It inherits hostler's environment.
+--- cancelled, it and all it started get SIGTERM, and SIGKILL two seconds later; when hostler itself is killed, SIGKILL
+--- at once. It inherits hostler's environment.
 ---@param argv (string|number)[] the program and its arguments; a secret among them raises, for `ps` would show it
 ---@param options? sh.Options
 ---@return sh.Result

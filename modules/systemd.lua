@@ -5,6 +5,7 @@
 local _, gate, import = ...
 local systemd = {}
 
+local exits = require "systemd_exit"
 local texts = import "base/text"
 
 ---@class systemd.Systemd the services of a host
@@ -19,11 +20,21 @@ local PROPERTIES = table.concat({
     "MainPID", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "StateChangeTimestamp", "MemoryCurrent",
     "MemoryMax", "NRestarts", "NeedDaemonReload", "Job", "InvocationID", "ConditionResult",
     "ConditionTimestampMonotonic", "AssertResult", "AssertTimestampMonotonic", "Type", "User", "WorkingDirectory",
+    "LoadError", "DropInPaths", "ExecStartPre", "ExecStart",
 }, ",")
+-- Settings that keep a service from what its user may do, and what they say where nobody has set them.
+local CONFINEMENTS = {
+    "ProtectSystem=no", "ProtectHome=no", "ReadOnlyPaths=", "InaccessiblePaths=", "PrivateNetwork=no",
+    "RestrictAddressFamilies=", "RootDirectory=", "IPAddressDeny=", "MemoryDenyWriteExecute=no",
+}
+for _, setting in ipairs(CONFINEMENTS) do
+    PROPERTIES = PROPERTIES .. "," .. setting:match "^%a+"
+end
 
 -- ---- reading what it prints ----
 
---- The blocks that `systemctl show` prints for several units: NAME=VALUE lines, a blank line between units.
+--- The blocks that `systemctl show` prints for several units: NAME=VALUE lines, a blank line between units. Of a
+--- property that it prints several times, such as ExecStartPre, the values are lines of one.
 ---@param text string
 ---@return table<string, string>[]
 function systemd.parse_show(text)
@@ -32,7 +43,7 @@ function systemd.parse_show(text)
         local name, value = line:match "^([%w_]+)=(.*)$"
         if name then
             block = block or {}
-            block[name] = value
+            block[name] = block[name] and block[name] .. "\n" .. value or value
         elseif line == "" and block then
             blocks[#blocks + 1], block = block, nil
         end
@@ -72,6 +83,43 @@ end
 -- ExecMainCode is waitid's si_code.
 local EXIT_KINDS = { ["1"] = "exited", ["2"] = "killed", ["3"] = "dumped" }
 
+-- The commands of a unit from "{ path=/bin/x ; argv[]=/bin/x y ; ...; code=exited ; status=1 }". What they were told is
+-- left out: a secret may be among it.
+local function commands_of(shown)
+    local commands = {}
+    for _, setting in ipairs { "ExecStartPre", "ExecStart" } do
+        for line in texts.lines(shown[setting] or "") do
+            local program = line:match "^{ path=(.-) ; argv%[%]="
+            local kind, status = line:match " ; code=(%l+) ; status=(%d+)[^;]*}$"
+            commands[#commands + 1] = program and {
+                setting = setting, program = program,
+                exit = kind and { kind = kind, status = tonumber(status) } or nil,
+            } or nil
+        end
+    end
+    return commands
+end
+
+local function confinements_of(shown)
+    local found = {}
+    for _, setting in ipairs(CONFINEMENTS) do
+        local name, default = setting:match "^(%a+)=(.*)$"
+        local value = shown[name]
+        if value and value ~= default and value ~= "" and value ~= "~" then -- "~" forbids nothing
+            found[#found + 1] = ("%s is %s"):format(name, value)
+        end
+    end
+    return found
+end
+
+local function words_of(text)
+    local words = {}
+    for word in (text or ""):gmatch "%S+" do
+        words[#words + 1] = word
+    end
+    return words
+end
+
 -- "no" is also what a unit says whose conditions were never looked at.
 local function refused(shown, kind)
     return shown[kind .. "Result"] == "no" and (shown[kind .. "TimestampMonotonic"] or "0") ~= "0"
@@ -106,6 +154,10 @@ function systemd.status_of(shown)
         job = (shown.Job or "0") ~= "0" and shown.Job ~= "" or false,
         invocation = text_of(shown.InvocationID),
         condition_met = not (refused(shown, "Condition") or refused(shown, "Assert")),
+        load_error = (text_of(shown.LoadError) or ""):match '"(.+)"$',
+        drop_ins = words_of(shown.DropInPaths),
+        commands = commands_of(shown),
+        confined = confinements_of(shown),
     }
 end
 
@@ -133,6 +185,11 @@ end
 ---@field job boolean a start or stop is under way
 ---@field invocation? string the identity of this run of the unit
 ---@field condition_met boolean false when a Condition or Assert of the unit kept it from being started
+---@field load_error? string why systemd does not take the unit file
+---@field drop_ins string[] the files that change what the unit file says
+---@field commands { setting: string, program: string, exit?: { kind: string, status: integer } }[] what a start runs:
+---  "ExecStartPre" and "ExecStart"; how each ended, where it has
+---@field confined string[] "ProtectSystem is strict": what keeps it from what its user may do
 
 -- A message that is not UTF-8 or holds control characters comes as a list of bytes.
 local function message_of(value)
@@ -191,24 +248,49 @@ function systemd.journal_text(entries)
     return table.concat(lines, "\n")
 end
 
+--- How the last start or run of a unit ended badly: its main process, or a command before that.
+---@param status systemd.Status
+---@return { setting: string, program: string, exit: { kind: string, status: integer } }? command nil when nothing did
+function systemd.failed_command(status)
+    if unknown(status) then
+        return status
+    end
+    for _, command in ipairs(status.commands or {}) do
+        local ended = command.exit
+        if ended and (ended.kind ~= "exited" or ended.status ~= 0) then
+            return command
+        end
+    end
+end
+
+-- How it ended, for one line.
+local function ending(status)
+    local failed = systemd.failed_command(status)
+    if failed and failed.setting ~= "ExecStart" then
+        return failed.setting .. " " .. exits.describe(failed.exit)
+    elseif status.exit and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
+        return exits.describe(status.exit)
+    end
+end
+
 --- One line that says how a unit is: "failed (exit-code, exit status 1)".
 ---@param status systemd.Status
 ---@return string
 function systemd.describe(status)
-    if status.load == "not-found" then
+    if unknown(status) then
+        return status
+    elseif status.load == "not-found" then
         return "not on this host"
     elseif status.active == "active" then
         return ("active (%s)"):format(status.sub)
     end
-    local reasons = { status.sub ~= status.active and status.sub or nil }
+    local reasons = { status.load ~= "loaded" and status.load or nil }
+    reasons[#reasons + 1] = status.sub ~= status.active and status.sub or nil
     if status.result and status.result ~= "success" and status.result ~= "signal" then
         reasons[#reasons + 1] = status.result
     end
     local over = status.active ~= "activating" or status.sub == "auto-restart"
-    if status.exit and over and (status.exit.status ~= 0 or status.exit.kind ~= "exited") then
-        reasons[#reasons + 1] = ("%s %s"):format(status.exit.kind == "exited" and "exit status" or "killed by signal",
-            tostring(status.exit.status))
-    end
+    reasons[#reasons + 1] = over and ending(status) or nil
     if not status.condition_met then
         reasons[#reasons + 1] = "a condition of the unit was not met"
     end

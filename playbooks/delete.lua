@@ -26,7 +26,7 @@ local function delete(one)
         end))
     end
     for _, droplet in ipairs(one.droplets) do
-        step("delete droplet " .. droplet.id, { idempotent = true }, function()
+        step(("delete droplet %d"):format(droplet.id), { idempotent = true }, function()
             return one.cloud:delete_droplet(droplet.id, one.name)
         end)
     end

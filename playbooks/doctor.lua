@@ -1,26 +1,20 @@
 -- Looks whether everything is there that the other playbooks need. For each thing that is not, it says what to do.
 --
 -- Changes   nothing.
--- Asks      the ssh-agent for its keys; DigitalOcean for each token's team, its room, and what the token may write;
---           1Password, the mail server and the name servers; this machine for hostler's store and libraries.
+-- Asks      the ssh-agent for its keys; DigitalOcean for each token's team, its room, what the token may write, and
+--           whether the domain, the project, an image and a key of the agent's are there; 1Password, the mail server
+--           and the name servers; this machine for hostler's store and libraries.
 local dns = require "dns"
 local checkup = require "checkup"
+local instance = require "instance"
 local mail = require "mail"
+local prerequisites = require "prerequisites"
 local site = require "site"
-local ssh = require "ssh"
 
 local ONLINE = "does this machine reach api.digitalocean.com? See https://status.digitalocean.com, too"
 
 local function agent()
-    local keys = ssh.agent_keys()
-    if #keys == 0 then
-        fail("the ssh-agent has no key", { hint = "add yours: ssh-add" })
-    end
-    local words = {}
-    for index, key in ipairs(keys) do
-        words[index] = ("%s %s"):format(key.type, key.comment)
-    end
-    return table.concat(words, ", ")
+    return prerequisites.named(prerequisites.agent_keys())
 end
 
 --- What the playbooks write with a token: a token may have been given some of it only.
@@ -45,6 +39,12 @@ local function droplets()
         fail(words .. ": there is no room", { hint = "ask DigitalOcean for a higher limit, or delete an instance" })
     end
     return may_write(cloud, { "droplets", "domains", "projects" }, words)
+end
+
+local function parts()
+    local cloud = site.cloud()
+    local domain, project = prerequisites.domain(cloud), prerequisites.project(cloud)
+    return ("domain %s, project '%s', image %s"):format(domain.name, project.name, instance.newest_image(cloud).name)
 end
 
 local function database_team(cloud)
@@ -85,10 +85,14 @@ end
 
 local function name_servers()
     local words = site.dns.nameservers and table.concat(site.dns.nameservers, ", ") or "the system's"
-    local _, err = try(dns.resolve, site.domain, { nameservers = site.dns.nameservers })
-    if err then
-        fail(("%s: %s"):format(words, err.message), {
+    local records, absence = try(dns.resolve, site.domain, { nameservers = site.dns.nameservers })
+    if not records then
+        fail(("%s: %s"):format(words, absence.message), {
             hint = "HOSTLER_NAMESERVERS, or else /etc/resolv.conf, must name servers that answer",
+        })
+    elseif absence == "nxdomain" then
+        fail(("%s: there is no domain %s"):format(words, site.domain), {
+            hint = "is its name right, and do these servers see the internet?",
         })
     end
     return words
@@ -105,6 +109,8 @@ return playbook {
         end
         add("ssh-agent", agent)
         add("droplets", droplets, ONLINE)
+        add("key for droplets", function() return prerequisites.key(site.cloud()) end, ONLINE)
+        add("parts of instances", parts, ONLINE)
         for index, cloud in ipairs(try(site.database_clouds) or {}) do
             add("database team " .. index, function() return database_team(cloud) end, ONLINE)
         end

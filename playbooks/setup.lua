@@ -2,9 +2,10 @@
 --
 -- Makes     a droplet from the newest meltano- snapshot, an A record, a database cluster that trusts only the droplet,
 --           two 1Password items; configures Meltano and Caddy on the droplet; sends one mail.
--- Checks    before it makes anything: the name is free, the agent has a key, every token may write, there is room, the
---           mail server takes mail.
+-- Checks    before it makes anything: the name is free, the account has a key of the agent, every token may write,
+--           there is room, domain, project and image are there, the mail server takes mail.
 -- Again     an instance that is complete is left as it is; one that is half there is described and left alone.
+local api_answer = require "api_answer"
 local caddy = require "caddy"
 local instance = require "instance"
 local login_mail = require "login_mail"
@@ -106,7 +107,7 @@ return playbook {
                 full_name = p.full_name, url = new.url, user = new.tenant, password = passwords.tenant,
             }
             letter.to = ("%s <%s>"):format(p.full_name, p.email)
-            letter.message_id = "<login." .. droplet.id .. "@" .. site.domain .. ">"
+            letter.message_id = "<login." .. api_answer.shown(droplet.id) .. "@" .. site.domain .. ">"
             mail.send(site.outgoing(letter))
         end)
         step("mark as finished", { idempotent = true }, function() new:mark_as_finished(ordered.id) end)

@@ -3,7 +3,8 @@
 --
 -- Changes   nothing, on no host and in no API.
 -- Looks at  DNS, certificate and answer from outside; Caddy, meltano.service, failed units, journal, the last
---           traceback, disk, memory, owners of files, settings, .env, and the database with the instance's settings.
+--           traceback, disk, memory, its files as its user gets to them, their mounts, its Python, who has its port,
+--           settings, .env, and the database with the instance's settings.
 -- Report    --report FILE writes the same as a page on this machine: the one file that a run which only reads may
 --           write, since you name it on the command line.
 local dns = require "dns"
@@ -65,7 +66,7 @@ local function look_around(customer, evidence, droplet)
 end
 
 local function tell(finding, label)
-    say("%s: %s", label, finding.says)
+    say("%s: %s", label, triage_checks.hide(finding.says))
     for _, line in ipairs(finding.proof) do
         say("  %s", triage_checks.hide(line))
     end

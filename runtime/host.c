@@ -3,15 +3,19 @@
 
 #include "base/clock.h"
 #include "base/code.h"
+#include "base/core_dump.h"
 #include "base/embed.h"
 #include "base/environment.h"
 #include "base/error.h"
 #include "base/files_lua.h"
 #include "base/json.h"
+#include "base/memory.h"
+#include "base/pattern_lua.h"
 #include "base/process.h"
 #include "base/scrub.h"
 #include "base/seal.h"
 #include "base/secret.h"
+#include "base/text.h"
 #include "base/text_lua.h"
 #include "base/unique.h"
 #include "base/unknown.h"
@@ -24,6 +28,7 @@
 #include "task/child.h"
 #include "task/foreground.h"
 #include "task/input.h"
+#include "task/interrupt.h"
 #include "task/task.h"
 #include "web/web.h"
 
@@ -36,33 +41,9 @@
 
 #define EXIT_FAILED 1
 #define EXIT_INTERRUPTED 130
-#define MOST_MEMORY ((size_t)1 << 30)
+#define EXIT_USAGE 2
 
 static const char import_key = 0; /* registry: the `import` function that world.lua returns */
-
-/* The interpreter's own allocator, with an end: a playbook that grows for ever fails with an error, and not
- * by the hand of the kernel, which might choose another process. */
-static struct {
-    lua_Alloc inner;
-    void *inner_data;
-    size_t used;
-} memory;
-
-static void *allocate(void *unused, void *block, size_t size, size_t wanted) {
-    (void)unused;
-    if (wanted > size && memory.used + (wanted - size) > MOST_MEMORY)
-        return NULL;
-    void *result = memory.inner(memory.inner_data, block, size, wanted);
-    if (result || wanted == 0)
-        memory.used += wanted - size;
-    return result;
-}
-
-static void limit_memory(lua_State *L) {
-    memory.inner = lua_getallocf(L, &memory.inner_data);
-    memory.used = (size_t)lua_gc(L, LUA_GCCOUNT, 0) * 1024;
-    lua_setallocf(L, allocate, NULL);
-}
 
 static void add(lua_State *L, const char *name, lua_CFunction open) {
     lua_pushcfunction(L, open);
@@ -101,6 +82,7 @@ static int module_natives(lua_State *L) {
 
 static int build_world(lua_State *L) {
     luaL_openlibs(L);
+    pattern_lua_replace(L);
     /* Compiled traces ignore hooks, and opening the jit library turns the compiler on: this comes after. */
     luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     lua_newtable(L);
@@ -131,13 +113,26 @@ static int build_world(lua_State *L) {
     return 0;
 }
 
+/* Lua's last word, where nobody can catch an error: this machine's memory is at its end. */
+static int on_panic(lua_State *L) {
+    const char *message = lua_tostring(L, -1);
+    fprintf(stderr, "hostler: %s; what this run did is on record: hostler log last\n",
+            message ? message : "an error that nothing could catch");
+    return 0;
+}
+
 lua_State *host_open(void) {
+    core_dump_forbid(); /* from the beginning: there may be secrets in the environment */
     lua_State *L = luaL_newstate();
     if (!L) {
         fputs("hostler: out of memory\n", stderr);
         exit(EXIT_FAILED);
     }
-    limit_memory(L);
+    lua_atpanic(L, on_panic);
+    if (!memory_limit(L, interrupt_soon)) {
+        fputs("hostler: HOSTLER_MEMORY is a number of MiB from 64 to 65536\n", stderr);
+        exit(EXIT_USAGE);
+    }
     lua_gc(L, LUA_GCSTOP, 0); /* hardly anything of the world is garbage */
     if (lua_cpcall(L, build_world, NULL) != 0) {
         lua_getglobal(L, "tostring");
@@ -168,7 +163,11 @@ static void print_error(lua_State *L) {
     const char *parts[] = {lua_tostring(L, -2), lua_tostring(L, -1)};
     for (int i = 0; i < 2; i++) {
         char *clean = scrub(parts[i] ? parts[i] : "", parts[i] ? strlen(parts[i]) : 0, NULL);
-        fprintf(stderr, i == 0 ? "hostler: %s\n" : "%s\n", clean);
+        text_buffer shown = {0};
+        text_puts(&shown, i == 0 ? "hostler: " : "");
+        text_lines(&shown, clean, strlen(clean));
+        fprintf(stderr, "%s\n", shown.text);
+        text_free(&shown);
         free(clean);
     }
     lua_pop(L, 2);
@@ -194,7 +193,7 @@ int host_call(lua_State *L, const char *file, const char *name, int arguments) {
 
 void host_close(lua_State *L) {
     event_set_report(NULL);
-    lua_setallocf(L, memory.inner, memory.inner_data); /* it frees all at once when it is its own */
+    memory_release(L);
     lua_close(L);
     task_close();
 }

@@ -1,5 +1,6 @@
 /* argv -> command. */
 #include "base/output.h"
+#include "base/process.h"
 #include "command/help.h"
 #include "command/lua_main.h"
 #include "command/table.h"
@@ -69,5 +70,6 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     open_standard_files();
+    process_raise_descriptors();
     return check_output(dispatch(argc, argv));
 }

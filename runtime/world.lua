@@ -46,6 +46,7 @@ import = setmetatable({ later = later }, { __call = load })
 
 local sandbox = import "base/sandbox"
 sandbox.restrict()
+_G.xpcall = import "base/handled".xpcall
 
 -- The prelude: each of these files adds its `globals` to the world.
 for _, part in ipairs { "run/failure", "gate/gate", "run/lock", "run/concurrency", "run/each", "run/waiting",

@@ -1,7 +1,7 @@
 -- Caddy on an instance, version 1 or 2: its host name, its TLS mode, its configuration and its certificate.
 local _, gate, import = ...
 local caddyfile = require "caddyfile"
-local caddy_journal = import "caddy/journal"
+local caddy_journal, texts = import "caddy/journal", import "base/text"
 local dns = require "dns"
 local environment_file = require "environment_file"
 local host_file = require "host_file"
@@ -113,7 +113,8 @@ function Caddy:version()
     end
     self.major = caddy.parse_version(result.stdout)
     if not self.major then
-        fail(("'%s' says no version of Caddy that is known: %s"):format(path, result.stdout:sub(1, 200)), {
+        fail(("'%s' says no version of Caddy that is known: %s"):format(path,
+            texts.beginning(result.stdout, 200)), {
             code = "caddy.version", target = tostring(self.host.target),
         })
     end

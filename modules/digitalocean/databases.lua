@@ -2,32 +2,27 @@
 -- Every password in an answer becomes a secret here.
 local _, _, import = ...
 local api = import "digitalocean/api"
+local api_answer = require "api_answer"
 local base64 = require "base64"
-local ask, list, item, map, select, order_once = api.ask, api.list, api.item, api.map, api.select, api.order_once
+local ask, list, map, select, order_once, shaped = api.ask, api.list, api.map, api.select, api.order_once, api.shaped
 
 ---@class digitalocean.Databases
 local databases = {}
 
-local CONNECTIONS = { "connection", "private_connection", "standby_connection", "standby_private_connection",
-    "ui_connection", "schema_registry_connection" }
-
-local function conceal(holder, field)
-    if type(holder[field]) == "string" then
-        holder[field] = secret.wrap(holder[field])
-    end
+local function cluster_path(id)
+    return "/v2/databases/" .. api_answer.segment(id, "the id of a database cluster")
 end
 
---- No password leaves this file as plain text.
+local SECRETS = { password = true, uri = true, access_key = true } -- a uri has the password in it
+
+--- No password leaves this file as plain text, wherever in a cluster it stands.
 local function with_secrets(cluster)
-    for _, name in ipairs(CONNECTIONS) do
-        if cluster[name] then
-            conceal(cluster[name], "password")
-            conceal(cluster[name], "uri")
+    for name, value in pairs(cluster) do
+        if type(value) == "table" then
+            with_secrets(value)
+        elseif SECRETS[name] and type(value) == "string" then
+            cluster[name] = secret.wrap(value)
         end
-    end
-    for _, user in ipairs(cluster.users or {}) do
-        conceal(user, "password")
-        conceal(user, "access_key")
     end
     return cluster
 end
@@ -73,8 +68,11 @@ end
 ---@param filter? { tag?: string }
 ---@return digitalocean.Cluster[]
 function databases:databases(filter)
-    return map(list(self, "/v2/databases", "databases", "list database clusters", { tag_name = filter and filter.tag }),
-        with_secrets)
+    local tag = filter and filter.tag
+    local found = list(self, "/v2/databases", "databases", "database", "list database clusters", { tag_name = tag })
+    return select(map(found, with_secrets), function(cluster)
+        return not tag or api.has_tag(cluster, tag)
+    end)
 end
 
 --- One cluster.
@@ -82,8 +80,8 @@ end
 ---@return digitalocean.Cluster
 ---@raise "digitalocean.not_found"
 function databases:database(id)
-    local answer = ask(self, "GET", "/v2/databases/" .. id, "read database cluster " .. id, { result = "database" })
-    return item(answer, "database", with_secrets)
+    return shaped(ask(self, "GET", cluster_path(id), "read database cluster " .. id,
+        { gives = "database", id = id, result = "database" }), with_secrets)
 end
 
 --- The cluster of this name, or nil. A name is unique in its team.
@@ -97,21 +95,22 @@ function databases:find_database(name)
 end
 
 --- Orders a database cluster; it is `creating` for some minutes, see wait_online. When the answer is lost, looks
---- whether the cluster was made before ordering again.
+--- whether the cluster was made; it is never ordered twice.
 --- https://docs.digitalocean.com/reference/api/digitalocean/#operation/databases_create_cluster
 ---@param order { name: string, engine: string, num_nodes: integer, size: string, region: string, version?: string,
 ---  tags?: string[], rules?: table[] }
 ---@return digitalocean.Cluster
 ---@raise "digitalocean.team_full" when the team has no room for it; "digitalocean.unprocessable_entity" for all else
----  that DigitalOcean does not accept
+---  that DigitalOcean does not accept; "digitalocean.unclear" when the answer was lost and no cluster is found
 ---@effect write
 function databases:create_database(order)
     local function send()
         local summary = ("create database cluster %s %s %s"):format(order.name, order.size, order.region)
-        return item(ask(self, "POST", "/v2/databases", summary, { json = order, result = "create database" }),
-            "database", with_secrets)
+        return shaped(ask(self, "POST", "/v2/databases", summary, {
+            json = api_answer.with_lists(order, { "tags", "rules" }), gives = "database", result = "create database",
+        }), with_secrets)
     end
-    local cluster, err = try(order_once, "create database cluster " .. order.name, send, function()
+    local cluster, err = try(order_once, self, "create database cluster " .. order.name, send, function()
         return self:find_database(order.name)
     end)
     if err and api.is_full(err) then
@@ -131,8 +130,10 @@ end
 ---@return boolean existed
 ---@effect write
 function databases:delete_database(id, name)
-    local summary = name and ("delete database cluster %s (%s)"):format(name, id) or "delete database cluster " .. id
-    return api.delete(self, "/v2/databases/" .. id, summary)
+    local path = cluster_path(id)
+    local summary = name and ("delete database cluster %s (%s)"):format(tostring(name), tostring(id))
+        or "delete database cluster " .. id
+    return api.delete(self, path, summary)
 end
 
 --- Waits until a cluster is online.
@@ -142,7 +143,7 @@ end
 ---@raise "timeout", "digitalocean.not_found"
 function databases:wait_online(id, options)
     local patience = { timeout = options and options.timeout or 1800, interval = 1 }
-    return wait_until(("database cluster %s to be online"):format(id), patience, function()
+    return api.wait(("database cluster %s to be online"):format(tostring(id)), patience, function()
         local cluster = self:database(id)
         return unknown(cluster) and cluster or cluster.status == "online" and cluster
     end)
@@ -152,8 +153,8 @@ end
 ---@param id string
 ---@return digitalocean.Source[]
 function databases:trusted_sources(id)
-    return item(ask(self, "GET", "/v2/databases/" .. id .. "/firewall", "read trusted sources of " .. id,
-        { result = "rules" }), "rules")
+    return (ask(self, "GET", cluster_path(id) .. "/firewall", "read trusted sources of " .. id,
+        { list = "rules", kind = "rule", result = "rules" }))
 end
 
 --- Whom a cluster trusts, as a set: addresses, ids of droplets, names of tags.
@@ -181,7 +182,7 @@ function databases:set_trusted_sources(id, rules)
         plain[index] = { type = rule.type, value = rule.value, uuid = rule.uuid }
         names[index] = ("%s %s"):format(rule.type, tostring(rule.value))
     end
-    ask(self, "PUT", "/v2/databases/" .. id .. "/firewall", ("trust %s in %s"):format(table.concat(names, ", "), id),
+    ask(self, "PUT", cluster_path(id) .. "/firewall", ("trust %s in %s"):format(table.concat(names, ", "), id),
         { json = { rules = json.array(plain) }, result = "trusted" })
 end
 
@@ -189,8 +190,8 @@ end
 ---@param id string
 ---@return string certificate in PEM
 function databases:database_ca(id)
-    local ca = item(ask(self, "GET", "/v2/databases/" .. id .. "/ca", "read the certificate authority of " .. id,
-        { result = "ca" }), "ca")
+    local ca = ask(self, "GET", cluster_path(id) .. "/ca", "read the certificate authority of " .. id,
+        { gives = "ca", result = "ca" })
     return unknown(ca) and ca or base64.decode(ca.certificate)
 end
 

@@ -5,8 +5,10 @@
 -- are secrets, and droplets have public_address and private_address.
 local _, _, import = ...
 local api = import "digitalocean/api"
+local api_answer = require "api_answer"
 local exactly_one = require "exactly_one"
-local ask, list, item, map, select, order_once = api.ask, api.list, api.item, api.map, api.select, api.order_once
+local ask, list, map, select, order_once, shaped = api.ask, api.list, api.map, api.select, api.order_once, api.shaped
+local shown, with_lists = api_answer.shown, api_answer.with_lists
 
 local digitalocean = {}
 
@@ -21,15 +23,16 @@ end
 
 local API = "https://api.digitalocean.com"
 local PENDING_TIMEOUT = 300 -- seconds
+local LAG = 60 -- seconds
 
 -- ---- accounts ----------------------------------------------------------------------------------------------------
 
 --- A handle on one team's resources. Nothing is asked yet.
 ---@param token secret an API token; each belongs to one team
----@param options? { url?: string, ca_file?: string, timeout?: number, name?: string } url: another server that speaks
----  this API ($DIGITALOCEAN_API_URL); ca_file: its certificate authorities
----  ($HOSTLER_CA_FILE); timeout: seconds for each request (30); name: what
----  the token is called in messages ("DO_API_TOKEN")
+---@param options? { url?: string, ca_file?: string, timeout?: number, name?: string, lag?: number } url: another server
+---  that speaks this API ($DIGITALOCEAN_API_URL); ca_file: its certificate authorities ($HOSTLER_CA_FILE); timeout:
+---  seconds for each request (30); name: what the token is called in messages ("DO_API_TOKEN"); lag: seconds for which
+---  a list may not have yet what was ordered, so long is looked for it when the answer to the order was lost (60)
 ---@return digitalocean.Cloud
 ---@raise "usage"
 function digitalocean.account(token, options)
@@ -43,7 +46,7 @@ function digitalocean.account(token, options)
     end
     return setmetatable({
         url = url, token = token, ca_file = options.ca_file or env "HOSTLER_CA_FILE", timeout = options.timeout or 30,
-        name = options.name or "the DigitalOcean token",
+        name = options.name or "the DigitalOcean token", lag = options.lag or LAG,
     }, cloud)
 end
 
@@ -57,25 +60,39 @@ end
 ---@return { droplet_limit: integer, email: string, status: string, team: { uuid: string, name: string } }
 ---@raise "digitalocean.unauthorized"
 function cloud:account()
-    local account = item(ask(self, "GET", "/v2/account", "read the account", { result = "account" }), "account")
-    self.team_name = account.team and account.team.name
+    local account = ask(self, "GET", "/v2/account", "read the account", { gives = "account", result = "account" })
+    self.team_name = account.team.name
     return account
 end
 
+--- "/v2/droplets/123" and the like: of an id that is one, see api_answer.segment.
+local function droplet_path(id)
+    return "/v2/droplets/" .. api_answer.segment(id, "the id of a droplet", "number")
+end
+
+local function domain_path(domain)
+    return "/v2/domains/" .. api_answer.segment(domain, "the name of a domain")
+end
+
+local function project_path(id)
+    return "/v2/projects/" .. api_answer.segment(id, "the id of a project")
+end
+
 -- What a token without write scope is refused with 403, and one with it gets 404 for: deleting what cannot exist.
+local NOBODY = "00000000-0000-0000-0000-000000000000" -- RFC 9562: no thing's UUID
 local PROBES = {
-    droplets = function() return "/v2/droplets/9007199254740991" end, -- the largest whole number of JSON
-    databases = function() return "/v2/databases/" .. uuid() end,
-    domains = function() return "/v2/domains/" .. uuid() .. ".invalid" end, -- RFC 2606: never registered
-    projects = function() return "/v2/projects/" .. uuid() end,
+    droplets = droplet_path(9007199254740991), -- the largest whole number of JSON
+    databases = "/v2/databases/" .. NOBODY,
+    domains = domain_path "may-this-token-write.invalid", -- RFC 2606: never registered
+    projects = project_path(NOBODY),
 }
 
 --- Finds out whether the token may write, without changing anything.
 ---
---- The API tells nobody a token's scopes. So this asks to delete something that cannot exist, with a name made up on
---- the spot: a token that may only read is refused (403) before anything is looked up, one that may write is told
---- that there is no such thing (404). It is sent as a read since it can have no effect. A token with custom scopes
---- may be able to delete and not to create, or the other way round: this asks about deleting.
+--- The API tells nobody a token's scopes. So this asks to delete something that cannot exist: a token that may only
+--- read is refused (403) before anything is looked up, one that may write is told that there is no such thing (404).
+--- It is sent as a read since it can have no effect. A token with custom scopes may be able to delete and not to
+--- create, or the other way round: this asks about deleting.
 ---@param what? "droplets"|"databases"|"domains"|"projects" ("droplets")
 ---@return boolean
 ---@raise "digitalocean.unauthorized"
@@ -84,17 +101,24 @@ function cloud:can_write(what)
     if not probe then
         fail(("can_write does not know '%s'"):format(tostring(what)), { code = "usage" })
     end
-    local summary = ("find out whether %s may write %s"):format(self:who(), what or "droplets")
-    local _, status = ask(self, "DELETE", probe(), summary, { read = true, expect = { 400, 403, 404, 412, 422 } })
+    local summary = ("find out whether %s may write %s"):format(self.name, what or "droplets")
+    local _, status = ask(self, "DELETE", probe, summary, { read = true, expect = { 400, 403, 404, 412, 422 } })
     return status ~= 403
 end
 
 -- ---- droplets ----------------------------------------------------------------------------------------------------
 
+local ADDRESSES = { public = "public_address", private = "private_address" }
+
 local function with_addresses(droplet)
-    for _, network in ipairs(droplet.networks and droplet.networks.v4 or {}) do
-        droplet[network.type .. "_address"] = network.ip_address
+    local networks = type(droplet.networks) == "table" and droplet.networks.v4
+    for _, network in ipairs(type(networks) == "table" and networks or {}) do
+        local field = type(network) == "table" and ADDRESSES[network.type]
+        if field and type(network.ip_address) == "string" then
+            droplet[field] = network.ip_address
+        end
     end
+    droplet.tags = type(droplet.tags) == "table" and droplet.tags or json.array {}
     return droplet
 end
 
@@ -123,8 +147,12 @@ end
 ---@return digitalocean.Droplet[]
 function cloud:droplets(filter)
     filter = filter or {}
-    return map(list(self, "/v2/droplets", "droplets", "list droplets", { tag_name = filter.tag, name = filter.name }),
-        with_addresses)
+    local found = list(self, "/v2/droplets", "droplets", "droplet", "list droplets",
+        { tag_name = filter.tag, name = filter.name })
+    return map(select(found, function(droplet)
+        return (not filter.name or api.same_name(droplet.name, filter.name))
+            and (not filter.tag or api.has_tag(droplet, filter.tag))
+    end), with_addresses)
 end
 
 --- One droplet.
@@ -132,8 +160,8 @@ end
 ---@return digitalocean.Droplet
 ---@raise "digitalocean.not_found"
 function cloud:droplet(id)
-    local answer = ask(self, "GET", "/v2/droplets/" .. id, "read droplet " .. id, { result = "droplet" })
-    return item(answer, "droplet", with_addresses)
+    return shaped(ask(self, "GET", droplet_path(id), "read droplet " .. shown(id),
+        { gives = "droplet", id = shown(id), result = "droplet" }), with_addresses)
 end
 
 --- The droplet of this name, or nil. Names need not be unique: more than one is an error that lists them.
@@ -143,27 +171,29 @@ end
 function cloud:find_droplet(name)
     return exactly_one(self:droplets { name = name }, {
         things = "droplets", name = name, code = "digitalocean.ambiguous",
-        label = function(droplet) return ("%s of %s"):format(droplet.id, droplet.created_at) end,
+        label = function(droplet) return ("%s of %s"):format(shown(droplet.id), tostring(droplet.created_at)) end,
         hint = "keep one of them and rename or delete the others",
     })
 end
 
 --- Orders a droplet; it is `new` and without address at first, see wait_active. When the answer is lost, looks
---- whether the droplet was made before ordering again.
+--- whether the droplet was made; it is never ordered twice.
 --- https://docs.digitalocean.com/reference/api/digitalocean/#operation/droplets_create
 ---@param order { name: string, region: string, size: string, image: integer|string, ssh_keys: integer[], tags?:
 ---  string[], vpc_uuid?: string, backups?: boolean, user_data?: string }
 ---@return digitalocean.Droplet
----@raise "digitalocean.unprocessable_entity" for what DigitalOcean does not accept, its droplet limit too
+---@raise "digitalocean.unprocessable_entity" for what DigitalOcean does not accept, its droplet limit too;
+---  "digitalocean.unclear" when the answer was lost and no droplet is found
 ---@effect write
 function cloud:create_droplet(order)
     local before = self:droplets { name = order.name }
     local function send()
         local summary = ("create droplet %s %s %s"):format(order.name, order.size, order.region)
-        return item(ask(self, "POST", "/v2/droplets", summary, { json = order, result = "create droplet" }),
-            "droplet", with_addresses)
+        return shaped(ask(self, "POST", "/v2/droplets", summary, {
+            json = with_lists(order, { "ssh_keys", "tags", "volumes" }), gives = "droplet", result = "create droplet",
+        }), with_addresses)
     end
-    return order_once("create droplet " .. order.name, send, function()
+    return order_once(self, "create droplet " .. order.name, send, function()
         local known = {}
         for _, droplet in ipairs(before) do
             known[droplet.id] = true
@@ -184,11 +214,15 @@ end
 ---@return boolean existed
 ---@effect write
 function cloud:delete_droplet(id, name)
-    local summary = name and ("delete droplet %s (%s)"):format(name, id) or "delete droplet " .. id
+    local path = droplet_path(id)
+    local summary = name and ("delete droplet %s (%s)"):format(tostring(name), tostring(shown(id)))
+        or "delete droplet " .. shown(id)
     local existed
-    wait_until(("what is going on with droplet %s to end"):format(id), { timeout = PENDING_TIMEOUT }, function()
+    wait_until(("what is going on with droplet %s to end"):format(tostring(shown(id))), {
+        timeout = PENDING_TIMEOUT,
+    }, function()
         local err
-        existed, err = try(api.delete, self, "/v2/droplets/" .. id, summary)
+        existed, err = try(api.delete, self, path, summary)
         if err and not is_pending(err) then
             error(err, 0)
         end
@@ -204,7 +238,7 @@ end
 ---@raise "timeout", "digitalocean.not_found"
 function cloud:wait_active(id, options)
     local patience = { timeout = options and options.timeout or 600, interval = 1 }
-    return wait_until(("droplet %s to become active"):format(id), patience, function()
+    return api.wait(("droplet %s to become active"):format(tostring(shown(id))), patience, function()
         local droplet = self:droplet(id)
         return unknown(droplet) and droplet or droplet.status == "active" and droplet.public_address and droplet
     end)
@@ -231,15 +265,15 @@ function cloud:droplet_action(id, kind, details)
     for key, value in pairs(details or {}) do
         order[key] = value
     end
-    local summary = ("%s droplet %s"):format(kind:gsub("_", " "), id)
-    return item(ask(self, "POST", "/v2/droplets/" .. id .. "/actions", summary, { json = order, result = "action" }),
-        "action")
+    local summary = ("%s droplet %s"):format(kind:gsub("_", " "), tostring(shown(id)))
+    return (ask(self, "POST", droplet_path(id) .. "/actions", summary,
+        { json = order, gives = "action", result = "action" }))
 end
 
 --- What the team has set going, newest first.
 ---@return digitalocean.Action[]
 function cloud:actions()
-    return list(self, "/v2/actions", "actions", "list actions")
+    return list(self, "/v2/actions", "actions", "action", "list actions")
 end
 
 --- What was done to one droplet, newest first.
@@ -247,7 +281,8 @@ end
 ---@param id integer
 ---@return digitalocean.Action[]
 function cloud:droplet_actions(id)
-    return list(self, "/v2/droplets/" .. id .. "/actions", "actions", "list what was done to droplet " .. id)
+    return list(self, droplet_path(id) .. "/actions", "actions", "action",
+        "list what was done to droplet " .. shown(id))
 end
 
 --- Waits until an action has ended.
@@ -257,13 +292,14 @@ end
 ---@raise "timeout", "digitalocean.action" when it ended with an error
 function cloud:wait_action(id, options)
     local patience = { timeout = options and options.timeout or 600, interval = 1 }
-    local action = wait_until(("action %s to end"):format(id), patience, function()
-        local answer = ask(self, "GET", "/v2/actions/" .. id, "read action " .. id, { result = "action" })
-        local current = item(answer, "action")
+    local path = "/v2/actions/" .. api_answer.segment(id, "the id of an action", "number")
+    local action = api.wait(("action %s to end"):format(tostring(shown(id))), patience, function()
+        local current = ask(self, "GET", path, "read action " .. shown(id),
+            { gives = "action", id = shown(id), result = "action" })
         return unknown(current) and current or current.status ~= "in-progress" and current
     end)
     if not unknown(action) and action.status == "errored" then
-        fail(("action %s (%s) ended with an error"):format(id, action.type),
+        fail(("action %s (%s) ended with an error"):format(shown(id), tostring(action.type)),
             { code = "digitalocean.action", target = self.url })
     end
     return action
@@ -285,9 +321,11 @@ end
 ---@return digitalocean.Snapshot[] newest first
 function cloud:snapshots(filter)
     filter = filter or {}
-    local found = list(self, "/v2/snapshots", "snapshots", "list snapshots", { resource_type = filter.resource_type })
+    local found = list(self, "/v2/snapshots", "snapshots", "snapshot", "list snapshots",
+        { resource_type = filter.resource_type })
     found = select(found, function(snapshot)
-        return not filter.prefix or snapshot.name:sub(1, #filter.prefix) == filter.prefix
+        return (not filter.prefix or snapshot.name:sub(1, #filter.prefix) == filter.prefix)
+            and (not filter.resource_type or snapshot.resource_type == filter.resource_type)
     end)
     if not unknown(found) then
         -- Times are all in UTC and in one form, so their order is that of their text.
@@ -299,13 +337,13 @@ end
 --- The regions and the sizes of droplets that they offer.
 ---@return { slug: string, name: string, available: boolean, sizes: string[] }[]
 function cloud:regions()
-    return list(self, "/v2/regions", "regions", "list regions")
+    return list(self, "/v2/regions", "regions", "region", "list regions")
 end
 
 --- The sizes of droplets.
 ---@return { slug: string, memory: integer, vcpus: integer, disk: integer, price_monthly: number, regions: string[] }[]
 function cloud:sizes()
-    return list(self, "/v2/sizes", "sizes", "list sizes")
+    return list(self, "/v2/sizes", "sizes", "size", "list sizes")
 end
 
 -- ---- keys --------------------------------------------------------------------------------------------------------
@@ -320,7 +358,7 @@ end
 --- The SSH keys of the account.
 ---@return digitalocean.Key[]
 function cloud:keys()
-    return list(self, "/v2/account/keys", "ssh_keys", "list SSH keys")
+    return list(self, "/v2/account/keys", "ssh_keys", "ssh_key", "list SSH keys")
 end
 
 --- Adds an SSH key to the account.
@@ -329,8 +367,8 @@ end
 ---@return digitalocean.Key
 ---@effect write
 function cloud:add_key(name, public_key)
-    return item(ask(self, "POST", "/v2/account/keys", "add SSH key " .. name,
-        { json = { name = name, public_key = public_key }, result = "key" }), "ssh_key")
+    return (ask(self, "POST", "/v2/account/keys", "add SSH key " .. name,
+        { json = { name = name, public_key = public_key }, gives = "ssh_key", result = "key" }))
 end
 
 -- ---- domains -----------------------------------------------------------------------------------------------------
@@ -338,7 +376,7 @@ end
 --- The team's domains.
 ---@return { name: string, ttl: integer }[]
 function cloud:domains()
-    return list(self, "/v2/domains", "domains", "list domains")
+    return list(self, "/v2/domains", "domains", "domain", "list domains")
 end
 
 ---@class digitalocean.Record
@@ -356,27 +394,33 @@ end
 ---@return digitalocean.Record[]
 function cloud:records(domain, filter)
     filter = filter or {}
+    local path = domain_path(domain) .. "/records"
     local full_name = filter.name and (filter.name == "@" and domain or filter.name .. "." .. domain) or nil
-    return list(self, "/v2/domains/" .. domain .. "/records", "domain_records", "list records of " .. domain,
-        { name = full_name, type = filter.type })
+    local found = list(self, path, "domain_records", "domain_record",
+        "list records of " .. domain, { name = full_name, type = filter.type })
+    return select(found, function(record)
+        return (not filter.name or api.same_name(record.name, filter.name))
+            and (not filter.type or record.type == filter.type)
+    end)
 end
 
 local function record_summary(verb, domain, record)
     return ("%s record %s %s in %s -> %s"):format(verb, record.type, record.name, domain, tostring(record.data))
 end
 
---- Creates a record. When the answer is lost, looks whether it was made before asking again.
+--- Creates a record. When the answer is lost, looks whether it was made; it is never ordered twice.
 ---@param domain string
 ---@param record { type: string, name: string, data: string, ttl?: integer, priority?: integer } ttl: seconds
 ---@return digitalocean.Record
+---@raise "digitalocean.unprocessable_entity"; "digitalocean.unclear" when the answer was lost and no record is found
 ---@effect write
 function cloud:create_record(domain, record)
     local summary = record_summary("create", domain, record)
     local function send()
-        return item(ask(self, "POST", "/v2/domains/" .. domain .. "/records", summary,
-            { json = record, result = "create record" }), "domain_record")
+        return (ask(self, "POST", domain_path(domain) .. "/records", summary,
+            { json = record, gives = "domain_record", result = "create record" }))
     end
-    return order_once(summary, send, function()
+    return order_once(self, summary, send, function()
         return select(self:records(domain, { name = record.name, type = record.type }), function(found)
             return found.data == record.data
         end)[1]
@@ -390,9 +434,10 @@ end
 ---@effect write
 function cloud:delete_record(domain, record)
     local id = type(record) == "table" and record.id or record
+    local path = domain_path(domain) .. "/records/" .. api_answer.segment(id, "the id of a record", "number")
     local summary = type(record) == "table" and record_summary("delete", domain, record)
-        or ("delete record %s in %s"):format(id, domain)
-    return api.delete(self, "/v2/domains/" .. domain .. "/records/" .. id, summary)
+        or ("delete record %s in %s"):format(tostring(shown(id)), tostring(domain))
+    return api.delete(self, path, summary)
 end
 
 -- ---- projects and tags -------------------------------------------------------------------------------------------
@@ -406,7 +451,7 @@ end
 --- The team's projects.
 ---@return digitalocean.Project[]
 function cloud:projects()
-    return list(self, "/v2/projects", "projects", "list projects")
+    return list(self, "/v2/projects", "projects", "project", "list projects")
 end
 
 --- The project of this name, or nil. Names need not be unique: more than one is an error that lists them.
@@ -427,7 +472,7 @@ end
 ---@param id string
 ---@return { urn: string, assigned_at: string }[]
 function cloud:project_resources(id)
-    return list(self, "/v2/projects/" .. id .. "/resources", "resources", "list resources of project " .. id)
+    return list(self, project_path(id) .. "/resources", "resources", "resource", "list resources of project " .. id)
 end
 
 --- Puts resources into a project.
@@ -440,9 +485,10 @@ function cloud:assign(project, urns)
     for index, urn in ipairs(urns) do
         words[index] = tostring(urn)
     end
-    return item(ask(self, "POST", "/v2/projects/" .. project.id .. "/resources",
-        ("put %s into project %s"):format(table.concat(words, ", "), project.name),
-        { json = { resources = urns }, result = "assigned" }), "resources")
+    return (ask(self, "POST", project_path(project.id) .. "/resources",
+        ("put %s into project %s"):format(table.concat(words, ", "), tostring(project.name)), {
+            json = { resources = json.array(urns) }, list = "resources", kind = "resource", result = "assigned",
+        }))
 end
 
 ---@class digitalocean.Tag
@@ -453,7 +499,7 @@ end
 --- The team's tags.
 ---@return digitalocean.Tag[]
 function cloud:tags()
-    return list(self, "/v2/tags", "tags", "list tags")
+    return list(self, "/v2/tags", "tags", "tag", "list tags")
 end
 
 --- Makes a tag; one that exists is fine.
@@ -461,15 +507,18 @@ end
 ---@return digitalocean.Tag
 ---@effect write
 function cloud:create_tag(name)
-    return item(ask(self, "POST", "/v2/tags", "create tag " .. name, { json = { name = name }, result = "tag" }), "tag")
+    return (ask(self, "POST", "/v2/tags", "create tag " .. name,
+        { json = { name = name }, gives = "tag", result = "tag" }))
 end
 
 local function change_tag(self, method, name, ids, words, result)
-    local resources, numbers = {}, {}
+    local resources, numbers = json.array {}, {}
     for index, id in ipairs(ids) do
-        resources[index], numbers[index] = { resource_id = tostring(id), resource_type = "droplet" }, tostring(id)
+        local number = api_answer.segment(id, "the id of a droplet", "number")
+        resources[index], numbers[index] = { resource_id = number, resource_type = "droplet" }, tostring(number)
     end
-    ask(self, method, "/v2/tags/" .. name .. "/resources", words:format(table.concat(numbers, ", "), name),
+    ask(self, method, "/v2/tags/" .. api_answer.segment(name, "the name of a tag") .. "/resources",
+        words:format(table.concat(numbers, ", "), name),
         { json = { resources = resources }, result = result })
 end
 
@@ -487,6 +536,15 @@ end
 ---@effect write
 function cloud:untag_droplets(name, ids)
     change_tag(self, "DELETE", name, ids, "take from droplet %s the tag %s", "untagged")
+end
+
+--- What a resource is called where it is put into a project: "do:droplet:123".
+---@param kind "droplet"|"dbaas"|"domain"|string
+---@param id integer|string
+---@return string
+---@raise "usage" for what is no id
+function digitalocean.urn(kind, id)
+    return "do:" .. kind .. ":" .. api_answer.segment(id, "the id of a resource")
 end
 
 --- True when DigitalOcean refused an order because a limit of the team is reached.

@@ -5,6 +5,7 @@
  * before. So a transfer that needs one is stopped there, the address is found, and it starts again. */
 #include "http/curl_pool.h"
 
+#include "base/scrub.h"
 #include "task/handle.h"
 
 #include <lauxlib.h>
@@ -62,7 +63,7 @@ static void on_name(void *data) {
         start_again(t);
         return;
     }
-    snprintf(t->problem, sizeof t->problem, "%s", t->names.problem);
+    scrub_format(t->problem, sizeof t->problem, "%s", t->names.problem);
     end(t, t->names.too_late ? CURLE_OPERATION_TIMEDOUT : t->result);
 }
 

@@ -5,7 +5,8 @@
 #include "http/curl_pool.h"
 
 /* Raises the error of a transfer that failed: "http.dns", "http.connect", "http.tls", "timeout", "http.body"
- * or "http". Its field `unclear` says whether the request may have reached the server. */
+ * or "http". Its field `unclear` says whether the request may have reached the server; `temporary` is true
+ * for a TLS session that failed without a word about trust, so that it may be another time. */
 int http_raise_failure(lua_State *L, curl_pool_transfer *t);
 
 #endif

@@ -29,7 +29,7 @@ typedef struct {
     struct curl_slist *headers;
     buffer upload, form, head, body;
     size_t limit;
-    bool too_large;
+    bool too_large, head_too_large;
 } request;
 
 static bool buffer_add(buffer *b, const char *text, size_t length) {
@@ -83,6 +83,12 @@ static void for_each_pair(lua_State *L, request *r, const char *name,
     lua_pop(L, 1);
 }
 
+static void append_line(lua_State *L, request *r, const char *line) {
+    struct curl_slist *longer = curl_slist_append(r->headers, line);
+    require_memory(L, longer != NULL);
+    r->headers = longer;
+}
+
 /* A name is a token of RFC 9110; a value must not end the line, or it could smuggle a header in. */
 static void add_header(lua_State *L, request *r, const char *name, const char *value, size_t length) {
     size_t token =
@@ -98,9 +104,7 @@ static void add_header(lua_State *L, request *r, const char *name, const char *v
     require_memory(L, buffer_add(line, name, token) &&
                           buffer_add(line, length ? ": " : ";", length ? 2 : 1) &&
                           buffer_add(line, value, length));
-    struct curl_slist *longer = curl_slist_append(r->headers, line->text);
-    require_memory(L, longer != NULL);
-    r->headers = longer;
+    append_line(L, r, line->text);
 }
 
 /* Adds name=value to the form, percent-encoded as RFC 3986 asks. */
@@ -191,8 +195,8 @@ static size_t on_header(char *line, size_t size, size_t count, void *data) {
     size_t length = size * count;
     if (length > 5 && memcmp(line, "HTTP/", 5) == 0)
         r->head.length = 0;
-    r->too_large = r->head.length + length > LARGEST_HEADERS;
-    return !r->too_large && buffer_add(&r->head, line, length) ? length : 0;
+    r->head_too_large = r->head.length + length > LARGEST_HEADERS;
+    return !r->head_too_large && buffer_add(&r->head, line, length) ? length : 0;
 }
 
 static size_t on_body(char *data, size_t size, size_t count, void *context) {
@@ -279,14 +283,33 @@ static void set_redirect(lua_State *L, CURL *easy) {
     lua_setfield(L, -2, "redirect");
 }
 
+/* libcurl calls it a lack of memory when a header is longer than it takes (CURL_MAX_HTTP_HEADER). */
+static bool has_long_header(const request *r) {
+    return r->transfer.result == CURLE_OUT_OF_MEMORY && r->head.length > 0 && r->body.length == 0;
+}
+
+/* Raises "http.limit" where the answer was broken off for its size. */
+static void raise_if_too_large(lua_State *L, const request *r) {
+    if (has_long_header(r))
+        error_push(L, "http.limit", "the answer has a header of more than %d bytes, which is libcurl's limit",
+                   CURL_MAX_HTTP_HEADER);
+    else if (r->head_too_large)
+        error_push(L, "http.limit", "the answer has more than %d bytes of headers", LARGEST_HEADERS);
+    else if (r->too_large)
+        error_push(L, "http.limit", "the answer is larger than %zu bytes", r->limit);
+    else
+        return;
+    error_set(L, "hint",
+              r->too_large ? "raise it with limit = BYTES"
+                           : "is this the server that you mean, and is it well?");
+    error_set_boolean(L, "unclear", true);
+    lua_error(L);
+}
+
 static int finish(lua_State *L, wait *w) {
     request *r = (request *)w;
-    if (r->transfer.result == CURLE_WRITE_ERROR && r->too_large) {
-        error_push(L, "http.limit", "the answer is larger than %zu bytes", r->limit);
-        error_set(L, "hint", "raise it with limit = BYTES");
-        error_set_boolean(L, "unclear", true);
-        return lua_error(L);
-    }
+    if (r->transfer.result)
+        raise_if_too_large(L, r);
     if (r->transfer.result)
         return http_raise_failure(L, &r->transfer);
     long status = 0;
@@ -320,7 +343,9 @@ static int request_lua(lua_State *L) {
     set_method(L, r);
     for_each_pair(L, r, "headers", add_header);
     r->head.length = 0;
-    add_header(L, r, "Expect", "", 0);
+    /* A name with nothing behind its colon: libcurl leaves out its "Expect: 100-continue", for which not all
+     * servers have an answer. One of the caller's own stays. */
+    append_line(L, r, "Expect:");
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers);
     http_connection_set(L, 1, &r->transfer);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);

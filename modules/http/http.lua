@@ -2,21 +2,28 @@
 local native, gate, import = ...
 local http = {}
 
-local http_server, options_of = import "http/server", import "base/options"
+local http_server, options_of, text_of = import "http/server", import "base/options", import "base/text"
 
 local DEFAULTS = { timeout = 30, retries = 3, redirects = 5, limit = 64 * 1024 * 1024 }
 local READS = { GET = true, HEAD = true }
 local IDEMPOTENT = { GET = true, HEAD = true, PUT = true, DELETE = true }
-local UNAVAILABLE = { [502] = true, [503] = true, [504] = true }
+-- Trouble of a server, or of one before it, that may be over in a moment; from 520 on in the words of Cloudflare.
+local PASSING = {}
+for _, status in ipairs { 408, 500, 502, 503, 504, 520, 521, 522, 523, 524 } do
+    PASSING[status] = true
+end
+local PASSING_CODES = { ["http.connect"] = true, ["http.dns"] = true, ["http.body"] = true, timeout = true }
 local OPTIONS = {
     method = "string", url = "any", query = "table", headers = "table", json = "any", form = "table",
     body = "string or secret", timeout = "number", retries = "number", redirects = "number", limit = "number",
     expect = "table", ca_file = "string", resolve = "table", summary = "any", read = "boolean", result = "any",
     insecure = "boolean",
 }
-local LONGEST_PAUSE = 120 -- seconds; a server that asks for more gets its error passed on
+local PATIENCE = 120 -- seconds, all pauses that a server asks for together; for more, its error is passed on
+local BELIEVED = 3 -- so often is a pause that a server asks for thought to be enough
+local LONGEST_TIME = 10 ^ 9 -- a larger ratelimit-reset is a moment, in seconds since 1970, not a number of seconds
 local QUIET_PAUSE = 5
-local SHOWN_BODY = 1000
+local SHOWN_BODY, SHOWN_LINE, LONGEST_LINE = 1000, 200, 65536 -- bytes of an answer in an error
 
 local function usage(message, hint)
     fail(message, { code = "usage", hint = hint })
@@ -127,7 +134,26 @@ local function is_json(response)
 end
 
 local function first_line(text)
-    return (text:match "^%s*([^\r\n]*)" or ""):sub(1, 200)
+    local line = text_of.beginning(text, LONGEST_LINE):match "^%s*([^\r\n]*)"
+    return text_of.beginning(line, SHOWN_LINE)
+end
+
+local function is_page(response)
+    return (header(response, "content-type") or ""):lower():find("html", 1, true) ~= nil
+        or response.body:find "^%s*<" ~= nil
+end
+
+--- Why a body is not taken for JSON, and what to do about it.
+local function problem_with_json(response, problem)
+    if is_page(response) then
+        return header(response, "content-type") or "a page",
+            "look at the URL: a proxy or a web page may have answered instead of the API"
+    elseif is_json(response) then
+        local what = tostring(problem):match "^JSON nested.*" or "broken JSON"
+            .. (tostring(problem):match " from byte %d+ on" or "")
+        return what, "whoever runs the server may know why: what it calls JSON cannot be read as such"
+    end
+    return header(response, "content-type") or "text without a type", "look at the URL: is it that of the API?"
 end
 
 local function decode(response)
@@ -138,11 +164,10 @@ local function decode(response)
     if ok then
         return value
     end
-    fail(("the answer of %s is not JSON but %s"):format(response.url,
-        header(response, "content-type") or "text without a type"), {
+    local problem, hint = problem_with_json(response, value)
+    fail(("the answer of %s is not JSON but %s"):format(response.url, problem), {
         code = "http.json", status = response.status, body = first_line(response.body), target = response.url,
-        cause = is_json(response) and value or nil, unclear = true,
-        hint = "look at the URL: a proxy or a web page may have answered instead of the API",
+        cause = is_json(response) and value or nil, unclear = true, hint = hint, problem = problem,
     })
 end
 
@@ -157,7 +182,7 @@ local Response = {
     end,
 }
 
---- What an API says about its error, in one of the usual fields.
+--- What an API says about its error, in one of the usual fields; and the document it says that in.
 local function explanation(response)
     local ok, document = pcall(json.decode, response.body)
     if not ok or type(document) ~= "table" then
@@ -167,24 +192,70 @@ local function explanation(response)
     for _, text in ipairs { document.message or false, document.detail or false, nested.message or false,
         document.error or false, document.title or false, document.error_description or false } do
         if type(text) == "string" and text ~= "" then
-            return text:sub(1, SHOWN_BODY)
+            return text_of.beginning(text, SHOWN_BODY), document
         end
     end
-    return first_line(response.body)
+    return first_line(response.body), document
+end
+
+--- The time at the server, by which it names moments.
+local function time_there(response)
+    local date = header(response, "date")
+    return date and native.date(date) or now()
+end
+
+--- Seconds that a server asks to wait, or nil: by Retry-After (RFC 9110, 10.2.3), or where a limit is used up by
+--- RateLimit-Reset, which is seconds with some (draft-polli-ratelimit-headers) and a moment with others (DigitalOcean).
+local function asked_pause(response)
+    local value = header(response, "retry-after")
+    if value and value:find "^%d+$" and #value < 10 then
+        return tonumber(value)
+    end
+    local moment = value and native.date(value)
+    if moment then
+        return math.max(0, moment - time_there(response))
+    elseif response.status ~= 429 then
+        return nil
+    end
+    local function limit(name)
+        return tonumber((header(response, "ratelimit-" .. name) or header(response, "x-ratelimit-" .. name) or "")
+            :match "^%d+")
+    end
+    local reset, remaining = limit "reset", limit "remaining"
+    if not reset or remaining and remaining > 0 then
+        return nil
+    end
+    return reset > LONGEST_TIME and math.max(0, reset - time_there(response)) or reset
 end
 
 local HINTS = {
     [401] = "the server does not accept the credentials: is the token set, whole and not expired?",
     [403] = "the credentials are known but not allowed to do this: a token that can only read?",
     [404] = "a wrong URL, or the thing is gone; expect = { 404 } takes this as an answer",
+    [407] = "a proxy on the way wants a name and a password: http_proxy = http://NAME:PASSWORD@HOST:PORT",
     [429] = "the server asks to slow down: try again later, or do fewer at once",
 }
 
+--- When the server wants to be asked again: the moment, and words for it.
+local function named_pause(response)
+    local pause = asked_pause(response)
+    if pause and pause > 0 then
+        local moment = now() + pause
+        return moment, ("%s, until %s"):format(text_of.duration(pause), os.date("!%Y-%m-%d %H:%M:%S UTC", moment))
+    end
+end
+
 local function raise_status(response, method, target)
-    local said = explanation(response)
+    local said, document = explanation(response)
+    local retry_at, pause = named_pause(response)
+    local hint = HINTS[response.status]
+    if pause then
+        hint = ("the server asks to wait %s%s"):format(pause, response.status == 429 and ", or do fewer at once" or "")
+    end
     fail(("%s %s answered %d%s"):format(method, response.url, response.status, said ~= "" and ": " .. said or ""), {
-        code = "http.status", status = response.status, body = response.body:sub(1, SHOWN_BODY),
-        reason = said ~= "" and said or nil, headers = response.headers, target = target, hint = HINTS[response.status],
+        code = "http.status", status = response.status, body = text_of.beginning(response.body, SHOWN_BODY),
+        reason = said ~= "" and said or nil, headers = response.headers, target = target, hint = hint,
+        retry_at = retry_at, pause = pause, document = document,
         unclear = response.status >= 500, -- a gateway's words, or those of a server that broke off in the middle
     })
 end
@@ -203,30 +274,24 @@ end
 
 -- ---- trying again ----
 
---- Seconds that a Retry-After header asks for, or nil. RFC 9110, 10.2.3.
-local function retry_after(response)
-    local value = header(response, "retry-after")
-    local seconds = value and (tonumber(value) or native.date(value) and native.date(value) - now())
-    return seconds and math.max(0, seconds)
+--- Some number from 0 to 1.
+local function chance()
+    return tonumber(uuid():sub(1, 8), 16) / 0xffffffff
 end
 
 --- Half a second, doubled with each try, spread so that many clients do not come back at once.
 local function backoff(attempt)
-    local chance = tonumber(uuid():sub(1, 8), 16) / 0xffffffff
-    return 0.5 * 2 ^ (attempt - 1) * (0.75 + chance / 2)
+    return 0.5 * 2 ^ (attempt - 1) * (0.75 + chance() / 2)
 end
 
---- Why this attempt may be followed by another, or nil. A 429 says that nothing was done; so does a connection that
---- was never made.
+--- Why this attempt may be followed by another, or nil.
 local function reason_to_retry(request, response, err)
     if response then
-        if response.status == 429 then
-            return "answered 429"
-        elseif UNAVAILABLE[response.status] and request.repeatable then
-            return "answered " .. response.status
-        end
+        return PASSING[response.status] and request.repeatable and "answered " .. response.status or nil
     elseif request.repeatable and (err.code == "http.connect" and not err.unclear) then
         return "did not accept the connection"
+    elseif request.repeatable and err.temporary then
+        return "broke the connection off"
     elseif READS[request.method] and err.code == "http.body" then
         return "broke the answer off"
     end
@@ -240,18 +305,46 @@ local function attempt_once(request)
     return response, err
 end
 
+--- The pause after a 429: as the server asks, and more than that when it says so again and again.
+local function limited_pause(response, times)
+    local asked = asked_pause(response)
+    local more = (not asked or times > BELIEVED) and backoff(math.min(asked and times - BELIEVED or times, 6)) or 0
+    return (asked or 0) * (1 + chance() / 10) + more
+end
+
+--- How long to wait before the next attempt, and why there may be one; nil when this was the last one. A 429 says that
+--- nothing was done: it is waited out as long as all pauses stay within PATIENCE. Other trouble has its number of
+--- tries.
+---@param spent { tries: integer, limits: integer, seconds: number } so far
+local function next_pause(request, response, err, spent)
+    local pause, reason
+    if request.retries == 0 then
+        return nil
+    elseif response and response.status == 429 then
+        spent.limits = spent.limits + 1
+        pause, reason = limited_pause(response, spent.limits), "answered 429"
+    else
+        reason = reason_to_retry(request, response, err)
+        if not reason or spent.tries >= request.retries then
+            return nil
+        end
+        spent.tries = spent.tries + 1
+        pause = response and asked_pause(response) or backoff(math.min(spent.tries, 6))
+    end
+    spent.seconds = spent.seconds + pause
+    return spent.seconds <= PATIENCE and pause or nil, reason
+end
+
 local function attempt(request)
-    for number = 1, request.retries + 1 do
+    local spent = { tries = 0, limits = 0, seconds = 0 }
+    while true do
         local response, err = attempt_once(request)
-        local reason = reason_to_retry(request, response, err)
-        local pause = response and retry_after(response) or backoff(number)
         if response and expected(response, request.expect) then
             return response
-        elseif not reason or number > request.retries or pause > LONGEST_PAUSE then
-            if err then
-                error(err, 0)
-            end
-            return response
+        end
+        local pause, reason = next_pause(request, response, err, spent)
+        if not pause then
+            return response or error(err, 0)
         end
         if pause > QUIET_PAUSE then
             warn("%s %s; trying again in %d s", request.target, reason, math.ceil(pause))
@@ -315,8 +408,10 @@ end
 ---@field body? string|secret what to send, as it is
 ---@field expect? integer[] statuses from 400 up that are answers rather than errors: { 404 }
 ---@field timeout? number seconds for one try, at most a day (30); the task's deadline ends it too
----@field retries? integer how often to try again (3): after 429, whatever the method; after 502, 503, 504 and a refused
----  connection if the method is idempotent or `retries` is given; after an answer that broke off if it is GET or HEAD
+---@field retries? integer how often to try again (3): after 408, 500, 502 to 504, 520 to 524 and a connection that is
+---  refused or broken off if the method is idempotent or `retries` is given; after an answer that broke off if it is
+---  GET or HEAD. A 429 is waited out whatever the method, as the server asks by Retry-After or RateLimit-Reset, for two
+---  minutes in all, unless `retries` is 0
 ---@field redirects? integer how many to follow (5 for GET and HEAD, else 0); never from https to http, and neither
 ---  secret headers nor Authorization and Cookie go to another host
 ---@field limit? integer bytes of the answer's body (64 MiB)
@@ -339,9 +434,10 @@ end
 --- Sends a request and returns its answer. The gate treats GET and HEAD as reads, other methods as writes.
 ---@param options http.Request
 ---@return http.Response
----@raise "http.status" (fields status, body, reason, headers), "http.dns", "http.connect", "http.tls", "timeout",
----  "http.body" (broken off), "http.json" when `json` is read and the body is none, "http.limit", "http.redirect",
----  "http" for what is none of these, "usage"
+---@raise "http.status" (fields status, headers, body: its beginning, document: what JSON it is, reason: what it says;
+---  where the server says when to ask again, retry_at, in seconds since 1970, and pause, in words), "http.dns",
+---  "http.connect", "http.tls", "timeout", "http.body" (broken off), "http.json" when `json` is read and the body is
+---  none, "http.limit", "http.redirect", "http" for what is none of these, "usage"
 ---@effect write unless read, or method is GET or HEAD
 function http.request(options)
     local method = check(options)
@@ -413,6 +509,17 @@ http.patch = with_method "PATCH"
 ---@type fun(url: string|secret, options?: http.Request): http.Response
 ---@effect write unless read
 http.delete = with_method "DELETE"
+
+--- Whether what went wrong may be over when one asks later: the server or the way to it is in trouble, or a rate limit
+--- is reached.
+---@param err Error of a request, or of a module that makes them
+---@return boolean
+function http.is_temporary(err)
+    if err.status then
+        return err.status == 429 or PASSING[err.status] == true
+    end
+    return err.temporary == true or PASSING_CODES[err.code] == true
+end
 
 --- Looks at the certificate that a host shows. A certificate that does not verify is an answer here.
 ---@param host string

@@ -1,6 +1,7 @@
 -- The HTTP server as handlers see it: each request is a task, and an answer is a table.
 local native, gate, import = ...
 local crew, options_of = import "task/crew", import "base/options"
+local connections = import "gate/connections"
 local http_server = {}
 
 local SERVE_OPTIONS = {
@@ -117,6 +118,7 @@ local function failure_answer(request, err)
 end
 
 local function handle(server, request, handler)
+    connections.enter()
     request.json = json_reader(request)
     local ok, problem = pcall(function()
         local answered, result = try(function() return { handler(request) } end)
@@ -125,6 +127,7 @@ local function handle(server, request, handler)
     if not ok and not is_end(problem) then
         pcall(send, server, request, failure_answer(request, problem))
     end
+    connections.leave()
     native.drop(server.handle, request.id)
 end
 

@@ -1,11 +1,13 @@
 /* Mail over SMTP with libcurl: connect, STARTTLS, login, one message to all of its recipients or to none. */
 #include "base/error.h"
+#include "base/scrub.h"
 #include "base/secret.h"
 #include "curl_thread.h"
 #include "mail/message.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CONNECT_TIMEOUT_MS 30000
 #define DEFAULT_TIMEOUT 120.0 /* seconds */
@@ -74,15 +76,15 @@ static void push_refusal(lua_State *L, const mail *m, const char *user) {
                          : was(m, "DATA") ? "message"
                                           : "greeting";
     if (was(m, "AUTH"))
-        snprintf(what, sizeof what, "refused the login of %s: %s", user, m->curl.reply);
+        scrub_format(what, sizeof what, "refused the login of %s: %s", user, m->curl.reply);
     else if (was(m, "MAIL"))
-        snprintf(what, sizeof what, "refused the sender %s: %s", m->sender, m->curl.reply);
+        scrub_format(what, sizeof what, "refused the sender %s: %s", m->sender, m->curl.reply);
     else if (was(m, "RCPT"))
-        snprintf(what, sizeof what, "refused the recipient %s: %s", m->recipient, m->curl.reply);
+        scrub_format(what, sizeof what, "refused the recipient %s: %s", m->recipient, m->curl.reply);
     else if (was(m, "DATA"))
-        snprintf(what, sizeof what, "refused the message: %s", m->curl.reply);
+        scrub_format(what, sizeof what, "refused the message: %s", m->curl.reply);
     else
-        snprintf(what, sizeof what, "refused to serve: %s", m->curl.reply);
+        scrub_format(what, sizeof what, "refused to serve: %s", m->curl.reply);
     push(L, m, reason, what);
     if (was(m, "AUTH"))
         error_set(L, "hint", "check the user name and the password of the mail account");
@@ -98,7 +100,7 @@ static void push_tls_problem(lua_State *L, const mail *m) {
         error_set(L, "hint", "use smtps:// where the server speaks TLS from the start, usually on port 465");
         return;
     }
-    snprintf(what, sizeof what, "cannot be trusted: %s", m->curl.problem);
+    scrub_format(what, sizeof what, "cannot be trusted: %s", m->curl.problem);
     push(L, m, "tls", what);
     error_set(L, "hint",
               result == CURLE_PEER_FAILED_VERIFICATION
@@ -120,7 +122,7 @@ static void push_other(lua_State *L, const mail *m) {
     char what[64 + CURL_ERROR_SIZE];
     const char *problem = *m->curl.problem ? m->curl.problem : curl_easy_strerror(m->curl.result);
     bool met = m->curl.result != CURLE_COULDNT_RESOLVE_HOST && m->curl.result != CURLE_COULDNT_CONNECT;
-    snprintf(what, sizeof what, met ? "broke off: %s" : "cannot be reached: %s", problem);
+    scrub_format(what, sizeof what, met ? "broke off: %s" : "cannot be reached: %s", problem);
     push(L, m, "connect", what);
     error_set(L, "hint", m->curl.names.hint);
 }
@@ -209,6 +211,31 @@ static mail *mail_new(lua_State *L) {
     return m;
 }
 
+/* Labels of letters, digits and hyphens, at least two. */
+static bool is_domain(const char *name) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    int labels = 0;
+    for (const char *label = name; *label; labels++) {
+        size_t length = strcspn(label, ".");
+        const char *end = label + length;
+        if (length == 0 || strspn(label, letters) == 0 || end[-1] == '-' || (*end && !end[1]))
+            return false;
+        for (const char *c = label; c < end; c++)
+            if (*c != '-' && !strchr(letters, *c))
+                return false;
+        label = *end ? end + 1 : end;
+    }
+    return labels > 1;
+}
+
+/* The client introduces itself by the URL's path, to libcurl. It is this machine's name where that is a
+ * domain, else an address (RFC 5321, 4.1.4): many servers refuse "laptop", and some "my_laptop". */
+static void push_url(lua_State *L) {
+    char name[256] = "";
+    bool named = gethostname(name, sizeof name - 1) == 0 && is_domain(name);
+    lua_pushfstring(L, "%s/%s", text_option(L, "url", ""), named ? name : "%5B127.0.0.1%5D");
+}
+
 static void set_connection(lua_State *L, mail *m) {
     CURL *easy = m->curl.easy;
     const char *user = text_option(L, "user", NULL), *ca_file = text_option(L, "ca_file", NULL);
@@ -216,8 +243,8 @@ static void set_connection(lua_State *L, mail *m) {
     m->has_user = user != NULL;
     lua_getfield(L, 1, "timeout");
     m->timeout = luaL_optnumber(L, -1, DEFAULT_TIMEOUT);
-    curl_thread_set_server(&m->curl, text_option(L, "url", ""), CONNECT_TIMEOUT_MS,
-                           (long)(m->timeout * 1000));
+    push_url(L);
+    curl_thread_set_server(&m->curl, lua_tostring(L, -1), CONNECT_TIMEOUT_MS, (long)(m->timeout * 1000));
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     curl_easy_setopt(easy, CURLOPT_USE_SSL,
                      strcmp(text_option(L, "starttls", "required"), "never") ? CURLUSESSL_ALL

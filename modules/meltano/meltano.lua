@@ -2,7 +2,7 @@
 -- Whatever runs Meltano runs it as the service user, in its virtualenv, in the project: nothing else may own files
 -- there.
 local _, gate, import = ...
-local probes = import "meltano/probes"
+local probes, texts = import "meltano/probes", import "base/text"
 local settings = require "meltano_settings"
 local systemd = require "systemd"
 local traceback = require "python_traceback"
@@ -13,6 +13,7 @@ local meltano = {
     FTP_USER = "meltano_ftp",
     HOME = "/var/meltano",
     VIRTUALENV = "/var/meltano/.venv",
+    PROGRAM = "/var/meltano/.venv/bin/meltano",
     PROJECT = "/var/meltano/project",
     FLAGS = settings.FLAGS,
     LOGS = "/var/meltano/project/.meltano/run",
@@ -31,7 +32,6 @@ for name, method in pairs(settings.methods) do
     Meltano[name] = method
 end
 
-local PROGRAM = meltano.VIRTUALENV .. "/bin/meltano"
 local UPGRADE_SECONDS, INSTALL_SECONDS, COMMAND_SECONDS = 900, 1800, 120
 local LOG_BYTES = 256 * 1024
 local WRONG_OWNERS_SHOWN = 100
@@ -54,7 +54,7 @@ local ACTIVATED = {
 }
 
 local function command(words, options)
-    local argv = { PROGRAM }
+    local argv = { meltano.PROGRAM }
     for _, word in ipairs(words) do
         argv[#argv + 1] = word
     end
@@ -72,7 +72,7 @@ function Meltano:version()
         return result
     end
     return meltano.parse_version(result.stdout .. result.stderr)
-        or fail("'meltano --version' says no version: " .. result.stdout:sub(1, 200), {
+        or fail("'meltano --version' says no version: " .. texts.beginning(result.stdout, 200), {
             code = "meltano.version", target = tostring(self.host.target),
         })
 end
@@ -226,8 +226,9 @@ function Meltano:mend_owners()
     return true
 end
 
---- Whether the instance reaches its database with the settings that it has.
----@return { reachable: boolean, seconds: number, error?: string }
+--- Whether the instance reaches its database with the settings that it has, and what keeps it from working with it.
+---@return { reachable: boolean, seconds: number, error?: string, read_only?: boolean, blocking?: table[] } found
+---  blocking: the sessions that others of this database wait for: { pid, user, application, state, seconds, waiting }
 function Meltano:database()
     return probes.run(self.service, meltano.VIRTUALENV .. "/bin/python", probes.database,
         { meltano.ENVIRONMENT .. "/postgres" }, { timeout = 30, env = ACTIVATED, summary = "connect to the database" })
@@ -248,7 +249,7 @@ function Meltano:logs(lines, name)
         args = { meltano.LOGS .. "/" .. name, lines or 50, LOG_BYTES },
         read = true, summary = "read the end of " .. name,
     })
-    return result.stdout
+    return unknown(result.stdout) and result.stdout or texts.ending(result.stdout, LOG_BYTES)
 end
 
 --- The last traceback in the UI's log; see python_traceback.last.

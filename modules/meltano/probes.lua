@@ -9,6 +9,20 @@ probes.PYTHON = "/usr/bin/python3"
 probes.database = [[
 import json, shlex, sys, time
 import psycopg2
+BLOCKING = """
+    SELECT holder.pid, holder.usename, holder.application_name, holder.state,
+        extract(epoch FROM now() - holder.xact_start)::int, count(*)
+    FROM pg_stat_activity waiter CROSS JOIN LATERAL unnest(pg_blocking_pids(waiter.pid)) AS blocking(pid)
+    JOIN pg_stat_activity holder ON holder.pid = blocking.pid
+    WHERE waiter.datname = current_database() GROUP BY 1, 2, 3, 4, 5 ORDER BY 6 DESC LIMIT 5"""
+def condition(cursor):
+    cursor.execute("SET statement_timeout = '5s'")
+    cursor.execute("SELECT current_setting('default_transaction_read_only') = 'on' OR pg_is_in_recovery()")
+    found = {"read_only": cursor.fetchone()[0]}
+    cursor.execute(BLOCKING)
+    names = ("pid", "user", "application", "state", "seconds", "waiting")
+    found["blocking"] = [{name: value for name, value in zip(names, row) if value is not None} for row in cursor]
+    return found
 settings = {}
 for line in open(sys.argv[1]):
     name, equals, value = line.strip().partition("=")
@@ -16,10 +30,15 @@ for line in open(sys.argv[1]):
         settings[name.strip()] = "".join(shlex.split(value))
 started = time.monotonic()
 try:
-    psycopg2.connect(
+    connection = psycopg2.connect(
         host=settings["PG_ADDRESS"], port=settings["PG_PORT"], dbname=settings["PG_DATABASE"],
-        user=settings["PG_USERNAME"], password=settings["PG_PASSWORD"], sslmode="require", connect_timeout=10).close()
+        user=settings["PG_USERNAME"], password=settings["PG_PASSWORD"], sslmode="require", connect_timeout=10)
+    connection.autocommit = True
     answer = {"reachable": True}
+    try:
+        answer.update(condition(connection.cursor()))
+    except psycopg2.Error:
+        pass
 except KeyError as error:
     answer = {"reachable": False, "error": "%s is not set" % error.args[0]}
 except psycopg2.Error as error:

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/hidden.h"
+#include "base/scrub.h"
 #include "base/secret.h"
 #include "postgres/connection.h"
 #include "postgres/error.h"
@@ -73,7 +74,7 @@ static void end(connecting *k, const char *problem) {
         close(k->ca_file);
     k->ca_file = -1;
     if (problem) {
-        snprintf(k->problem, sizeof k->problem, "%s", problem);
+        scrub_format(k->problem, sizeof k->problem, "%s", problem);
         pg_lose(k->connection, problem);
     }
     k->connection->operation = NULL;

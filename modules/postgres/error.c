@@ -2,10 +2,12 @@
 #include "postgres/error.h"
 
 #include "base/error.h"
+#include "base/scrub.h"
 #include "base/text.h"
 
 #include <lauxlib.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WIDEST_EXCERPT 76
@@ -84,6 +86,30 @@ static const char *earlier_character(const char *at, const char *start, int coun
     return at;
 }
 
+/* Sets `excerpt` to a part of a line, with a caret below one of its columns; without one where a secret stood
+ * in the part, for the columns are others then. */
+static void set_excerpt_of(lua_State *L, int number, const char *from, size_t length, int column) {
+    size_t clean_length;
+    char *clean = scrub_beginning(from, length, length, &clean_length), label[24];
+    int indent = snprintf(label, sizeof label, "line %d: ", number) + column;
+    bool shows_all = clean_length == length && memcmp(clean, from, length) == 0;
+    for (char *c = clean; *c; c++)
+        *c = *c == '\t' || *c == '\r' ? ' ' : *c;
+    lua_pushfstring(L, "%s%s", label, clean);
+    free(clean);
+    if (shows_all) {
+        luaL_Buffer caret;
+        luaL_buffinit(L, &caret);
+        luaL_addchar(&caret, '\n');
+        for (int i = 0; i < indent; i++)
+            luaL_addchar(&caret, ' ');
+        luaL_addchar(&caret, '^');
+        luaL_pushresult(&caret);
+        lua_concat(L, 2);
+    }
+    lua_setfield(L, -2, "excerpt");
+}
+
 /* Sets `excerpt`: the line that holds character `position` (from 1), with a caret below the character. */
 static void set_excerpt(lua_State *L, const char *sql, int position) {
     const char *end = sql + strlen(sql), *at = sql, *line = sql;
@@ -102,19 +128,7 @@ static void set_excerpt(lua_State *L, const char *sql, int position) {
         column += to < at;
         to = next_character(to, line_end);
     }
-    char label[24];
-    int indent = snprintf(label, sizeof label, "line %d: ", number) + column;
-    luaL_Buffer out;
-    luaL_buffinit(L, &out);
-    luaL_addstring(&out, label);
-    for (const char *c = from; c < to; c++)
-        luaL_addchar(&out, *c == '\t' || *c == '\r' ? ' ' : *c);
-    luaL_addchar(&out, '\n');
-    for (int i = 0; i < indent; i++)
-        luaL_addchar(&out, ' ');
-    luaL_addchar(&out, '^');
-    luaL_pushresult(&out);
-    lua_setfield(L, -2, "excerpt");
+    set_excerpt_of(L, number, from, (size_t)(to - from), column);
 }
 
 /* ---- the errors ---- */

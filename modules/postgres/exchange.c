@@ -5,6 +5,7 @@
 #include "postgres/exchange.h"
 
 #include "base/error.h"
+#include "base/scrub.h"
 #include "base/secret.h"
 #include "postgres/connection.h"
 #include "postgres/error.h"
@@ -288,7 +289,7 @@ int pg_query_lua(lua_State *L) {
     const char *sql = check_text(L, SQL);
     pg_parameters p = pg_parameters_take(L, FIRST, count);
     pg_connection *c = x->connection;
-    snprintf(c->doing, sizeof c->doing, "%s", luaL_checkstring(L, SUMMARY));
+    scrub_format(c->doing, sizeof c->doing, "%s", luaL_checkstring(L, SUMMARY));
     int sent = PQsendQueryParams(c->link, sql, count, p.types, p.values, p.lengths, p.formats, 0);
     if (sent)
         PQsetSingleRowMode(c->link);
@@ -300,7 +301,7 @@ int pg_control_lua(lua_State *L) {
     lua_settop(L, 2);
     const char *sql = check_text(L, 2);
     exchange *x = begin(L, finish_control, 1, 2);
-    snprintf(x->connection->doing, sizeof x->connection->doing, "%s", sql);
+    scrub_format(x->connection->doing, sizeof x->connection->doing, "%s", sql);
     return park(L, x, PQsendQuery(x->connection->link, sql));
 }
 

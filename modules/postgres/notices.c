@@ -2,6 +2,7 @@
 #include "postgres/notices.h"
 
 #include "base/error.h"
+#include "base/scrub.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,8 @@ void pg_notices_take(pg_notices **place, const PGresult *result) {
     notice *kept = &notices->list[notices->count++];
     snprintf(kept->severity, sizeof kept->severity, "%s", severity ? severity : "NOTICE");
     snprintf(kept->sqlstate, sizeof kept->sqlstate, "%s", sqlstate ? sqlstate : "");
-    kept->message = strndup(message ? message : "", LONGEST_NOTICE);
+    message = message ? message : "";
+    kept->message = scrub_beginning(message, strlen(message), LONGEST_NOTICE, NULL);
 }
 
 void pg_notices_push(lua_State *L, pg_notices **place) {

@@ -45,11 +45,7 @@ end
 
 --- The statement's beginning on one line. Parameters are never part of it.
 local function summary(sql)
-    local text = tostring(sql):gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")
-    if #text <= SUMMARY_LENGTH then
-        return text
-    end
-    return texts.beginning(text, SUMMARY_LENGTH) .. "..."
+    return texts.in_short(tostring(sql):gsub("%s+", " "):gsub("^ ", ""):gsub(" $", ""), SUMMARY_LENGTH)
 end
 
 local CONTROL = {}

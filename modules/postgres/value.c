@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/scrub.h"
 #include "base/secret.h"
 
 #include <lauxlib.h>
@@ -269,6 +270,13 @@ static const char *check_quotable(lua_State *L, const char *what, size_t *length
     return text;
 }
 
+static int raise_long_identifier(lua_State *L, const char *name, size_t length) {
+    char shown[48];
+    scrub_format(shown, sizeof shown, "%s", name);
+    return error_raise(L, "usage", "an identifier has at most %d bytes, this one has %zu: %s...",
+                       LONGEST_IDENTIFIER, length, shown);
+}
+
 /* The server cuts longer names short, and so might drop something else than what was meant. */
 int pg_quote_ident_lua(lua_State *L) {
     size_t length;
@@ -276,8 +284,7 @@ int pg_quote_ident_lua(lua_State *L) {
     if (length == 0)
         return error_raise(L, "usage", "an identifier cannot be empty");
     if (length > LONGEST_IDENTIFIER)
-        return error_raise(L, "usage", "an identifier has at most %d bytes, this one has %zu: %.40s...",
-                           LONGEST_IDENTIFIER, length, name);
+        return raise_long_identifier(L, name, length);
     luaL_Buffer out;
     luaL_buffinit(L, &out);
     luaL_addchar(&out, '"');

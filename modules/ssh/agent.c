@@ -16,6 +16,7 @@
 #define REQUEST_IDENTITIES 11
 #define REQUEST_SIGN 13
 #define SIGN_RSA_SHA2_256 2
+#define SIGN_RSA_SHA2_512 4
 
 typedef struct request request;
 struct request {
@@ -194,14 +195,16 @@ void agent_list(ssh_agent *agent, agent_reply *done, void *context) {
     ask(agent, message, done, context);
 }
 
-void agent_sign(ssh_agent *agent, const void *blob, size_t blob_length, const void *data, size_t length,
-                agent_reply *done, void *context) {
-    bool is_rsa = wire_is_type(blob, blob_length, "ssh-rsa");
+void agent_sign(ssh_agent *agent, const char *algorithm, const void *blob, size_t blob_length,
+                const void *data, size_t length, agent_reply *done, void *context) {
+    uint32_t flags = strncmp(algorithm, "rsa-sha2-512", 12) == 0   ? SIGN_RSA_SHA2_512
+                     : strncmp(algorithm, "rsa-sha2-256", 12) == 0 ? SIGN_RSA_SHA2_256
+                                                                   : 0;
     ssh_buffer body = {NULL, 0, 0}, message = {NULL, 0, 0};
     buffer_add(&body, (char[]){REQUEST_SIGN}, 1);
     buffer_add_string(&body, blob, blob_length);
     buffer_add_string(&body, data, length);
-    buffer_add_u32(&body, is_rsa ? SIGN_RSA_SHA2_256 : 0);
+    buffer_add_u32(&body, flags);
     buffer_add_string(&message, body.data, body.length);
     buffer_free(&body);
     ask(agent, message, done, context);

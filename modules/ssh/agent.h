@@ -20,9 +20,10 @@ ssh_agent *agent_at(const char *path);
 /* Asks for the keys: the reply is AGENT_IDENTITIES, a count, and for each a blob and a comment. */
 void agent_list(ssh_agent *agent, agent_reply *done, void *context);
 
-/* Asks for a signature: the reply is AGENT_SIGNATURE and a string. RSA keys sign with SHA-256. */
-void agent_sign(ssh_agent *agent, const void *blob, size_t blob_length, const void *data, size_t length,
-                agent_reply *done, void *context);
+/* Asks for a signature by this algorithm, such as "rsa-sha2-512": the reply is AGENT_SIGNATURE and a string.
+ */
+void agent_sign(ssh_agent *agent, const char *algorithm, const void *blob, size_t blob_length,
+                const void *data, size_t length, agent_reply *done, void *context);
 
 /* The context's requests are no longer waited for. */
 void agent_forget(void *context);

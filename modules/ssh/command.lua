@@ -1,23 +1,72 @@
 -- How a list of arguments becomes the one line that SSH carries, and what is fed to it.
 --
--- The host's shell sees only quoted words. Environment, secrets and scripts are not among them, since everyone on the
--- host can read arguments: they come on standard input, as one line that a small constant script evaluates before it
--- hands the rest of the input on.
+-- The line is read by the user's login shell, which may be any: sh, csh, fish and others agree on little. So it is made
+-- of what they all take alike: plain words, quoted words of printable ASCII, a semicolon, `echo` and `exec`. Arguments
+-- that this does not hold come on standard input, and so do environment, secrets and scripts, since everyone on the
+-- host can read arguments: as one line that a small constant script of /bin/sh evaluates before it hands on the rest.
+--
+-- The line begins by saying a word: what was printed before it came from the shell's own start-up files, and without it
+-- the shell has not run the line.
 local _, gate, import = ...
-local command = {}
+local command = {
+    --- What the login shell says before the program begins.
+    BEGUN = "hostler.begun\n",
+}
 
 local texts = import "base/text"
 
--- What only the host's shell can run, or runs as well without a program. Anything else takes the shell's place, so that
--- its end is seen as it was.
-local BUILTINS = {}
-for _, name in ipairs { "command", "type", "hash", "ulimit", "umask", "cd", "wait", "true", "false", "test", "[" } do
-    BUILTINS[name] = true
+local LONGEST_SHOWN = 157 -- bytes of a command
+
+-- How long the line may be is up to others: libssh2 (1.10) refuses more than 34,726 bytes, Dropbear's server more than
+-- 9,000; and a packet of SSH need not be longer than 32,768 (RFC 4253, section 6.1).
+local MOST_LINE = 8000
+
+-- What only a shell can run: sh does.
+local ONLY_IN_SHELLS = {}
+for _, name in ipairs { "command", "type", "hash", "ulimit", "umask", "cd", "wait" } do
+    ONLY_IN_SHELLS[name] = true
 end
 
---- One word on a line of its own: a newline in it becomes "$n".
+-- Programs that some login shells have built in, and run even after `exec`, with another idea of their arguments.
+local BUILT_IN = {}
+for _, name in ipairs { "echo", "printf", "pwd", "kill", "test", "[" } do
+    BUILT_IN[name] = true
+end
+
+-- What every login shell has, or finds as a program, and takes no arguments: not worth another process.
+local ALIKE = { ["true"] = true, ["false"] = true }
+
+--- Whether every login shell can be given the text as one word.
+local function is_carried(text)
+    return not text:find "[^ -~]"
+end
+
+--- A word in the login shell's line. In single quotes csh sees "!" and fish a backslash; outside them a backslash makes
+--- either plain in all shells. Only a word of plain characters needs no quotes; fish sees "%self".
 local function quote_in_line(text)
-    return (texts.quoted(text):gsub("\n", "'\"$n\"'"))
+    if text:find "^[%w@+:,./_-][%w@+=:,./_-]*$" then
+        return text
+    end
+    return "'" .. text:gsub("['\\!]", "'\\%0'") .. "'"
+end
+
+--- A word in the line on the input, which sh evaluates: a newline in it becomes a variable.
+local function quote_on_input(text)
+    return (texts.quoted(text):gsub("\n", "'\"$hostler_newline\"'"))
+end
+
+--- The line on the input with that variable, where it needs it.
+local function with_newline(line)
+    return line:find("$hostler_newline", 1, true)
+        and "hostler_newline=$(printf '\\n.'); hostler_newline=${hostler_newline%.}; " .. line
+            .. "unset hostler_newline" or line
+end
+
+local function add(words, more)
+    for _, word in ipairs(more) do
+        words[#words + 1] = word
+    end
+    return words
 end
 
 --- What a person reads of a command.
@@ -30,34 +79,54 @@ function command.shown(argv)
         words[index] = (secret.is(word) or unknown(word)) and text or texts.shell_word(text)
     end
     local line = table.concat(words, " "):gsub("%s+", " ")
-    return #line > 160 and line:sub(1, 157) .. "..." or line
+    return texts.in_short(line, LONGEST_SHOWN)
 end
 
-local function has_secret(argv)
+--- The arguments, when all of them are printable ASCII and they are short.
+---@param argv any[]
+---@param most integer bytes
+---@return string[]? argv
+function command.plain(argv, most)
+    local length = 0
     for _, word in ipairs(argv) do
-        if secret.is(word) then
-            return true
-        end
+        length = length + (type(word) == "string" and is_carried(word) and #word + 1 or most + 1)
     end
-    return false
+    if length > most then
+        return nil
+    end
+    return argv
 end
 
---- The line that sets environment, arguments and script; a secret when one of them is.
-local function preamble(request, secret_argv)
+--- Whether the line can hold the arguments.
+local function are_carried(arguments)
+    local length = 0
+    for _, word in ipairs(arguments) do
+        if secret.is(word) or not is_carried(word) then
+            return false
+        end
+        length = length + #quote_in_line(word) + 1
+    end
+    return length < MOST_LINE
+end
+
+--- The line that sets environment, script and, where the command line cannot hold them, arguments; a secret when one of
+--- them is.
+local function preamble(request, arguments)
     local line = ""
     for name, value in pairs(request.env or {}) do
-        line = line .. "export " .. name .. "=" .. gate.derive(value, quote_in_line) .. "; "
+        line = line .. "export " .. name .. "=" .. gate.derive(value, quote_on_input) .. "; "
     end
     if request.script then
-        line = line .. "script=" .. gate.derive(request.script, quote_in_line) .. "; "
+        line = line .. "hostler_script=" .. gate.derive(request.script, quote_on_input) .. "; "
     end
-    if secret_argv then
+    if arguments then
         line = line .. "set --"
-        for _, word in ipairs(request.argv) do
-            line = line .. " " .. gate.derive(word, quote_in_line)
+        for _, word in ipairs(arguments) do
+            line = line .. " " .. gate.derive(word, quote_on_input)
         end
+        line = line .. "; "
     end
-    return line .. "\n"
+    return gate.derive(line, with_newline) .. "\n"
 end
 
 --- The program that becomes another user, and what its shell does first.
@@ -71,39 +140,58 @@ local function become(request)
         :format(request.user, request.user, request.user)
 end
 
+--- What marks a command where it runs: see outliving.lua. It is for the process that becomes the program.
+local function marking(mark)
+    return mark and ("HOSTLER_COMMAND=%s.$$.; export HOSTLER_COMMAND; "):format(mark) or ""
+end
+
+--- What sh does last: it runs the script, or becomes the program.
+local function ending(request, program)
+    if request.script then
+        return 'eval "$hostler_script"'
+    end
+    return ONLY_IN_SHELLS[program] and '"$@"' or 'exec "$@"'
+end
+
+local function line_of(words)
+    local line = {}
+    for index, word in ipairs(words) do
+        line[index] = quote_in_line(word)
+    end
+    return ("echo %s; %s%s"):format(command.BEGUN:match "%S+", ALIKE[words[1]] and #words == 1 and "" or "exec ",
+        table.concat(line, " "))
+end
+
 --- Builds the command line and its input.
 ---@param request { argv: any[], script?: string|secret, env?: table, cwd?: string, user?: string, login: string,
----  stdin?: string|secret } user: run as them; login: who is logged in; script: run by sh with argv as its arguments
----@return string|secret line
+---  stdin?: string|secret, mark?: string } user: run as them; login: who is logged in; script: run by sh with argv as
+---  its arguments; mark: what it is found by when the connection is gone
+---@return string line
 ---@return any[] input
 function command.build(request)
-    local secret_argv = has_secret(request.argv)
-    local on_input = secret_argv or request.script ~= nil or next(request.env or {}) ~= nil
+    local arguments = add({ request.cwd }, request.argv)
+    local carried = are_carried(arguments)
     local words, script = become(request)
-    local input = {}
-    if on_input then
-        script = script .. "n='\n'; IFS= read -r e || exit 125; eval \"$e\"; unset e n; "
-        input[1] = preamble(request, secret_argv)
+    local input, marked = {}, marking(request.mark)
+    if not carried or request.script or next(request.env or {}) then
+        script = script .. 'IFS= read -r hostler_input || exit 125; eval "$hostler_input"; unset hostler_input; '
+        input[1] = preamble(request, not carried and arguments)
     end
     if request.cwd then
-        script = script .. "cd -- " .. texts.shell_word(request.cwd) .. " || exit 125; "
+        script = script .. 'cd -- "$1" || exit 125; shift; '
     end
     input[#input + 1] = request.stdin
-    if script ~= "" then
-        script = script .. (request.script and 'eval "$script"' or 'exec "$@"')
-        for _, word in ipairs { "/bin/sh", "-c", script, "sh" } do
-            words[#words + 1] = word
-        end
+    local program = request.argv[1]
+    if request.script and marked ~= "" then -- sh remains, so it has to begin with the mark
+        add(words, { "/bin/sh", "-c", marked .. 'exec "$@"', "sh" })
+    else
+        script = marked .. script
     end
-    for _, word in ipairs(secret_argv and {} or request.argv) do
-        words[#words + 1] = word
+    if script ~= "" or ONLY_IN_SHELLS[program] or BUILT_IN[program] then
+        add(words, { "/bin/sh", "-c", script .. ending(request, program), "sh" })
     end
-    local builtin = BUILTINS[words[1]]
-    for index, word in ipairs(words) do
-        words[index] = texts.shell_word(tostring(word))
-    end
-    local line = table.concat(words, " ")
-    return builtin and line or "exec " .. line, input
+    add(words, carried and arguments or {})
+    return line_of(words), input
 end
 
 return command

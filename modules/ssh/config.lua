@@ -2,130 +2,66 @@
 --
 -- `ssh -G` knows all of ssh_config(5), but costs a process. So the files are looked at first, and ssh is asked only
 -- about hosts that a block with a keyword that matters here may concern: a fan-out over plain hosts starts no process.
-local _, gate = ...
+-- config_keywords.lua says what becomes of each keyword.
+local _, _, import = ...
 local config = {}
 
-local USER_FILE, SYSTEM_FILE = "~/.ssh/config", "/etc/ssh/ssh_config"
-local DEEPEST_INCLUDE = 16
+local native = import "ssh/native"
+local files, keywords, tokens = import "ssh/config_files", import "ssh/config_keywords", import "ssh/config_tokens"
 
-local MATTERS = {}
-for _, keyword in ipairs { "hostname", "user", "port", "identityfile", "identityagent", "identitiesonly", "proxyjump",
-    "proxycommand", "userknownhostsfile", "globalknownhostsfile", "hostkeyalias", "stricthostkeychecking",
-    "connecttimeout", "serveraliveinterval", "canonicalizehostname" } do
-    MATTERS[keyword] = true
+local USER_FILE = "~/.ssh/config"
+local USER_KNOWN_HOSTS = { "~/.ssh/known_hosts", "~/.ssh/known_hosts2" }
+local SYSTEM_KNOWN_HOSTS = { "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2" }
+
+-- Without a statement libssh2 chooses, since it has other ones than OpenSSH.
+local ALGORITHMS = { key_exchanges = "kexalgorithms", host_key_algorithms = "hostkeyalgorithms", ciphers = "ciphers",
+    macs = "macs" }
+
+local content
+
+local function refuse(host, problem, hint)
+    fail(("the OpenSSH configuration of %s %s"):format(host, problem), { code = "ssh.config", hint = hint })
 end
 
---- The words of a line: quoted ones may hold spaces; an equals sign may follow the keyword.
-local function words_of(line)
-    local words = {}
-    local rest = line:gsub("^%s*([%w]+)%s*=%s*", "%1 ")
-    for quoted, plain in rest:gsub('"([^"]*)"', function(text) return "\1" .. text:gsub(" ", "\2") end)
-        :gmatch "(\1?)(%S+)" do
-        words[#words + 1] = quoted == "\1" and plain:gsub("\2", " ") or plain
-    end
-    return words
-end
-
---- Adds the file's blocks to `blocks`: { patterns = words after Host, or nil when any host may be concerned }, for
---- each block in which a keyword matters.
-local function read_file(native, pattern, base, outer, blocks, depth)
-    for _, text in ipairs(native.config_files(pattern)) do
-        local patterns, counted = outer, false
-        for line in text:gmatch "[^\r\n]+" do
-            local words = words_of(line:match "^%s*(.-)%s*$")
-            local keyword = words[1] and words[1]:lower() or "#"
-            if keyword == "host" then
-                patterns, counted = { unpack(words, 2) }, false
-            elseif keyword == "match" then
-                patterns, counted = outer, false
-            elseif keyword == "include" and depth < DEEPEST_INCLUDE then
-                for index = 2, #words do
-                    local file = words[index]
-                    file = file:find "^[/~]" and file or base .. "/" .. file
-                    read_file(native, file, base, patterns, blocks, depth + 1)
-                end
-            elseif MATTERS[keyword] and not counted then
-                blocks[#blocks + 1] = { patterns = patterns }
-                counted = true
-            end
-        end
-    end
-end
-
---- "*.example.com" as a Lua pattern.
-local function lua_pattern(glob)
-    return "^" .. glob:lower():gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
-end
-
---- Whether the words after Host concern this name: one matches, and none with a "!" does.
-function config.matches(patterns, host)
-    local matched = false
-    for _, word in ipairs(patterns) do
-        local negated, glob = word:match "^(!?)(.*)$"
-        if host:lower():find(lua_pattern(glob)) then
-            if negated == "!" then
-                return false
-            end
-            matched = true
-        end
-    end
-    return matched
-end
-
---- True when the configuration may say something about this host.
-function config.concerns(native, host)
-    if not config.blocks then
-        local blocks = {}
-        read_file(native, USER_FILE, "~/.ssh", nil, blocks, 0)
-        read_file(native, SYSTEM_FILE, "/etc/ssh", nil, blocks, 0)
-        config.blocks = blocks
-    end
-    for _, block in ipairs(config.blocks) do
-        if not block.patterns or config.matches(block.patterns, host) then
-            return true
-        end
-    end
-    return false
-end
-
-local function expand(native, path)
-    return (path:gsub("^~/", function() return (native.home() or "") .. "/" end))
-end
-
-local function expand_all(native, paths)
+local function expand_all(paths)
     local expanded = {}
     for index, path in ipairs(paths) do
-        expanded[index] = expand(native, path)
+        expanded[index] = tokens.tilde(native, path)
     end
     return expanded
 end
 
-local function defaults(native, host)
+local function joined(first, second)
+    local all = {}
+    for _, list in ipairs { first, second } do
+        for _, item in ipairs(list) do
+            all[#all + 1] = item
+        end
+    end
+    return all
+end
+
+local function defaults(host)
     return {
+        host = host,
         address = host,
         user = native.user(),
         port = 22,
         agent = native.environment "SSH_AUTH_SOCK",
-        identities = expand_all(native, { "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa" }),
-        known_hosts = expand_all(native, { "~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts",
-            "/etc/ssh/ssh_known_hosts2" }),
+        identities = expand_all { "~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa" },
+        known_hosts = expand_all(joined(USER_KNOWN_HOSTS, SYSTEM_KNOWN_HOSTS)),
     }
 end
 
-local function split(text)
-    local parts = {}
-    for part in (text or ""):gmatch "%S+" do
-        parts[#parts + 1] = part
-    end
-    return parts
-end
+-- ---- `ssh -G` ----
 
---- `ssh -G`'s lines as lists by keyword.
+--- Its lines as lists by keyword.
 local function parse(text)
     local values = {}
     for line in text:gmatch "[^\n]+" do
         local keyword, value = line:match "^(%S+) (.*)$"
         if keyword then
+            keyword = keyword:lower()
             values[keyword] = values[keyword] or {}
             table.insert(values[keyword], value)
         end
@@ -133,22 +69,7 @@ local function parse(text)
     return values
 end
 
-local function agent_of(native, value)
-    if value == "none" then
-        return nil
-    elseif not value or value == "SSH_AUTH_SOCK" then
-        return native.environment "SSH_AUTH_SOCK"
-    elseif value:find "^%$" then
-        return native.environment(value:match "^%${?([%w_]+)}?$" or "")
-    end
-    return expand(native, value)
-end
-
-local function none(value)
-    return value ~= "none" and value or nil
-end
-
-local function ask_ssh(native, host, wanted)
+local function ask(host, wanted)
     local arguments = {}
     if wanted.user then
         arguments[#arguments + 1] = "-l"
@@ -166,47 +87,163 @@ local function ask_ssh(native, host, wanted)
             code = "ssh.config", hint = ("run it yourself to see what is wrong in %s"):format(USER_FILE),
         })
     end
-    local values = parse(text)
-    local function one(keyword)
-        return values[keyword] and values[keyword][1]
-    end
-    if none(one "proxycommand") and not none(one "proxyjump") then
-        fail(("the OpenSSH configuration reaches %s through a ProxyCommand, which is not supported"):format(host), {
-            code = "ssh.config", hint = "ProxyJump is: it needs no program in between",
-        })
-    end
-    local known_hosts = split(one "userknownhostsfile")
-    for _, file in ipairs(split(one "globalknownhostsfile")) do
-        known_hosts[#known_hosts + 1] = file
-    end
-    local strict = one "stricthostkeychecking"
-    return {
-        address = one "hostname" or host,
-        user = one "user",
-        port = tonumber(one "port"),
-        agent = agent_of(native, one "identityagent"),
-        identities = expand_all(native, values.identityfile or {}),
-        only_identities = one "identitiesonly" == "yes",
-        known_hosts = expand_all(native, known_hosts),
-        host_key = strict == "accept-new" and "accept-new" or nil,
-        host_key_alias = none(one "hostkeyalias"),
-        jump = none(one "proxyjump"),
-        timeout = tonumber(none(one "connecttimeout")),
-    }
+    return parse(text)
 end
 
+-- ---- values ----
+
+local function none(value)
+    return value and value:lower() ~= "none" and value or nil
+end
+
+local function one(values, keyword)
+    return none(values[keyword] and values[keyword][1])
+end
+
+local function agent_of(value, expansions)
+    if not value or value == "SSH_AUTH_SOCK" then
+        return native.environment "SSH_AUTH_SOCK"
+    elseif value:lower() == "none" then
+        return nil
+    elseif value:find "^%$[%a_][%w_]*$" then
+        return native.environment(value:sub(2))
+    end
+    return tokens.path(native, "IdentityAgent", value, expansions)
+end
+
+local function paths_of(keyword, values, expansions)
+    local paths = {}
+    for _, path in ipairs(values or {}) do
+        paths[#paths + 1] = none(path) and tokens.path(native, keyword, path, expansions)
+    end
+    return paths
+end
+
+local function split(text)
+    local parts = {}
+    for part in text:gmatch "%S+" do
+        parts[#parts + 1] = part
+    end
+    return parts
+end
+
+local function has_blank(list)
+    for _, word in ipairs(list) do
+        if word:find "[ \t]" then
+            return true
+        end
+    end
+    return false
+end
+
+--- A list of paths, which `ssh -G` prints with a blank between them: the words of the statement that it comes from.
+---@param usual string[] what ssh takes without a statement
+local function list_of_paths(host, keyword, values, usual, expansions)
+    local printed, blanks = values[keyword] and values[keyword][1], false
+    if not none(printed) then
+        return {}
+    end
+    for _, written in ipairs(joined(content.lists[keyword] or {}, { usual })) do
+        local paths = paths_of(keyword, written, expansions)
+        if printed == table.concat(paths, " ") or printed == table.concat(written, " ")
+            or printed == table.concat(expand_all(written), " ") then
+            return paths
+        end
+        blanks = blanks or has_blank(paths)
+    end
+    if blanks then
+        refuse(host, ("has paths with blanks in %s, which cannot be told apart: %s"):format(keyword, printed),
+            "name files without blanks")
+    end
+    return expand_all(split(printed))
+end
+
+local function check_jump(host, jump)
+    if jump:find "[$`]" then
+        refuse(host, ("has a ProxyJump for the shell: %s"):format(jump), "write the name out; %h, %n, %p and %r can be "
+            .. "used")
+    end
+    return jump
+end
+
+local function settings_of(host, values)
+    for _, refused in ipairs(keywords.given(values, "refused")) do
+        if refused.keyword ~= "proxycommand" or not one(values, "proxyjump") then
+            refuse(host, ("says `%s %s`, which is not supported"):format(refused.keyword, refused.value), refused.hint)
+        end
+    end
+    local settings = {
+        host = host,
+        address = one(values, "hostname") or host,
+        user = one(values, "user"),
+        port = tonumber(one(values, "port")),
+        host_key_alias = one(values, "hostkeyalias"),
+    }
+    local expansions, strict = tokens.of(native, settings), one(values, "stricthostkeychecking")
+    local function list(keyword, usual)
+        return list_of_paths(host, keyword, values, usual, expansions)
+    end
+    settings.agent = agent_of(values.identityagent and values.identityagent[1], expansions)
+    settings.identities = paths_of("IdentityFile", values.identityfile, expansions)
+    settings.certificates = paths_of("CertificateFile", values.certificatefile, expansions)
+    settings.only_identities = one(values, "identitiesonly") == "yes"
+    settings.known_hosts = joined(list("userknownhostsfile", USER_KNOWN_HOSTS),
+        list("globalknownhostsfile", SYSTEM_KNOWN_HOSTS))
+    settings.revoked_keys = list("revokedhostkeys", {})
+    settings.host_key = strict == "accept-new" and "accept-new" or nil
+    settings.check_address = one(values, "checkhostip") == "yes"
+    local jump = one(values, "proxyjump")
+    settings.jump = jump and tokens.percent("ProxyJump", check_jump(host, jump), expansions, "hknpr")
+    settings.timeout = tonumber(one(values, "connecttimeout"))
+    settings.family = one(values, "addressfamily")
+    settings.bind_address = one(values, "bindaddress")
+    for field, keyword in pairs(ALGORITHMS) do
+        settings[field] = content.set[keyword] and one(values, keyword)
+    end
+    settings.lenient = keywords.given(values, "lenient")
+    if strict == "no" or strict == "off" or strict == "false" then
+        table.insert(settings.lenient, { keyword = "stricthostkeychecking", value = strict })
+    end
+    settings.login = keywords.given(values, "login")
+    return settings
+end
+
+---@class ssh.Settings
+---@field host string as the playbook names it
+---@field address string
+---@field user string
+---@field port integer
+---@field agent? string its socket
+---@field identities string[] files
+---@field certificates? string[] files; those beside the identities when there are none
+---@field only_identities? boolean
+---@field known_hosts string[] files
+---@field revoked_keys? string[] files
+---@field host_key? "accept-new"
+---@field host_key_alias? string
+---@field check_address? boolean the address's own lines in known_hosts count as well
+---@field jump? string
+---@field timeout? number seconds
+---@field family? "any"|"inet"|"inet6"
+---@field bind_address? string
+---@field key_exchanges? string this and the next three: algorithms with commas, where the configuration speaks of them
+---@field host_key_algorithms? string
+---@field ciphers? string
+---@field macs? string
+---@field lenient? { keyword: string, value: string }[] what would trust more hosts
+---@field login? { keyword: string, value: string }[] what would give more ways to log in
+
 --- How to reach a host. Only inside an effect: it may run ssh.
----@param native table the ssh module's C half
 ---@param host string as the playbook names it
 ---@param wanted { user?: string, port?: integer } what is decided already
----@return table settings address, user, port, agent, identities, only_identities, known_hosts, host_key,
----  host_key_alias, jump, timeout
-function config.resolve(native, host, wanted)
-    assert(gate)
-    if config.concerns(native, host) then
-        return ask_ssh(native, host, wanted)
+---@return ssh.Settings
+---@raise "ssh.config" for what ssh would do and hostler cannot
+function config.resolve(host, wanted)
+    content = content or files.read(native)
+    if files.concern(content, host) then
+        return settings_of(host, ask(host, wanted))
     end
-    return defaults(native, host)
+    return defaults(host)
 end
 
 return config

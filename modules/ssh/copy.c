@@ -4,6 +4,7 @@
 #include "task/handle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,16 +35,25 @@ void copy_fail_remote(ssh_copy *c, const char *reason) {
 bool copy_expects(ssh_copy *c, const sftp_reply *reply, sftp_reply_type type) {
     if (reply->type == type && !reply->body.bad)
         return true;
-    copy_fail_remote(c, reply->status ? sftp_reason(reply->status) : "the SFTP server answered strangely");
+    char text[SFTP_REASON_SIZE];
+    copy_fail_remote(c, reply->status ? sftp_reason(reply, text) : "the SFTP server answered strangely");
     return false;
 }
 
 bool copy_expects_ok(ssh_copy *c, const sftp_reply *reply) {
+    char text[SFTP_REASON_SIZE];
     return copy_expects(c, reply, SFTP_STATUS) &&
-           (reply->status == SFTP_OK || (copy_fail_remote(c, sftp_reason(reply->status)), false));
+           (reply->status == SFTP_OK || (copy_fail_remote(c, sftp_reason(reply, text)), false));
 }
 
 /* ---- what both ways have in common ---- */
+
+bool copy_is_file(ssh_copy *c) {
+    if (!(c->remote_stat.known & SFTP_HAS_MODE) || S_ISREG(c->remote_stat.mode))
+        return true;
+    copy_fail_remote(c, S_ISDIR(c->remote_stat.mode) ? "Is a directory" : "it is no regular file");
+    return false;
+}
 
 void copy_begin_request(ssh_copy *c, sftp_request_type type) {
     sftp_begin(&c->link, type);
@@ -113,7 +123,8 @@ static bool advance(ssh_copy *c) {
         c->phase->take(c, &reply);
     }
     stopped = c->failed || c->operation.abandoned;
-    if (!c->closing && (c->asked_all || (stopped && c->tidying)) && c->link.outstanding == 0) {
+    bool quiet = c->link.outstanding == 0 && !c->sync;
+    if (!c->closing && (c->asked_all || (stopped && c->tidying)) && quiet) {
         end_phase(c, stopped);
         moved = true;
     }
@@ -146,6 +157,47 @@ static bool step(ssh_operation *op) {
     return operation_close_channel(op, &c->link.channel);
 }
 
+/* ---- the local file on its disk ---- */
+
+/* It may outlive the copy: a thread cannot be stopped. */
+struct copy_sync {
+    uv_fs_t request;
+    int fd;
+    ssh_copy *copy;
+};
+
+static void on_synced(uv_fs_t *request) {
+    copy_sync *sync = request->data;
+    ssh_copy *c = sync->copy;
+    int problem = request->result < 0 ? (int)-request->result : 0;
+    uv_fs_req_cleanup(request);
+    close(sync->fd);
+    free(sync);
+    if (!c)
+        return;
+    c->sync = NULL;
+    if (problem && problem != EINVAL) /* not every file system can */
+        copy_fail_local(c, problem);
+    session_wake(c->operation.session);
+}
+
+void copy_begin_sync(ssh_copy *c) {
+    copy_sync *sync = calloc(1, sizeof *sync);
+    if (!sync)
+        abort();
+    sync->request.data = sync;
+    sync->copy = c;
+    sync->fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+    if (sync->fd < 0 || uv_fs_fsync(task_loop(), &sync->request, sync->fd, on_synced)) {
+        copy_fail_local(c, sync->fd < 0 ? errno : ENOMEM);
+        if (sync->fd >= 0)
+            close(sync->fd);
+        free(sync);
+        return;
+    }
+    c->sync = sync;
+}
+
 /* ---- life ---- */
 
 void copy_leave_local(ssh_copy *c) {
@@ -161,12 +213,15 @@ void copy_leave_local(ssh_copy *c) {
 static void free_copy(ssh_operation *op) {
     ssh_copy *c = (ssh_copy *)op;
     handle_discard(c->patience);
+    if (c->sync)
+        c->sync->copy = NULL;
     copy_leave_local(c);
     free(c->local);
     free(c->remote);
     free(c->local_target);
     free(c->remote_target);
     free(c->remote_temporary);
+    free(c->remote_aside);
     buffer_free(&c->handle);
     sftp_free(&c->link);
 }

@@ -6,7 +6,7 @@
  * and the tidying phases follow.
  *
  * What is new is made under a temporary name in the file's directory, for its owner alone, and takes the
- * file's place when it is whole.
+ * file's place when it is whole and on the disk.
  *
  * Local files are regular ones, read and written plainly in chunks: between us and the page cache that is
  * quicker than handing each chunk to a thread, and a turn of the loop moves a few megabytes at most. The
@@ -23,6 +23,7 @@
 #define NO_OWNER UINT32_MAX /* leaves that part of the ownership as it is, for OpenSSH as for chown(2) */
 
 typedef struct ssh_copy ssh_copy;
+typedef struct copy_sync copy_sync;
 
 typedef struct {
     /* Makes one request, or none. True when it is to be called again before the phase can end. */
@@ -66,8 +67,13 @@ struct ssh_copy {
     ssh_buffer handle;           /* of the remote file, while open */
     sftp_attributes remote_stat; /* of the remote file as it was */
     bool remote_exists, no_room; /* a write failed in a way that may be a full disk */
-    bool may_not_rename;         /* the server lacks posix-rename */
-    bool endless;                /* no size is known: /proc */
+    bool replaced;               /* the new one is in its place */
+    bool by_path;                /* attributes: the server does not set them on an open file */
+    char *remote_aside;          /* where the old one is meanwhile, on a server that renames over no file */
+    bool aside_is_there;
+    bool has_room;   /* the server says so, after a failure that may come from a full disk */
+    bool endless;    /* no size is known: /proc */
+    copy_sync *sync; /* under way in a thread; the phase waits for it */
 
     int64_t mode;      /* of the new file; -1: the old one's, or 0644 */
     uint32_t uid, gid; /* NO_OWNER: the old one's, or whoever writes */
@@ -89,6 +95,9 @@ void copy_cancel(ssh_copy *copy);
 /* Closes the local file, and removes one that did not become whole. */
 void copy_leave_local(ssh_copy *copy);
 
+/* Has what was written to the local file brought to its disk, in a thread. The phase ends no earlier. */
+void copy_begin_sync(ssh_copy *copy);
+
 /* Fails with "ssh.file". `problem` is an errno. */
 void copy_fail_local(ssh_copy *copy, int problem);
 void copy_fail_remote(ssh_copy *copy, const char *reason);
@@ -97,6 +106,9 @@ void copy_fail_remote(ssh_copy *copy, const char *reason);
 bool copy_expects(ssh_copy *copy, const sftp_reply *reply, sftp_reply_type type);
 /* The same for a status that is to be OK. */
 bool copy_expects_ok(ssh_copy *copy, const sftp_reply *reply);
+
+/* Fails unless remote_stat is a regular file's, as far as the server tells; then true. */
+bool copy_is_file(ssh_copy *copy);
 
 /* Makes a request about the open remote file: begin, the handle. */
 void copy_begin_request(ssh_copy *copy, sftp_request_type type);

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE /* asprintf, mkostemp */
 #include "ssh/download.h"
 
+#include "base/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,13 +26,9 @@ static void take_kind(ssh_copy *c, sftp_reply *reply) {
     c->remote_stat = sftp_take_attributes(&reply->body);
     if (!copy_expects(c, reply, SFTP_ATTRIBUTES))
         return;
-    if (S_ISDIR(c->remote_stat.mode))
-        copy_fail_remote(c, "Is a directory");
-    else if (!S_ISREG(c->remote_stat.mode))
-        copy_fail_remote(c, "it is no regular file");
-    else if (c->limit && c->remote_stat.size > c->limit)
+    if (copy_is_file(c) && c->limit && c->remote_stat.size > c->limit)
         copy_fail_remote(c, "it is larger than the limit");
-    c->endless = c->remote_stat.size == 0; /* such as those in /proc */
+    c->endless = c->remote_stat.size == 0; /* such as those in /proc, or of a server that does not tell */
 }
 
 static bool ask_open(ssh_copy *c) {
@@ -118,6 +116,10 @@ static void take_data(ssh_copy *c, sftp_reply *reply) {
 
 /* ---- making it the file ---- */
 
+static void ignore(ssh_copy *c, sftp_reply *reply) {
+    (void)c, (void)reply;
+}
+
 static bool ask_changed(ssh_copy *c) {
     copy_begin_request(c, SFTP_FSTAT);
     sftp_end(&c->link);
@@ -126,6 +128,8 @@ static bool ask_changed(ssh_copy *c) {
 
 /* One that only grew is taken as it was at the beginning. */
 static void take_changed(ssh_copy *c, sftp_reply *reply) {
+    if (reply->type == SFTP_STATUS && reply->status == SFTP_UNSUPPORTED)
+        return; /* then nobody can tell */
     sftp_attributes now = sftp_take_attributes(&reply->body);
     if (!copy_expects(c, reply, SFTP_ATTRIBUTES))
         return;
@@ -134,16 +138,22 @@ static void take_changed(ssh_copy *c, sftp_reply *reply) {
         copy_fail_remote(c, "it changed while it was read");
 }
 
-static int replace(ssh_copy *c) {
+static bool ask_sync(ssh_copy *c) {
     if (fchmod(c->fd, (mode_t)c->mode))
-        return errno;
+        copy_fail_local(c, errno);
+    else
+        copy_begin_sync(c);
+    return false;
+}
+
+static int replace(ssh_copy *c) {
     int fd = c->fd;
     c->fd = -1;
     if (close(fd) || rename(c->local_temporary, c->local_target))
         return errno;
     free(c->local_temporary);
     c->local_temporary = NULL;
-    return 0;
+    return files_sync_directory(c->local_target);
 }
 
 static void take_closed(ssh_copy *c, sftp_reply *reply) {
@@ -153,13 +163,9 @@ static void take_closed(ssh_copy *c, sftp_reply *reply) {
         copy_fail_local(c, problem);
 }
 
-static void ignore(ssh_copy *c, sftp_reply *reply) {
-    (void)c, (void)reply;
-}
-
 static const copy_phase phases[] = {
-    {ask_kind, take_kind},       {ask_open, copy_take_handle},  {ask_read, take_data},
-    {ask_changed, take_changed}, {copy_ask_close, take_closed}, {NULL, NULL},
+    {ask_kind, take_kind}, {ask_open, copy_take_handle},  {ask_read, take_data}, {ask_changed, take_changed},
+    {ask_sync, ignore},    {copy_ask_close, take_closed}, {NULL, NULL},
 };
 
 static const copy_phase tidying[] = {{copy_ask_close, ignore}, {NULL, NULL}};

@@ -1,15 +1,18 @@
 /* Running a command; see exec.h. */
+#define _GNU_SOURCE /* memmem */
 #include "ssh/exec.h"
 
 #include "task/handle.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { EXEC_OPEN, EXEC_REQUEST, EXEC_TALK, EXEC_STATUS, EXEC_CLOSE };
 
 #define CHUNK (64 * 1024)
+#define MOST_BEFORE (64 * 1024) /* of output that comes before the command's own, over the limit */
 
 static void fail(ssh_exec *e, int rc, const char *doing) {
     if (!session_note_error(e->operation.session, rc, doing))
@@ -25,6 +28,8 @@ static bool open_channel(ssh_exec *e) {
         return false;
     if (e->channel)
         e->phase = EXEC_REQUEST;
+    else if (operation_explain_refusal(&e->operation, "ssh.channel", "the command cannot begin"))
+        e->phase = EXEC_CLOSE;
     else
         fail(e, rc, "while opening a channel");
     return true;
@@ -37,7 +42,7 @@ static bool request(ssh_exec *e) {
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return false;
     e->phase = EXEC_TALK;
-    if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED)
+    if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED || rc == LIBSSH2_ERROR_INVAL)
         e->operation.unclear = false;
     if (rc)
         fail(e, rc, "while starting a command");
@@ -59,6 +64,16 @@ static void write_input(ssh_exec *e) {
         e->sent = all + 1;
 }
 
+/* What was printed before the command began is not its output. */
+static void drop_before(ssh_exec *e) {
+    ssh_buffer *output = &e->streams[0];
+    char *begun = memmem(output->data, output->length, e->begun.data, e->begun.length);
+    if (!begun)
+        return;
+    e->has_begun = true;
+    buffer_drop(output, (size_t)(begun - output->data) + e->begun.length);
+}
+
 /* Reads a stream dry. False on an error. */
 static bool read_stream(ssh_exec *e, int number) {
     static char chunk[CHUNK];
@@ -71,9 +86,10 @@ static bool read_stream(ssh_exec *e, int number) {
             fail(e, (int)count, "while a command ran");
             return false;
         }
-        size_t room = e->limit - stream->length;
-        buffer_add(stream, chunk, (size_t)count < room ? (size_t)count : room);
-        if ((size_t)count <= room)
+        buffer_add(stream, chunk, (size_t)count);
+        if (!number && !e->has_begun)
+            drop_before(e);
+        if (stream->length <= e->limit + (number || e->has_begun ? 0 : MOST_BEFORE))
             continue;
         failure_set(&e->operation.failure, "ssh.output",
                     "the command wrote more than %zu bytes to its standard %s", e->limit,
@@ -133,8 +149,10 @@ static bool step(ssh_operation *op) {
     if (op->session->state != SESSION_READY)
         return op->abandoned && op->session->opener != op;
     for (;;) {
-        if (op->abandoned && e->phase != EXEC_CLOSE && e->phase != EXEC_OPEN)
+        if (op->abandoned && e->phase != EXEC_CLOSE && e->phase != EXEC_OPEN) {
+            op->session->given_up = true;
             e->phase = EXEC_CLOSE;
+        }
         if (op->abandoned && e->phase == EXEC_OPEN && op->session->opener != op)
             return true;
         bool moved = false;
@@ -166,8 +184,11 @@ static void on_timeout(uv_timer_t *timer) {
     ssh_exec *e = timer->data;
     if (e->operation.settled)
         return;
-    failure_set(&e->operation.failure, "timeout", "the command did not end within %g s",
-                (double)e->timeout / 1000);
+    char problem[64];
+    double seconds = (double)e->timeout / 1000;
+    snprintf(problem, sizeof problem, "the command could not begin within %g s", seconds);
+    if (e->phase != EXEC_OPEN || !operation_explain_refusal(&e->operation, "timeout", problem))
+        failure_set(&e->operation.failure, "timeout", "the command did not end within %g s", seconds);
     operation_settle(&e->operation);
     e->operation.abandoned = true;
     session_wake(e->operation.session);
@@ -179,6 +200,7 @@ static void free_exec(ssh_operation *op) {
     if (e->input.data)
         sodium_memzero(e->input.data, e->input.capacity);
     buffer_free(&e->command);
+    buffer_free(&e->begun);
     buffer_free(&e->input);
     buffer_free(&e->streams[0]);
     buffer_free(&e->streams[1]);

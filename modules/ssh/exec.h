@@ -8,10 +8,12 @@
 typedef struct {
     ssh_operation operation;
     ssh_buffer command, input; /* input is cleared as it is sent, for it may hold secrets */
+    ssh_buffer begun;          /* what is printed when the command begins */
     size_t limit;              /* bytes kept of each stream; more is an error */
     uint64_t timeout;          /* milliseconds, 0 is none */
     /* the outcome */
-    ssh_buffer streams[2]; /* output, errors */
+    ssh_buffer streams[2]; /* output, from where the command began; errors */
+    bool has_begun;
     int status;
     char *signal; /* its name without "SIG"; NULL when it exited */
     bool ended;   /* status and signal are known */

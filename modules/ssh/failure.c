@@ -1,4 +1,5 @@
 /* A failure as a value; see failure.h. */
+#define _GNU_SOURCE /* vasprintf */
 #include "ssh/failure.h"
 
 #include "base/error.h"
@@ -9,13 +10,10 @@
 #include <string.h>
 
 static void add(ssh_failure *failure, const char *name, const char *format, va_list arguments) {
-    char text[4096];
     if (failure->count == FAILURE_FIELDS || *failure_text(failure, name))
         return;
-    vsnprintf(text, sizeof text, format, arguments);
     failure->fields[failure->count].name = name;
-    failure->fields[failure->count].text = strdup(text);
-    if (!failure->fields[failure->count++].text)
+    if (vasprintf(&failure->fields[failure->count++].text, format, arguments) < 0)
         abort();
 }
 

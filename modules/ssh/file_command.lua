@@ -4,6 +4,8 @@ local file_command = {}
 
 local perform = import "ssh/host".perform
 
+local LONGEST_REFUSAL = 200 -- bytes
+
 file_command.WRITE_OPTIONS = { mode = "number or string", owner = "string", group = "string", planned = "table" }
 
 local function misuse(message, hint)
@@ -67,6 +69,12 @@ local function reason_of(err)
     return last and (last:match ".*: (.-)$" or last)
 end
 
+--- What a host says that runs no commands for this user: its line comes where the output would be.
+local function refusal_of(err)
+    local line = (err.stdout or ""):match "^%s*([%g ]+)"
+    return line and #line <= LONGEST_REFUSAL and line or nil
+end
+
 --- Raises a command's failure as a file's.
 ---@param err Error
 ---@param doing string "read"
@@ -76,9 +84,13 @@ function file_command.refuse(err, doing, path)
     if type(err) ~= "table" or err.code ~= "ssh.exit" then
         error(err, 0)
     end
-    local reason = reason_of(err) or tostring(err)
+    local refusal = not reason_of(err) and refusal_of(err)
+    local reason = reason_of(err) or refusal or ("it ended with status %d and said nothing"):format(err.status)
     local hint
-    if reason:find "No space left" or reason:find "quota exceeded" then
+    if refusal then
+        hint = "the host may run no commands for this user: another may be let in, and host:upload and host:download "
+            .. "need only SFTP"
+    elseif reason:find "No space left" or reason:find "quota exceeded" then
         hint = ("the file is as it was; on the host: df -h %s; df -i %s"):format(path, path)
     elseif reason:find "Permission denied" or reason:find "not permitted" then
         hint = "another user may: host:as(\"root\")"

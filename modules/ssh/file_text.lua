@@ -49,9 +49,12 @@ local STAT_FORMAT = "%s %f %U %G %u %g %.Y"
 local KINDS = { [0x8] = "file", [0x4] = "directory", [0xa] = "link", [0xc] = "socket", [0x1] = "fifo", [0x2] = "device",
     [0x6] = "device" }
 
---- A line that stat printed under STAT_FORMAT.
+--- A line that stat printed under STAT_FORMAT; nil for another one.
 local function parse_stat(text)
     local size, raw, owner, group, uid, gid, mtime = text:match "^(%d+) (%x+) (%S+) (%S+) (%d+) (%d+) (%S+)"
+    if not size then
+        return nil
+    end
     raw = tonumber(raw, 16)
     return {
         kind = KINDS[math.floor(raw / 4096)] or "unknown", size = tonumber(size), mode = raw % 4096, owner = owner,
@@ -129,9 +132,11 @@ function Host:stat(path, options)
         if result.stderr:find "No such file" or result.stderr:find "Not a directory" then
             return nil
         end
-        file_command.refuse({ code = "ssh.exit", stderr = result.stderr, status = result.status }, "look at", path)
+        file_command.refuse({ code = "ssh.exit", stderr = result.stderr, stdout = result.stdout,
+            status = result.status }, "look at", path)
     end
     return parse_stat(result.stdout)
+        or file_command.refuse({ code = "ssh.exit", stdout = result.stdout, status = 0 }, "look at", path)
 end
 
 --- What a plan shows of a file whose text only the real run will know: the lines that it will set.

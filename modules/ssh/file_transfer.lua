@@ -71,14 +71,15 @@ end
 --- it fails or is cancelled the old one stays and nothing else. A file that grows meanwhile is copied as it was at
 --- the beginning.
 ---
---- Any size goes over SFTP (draft-ietf-secsh-filexfer-02), without being held in memory. As another user
+--- Any size goes over SFTP (draft-ietf-secsh-filexfer-02), without being held in memory. A server that can rename only
+--- to where no file is has none for a moment, and the old one beside it under another name meanwhile. As another user
 --- (host:as), and where the host has no SFTP, the file is held in memory and may have 256 MiB.
 ---@param from string the file here
 ---@param to string the file there
 ---@param options? { mode?: integer|string, owner?: string, group?: string } as for host:write
 ---@return true
----@raise "ssh.file" with path and reason: also when the file changes while it is read; "ssh.closed" with
----  `temporary`, a file that may be left on the host, when the connection is lost
+---@raise "ssh.file" with path and reason: also when the file changes while it is read; "ssh.closed" when the connection
+---  is lost, with `temporary`, a file that may be left on the host, or `old`, where the old one is
 ---@effect write
 function Host:upload(from, to, options)
     from, to = file_command.path_here("host:upload", from), file_command.path("host:upload", to)

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE /* asprintf */
 #include "ssh/forward.h"
 
+#include "base/scrub.h"
 #include "ssh/operation.h"
 
 #include <arpa/inet.h>
@@ -175,8 +176,8 @@ static void end_to_client(carried *c) {
 /* ---- the host's side ---- */
 
 static void note_problem(carried *c, const char *reason) {
-    snprintf(c->forward->problem, sizeof c->forward->problem, "%s cannot reach %s: %s",
-             c->operation.session->target.label, c->forward->shown, reason);
+    scrub_format(c->forward->problem, sizeof c->forward->problem, "%s cannot reach %s: %s",
+                 c->operation.session->target.label, c->forward->shown, reason);
     drop_socket(c);
 }
 
@@ -271,7 +272,7 @@ static void on_connection(uv_stream_t *listener, int status) {
     uv_tcp_init(task_loop(), socket);
     if (status || uv_accept(listener, (uv_stream_t *)socket) || f->session->state != SESSION_READY ||
         session_is_broken(f->session)) {
-        snprintf(f->problem, sizeof f->problem, "%s: the connection is closed", f->session->target.label);
+        scrub_format(f->problem, sizeof f->problem, "%s: the connection is closed", f->session->target.label);
         uv_close((uv_handle_t *)socket, on_socket_closed);
         return;
     }
@@ -319,6 +320,7 @@ ssh_forward *forward_open(ssh_session *s, const char *host, int port, const char
         abort();
     f->references = 2;
     f->session = session_ref(s);
+    s->forwards++;
     buffer_add_string(&f->destination, host, strlen(host));
     buffer_add_u32(&f->destination, (uint32_t)port);
     uv_tcp_init(task_loop(), f->listener);
@@ -337,6 +339,7 @@ void forward_close(ssh_forward *f) {
         return;
     uv_close((uv_handle_t *)f->listener, on_listener_closed);
     f->listener = NULL;
+    f->session->forwards--;
     for (carried *c = f->connections; c; c = c->next)
         drop_socket(c);
     session_wake(f->session);

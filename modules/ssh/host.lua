@@ -2,6 +2,7 @@
 -- ports ports.lua's.
 local _, gate, import = ...
 
+local texts = import "base/text"
 local native, command, options_of = import "ssh/native", import "ssh/command", import "base/options"
 
 ---@class ssh.Host a host, as a user of it
@@ -15,6 +16,7 @@ end
 
 local DEFAULT_LIMIT = 16 * 1024 * 1024
 local TAIL = 4096
+local MOST_KEPT = 4096 -- bytes of arguments that the journal keeps of a command
 
 local RUN_OPTIONS = {
     read = "boolean", stdin = "string or secret", env = "table", cwd = "string", timeout = "number", limit = "number",
@@ -40,14 +42,27 @@ end
 function Host:close()
     if not self.shared.lazy then
         gate.perform({ kind = "read", name = "ssh.close", target = self.target, summary = "close the connection" },
-            function() native.close(self.shared.connection()) end)
+            self.shared.close)
     end
 end
 
 -- ---- commands ----
 
 local function tail(text)
-    return text and (#text > TAIL and text:sub(-TAIL) or text)
+    return text and texts.ending(text, TAIL)
+end
+
+--- No shell and no program could take it whole.
+local function refuse_zero_byte(what, value)
+    if type(value) ~= "string" and not secret.is(value) then
+        return
+    end
+    gate.derive(value, function(text)
+        if text:find "%z" then
+            misuse(what .. " holds a zero byte")
+        end
+        return text
+    end)
 end
 
 local function check_argv(what, argv, options)
@@ -67,10 +82,11 @@ local function check_argv(what, argv, options)
         elseif type(word) ~= "string" and not secret.is(word) and not unknown(word) then
             misuse(("%s: argument %d is a %s"):format(what, index, type(word)))
         end
-        if type(word) == "string" and word:find("%z") then
-            misuse(("%s: argument %d holds a zero byte"):format(what, index))
-        end
+        refuse_zero_byte(("%s: argument %d"):format(what, index), word)
         words[index] = word
+    end
+    if what == "host:run" and type(words[1]) == "string" and words[1]:find "^%-" then
+        misuse(("host:run: '%s' cannot be a program's name"):format(words[1]), "the list begins with the program")
     end
     return words
 end
@@ -83,6 +99,35 @@ local function check_run(what, options)
         elseif type(value) ~= "string" and type(value) ~= "number" and not secret.is(value) and not unknown(value) then
             misuse(("%s: the variable %s must be text, a number or a secret, not a %s"):format(what, name, type(value)))
         end
+        refuse_zero_byte(("%s: the variable %s"):format(what, name), value)
+    end
+    refuse_zero_byte(what .. ": cwd", options.cwd)
+end
+
+--- Refuses to take for the command's end what the login shell made of it: when it does not even say that the command
+--- begins, or may not become a program.
+local function check_shell(self, shown, result)
+    local restricted = result.status ~= 0 and result.stdout == ""
+        and result.stderr:find "^%-?%w*sh:[^\n]* exec: restricted%s*$"
+    if result.begun and not restricted then
+        return
+    end
+    local says = (result.stderr .. result.stdout):match "%s*(%S[^\n]*)"
+    fail(("`%s` did not run: the login shell of %s says %s"):format(shown, self.shared.login,
+        says and '"' .. texts.beginning(says, 200) .. '"' or "nothing"), {
+        code = "ssh.shell", unclear = false, status = result.status, signal = result.signal,
+        stdout = tail(result.stdout), stderr = tail(result.stderr),
+        hint = ("on the host, `getent passwd %s` shows which it is; come as a user whose shell runs any program, or "
+            .. "change it: chsh -s /bin/sh %s"):format(self.shared.login, self.shared.login),
+    })
+end
+
+local function hint_for(result)
+    if result.status == 127 or result.stderr:find "^[^\n]+: Command not found%.\n$" then -- csh says so with status 1
+        return "the host does not find this program"
+    elseif result.status == 126 and result.stderr:find("Argument list too long", 1, true) then
+        return "Linux lets one argument or variable have 131,071 bytes, and all together about 2 MB: pass more on "
+            .. "stdin, or in a file (host:write)"
     end
 end
 
@@ -94,23 +139,28 @@ local function raise_ending(shown, result)
         fail(("`%s` was ended by signal %s"):format(shown, result.signal), details)
     end
     details.code = "ssh.exit"
-    details.hint = result.status == 127 and "the host does not find this program" or nil
+    details.hint = hint_for(result)
     fail(("`%s` ended with status %d"):format(shown, result.status), details)
 end
 
 --- Runs what is built, inside an effect.
-local function execute(self, request, options, shown, take)
+local function execute(self, request, options, shown, take, effect)
     local connection = self.shared.connection()
-    request.login = self.shared.login
+    request.login, request.mark = self.shared.login, effect.mark
     local line, input = command.build(request)
-    local ok, result = pcall(native.exec, connection, line, input, options.limit or DEFAULT_LIMIT, options.timeout or 0)
+    local ok, result = pcall(native.exec, connection, line, input, options.limit or DEFAULT_LIMIT, options.timeout or 0,
+        command.BEGUN)
     if not ok then
         if type(result) == "table" and result.stdout then
-            result.message = ("`%s`: %s"):format(shown, result.message)
+            result.message = ("`%s`: %s%s"):format(shown, result.message,
+                result.begun and "" or "; the login shell had not begun with it")
+            result.begun = nil
             result.stdout, result.stderr = tail(result.stdout), tail(result.stderr)
         end
         error(result, 0)
     end
+    check_shell(self, shown, result)
+    result.begun = nil
     if options.check ~= false and (result.signal or result.status ~= 0) then
         raise_ending(shown, result)
     end
@@ -120,12 +170,31 @@ local function execute(self, request, options, shown, take)
     return result
 end
 
+--- A host as outliving.lua comes to it again.
+local function way_to(self)
+    local options = {}
+    for name, value in pairs(self.shared.options) do
+        options[name] = getmetatable(value) == Host and way_to(value) or value
+    end
+    return { module = "ssh", target = self.target, user = self.acting, options = options }
+end
+
+--- How to look for a command when the connection is gone. One that root runs hides nothing of itself from root.
+local function reach_of(self, request)
+    local reach = way_to(self)
+    if (self.acting or self.user) ~= "root" and not request.script then
+        reach.argv = command.plain(request.argv, MOST_KEPT)
+        reach.program = not reach.argv and tostring(request.argv[1]) or nil
+    end
+    return reach
+end
+
 --- Every command and file of a host passes here.
 local function perform(self, effect, request, options)
     local shown = effect.shown or command.shown(request.argv)
     request.user, request.env, request.cwd = self.acting, options.env, options.cwd
     request.stdin = options.stdin
-    return gate.perform({
+    local asked = {
         kind = options.read and "read" or "write",
         name = effect.name,
         target = self.target,
@@ -134,7 +203,9 @@ local function perform(self, effect, request, options)
         inputs = { self.target, self.shared.options.address, request.argv, options.env, options.stdin, request.script },
         result = effect.result or tostring(request.argv[1]),
         detail = effect.detail,
-    }, execute, self, request, options, shown, effect.take)
+        reach = not options.read and reach_of(self, request) or nil,
+    }
+    return gate.perform(asked, execute, self, request, options, shown, effect.take, asked)
 end
 
 ---@class ssh.RunOptions
@@ -158,13 +229,16 @@ end
 --- Runs a program on the host and waits until it has ended.
 ---
 --- It counts as a write unless `read = true`. Environment and standard input never appear among its arguments, which
---- all users of the host can read. Without `stdin` its input is empty.
+--- all users of the host can read. Without `stdin` its input is empty. Arguments may be as long as the host's system
+--- takes them: on Linux 131,071 bytes each and about 2 MB together. The user's login shell may be any (sh, csh, fish
+--- ...): the program gets its arguments as they are, and what the shell's start-up files print is no output of it. It
+--- goes on when the connection is lost; a run that is resumed waits for it.
 ---@param argv (string|number)[] the program and its arguments
 ---@param options? ssh.RunOptions
 ---@return ssh.Result
 ---@raise "ssh.exit" with status, stdout, stderr (their last 4 KiB); "ssh.signal" with signal; "ssh.output" past the
----  limit; "ssh.closed" when the connection drops; "ssh.secret" for a secret argument; "timeout"; what ssh.connect
----  raises
+---  limit; "ssh.shell" when the user's login shell does not run it; "ssh.closed" when the connection drops;
+---  "ssh.secret" for a secret argument; "timeout"; what ssh.connect raises
 ---@effect write unless read
 function Host:run(argv, options)
     options = options or {}
@@ -194,8 +268,9 @@ function Host:sh(script, options)
     if type(script) ~= "string" and not secret.is(script) and not unknown(script) then
         misuse "host:sh(script, { args = { ... } })"
     end
+    refuse_zero_byte("host:sh: the script", script)
     local first = tostring(script):match "^%s*([^\n]*)"
-    return perform(self, { name = "ssh.sh", shown = "sh: " .. (#first > 100 and first:sub(1, 97) .. "..." or first),
+    return perform(self, { name = "ssh.sh", shown = "sh: " .. texts.in_short(first, 100),
         result = "sh" }, { argv = check_argv("host:sh", options.args or {}, options), script = script }, options)
 end
 

@@ -2,6 +2,8 @@
  * and leaves PEM to OpenSSL. */
 #include "ssh/key.h"
 
+#include "ssh/public_key.h"
+
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
@@ -20,18 +22,36 @@
 #define OPENSSH_BEGIN "-----BEGIN OPENSSH PRIVATE KEY-----"
 #define OPENSSH_END "-----END OPENSSH PRIVATE KEY-----"
 
+#define CERTIFICATE "-cert-v01@openssh.com"
+
+/* One whose signature has the key's own name. */
+#define PLAIN(type, shown, group) \
+    {                             \
+        type, shown, group, {     \
+            type                  \
+        }                         \
+    }
+
 static const struct {
     const char *type, *shown, *group;
+    key_algorithms algorithms;
 } types[] = {
-    {"ssh-ed25519", "ED25519", NULL},
-    {"ssh-rsa", "RSA", NULL},
-    {"ecdsa-sha2-nistp256", "ECDSA", "P-256"},
-    {"ecdsa-sha2-nistp384", "ECDSA", "P-384"},
-    {"ecdsa-sha2-nistp521", "ECDSA", "P-521"},
-    {"sk-ssh-ed25519@openssh.com", "ED25519-SK", NULL},
-    {"sk-ecdsa-sha2-nistp256@openssh.com", "ECDSA-SK", NULL},
-    {"ssh-dss", "DSA", NULL},
-    {NULL, NULL, NULL},
+    PLAIN("ssh-ed25519", "ED25519", NULL),
+    {"ssh-rsa", "RSA", NULL, {"rsa-sha2-512", "rsa-sha2-256"}},
+    PLAIN("ecdsa-sha2-nistp256", "ECDSA", "P-256"),
+    PLAIN("ecdsa-sha2-nistp384", "ECDSA", "P-384"),
+    PLAIN("ecdsa-sha2-nistp521", "ECDSA", "P-521"),
+    PLAIN("sk-ssh-ed25519@openssh.com", "ED25519-SK", NULL),
+    PLAIN("sk-ecdsa-sha2-nistp256@openssh.com", "ECDSA-SK", NULL),
+    PLAIN("ssh-ed25519" CERTIFICATE, "ED25519-CERT", NULL),
+    {"ssh-rsa" CERTIFICATE, "RSA-CERT", NULL, {"rsa-sha2-512" CERTIFICATE, "rsa-sha2-256" CERTIFICATE}},
+    PLAIN("ecdsa-sha2-nistp256" CERTIFICATE, "ECDSA-CERT", NULL),
+    PLAIN("ecdsa-sha2-nistp384" CERTIFICATE, "ECDSA-CERT", NULL),
+    PLAIN("ecdsa-sha2-nistp521" CERTIFICATE, "ECDSA-CERT", NULL),
+    PLAIN("sk-ssh-ed25519" CERTIFICATE, "ED25519-SK-CERT", NULL),
+    PLAIN("sk-ecdsa-sha2-nistp256" CERTIFICATE, "ECDSA-SK-CERT", NULL),
+    {"ssh-dss", "DSA", NULL, {NULL}},
+    {NULL, NULL, NULL, {NULL}},
 };
 
 void key_fingerprint(const void *blob, size_t length, char text[FINGERPRINT_SIZE]) {
@@ -47,6 +67,20 @@ const char *key_type_shown(const void *blob, size_t length) {
         if (wire_is_type(blob, length, types[i].type))
             return types[i].shown;
     return "unknown type of";
+}
+
+key_algorithms *key_algorithms_of(const void *blob, size_t length) {
+    int i = 0;
+    while (types[i].type && !wire_is_type(blob, length, types[i].type))
+        i++;
+    return &types[i].algorithms;
+}
+
+void key_signature_type(const char *algorithm, char text[64]) {
+    size_t length = strlen(algorithm), suffix = strlen(CERTIFICATE);
+    bool certified = length > suffix && strcmp(algorithm + length - suffix, CERTIFICATE) == 0;
+    snprintf(text, 64, "%.*s%s", (int)(certified ? length - suffix : length), algorithm,
+             certified && strncmp(algorithm, "sk-", 3) == 0 ? "@openssh.com" : "");
 }
 
 /* ---- building OpenSSL's key from its numbers ---- */
@@ -163,6 +197,8 @@ static key_file_result parse_openssh(const unsigned char *bytes, size_t length, 
     buffer_add(&key->blob, blob, blob_length);
     if (cipher_length != 4 || memcmp(cipher, "none", 4) != 0)
         return KEY_ENCRYPTED;
+    if (strstr(key_type_shown(blob, blob_length), "-SK"))
+        return KEY_TOKEN;
     wire_reader inside = {section, section_length, false};
     key->private = read_private_section(&inside);
     return key->private ? KEY_LOADED : KEY_MALFORMED;
@@ -267,21 +303,27 @@ static int read_text(const char *path, char *text, size_t size) {
     return problem;
 }
 
-/* The public key of PATH.pub: "type base64 comment". */
+/* Takes the public key on a text's first line: "type base64 comment". False when there is none. */
+static bool read_public_half(const char *text, ssh_key *key) {
+    unsigned char bytes[LARGEST_PUBLIC_KEY];
+    public_key_text line;
+    size_t size =
+        public_key_parse(text, text + strcspn(text, "\n"), &line) ? public_key_decode(&line, bytes) : 0;
+    if (size > 0)
+        buffer_add(&key->blob, bytes, size);
+    return size > 0;
+}
+
+bool key_load_public(const char *path, ssh_key *key) {
+    char text[LARGEST_KEY_FILE];
+    return read_text(path, text, sizeof text) == 0 && read_public_half(text, key);
+}
+
 static void load_public_half(const char *path, ssh_key *key) {
-    char name[4096], text[LARGEST_KEY_FILE];
-    size_t length;
+    char name[4096];
     snprintf(name, sizeof name, "%s.pub", path);
-    if (key->blob.length > 0 || read_text(name, text, sizeof text) != 0)
-        return;
-    char *base64 = strchr(text, ' ');
-    if (!base64)
-        return;
-    base64++;
-    unsigned char bytes[LARGEST_KEY_FILE];
-    if (sodium_base642bin(bytes, sizeof bytes, base64, strcspn(base64, " \r\n"), NULL, &length, NULL,
-                          sodium_base64_VARIANT_ORIGINAL) == 0)
-        buffer_add(&key->blob, bytes, length);
+    if (key->blob.length == 0)
+        key_load_public(name, key);
 }
 
 key_file_result key_file_load(const char *path, ssh_key *key) {
@@ -291,9 +333,10 @@ key_file_result key_file_load(const char *path, ssh_key *key) {
     key_file_result result = problem == ENOENT             ? KEY_MISSING
                              : problem                     ? KEY_UNREADABLE
                              : strstr(text, OPENSSH_BEGIN) ? load_openssh(text, key)
+                             : read_public_half(text, key) ? KEY_PUBLIC
                                                            : load_pem(text, key);
     sodium_memzero(text, sizeof text);
-    if (result != KEY_LOADED)
+    if (result != KEY_LOADED && result != KEY_PUBLIC)
         load_public_half(path, key);
     key->comment = strdup(path);
     if (!key->comment)
@@ -311,52 +354,51 @@ void key_free(ssh_key *key) {
 /* ---- signing ---- */
 
 /* OpenSSL's ECDSA signature (DER) as SSH wants it: two mpints. */
-static bool ecdsa_to_wire(const unsigned char *der, size_t length, unsigned char **signature, size_t *size) {
+static bool ecdsa_to_wire(const unsigned char *der, size_t length, ssh_buffer *wire) {
     ECDSA_SIG *parsed = d2i_ECDSA_SIG(NULL, &der, (long)length);
     if (!parsed)
         return false;
     const BIGNUM *numbers[2];
     ECDSA_SIG_get0(parsed, &numbers[0], &numbers[1]);
-    ssh_buffer wire = {NULL, 0, 0};
     for (int i = 0; i < 2; i++) {
         unsigned char bytes[128];
         if (BN_num_bytes(numbers[i]) <= (int)sizeof bytes)
-            buffer_add_mpint(&wire, bytes, (size_t)BN_bn2bin(numbers[i], bytes));
+            buffer_add_mpint(wire, bytes, (size_t)BN_bn2bin(numbers[i], bytes));
     }
     ECDSA_SIG_free(parsed);
-    *signature = (unsigned char *)wire.data;
-    *size = wire.length;
     return true;
 }
 
-static const EVP_MD *digest_for(const ssh_key *key) {
-    const void *blob = key->blob.data;
-    if (wire_is_type(blob, key->blob.length, "ssh-ed25519"))
+static const EVP_MD *digest_for(const char *type) {
+    if (strcmp(type, "ssh-ed25519") == 0)
         return NULL;
-    if (wire_is_type(blob, key->blob.length, "ecdsa-sha2-nistp384"))
+    if (strcmp(type, "ecdsa-sha2-nistp384") == 0)
         return EVP_sha384();
-    if (wire_is_type(blob, key->blob.length, "ecdsa-sha2-nistp521"))
+    if (strcmp(type, "ecdsa-sha2-nistp521") == 0 || strcmp(type, "rsa-sha2-512") == 0)
         return EVP_sha512();
     return EVP_sha256();
 }
 
-bool key_sign(const ssh_key *key, const unsigned char *data, size_t length, unsigned char **signature,
-              size_t *size) {
+bool key_sign(const ssh_key *key, const char *algorithm, const unsigned char *data, size_t length,
+              ssh_buffer *signature) {
+    char type[64];
     unsigned char bytes[2048];
     size_t signed_length = sizeof bytes;
+    ssh_buffer wire = {NULL, 0, 0};
+    key_signature_type(algorithm, type);
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool ok = context && EVP_DigestSignInit(context, NULL, digest_for(key), NULL, key->private) > 0 &&
+    bool ok = context && EVP_DigestSignInit(context, NULL, digest_for(type), NULL, key->private) > 0 &&
               EVP_DigestSign(context, bytes, &signed_length, data, length) > 0;
     EVP_MD_CTX_free(context);
     ERR_clear_error();
-    if (!ok)
-        return false;
-    if (EVP_PKEY_get_base_id(key->private) == EVP_PKEY_EC)
-        return ecdsa_to_wire(bytes, signed_length, signature, size);
-    *signature = malloc(signed_length);
-    if (!*signature)
-        abort();
-    memcpy(*signature, bytes, signed_length);
-    *size = signed_length;
-    return true;
+    if (ok && EVP_PKEY_get_base_id(key->private) == EVP_PKEY_EC)
+        ok = ecdsa_to_wire(bytes, signed_length, &wire);
+    else if (ok)
+        buffer_add(&wire, bytes, signed_length);
+    if (ok) {
+        buffer_add_string(signature, type, strlen(type));
+        buffer_add_string(signature, wire.data, wire.length);
+    }
+    buffer_free(&wire);
+    return ok;
 }

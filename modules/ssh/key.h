@@ -12,7 +12,15 @@ typedef struct {
     EVP_PKEY *private; /* NULL when an agent signs */
 } ssh_key;
 
-typedef enum { KEY_LOADED, KEY_MISSING, KEY_UNREADABLE, KEY_ENCRYPTED, KEY_MALFORMED } key_file_result;
+typedef enum {
+    KEY_LOADED,
+    KEY_PUBLIC, /* only the public half: an agent may have the private one */
+    KEY_MISSING,
+    KEY_UNREADABLE,
+    KEY_ENCRYPTED,
+    KEY_TOKEN,
+    KEY_MALFORMED
+} key_file_result;
 
 #define FINGERPRINT_SIZE 64
 
@@ -22,15 +30,28 @@ void key_fingerprint(const void *blob, size_t length, char text[FINGERPRINT_SIZE
 /* "ED25519", "RSA", ... of a blob, for people. */
 const char *key_type_shown(const void *blob, size_t length);
 
-/* Loads an unencrypted private key in OpenSSH's or a PEM format, or when `path` holds none, the public key of
- * PATH.pub, with which an agent's key can be found. The key is only set on KEY_LOADED, and by KEY_ENCRYPTED
- * when there is a .pub. */
+/* The algorithms by which a key or certificate can log in, best first; none when it is of no use here. */
+#define KEY_MOST_ALGORITHMS 2
+typedef const char *const key_algorithms[KEY_MOST_ALGORITHMS];
+key_algorithms *key_algorithms_of(const void *blob, size_t length);
+
+/* The type that a signature by this algorithm has: without what says that a certificate is offered. */
+void key_signature_type(const char *algorithm, char text[64]);
+
+/* Loads a public key or a certificate: "type base64 comment". False when there is none; the key is then
+ * empty. */
+bool key_load_public(const char *path, ssh_key *key);
+
+/* Loads an unencrypted private key in OpenSSH's or a PEM format, or the public key (or certificate) that is
+ * in the file itself, or when `path` holds none, the public key of PATH.pub, with which an agent's key can be
+ * found. KEY_TOKEN: its private half is on a security token, and an agent knows how to use it. The private
+ * half is only set on KEY_LOADED. */
 key_file_result key_file_load(const char *path, ssh_key *key);
 
-/* Signs as the client's part of public-key authentication, SHA-2 with RSA. The signature, without its type,
- * is malloc'ed. Returns false when it cannot. */
-bool key_sign(const ssh_key *key, const unsigned char *data, size_t length, unsigned char **signature,
-              size_t *size);
+/* Signs as the client's part of public-key authentication: adds the signature with its type, as agents return
+ * it. Returns false when it cannot. */
+bool key_sign(const ssh_key *key, const char *algorithm, const unsigned char *data, size_t length,
+              ssh_buffer *signature);
 
 void key_free(ssh_key *key);
 

@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #define LARGEST_FILE (64 * 1024 * 1024)
-#define LARGEST_KEY 16384
 #define SHA1_SIZE 20
+#define LONGEST_PATTERN 1023 /* OpenSSH takes no line with a longer name in it */
 
 /* A file's text as it was at some time. Texts that became stale are kept to the end: known_key points into
  * them. */
@@ -105,22 +105,26 @@ char *known_hosts_name(const char *host, int port) {
     return name;
 }
 
-/* '*' stands for any text, '?' for one character. */
+/* '*' stands for any text, '?' for one character. What fails after a '*' is tried again with one character
+ * more under the last one only: that is enough, and patterns full of them take no longer. */
 static bool matches_pattern(const char *name, const char *pattern, size_t length) {
-    for (; length > 0; pattern++, length--) {
-        if (*pattern == '*') {
-            for (;; name++) {
-                if (matches_pattern(name, pattern + 1, length - 1))
-                    return true;
-                if (!*name)
-                    return false;
-            }
-        }
-        if (!*name || (*pattern != '?' && tolower((unsigned char)*pattern) != *name))
+    const char *end = pattern + length, *star = NULL, *retry = NULL;
+    while (*name) {
+        if (pattern < end && *pattern == '*') {
+            star = ++pattern;
+            retry = name;
+        } else if (pattern < end && (*pattern == '?' || tolower((unsigned char)*pattern) == *name)) {
+            pattern++, name++;
+        } else if (star) {
+            pattern = star;
+            name = ++retry;
+        } else {
             return false;
-        name++;
+        }
     }
-    return !*name;
+    while (pattern < end && *pattern == '*')
+        pattern++;
+    return pattern == end;
 }
 
 /* "|1|salt|hash": the name's HMAC-SHA1 under the salt, both in base64. */
@@ -133,20 +137,22 @@ static bool matches_hash(const char *name, const char *hashed, size_t length) {
                           sodium_base64_VARIANT_ORIGINAL) ||
         sodium_base642bin(hash, sizeof hash, bar + 1, (size_t)(hashed + length - bar - 1), NULL, &hash_length,
                           NULL, sodium_base64_VARIANT_ORIGINAL) ||
-        hash_length != SHA1_SIZE)
+        hash_length != SHA1_SIZE || salt_length != SHA1_SIZE)
         return false;
     HMAC(EVP_sha1(), salt, (int)salt_length, (const unsigned char *)name, strlen(name), computed, NULL);
     return memcmp(computed, hash, SHA1_SIZE) == 0;
 }
 
 bool known_hosts_match(const char *name, const char *names, size_t length) {
-    if (length > 3 && memcmp(names, "|1|", 3) == 0)
-        return matches_hash(name, names, length);
+    if (length > 0 && *names == '|')
+        return length > 3 && memcmp(names, "|1|", 3) == 0 && matches_hash(name, names, length);
     bool matched = false;
     for (const char *end = names + length; names < end;) {
         const char *comma = memchr(names, ',', (size_t)(end - names));
         size_t size = (size_t)((comma ? comma : end) - names);
         bool negated = size > 0 && *names == '!';
+        if (size - negated >= LONGEST_PATTERN)
+            return false;
         if (matches_pattern(name, names + negated, size - negated)) {
             if (negated)
                 return false;
@@ -159,21 +165,11 @@ bool known_hosts_match(const char *name, const char *names, size_t length) {
 
 /* ---- lines ---- */
 
-/* Takes the next word of a line that ends at `end`. */
-static const char *word(const char **at, const char *end, size_t *length) {
-    while (*at < end && (**at == ' ' || **at == '\t'))
-        (*at)++;
-    const char *start = *at;
-    while (*at < end && **at != ' ' && **at != '\t' && **at != '\r')
-        (*at)++;
-    *length = (size_t)(*at - start);
-    return start;
-}
-
 /* Reads a line; true when it concerns this name. */
 static bool read_line(const char *line, const char *end, const char *name, known_key *key) {
+    unsigned char bytes[LARGEST_PUBLIC_KEY];
     size_t length;
-    const char *names = word(&line, end, &length);
+    const char *names = public_key_word(&line, end, &length);
     key->mark = MARK_NONE;
     if (length == 0 || *names == '#')
         return false;
@@ -183,83 +179,107 @@ static bool read_line(const char *line, const char *end, const char *name, known
         if (!revoked && !authority)
             return false;
         key->mark = revoked ? MARK_REVOKED : MARK_AUTHORITY;
-        names = word(&line, end, &length);
+        names = public_key_word(&line, end, &length);
+        if (length == 0 || *names == '@')
+            return false;
     }
-    if (!known_hosts_match(name, names, length))
-        return false;
-    key->type = word(&line, end, &key->type_length);
-    key->key = word(&line, end, &key->key_length);
-    return key->key_length > 0;
+    return known_hosts_match(name, names, length) && public_key_parse(line, end, &key->key) &&
+           public_key_decode(&key->key, bytes) > 0;
 }
 
-size_t known_hosts_find(const char *file, const char *name, known_key *keys, size_t count, int *problem) {
+static void add_key(known_keys *keys, const known_key *key) {
+    if (keys->count == keys->capacity) {
+        keys->capacity = keys->capacity ? keys->capacity * 2 : 8;
+        keys->list = realloc(keys->list, keys->capacity * sizeof *keys->list);
+        if (!keys->list)
+            abort();
+    }
+    keys->list[keys->count++] = *key;
+}
+
+void known_keys_free(known_keys *keys) {
+    free(keys->list);
+    *keys = (known_keys){0};
+}
+
+void known_hosts_find(const char *file, const char *name, known_keys *keys, int *problem) {
     const snapshot *content = snapshot_of(file);
     *problem = content || errno == ENOENT || errno == ENOTDIR ? 0 : errno;
     if (!content)
-        return count;
+        return;
     const char *at = content->text, *end = content->text + content->length;
-    for (int line = 1; at < end && count < KNOWN_KEYS_MAX; line++) {
+    for (int line = 1; at < end; line++) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         if (!newline)
             newline = end;
-        known_key *key = &keys[count];
-        key->file = content->path;
-        key->line = line;
-        if (read_line(at, newline, name, key))
-            count++;
+        const char *zero =
+            memchr(at, '\0', (size_t)(newline - at)); /* there OpenSSH stops reading the line */
+        known_key key = {.file = content->path, .line = line};
+        if (read_line(at, zero ? zero : newline, name, &key))
+            add_key(keys, &key);
         at = newline + 1;
     }
-    return count;
 }
 
 /* ---- judging ---- */
 
-/* Decodes a line's key; its size, 0 when malformed. */
-static size_t decode(const known_key *key, unsigned char bytes[LARGEST_KEY]) {
-    size_t size;
-    bool ok = sodium_base642bin(bytes, LARGEST_KEY, key->key, key->key_length, NULL, &size, NULL,
-                                sodium_base64_VARIANT_ORIGINAL) == 0;
-    return ok ? size : 0;
-}
-
 static bool is_key(const known_key *key, const void *blob, size_t length) {
-    unsigned char bytes[LARGEST_KEY];
-    return decode(key, bytes) == length && memcmp(bytes, blob, length) == 0;
+    unsigned char bytes[LARGEST_PUBLIC_KEY];
+    return public_key_bytes(key->key.base64, key->key.base64_length, bytes) == length &&
+           memcmp(bytes, blob, length) == 0;
 }
 
-void known_key_fingerprint(const known_key *key, char *text) {
-    unsigned char bytes[LARGEST_KEY];
-    size_t size = decode(key, bytes);
+void known_key_fingerprint(const public_key_text *key, char *text) {
+    unsigned char bytes[LARGEST_PUBLIC_KEY];
+    size_t size = public_key_bytes(key->base64, key->base64_length, bytes);
     if (size)
         key_fingerprint(bytes, size, text);
     else
         strcpy(text, "?");
 }
 
-static bool is_type(const known_key *key, const void *blob, size_t length) {
-    char type[64];
-    snprintf(type, sizeof type, "%.*s", (int)key->type_length, key->type);
-    return wire_is_type(blob, length, type);
+bool known_key_is(const known_key *key, const char *type) {
+    bool is_rsa = key->key.type_length == 12 && memcmp(key->key.type, "rsa-sha2-", 9) == 0;
+    return is_rsa ? strcmp(type, "ssh-rsa") == 0
+                  : strlen(type) == key->key.type_length &&
+                        memcmp(type, key->key.type, key->key.type_length) == 0;
 }
 
-host_verdict known_hosts_judge(const known_key *keys, size_t count, const void *blob, size_t length,
+bool known_key_is_like(const known_key *key, const void *blob, size_t length) {
+    char type[64];
+    wire_reader reader = {blob, length, false};
+    size_t size;
+    const unsigned char *shown = wire_string(&reader, &size);
+    snprintf(type, sizeof type, "%.*s", (int)size, (const char *)shown);
+    return known_key_is(key, type);
+}
+
+bool known_key_is_revoked(const known_keys *keys, const known_key *key) {
+    unsigned char bytes[LARGEST_PUBLIC_KEY];
+    size_t size = public_key_bytes(key->key.base64, key->key.base64_length, bytes);
+    for (const known_key *line = keys->list; line < keys->list + keys->count; line++)
+        if (line->mark == MARK_REVOKED && is_key(line, bytes, size))
+            return true;
+    return false;
+}
+
+host_verdict known_hosts_judge(const known_keys *keys, const void *blob, size_t length,
                                const known_key **decisive) {
-    const known_key *match = NULL, *clash = NULL;
-    for (size_t i = 0; i < count; i++) {
-        bool same = is_key(&keys[i], blob, length);
-        if (keys[i].mark == MARK_REVOKED && same) {
-            *decisive = &keys[i];
+    const known_key *match = NULL, *clash = NULL, *other = NULL;
+    *decisive = NULL;
+    for (const known_key *key = keys->list; key < keys->list + keys->count; key++) {
+        bool same = is_key(key, blob, length);
+        if (key->mark == MARK_REVOKED && same) {
+            *decisive = key;
             return HOST_REVOKED;
         }
-        if (keys[i].mark != MARK_NONE)
+        if (key->mark != MARK_NONE)
             continue;
-        if (same && !match)
-            match = &keys[i];
-        if (!same && !clash && is_type(&keys[i], blob, length))
-            clash = &keys[i];
+        const known_key **first = same ? &match : known_key_is_like(key, blob, length) ? &clash : &other;
+        *first = *first ? *first : key;
     }
-    *decisive = match ? match : clash;
-    return match ? HOST_MATCH : clash ? HOST_CHANGED : HOST_UNKNOWN;
+    *decisive = match ? match : clash ? clash : other;
+    return match ? HOST_MATCH : *decisive ? HOST_CHANGED : HOST_UNKNOWN;
 }
 
 /* ---- adding ---- */
@@ -306,6 +326,8 @@ int known_hosts_append(const char *file, const char *name, const void *blob, siz
         buffer_add(&line, date, strlen(date));
     }
     int problem = fd < 0 || write(fd, line.data, line.length) != (ssize_t)line.length ? errno : 0;
+    if (!problem && fsync(fd) && errno != EINVAL) /* what is trusted once stays so, also after a crash */
+        problem = errno;
     if (fd >= 0)
         close(fd);
     buffer_free(&line);

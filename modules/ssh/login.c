@@ -1,243 +1,276 @@
-/* Logging in with public keys: the agent's and those in files; see login.h.
+/* Logging in: what is tried, in which order, and what a person is told when nothing helped; see login.h.
  *
- * All signatures are made here or by the agent and handed to libssh2 through its callback: libssh2 1.10 by
- * itself signs RSA with SHA-1 only, which today's servers refuse. */
+ * The order is OpenSSH's: keys, then the password as an answer to questions, then the password as such. A
+ * server may want several of them, one after the other. It says which methods it takes whenever it refuses
+ * something (s->methods), so it is asked for them only when there is nothing to refuse.
+ *
+ * All signatures are made here or by the agent, and handed to libssh2. */
 #include "ssh/login.h"
 
+#include "base/scrub.h"
 #include "ssh/agent.h"
-#include "ssh/key.h"
+#include "ssh/certificate.h"
+#include "ssh/identities.h"
+#include "ssh/password.h"
+#include "ssh/publickey.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 
-#define MOST_KEYS 64
-
+typedef enum { TRY_NOTHING, TRY_KEY, TRY_QUESTIONS, TRY_PASSWORD, TRY_ASKING } attempt;
 typedef enum { SIGN_IDLE, SIGN_ASKED, SIGN_DONE, SIGN_FAILED } sign_state;
 
 struct ssh_login {
     ssh_session *session;
     ssh_agent *agent;
     bool asked, listed; /* the agent for its keys; and it has answered */
-    ssh_key from_agent[MOST_KEYS];
-    size_t agent_count;
-    const ssh_key *candidates[MOST_KEYS]; /* in the order of trying */
-    size_t candidate_count, current;
-    ssh_buffer blob; /* the current key's, as libssh2 is to send it */
+    bool chosen;        /* which keys to try */
+    ssh_identities identities;
+    size_t current;
+    attempt trying;
+    publickey_offer offer;
     sign_state signing;
-    unsigned char *signature; /* malloc'ed; libssh2 frees it */
-    size_t signature_size;
-    ssh_buffer tried, notes; /* for the message */
+    ssh_buffer signature; /* the agent's */
+    bool is_old_agent;    /* it signs RSA with SHA-1 whatever it is asked for */
+    password_talk talk;
+    bool tried_key, tried_questions, tried_password, asked_methods;
+    bool partly;              /* something was right, and more was wanted */
+    ssh_buffer keys, answers; /* what was tried, and how it went, for people */
 };
-
-/* ---- key files, read once and again when they change ---- */
-
-typedef struct key_file key_file;
-struct key_file {
-    key_file *next;
-    char *path;
-    struct timespec changed;
-    key_file_result result;
-    ssh_key key;
-};
-
-static key_file *key_files;
-
-static const key_file *open_key_file(const char *path) {
-    struct stat status = {.st_size = 0};
-    stat(path, &status);
-    for (key_file *known = key_files; known; known = known->next)
-        if (strcmp(known->path, path) == 0 && known->changed.tv_sec == status.st_mtim.tv_sec &&
-            known->changed.tv_nsec == status.st_mtim.tv_nsec)
-            return known;
-    key_file *file = calloc(1, sizeof *file);
-    if (!file || !(file->path = strdup(path)))
-        abort();
-    file->changed = status.st_mtim;
-    file->result = key_file_load(path, &file->key);
-    file->next = key_files;
-    key_files = file;
-    return file;
-}
 
 void login_close(void) {
-    while (key_files) {
-        key_file *file = key_files;
-        key_files = file->next;
-        key_free(&file->key);
-        free(file->path);
-        free(file);
-    }
+    identities_close();
     agents_close();
 }
 
-/* ---- which keys to try ---- */
-
-static void note(ssh_buffer *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void note(ssh_buffer *text, const char *format, ...) {
-    char line[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(line, sizeof line, format, arguments);
-    va_end(arguments);
-    if (text->length > 0)
-        buffer_add(text, "; ", 2);
-    buffer_add(text, line, strlen(line));
-}
-
-static bool same_key(const ssh_key *a, const ssh_key *b) {
-    return a->blob.length == b->blob.length && a->blob.length > 0 &&
-           memcmp(a->blob.data, b->blob.data, a->blob.length) == 0;
-}
-
-/* Certificates and keys on security tokens need more of libssh2 than it can do. */
-static bool can_be_used(const ssh_key *key) {
-    const char *shown = key_type_shown(key->blob.data, key->blob.length);
-    return strcmp(shown, "ED25519") == 0 || strcmp(shown, "RSA") == 0 || strcmp(shown, "ECDSA") == 0;
-}
-
-static void add_candidate(ssh_login *login, const ssh_key *key) {
-    for (size_t i = 0; i < login->candidate_count; i++)
-        if (same_key(login->candidates[i], key))
-            return;
-    if (login->candidate_count < MOST_KEYS && can_be_used(key))
-        login->candidates[login->candidate_count++] = key;
-}
-
-static void note_file(ssh_login *login, const key_file *file) {
-    bool given = login->session->target.identities_given;
-    if (file->result == KEY_ENCRYPTED)
-        note(&login->notes, "%s has a passphrase: add it to the agent with ssh-add", file->path);
-    else if (file->result == KEY_UNREADABLE)
-        note(&login->notes, "%s cannot be read", file->path);
-    else if (file->result == KEY_MALFORMED)
-        note(&login->notes, "%s holds no private key that can be used", file->path);
-    else if (file->result == KEY_MISSING && given)
-        note(&login->notes, "%s does not exist", file->path);
-}
-
-/* As OpenSSH orders them: the configured keys that the agent has, its others, then the files. */
-static void choose_candidates(ssh_login *login) {
-    char **identities = login->session->target.identities;
-    for (char **path = identities; *path; path++)
-        for (size_t i = 0; i < login->agent_count; i++)
-            if (same_key(&login->from_agent[i], &open_key_file(*path)->key))
-                add_candidate(login, &login->from_agent[i]);
-    for (size_t i = 0; i < login->agent_count && !login->session->target.only_identities; i++)
-        add_candidate(login, &login->from_agent[i]);
-    for (char **path = identities; *path; path++) {
-        const key_file *file = open_key_file(*path);
-        bool in_agent = false;
-        for (size_t i = 0; i < login->agent_count; i++)
-            in_agent = in_agent || same_key(&login->from_agent[i], &file->key);
-        if (file->result == KEY_LOADED)
-            add_candidate(login, &file->key);
-        else if (!in_agent)
-            note_file(login, file);
-    }
-}
+/* ---- the agent ---- */
 
 static void on_keys(void *context, unsigned char type, const unsigned char *data, size_t length) {
     ssh_login *login = context;
-    wire_reader reader = {data, length, false};
-    uint32_t count = type == AGENT_IDENTITIES ? wire_u32(&reader) : 0;
-    for (uint32_t i = 0; i < count && login->agent_count < MOST_KEYS; i++) {
-        size_t blob_length, comment_length;
-        const unsigned char *blob = wire_string(&reader, &blob_length);
-        const unsigned char *comment = wire_string(&reader, &comment_length);
-        if (reader.bad)
-            break;
-        ssh_key *key = &login->from_agent[login->agent_count++];
-        buffer_add(&key->blob, blob, blob_length);
-        key->comment = strndup((const char *)comment, comment_length);
-        if (!key->comment)
-            abort();
-    }
+    if (type == AGENT_IDENTITIES)
+        identities_take_agent(&login->identities, data, length);
     login->listed = true;
     session_wake(login->session);
 }
 
 static void note_agent(ssh_login *login) {
     const char *path = login->session->target.agent;
+    ssh_buffer *notes = &login->identities.notes;
     if (!path)
-        note(&login->notes, "there is no ssh-agent (SSH_AUTH_SOCK is not set)");
+        identities_note(notes, "there is no ssh-agent (SSH_AUTH_SOCK is not set)");
     else if (*agent_problem(login->agent))
-        note(&login->notes, "the ssh-agent at %s does not answer: %s", path, agent_problem(login->agent));
-    else if (login->agent_count == 0)
-        note(&login->notes, "the ssh-agent has no keys");
+        identities_note(notes, "the ssh-agent at %s does not answer: %s", path, agent_problem(login->agent));
+    else if (login->identities.agent_count == 0)
+        identities_note(notes, "the ssh-agent has no keys");
 }
 
-/* ---- signing ---- */
+static const ssh_identity *current_identity(const ssh_login *login) {
+    return &login->identities.list[login->current];
+}
 
 static void on_signature(void *context, unsigned char type, const unsigned char *data, size_t length) {
     ssh_login *login = context;
-    size_t size, type_size;
-    wire_reader outer = {data, length, false};
-    const unsigned char *whole = wire_string(&outer, &size);
-    wire_reader inner = {whole, size, outer.bad};
-    wire_string(&inner, &type_size);
-    const unsigned char *bytes = wire_string(&inner, &size);
+    char wanted[64];
+    size_t size;
+    wire_reader reader = {data, length, false};
+    const unsigned char *whole = wire_string(&reader, &size);
+    key_signature_type(current_identity(login)->algorithm, wanted);
     login->signing = SIGN_FAILED;
-    if (type == AGENT_SIGNATURE && !inner.bad && size > 0) {
-        login->signature = malloc(size);
-        if (!login->signature)
-            abort();
-        memcpy(login->signature, bytes, size);
-        login->signature_size = size;
+    if (type == AGENT_SIGNATURE && !reader.bad && wire_is_type(whole, size, wanted)) {
+        buffer_add(&login->signature, whole, size);
         login->signing = SIGN_DONE;
     }
+    login->is_old_agent = type == AGENT_SIGNATURE && !reader.bad && wire_is_type(whole, size, "ssh-rsa");
     session_wake(login->session);
 }
 
-/* libssh2's callback. Called again, with the same data, after it said EAGAIN. */
-static int sign(LIBSSH2_SESSION *ssh2, unsigned char **signature, size_t *size, const unsigned char *data,
-                size_t length, void **abstract) {
-    ssh_login *login = *abstract;
-    const ssh_key *key = login->candidates[login->current];
-    (void)ssh2;
-    if (key->private)
-        return key_sign(key, data, length, signature, size) ? 0 : -1;
+/* ---- attempts: each is a turn that says EAGAIN, 0 when logged in, or an error ---- */
+
+static int sign(void *context, const unsigned char *data, size_t length, ssh_buffer *signature) {
+    ssh_login *login = context;
+    const ssh_identity *identity = current_identity(login);
+    const ssh_key *signer = identity->signer;
+    if (signer->private)
+        return key_sign(signer, identity->algorithm, data, length, signature) ? 0 : -1;
     if (login->signing == SIGN_IDLE) {
         login->signing = SIGN_ASKED;
-        agent_sign(login->agent, key->blob.data, key->blob.length, data, length, on_signature, login);
+        agent_sign(login->agent, identity->algorithm, signer->blob.data, signer->blob.length, data, length,
+                   on_signature, login);
     }
     if (login->signing == SIGN_ASKED)
         return LIBSSH2_ERROR_EAGAIN;
     if (login->signing == SIGN_FAILED)
         return -1;
-    *signature = login->signature;
-    *size = login->signature_size;
-    login->signature = NULL;
+    buffer_add(signature, login->signature.data, login->signature.length);
     return 0;
 }
 
-/* The blob as it is sent: an RSA key is offered under the name of the signature it will make. */
-static void prepare_blob(ssh_login *login, const ssh_key *key) {
-    login->blob.length = 0;
-    const unsigned char *blob = (unsigned char *)key->blob.data;
-    wire_reader reader = {blob, key->blob.length, false};
-    size_t length;
-    if (wire_is_type(blob, key->blob.length, "ssh-rsa")) {
-        wire_string(&reader, &length);
-        buffer_add_string(&login->blob, "rsa-sha2-256", 12);
-    }
-    buffer_add(&login->blob, reader.at, reader.left);
+/* How it went with a key, in addition to that it was not enough. */
+static void describe_outcome(const ssh_login *login, char *text, size_t size) {
+    const ssh_identity *identity = current_identity(login);
+    char problem[128];
+    certificate_problem(identity->blob, login->session->target.user, problem, sizeof problem);
+    if (login->session->partly)
+        snprintf(text, size, " (taken, and more is wanted)");
+    else if (login->signing == SIGN_FAILED && login->is_old_agent)
+        snprintf(text, size, " (the agent signs it with SHA-1 only, which servers refuse)");
+    else if (login->signing == SIGN_FAILED)
+        snprintf(text, size, " (the agent refused to sign)");
+    else if (login->offer.wanted)
+        snprintf(text, size, " (its signature was refused)");
+    else
+        snprintf(text, size, *problem ? " (%s)" : "%s", problem);
 }
 
-/* ---- trying ---- */
+static void note_key(ssh_login *login) {
+    const ssh_identity *identity = current_identity(login);
+    char print[FINGERPRINT_SIZE], outcome[160];
+    const char *shown = key_type_shown(identity->blob->data, identity->blob->length);
+    describe_outcome(login, outcome, sizeof outcome);
+    if (identity->last_resort && !*outcome)
+        return; /* refused once more */
+    key_fingerprint(identity->blob->data, identity->blob->length, print);
+    identities_note(&login->keys, "%s '%s' %s%s", shown, identity->name, print, outcome);
+}
 
-static void note_attempt(ssh_login *login, const ssh_key *key, const char *outcome) {
-    char print[FINGERPRINT_SIZE];
-    key_fingerprint(key->blob.data, key->blob.length, print);
-    note(&login->tried, "%s '%s' %s%s", key_type_shown(key->blob.data, key->blob.length), key->comment, print,
-         outcome);
+static int try_key(ssh_login *login) {
+    const ssh_identity *identity = current_identity(login);
+    publickey_offer *offer = &login->offer;
+    if (!offer->session)
+        *offer = (publickey_offer){.session = login->session,
+                                   .algorithm = identity->algorithm,
+                                   .blob = identity->blob,
+                                   .sign = sign,
+                                   .context = login};
+    int rc = publickey_step(offer);
+    if (rc == LIBSSH2_ERROR_EAGAIN || rc == 0)
+        return rc;
+    note_key(login);
+    publickey_end(offer);
+    buffer_free(&login->signature);
+    login->signing = SIGN_IDLE;
+    login->tried_key = true;
+    login->current++;
+    return rc;
+}
+
+static int try_questions(ssh_login *login) {
+    ssh_session *s = login->session;
+    int rc = password_step_interactive(s);
+    if (rc == LIBSSH2_ERROR_EAGAIN || rc == 0)
+        return rc;
+    login->tried_questions = true;
+    if (s->talk->rounds > 0) /* else the server does not ask at all */
+        identities_note(&login->answers, "the password as an answer (%s)",
+                        s->partly ? "taken, and more is wanted" : "refused");
+    return rc;
+}
+
+static int try_password(ssh_login *login) {
+    ssh_session *s = login->session;
+    int rc = password_step(s);
+    if (rc == LIBSSH2_ERROR_EAGAIN || rc == 0)
+        return rc;
+    login->tried_password = true;
+    identities_note(&login->answers, "the password (%s)",
+                    s->partly ? "taken, and more is wanted"
+                    : rc == LIBSSH2_ERROR_PASSWORD_EXPIRED
+                        ? "it has expired: log in once with ssh to change it"
+                        : "refused");
+    return rc;
+}
+
+/* Asks for the methods, by trying none; 0 where that is enough to be let in. */
+static int try_asking(ssh_login *login) {
+    ssh_session *s = login->session;
+    const char *list = libssh2_userauth_list(s->ssh2, s->target.user, (unsigned)strlen(s->target.user));
+    if (!list && libssh2_session_last_errno(s->ssh2) == LIBSSH2_ERROR_EAGAIN)
+        return LIBSSH2_ERROR_EAGAIN;
+    login->asked_methods = true;
+    if (list)
+        scrub_format(s->methods, sizeof s->methods, "%s", list);
+    return libssh2_userauth_authenticated(s->ssh2) ? 0 : LIBSSH2_ERROR_AUTHENTICATION_FAILED;
+}
+
+/* ---- which is next ---- */
+
+static bool takes(const ssh_session *s, const char *method) {
+    size_t length = strlen(method);
+    for (const char *at = s->methods; at; at = strchr(at, ',')) {
+        at += *at == ',';
+        if (strncmp(at, method, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static bool may_take(const ssh_session *s, const char *method) {
+    return !*s->methods || takes(s, method);
+}
+
+static attempt next_attempt(const ssh_login *login) {
+    const ssh_session *s = login->session;
+    if (login->current < login->identities.count && may_take(s, "publickey"))
+        return TRY_KEY;
+    if (s->target.password && !login->tried_questions && may_take(s, "keyboard-interactive"))
+        return TRY_QUESTIONS;
+    if (s->target.password && !login->tried_password && may_take(s, "password"))
+        return TRY_PASSWORD;
+    return !*s->methods && !login->asked_methods ? TRY_ASKING : TRY_NOTHING;
+}
+
+static int go_on(ssh_login *login) {
+    static int (*const ways[])(ssh_login *) = {[TRY_KEY] = try_key,
+                                               [TRY_QUESTIONS] = try_questions,
+                                               [TRY_PASSWORD] = try_password,
+                                               [TRY_ASKING] = try_asking};
+    int rc = ways[login->trying](login);
+    if (rc != LIBSSH2_ERROR_EAGAIN && rc != 0) {
+        login->trying = TRY_NOTHING;
+        login->partly = login->partly || login->session->partly;
+    }
+    return rc;
+}
+
+/* ---- what a person is told ---- */
+
+static void text_of(const ssh_buffer *buffer, char *text, size_t size) {
+    scrub_format(text, size, "%.*s", (int)buffer->length, buffer->data ? buffer->data : "");
+}
+
+static bool gave_password(const ssh_login *login) {
+    return login->tried_password || (login->tried_questions && login->talk.rounds > 0);
+}
+
+/* A key was offered to learn what the server takes, and keys are not among that. */
+static bool takes_no_keys(const ssh_login *login) {
+    return !login->partly && !may_take(login->session, "publickey");
+}
+
+static const char *problem_of(const ssh_login *login) {
+    bool tried_keys = login->tried_key && !takes_no_keys(login);
+    if (login->partly)
+        return "the server wants more than one proof, and has not got all of them";
+    if (gave_password(login))
+        return tried_keys ? "the server refused every key and the password"
+                          : "the server refused the password";
+    if (takes_no_keys(login))
+        return "the server takes no keys";
+    return tried_keys ? "the server refused every key" : "there is no key to log in with";
 }
 
 static const char *hint_for(const ssh_login *login) {
     const ssh_session *s = login->session;
-    if (login->candidate_count > 0)
+    bool by_password = takes(s, "password") || takes(s, "keyboard-interactive");
+    if (by_password && !s->target.password && !takes(s, "publickey"))
+        return "give it the password: ssh.connect(host, { password = secret(\"NAME\") })";
+    if (gave_password(login))
+        return "check the user and the password";
+    if (!may_take(s, "publickey"))
+        return "hostler logs in with keys and passwords: let the server's AuthenticationMethods have one of "
+               "them";
+    if (login->identities.count > 0)
         return "put one of these keys into the user's authorized_keys, add the right one with ssh-add, or "
                "name another user";
     if (!s->target.agent)
@@ -247,50 +280,54 @@ static const char *hint_for(const ssh_login *login) {
     return "add your key: ssh-add; `ssh-add -l` shows what the agent has";
 }
 
-static void text_of(ssh_buffer *buffer, char *text, size_t size) {
-    snprintf(text, size, "%.*s", (int)buffer->length, buffer->data ? buffer->data : "");
+/* The server left before it had seen every key. */
+static bool was_too_many(const ssh_login *login) {
+    return login->tried_key && !login->identities.list[login->current - 1].last_resort;
 }
 
-static void fail_login(ssh_login *login, bool too_many) {
-    char tried[2048], notes[1024];
+static void add_hints(ssh_login *login, bool left) {
     ssh_session *s = login->session;
-    note_agent(login);
-    text_of(&login->tried, tried, sizeof tried);
-    text_of(&login->notes, notes, sizeof notes);
-    if (login->candidate_count == 0)
-        failure_set(&s->failure, "ssh.auth", "%s: there is no key to log in with: %s", s->target.label,
-                    notes);
-    else
-        failure_set(&s->failure, "ssh.auth", "%s: the server refused every key for '%s': %s%s%s%s%s",
-                    s->target.label, s->target.user, tried, *notes ? " (" : "", notes, *notes ? ")" : "",
-                    too_many ? "; then it closed the connection" : "");
-    failure_add(&s->failure, "user", "%s", s->target.user);
-    failure_add(&s->failure, "tried", "%s", tried);
-    failure_add(&s->failure, "agent", "%s", notes);
-    if (too_many)
+    if (left && was_too_many(login))
         failure_add(&s->failure, "hint",
                     "too many keys: the server stops after a few (MaxAuthTries). Name the right one with "
                     "identity = \"...\", or IdentityFile and IdentitiesOnly in ~/.ssh/config");
+    if (*login->talk.asked)
+        failure_add(
+            &s->failure, "hint",
+            "the server also asked \"%s\", and hostler answers only for a password: let it do without for "
+            "this user, for example with a key",
+            login->talk.asked);
     failure_add(&s->failure, "hint", "%s", hint_for(login));
 }
 
-/* One turn with the current key: EAGAIN, 0 when logged in, 1 when it was refused. */
-static int try_current(ssh_login *login) {
+/* Sets the failure. The notes tell of keys that were not tried. */
+static void describe_failure(ssh_login *login, const char *tried, const char *notes, bool left) {
     ssh_session *s = login->session;
-    const ssh_key *key = login->candidates[login->current];
-    void *context = login;
-    if (login->blob.length == 0)
-        prepare_blob(login, key);
-    int rc = libssh2_userauth_publickey(s->ssh2, s->target.user, (unsigned char *)login->blob.data,
-                                        login->blob.length, sign, &context);
-    if (rc == LIBSSH2_ERROR_EAGAIN || rc == 0)
-        return rc;
-    note_attempt(login, key, login->signing == SIGN_FAILED ? " (the agent refused to sign)" : "");
-    login->blob.length = 0;
-    login->signing = SIGN_IDLE;
-    login->current++;
-    return 1;
+    bool both = *tried && *notes;
+    failure_set(&s->failure, "ssh.auth", "%s: %s for '%s'%s%s%s%s%s%s%s%s", s->target.label,
+                problem_of(login), s->target.user, *tried || *notes ? ": " : "", tried, both ? " (" : "",
+                notes, both ? ")" : "", *s->methods ? "; it takes: " : "", s->methods,
+                left ? "; then it closed the connection" : "");
+    failure_add(&s->failure, "user", "%s", s->target.user);
+    failure_add(&s->failure, "tried", "%s", tried);
+    failure_add(&s->failure, "agent", "%s", notes);
+    failure_add(&s->failure, "methods", "%s", s->methods);
 }
+
+static void fail_login(ssh_login *login, bool left) {
+    char keys[2048] = "", answers[256], tried[2400], notes[1024] = "";
+    text_of(&login->answers, answers, sizeof answers);
+    if (!takes_no_keys(login)) {
+        note_agent(login);
+        text_of(&login->keys, keys, sizeof keys);
+        text_of(&login->identities.notes, notes, sizeof notes);
+    }
+    scrub_format(tried, sizeof tried, "%s%s%s", keys, *keys && *answers ? "; " : "", answers);
+    describe_failure(login, tried, notes, left);
+    add_hints(login, left);
+}
+
+/* ---- */
 
 static bool server_left(const ssh_session *s) {
     return s->hung_up || *s->goodbye;
@@ -302,28 +339,38 @@ static ssh_login *login_for(ssh_session *s) {
         if (!s->login)
             abort();
         s->login->session = s;
+        s->talk = &s->login->talk;
     }
     return s->login;
 }
 
+static void ask_agent(ssh_login *login) {
+    const char *path = login->session->target.agent;
+    login->asked = true;
+    if (path) {
+        login->agent = agent_at(path);
+        agent_list(login->agent, on_keys, login);
+    } else {
+        login->listed = true;
+    }
+}
+
 int login_step(ssh_session *s) {
     ssh_login *login = login_for(s);
-    if (!login->asked) {
-        login->asked = true;
-        if (s->target.agent) {
-            login->agent = agent_at(s->target.agent);
-            agent_list(login->agent, on_keys, login);
-        } else {
-            login->listed = true;
-        }
-    }
+    if (!login->asked)
+        ask_agent(login);
     if (!login->listed)
         return LIBSSH2_ERROR_EAGAIN;
-    if (login->current == 0 && login->candidate_count == 0)
-        choose_candidates(login);
-    while (login->current < login->candidate_count && !server_left(s)) {
-        int rc = try_current(login);
-        if (rc <= 0)
+    if (!login->chosen)
+        identities_choose(&login->identities, &s->target);
+    login->chosen = true;
+    while (!server_left(s) && !session_is_broken(s)) {
+        if (login->trying == TRY_NOTHING)
+            login->trying = next_attempt(login);
+        if (login->trying == TRY_NOTHING)
+            break;
+        int rc = go_on(login);
+        if (rc == LIBSSH2_ERROR_EAGAIN || rc == 0)
             return rc;
     }
     fail_login(login, server_left(s));
@@ -332,15 +379,17 @@ int login_step(ssh_session *s) {
 
 void login_free(ssh_session *s) {
     ssh_login *login = s->login;
+    target_forget_password(&s->target);
+    s->watch = NULL;
+    s->talk = NULL;
     if (!login)
         return;
     agent_forget(login);
-    for (size_t i = 0; i < login->agent_count; i++)
-        key_free(&login->from_agent[i]);
-    free(login->signature);
-    buffer_free(&login->blob);
-    buffer_free(&login->tried);
-    buffer_free(&login->notes);
+    identities_free(&login->identities);
+    publickey_end(&login->offer);
+    buffer_free(&login->signature);
+    buffer_free(&login->keys);
+    buffer_free(&login->answers);
     free(login);
     s->login = NULL;
 }

@@ -10,7 +10,13 @@
 
 /* ---- life ---- */
 
+static void note_use(ssh_session *s) {
+    static uint64_t uses;
+    s->last_used = ++uses;
+}
+
 void operation_begin(ssh_operation *op, ssh_session *s) {
+    note_use(s);
     op->session = session_ref(s);
     op->references++;
     ssh_operation **last = &s->operations;
@@ -46,6 +52,7 @@ void operation_abandon(ssh_operation *op) {
 
 static void end_operation(ssh_operation *op) {
     ssh_session *s = op->session;
+    note_use(s);
     if (s->opener == op)
         s->opener = NULL;
     op->next = NULL;
@@ -89,7 +96,7 @@ static void on_hold_over(uv_timer_t *timer) {
 }
 
 /* The server has as many channels as it allows (sshd's MaxSessions), and counts those too that have just
- * ended. True when it is worth trying again in a while. */
+ * ended, and commands that were given up and run on. True when it is worth trying again in a while. */
 static bool hold_channels(ssh_session *s) {
     if (!s->has_opened || (s->channels == 0 && s->refusals >= MOST_REFUSALS))
         return false;
@@ -104,6 +111,24 @@ static bool hold_channels(ssh_session *s) {
     uint64_t pause = SHORTEST_HOLD * (uint64_t)++s->refusals;
     s->held = true;
     uv_timer_start(s->hold_timer, on_hold_over, pause < LONGEST_HOLD ? pause : LONGEST_HOLD, 0);
+    return true;
+}
+
+bool operation_explain_refusal(ssh_operation *op, const char *code, const char *problem) {
+    const ssh_session *s = op->session;
+    if (s->refusals == 0)
+        return false;
+    failure_set(&op->failure, code,
+                "%s: %s: the server allows no more than %d at once on a connection (MaxSessions)%s",
+                s->target.label, problem, s->most_channels,
+                s->given_up ? ", and a command that was given up may still run there"
+                            : ", and others have them");
+    failure_add(
+        &op->failure, "hint",
+        s->given_up
+            ? "end the command that timed out or was cancelled on the host (ps, kill), or raise MaxSessions "
+              "in its sshd_config; host:close() gives a new connection, and leaves the command alone"
+            : "raise MaxSessions in the host's sshd_config, or do less at once on this host");
     return true;
 }
 
@@ -126,6 +151,8 @@ LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, con
         s->channels++;
         s->refusals = 0;
         s->has_opened = true;
+        if (s->channels > s->most_channels)
+            s->most_channels = s->channels;
     } else if (*rc == LIBSSH2_ERROR_CHANNEL_FAILURE && !message && hold_channels(s)) {
         *rc = LIBSSH2_ERROR_EAGAIN;
     }

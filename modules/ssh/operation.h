@@ -33,13 +33,16 @@ void operation_unref(ssh_operation *op);
  * through. */
 LIBSSH2_CHANNEL *operation_open_channel(ssh_operation *op, const char *type, const ssh_buffer *message,
                                         int *rc);
+/* Why the server opens no channel, as far as we know better than it says: sets the operation's failure. False
+ * when we do not. */
+bool operation_explain_refusal(ssh_operation *op, const char *code, const char *problem);
 /* Closes and frees it; false means: call again. */
 bool operation_close_channel(ssh_operation *op, LIBSSH2_CHANNEL **channel);
 
 /* Lets each of the session's operations go as far as it can. */
 void operations_step(ssh_session *s);
 
-/* True while somebody wants one of them. */
+/* True while somebody wants one of them. (A tunnel or a forwarded connection is wanted until it ends.) */
 bool operations_are_wanted(const ssh_session *s);
 
 /* Ends them all: the session is closed. */

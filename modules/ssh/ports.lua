@@ -30,8 +30,8 @@ function Forward:problem()
 end
 
 --- Opens a port here whose connections go on from the host (direct-tcpip, RFC 4254, section 7.2): to a service that
---- only the host can reach. It is open until it is closed, the connection to the host ends, or the run does; with `fn`,
---- until that has returned or raised.
+--- only the host can reach. It is open until it is closed, the connection to the host ends (with the item of an `each`
+--- that alone used the host), or the run does; with `fn`, until that has returned or raised.
 ---
 --- To the gate it is a read: what is done through it has a module of its own, which passes the gate.
 ---@param remote_host string as the host knows it

@@ -72,7 +72,9 @@ const char *session_last_error(ssh_session *s) {
     return text ? text : "unknown error";
 }
 
-bool session_note_error(ssh_session *s, int rc, const char *doing) {
+/* Errors after which libssh2 and the server go on as before: a channel's, and what libssh2 refuses to send.
+ */
+static bool leaves_connection(int rc) {
     switch (rc) {
     case LIBSSH2_ERROR_CHANNEL_FAILURE:
     case LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED:
@@ -80,12 +82,17 @@ bool session_note_error(ssh_session *s, int rc, const char *doing) {
     case LIBSSH2_ERROR_CHANNEL_EOF_SENT:
     case LIBSSH2_ERROR_CHANNEL_UNKNOWN:
     case LIBSSH2_ERROR_REQUEST_DENIED:
-        if (!session_is_broken(s))
-            return false;
-        break;
+    case LIBSSH2_ERROR_INVAL: /* a packet that is too large for it */
+    case LIBSSH2_ERROR_BAD_USE:
+        return true;
     default:
-        break;
+        return false;
     }
+}
+
+bool session_note_error(ssh_session *s, int rc, const char *doing) {
+    if (leaves_connection(rc) && !session_is_broken(s))
+        return false;
     if (s->via && session_is_broken(s->via))
         failure_set(&s->failure, "ssh.closed", "the jump host's connection ended: %s",
                     failure_text(&s->via->failure, "message"));

@@ -13,9 +13,14 @@
  *   operation.c  what it carries, many at once, and their channels
  *   overhear.c   what libssh2 does not tell of its packets
  *   transport.c  the socket (or the jump host's channel) below libssh2
+ *   publickey.c  offer a key
+ *   password.c   give a password
+ *   identities.c which keys there are
  *   login.c      log in
  *   tunnel.c     a channel of a jump host as another session's transport
- *   connect.c    resolve, dial, handshake, host key
+ *   algorithms.c which ones the peer is offered
+ *   host_key.c   the host's key: its types, its trust
+ *   connect.c    resolve, dial, handshake
  *   sessions.c   those that are open: their turns and their end
  *
  * Over operations: exec.c runs a command, sftp.c has SFTP's requests and replies, copy.c a file on its way,
@@ -38,7 +43,16 @@
 
 typedef struct ssh_session ssh_session;
 typedef struct ssh_operation ssh_operation;
-typedef struct ssh_login ssh_login; /* the state of login.c */
+typedef struct ssh_login ssh_login;         /* the state of login.c */
+typedef struct password_talk password_talk; /* the state of password.c */
+
+/* Told of the memory that libssh2 takes and gives back, while somebody watches. */
+typedef struct {
+    void (*allocated)(ssh_session *, void *block, size_t size);
+    bool (*watches)(ssh_session *, const void *block); /* asked before it moves */
+    void (*moved)(ssh_session *, void *to);
+    void (*releasing)(ssh_session *, const void *block);
+} memory_watch;
 
 typedef enum {
     SESSION_RESOLVING,
@@ -79,6 +93,11 @@ struct ssh_session {
     int unread;                       /* bytes that lay unread in the socket at the last tick */
     void (*take_turn)(ssh_session *); /* of sessions.c: it and its operations go as far as they can */
     bool in_turn, again;
+    bool (*make_room)(void);      /* of sessions.c: closes a session that is idle; false when none is */
+    uint64_t last_used;           /* counts up: when an operation began or ended */
+    bool released;                /* nobody uses it: it closes when nobody waits for what it carries */
+    int forwards;                 /* ports that lead into it */
+    int expected;                 /* tasks that are about to get it */
     bool hung_up;                 /* nothing more can be read */
     int unanswered;               /* signs of life asked for since it was last heard */
     char greeting[GREETING_SIZE]; /* the first bytes the peer sent */
@@ -86,10 +105,17 @@ struct ssh_session {
     char goodbye[160]; /* the reason in the peer's disconnect message */
 
     ssh_login *login;
+    password_talk *talk;
+    const memory_watch *watch; /* NULL: nobody does */
+    void *watch_context;
+    char methods[200]; /* by which the server lets the user in, "publickey,password"; "" until it said so */
+    bool partly;       /* its last answer: that was right, and more is wanted */
     ssh_operation *operations;
     ssh_operation *opener;      /* whose channel is being opened: libssh2 opens one at a time */
     uint32_t confirmed_channel; /* the number of the last one that the server opened */
     int channels;               /* open ones */
+    int most_channels;          /* that have been open at once */
+    bool given_up;              /* a command whose end nobody has seen */
     int refusals;               /* of the server to open one more, in a row */
     bool has_opened, held;      /* a channel before; channels wait for the timer below */
     uv_timer_t *hold_timer;     /* made when first needed */

@@ -61,11 +61,34 @@ static void take_turn(ssh_session *s) {
     s->in_turn = false;
     if (session_is_broken(s))
         sessions_close(s, s->failure.code, NULL);
-    else if (s->state < SESSION_READY && !operations_are_wanted(s))
+    else if ((s->state < SESSION_READY || s->released) && !operations_are_wanted(s))
         sessions_close(s, "ssh.closed", "nobody waits for this connection any more");
     else
         transport_update(s);
     session_unref(s);
+}
+
+/* ---- giving back ---- */
+
+void sessions_release(ssh_session *s) {
+    s->released = true;
+    session_wake(s);
+}
+
+static bool is_idle(const ssh_session *s) {
+    return s->state == SESSION_READY && !s->in_turn && !s->forwards && !s->expected &&
+           !operations_are_wanted(s);
+}
+
+/* Closes the one that has been idle for longest. Who has a handle of it connects again with the next use. */
+static bool make_room(void) {
+    ssh_session *oldest = NULL;
+    for (ssh_session *s = open_sessions; s; s = s->next)
+        if (!s->via && is_idle(s) && (!oldest || s->last_used < oldest->last_used))
+            oldest = s;
+    if (oldest)
+        sessions_close(oldest, "ssh.closed", "closed to make room for others");
+    return oldest != NULL;
 }
 
 /* ---- the beginning ---- */
@@ -74,10 +97,12 @@ ssh_session *sessions_find(ssh_target *target, ssh_session *via) {
     for (ssh_session *s = open_sessions; s; s = s->next) {
         if (strcmp(s->target.key, target->key) == 0 && !session_is_broken(s)) {
             target_free(target);
+            s->released = false;
             return session_ref(s);
         }
     }
     ssh_session *s = session_new(target, via, take_turn);
+    s->make_room = make_room;
     s->next = open_sessions;
     open_sessions = session_ref(s);
     connect_begin(s);

@@ -26,17 +26,27 @@ static int environment_lua(lua_State *L) {
 
 /* user() -> the name of who runs this process */
 static int user_lua(lua_State *L) {
-    const struct passwd *entry = getpwuid(geteuid());
+    const struct passwd *entry = getpwuid(getuid());
     lua_pushstring(L, entry ? entry->pw_name : getenv("USER"));
     return 1;
 }
 
-/* home() -> the home directory, as OpenSSH takes it: from the user database, unless HOME says otherwise */
+/* home([user]) -> a user's home directory, of who runs this process without one; nil for a user who does not
+ * exist. As OpenSSH takes it: from the user database, whatever HOME says. */
 static int home_lua(lua_State *L) {
-    const char *home = getenv("HOME");
-    const struct passwd *entry = home && *home ? NULL : getpwuid(geteuid());
-    lua_pushstring(L, entry ? entry->pw_dir : home);
+    const char *name = luaL_optstring(L, 1, NULL);
+    const struct passwd *entry = name ? getpwnam(name) : getpwuid(getuid());
+    lua_pushstring(L, entry ? entry->pw_dir : name ? NULL : getenv("HOME"));
     return 1;
+}
+
+/* machine() -> this machine's name, the number of who runs this process */
+static int machine_lua(lua_State *L) {
+    char name[256] = "";
+    gethostname(name, sizeof name - 1);
+    lua_pushstring(L, name);
+    lua_pushnumber(L, (lua_Number)getuid());
+    return 2;
 }
 
 static void push_text(lua_State *L, FILE *file, size_t most) {
@@ -57,7 +67,7 @@ static int config_files_lua(lua_State *L) {
     glob_t found;
     const char *pattern = luaL_checkstring(L, 1);
     lua_newtable(L);
-    if (glob(pattern, GLOB_TILDE, NULL, &found) != 0)
+    if (glob(pattern, 0, NULL, &found) != 0)
         return 1;
     int kept = 0;
     for (size_t i = 0; i < found.gl_pathc; i++) {
@@ -200,6 +210,7 @@ void settings_register(lua_State *L) {
     static const luaL_Reg plain[] = {{"environment", environment_lua},
                                      {"user", user_lua},
                                      {"home", home_lua},
+                                     {"machine", machine_lua},
                                      {"config_files", config_files_lua},
                                      {"read_file", file_read},
                                      {"write_file", file_write},

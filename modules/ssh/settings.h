@@ -4,7 +4,8 @@
 
 #include <lua.h>
 
-/* Adds to the table on top of the stack: environment user home config_files resolve read_file write_file. */
+/* Adds to the table on top of the stack: environment user home machine config_files resolve read_file
+ * write_file. */
 void settings_register(lua_State *L);
 
 #endif

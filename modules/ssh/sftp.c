@@ -2,6 +2,7 @@
 #include "ssh/sftp.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define LARGEST_REPLY (SFTP_CHUNK + 4096)
 #define VERSION 3
@@ -160,8 +161,24 @@ sftp_attributes sftp_take_attributes(wire_reader *body) {
     return found;
 }
 
-const char *sftp_reason(uint32_t status) {
-    switch (status) {
+/* The message of a status, fit to be shown. */
+static void take_message(const sftp_reply *reply, char text[SFTP_REASON_SIZE]) {
+    wire_reader body = reply->body;
+    size_t length, i;
+    const unsigned char *message = wire_string(&body, &length);
+    for (i = 0; i < length && i < SFTP_REASON_SIZE - 1; i++)
+        text[i] = message[i] >= ' ' && message[i] < 127 ? (char)message[i] : '?';
+    text[i] = '\0';
+}
+
+bool sftp_explains(const sftp_reply *reply) {
+    char text[SFTP_REASON_SIZE];
+    take_message(reply, text);
+    return *text && strcasecmp(text, "failure") != 0;
+}
+
+const char *sftp_reason(const sftp_reply *reply, char text[SFTP_REASON_SIZE]) {
+    switch (reply->status) {
     case SFTP_END_OF_FILE:
         return "it ended early";
     case SFTP_NO_SUCH_FILE:
@@ -171,7 +188,8 @@ const char *sftp_reason(uint32_t status) {
     case SFTP_UNSUPPORTED:
         return "the SFTP server cannot do this";
     default:
-        return "the SFTP server says no more than \"failure\"";
+        take_message(reply, text);
+        return sftp_explains(reply) ? text : "the SFTP server says no more than \"failure\"";
     }
 }
 
@@ -180,6 +198,9 @@ const char *sftp_reason(uint32_t status) {
 static int open_channel(sftp_link *link) {
     int rc;
     link->channel = operation_open_channel(link->operation, "session", NULL, &rc);
+    if (!link->channel && rc != LIBSSH2_ERROR_EAGAIN &&
+        operation_explain_refusal(link->operation, "ssh.channel", "the copy cannot begin"))
+        return -1;
     if (!link->channel)
         return rc == LIBSSH2_ERROR_EAGAIN ? rc : fail(link, rc, "while opening a channel");
     libssh2_channel_handle_extended_data2(link->channel, LIBSSH2_CHANNEL_EXTENDED_DATA_IGNORE);
@@ -204,6 +225,24 @@ static int start_subsystem(sftp_link *link) {
     return 0;
 }
 
+/* Pairs of a name and a version. */
+static void take_extensions(sftp_link *link, wire_reader *packet) {
+    const struct {
+        const char *name;
+        bool *has;
+    } wanted[] = {{"posix-rename@openssh.com", &link->has_posix_rename},
+                  {"statvfs@openssh.com", &link->has_statvfs},
+                  {"fsync@openssh.com", &link->has_fsync}};
+    while (packet->left > 0 && !packet->bad) {
+        size_t length, unused;
+        const unsigned char *name = wire_string(packet, &length);
+        wire_string(packet, &unused);
+        for (size_t i = 0; i < sizeof wanted / sizeof *wanted && !packet->bad; i++)
+            if (length == strlen(wanted[i].name) && memcmp(name, wanted[i].name, length) == 0)
+                *wanted[i].has = true;
+    }
+}
+
 static int take_version(sftp_link *link) {
     wire_reader packet;
     if (!sftp_flush(link))
@@ -213,7 +252,10 @@ static int take_version(sftp_link *link) {
         return LIBSSH2_ERROR_EAGAIN;
     if (got < 0)
         return got;
-    return take_byte(&packet) == SFTP_VERSION && wire_u32(&packet) == VERSION ? 0 : fail_protocol(link);
+    if (take_byte(&packet) != SFTP_VERSION || wire_u32(&packet) != VERSION || packet.bad)
+        return fail_protocol(link);
+    take_extensions(link, &packet);
+    return 0;
 }
 
 int sftp_open(sftp_link *link) {

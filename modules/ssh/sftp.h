@@ -18,6 +18,7 @@ typedef enum {
     SFTP_READ = 5,
     SFTP_WRITE = 6,
     SFTP_FSTAT = 8,
+    SFTP_SETSTAT = 9,
     SFTP_FSETSTAT = 10,
     SFTP_REMOVE = 13,
     SFTP_REALPATH = 16,
@@ -61,7 +62,8 @@ typedef struct {
     size_t request, sent,
         parsed; /* where the request being made begins; what of `out` and `in` is done with */
     uint32_t last_id;
-    int outstanding; /* requests without a reply */
+    int outstanding;                               /* requests without a reply */
+    bool has_posix_rename, has_statvfs, has_fsync; /* OpenSSH's extensions that the server names */
 } sftp_link;
 
 /* What it points to is good until the next call of sftp_next. */
@@ -94,8 +96,13 @@ int sftp_next(sftp_link *link, sftp_reply *reply);
 uint64_t sftp_take_u64(wire_reader *body);
 sftp_attributes sftp_take_attributes(wire_reader *body);
 
-/* In the words of errno, as far as the server tells. */
-const char *sftp_reason(uint32_t status);
+#define SFTP_REASON_SIZE 200
+
+/* Why a status is no success: in the words of errno as far as the server tells, else in its own. */
+const char *sftp_reason(const sftp_reply *reply, char text[SFTP_REASON_SIZE]);
+
+/* True when the server itself says more than the word "failure". */
+bool sftp_explains(const sftp_reply *reply);
 
 void sftp_free(sftp_link *link);
 

@@ -38,6 +38,15 @@ static char *text_field(lua_State *L, const char *name) {
     return copy;
 }
 
+static char *secret_field(lua_State *L, const char *name) {
+    size_t length;
+    lua_getfield(L, 1, name);
+    const char *text = lua_isnil(L, -1) ? NULL : secret_tolstring(L, -1, &length);
+    char *copy = text ? strdup(text) : NULL;
+    lua_pop(L, 1);
+    return copy;
+}
+
 static bool flag_field(lua_State *L, const char *name) {
     lua_getfield(L, 1, name);
     bool set = lua_toboolean(L, -1);
@@ -65,17 +74,36 @@ static char **list_field(lua_State *L, const char *name) {
     return list;
 }
 
+static int family_field(lua_State *L, const char *name) {
+    static const char *const names[] = {"any", "inet", "inet6", NULL};
+    static const int families[] = {AF_UNSPEC, AF_INET, AF_INET6};
+    lua_getfield(L, 1, name);
+    int family = families[luaL_checkoption(L, -1, "any", names)];
+    lua_pop(L, 1);
+    return family;
+}
+
 static void read_target(lua_State *L, ssh_target *target) {
-    char *host_key_name = text_field(L, "host_key_name");
     *target = (ssh_target){
         .key = text_field(L, "key"),
         .label = text_field(L, "label"),
         .user = text_field(L, "user"),
         .address = text_field(L, "address"),
+        .bind_address = text_field(L, "bind_address"),
         .agent = text_field(L, "agent"),
+        .host_key_names = list_field(L, "host_key_names"),
+        .revoked_keys = list_field(L, "revoked_keys"),
         .known_hosts = list_field(L, "known_hosts"),
         .identities = list_field(L, "identities"),
+        .certificates = list_field(L, "certificates"),
+        .password = secret_field(L, "password"),
         .port = (int)number_field(L, 1, "port"),
+        .family = family_field(L, "family"),
+        .key_exchanges = text_field(L, "key_exchanges"),
+        .host_key_algorithms = text_field(L, "host_key_algorithms"),
+        .ciphers = text_field(L, "ciphers"),
+        .macs = text_field(L, "macs"),
+        .check_address = flag_field(L, "check_address"),
         .accept_new = flag_field(L, "accept_new"),
         .remember = flag_field(L, "remember"),
         .only_identities = flag_field(L, "only_identities"),
@@ -83,26 +111,28 @@ static void read_target(lua_State *L, ssh_target *target) {
         .phase_timeout = (uint64_t)(number_field(L, 1, "timeout") * 1000),
         .keepalive = (uint64_t)(number_field(L, 1, "keepalive") * 1000),
     };
-    target->host_key_name = known_hosts_name(host_key_name, target->port);
-    free(host_key_name);
 }
 
 static bool connect_step_operation(ssh_operation *operation) {
     return operation->session->state == SESSION_READY || operation->abandoned;
 }
 
-static void free_nothing(ssh_operation *operation) {
-    (void)operation;
+static void free_connect(ssh_operation *operation) {
+    if (operation->session)
+        operation->session->expected--;
 }
 
 static int finish_connect(lua_State *L, wait *w) {
-    ssh_operation *operation = ((operation_wait *)w)->operation;
+    operation_wait *waiting = (operation_wait *)w;
+    ssh_operation *operation = waiting->operation;
     if (ssh_push_failure(L, operation))
         return lua_error(L);
     ssh_session **connection = lua_newuserdata(L, sizeof *connection);
     *connection = session_ref(operation->session);
     luaL_getmetatable(L, SSH_CONNECTION_TYPE);
     lua_setmetatable(L, -2);
+    waiting->operation = NULL;
+    operation_unref(operation); /* now, for it is no longer expected */
     return 1;
 }
 
@@ -115,11 +145,12 @@ static int connect_lua(lua_State *L) {
     if (!operation)
         return luaL_error(L, "out of memory");
     operation->step = connect_step_operation;
-    operation->free = free_nothing;
+    operation->free = free_connect;
     operation_wait *waiting = ssh_push_wait(L, operation, finish_connect, "ssh.connect");
     ssh_target target;
     read_target(L, &target);
     ssh_session *s = sessions_find(&target, via);
+    s->expected++;
     operation_begin(operation, s);
     session_unref(s);
     session_wake(s);
@@ -139,6 +170,13 @@ static int close_lua(lua_State *L) {
     return 0;
 }
 
+/* release(connection): nobody uses it any more. It closes once it carries nothing for others, and what uses
+ * it again keeps it open. */
+static int release_lua(lua_State *L) {
+    sessions_release(ssh_check_connection(L, 1));
+    return 0;
+}
+
 /* ---- commands ---- */
 
 static void push_streams(lua_State *L, const ssh_exec *exec) {
@@ -147,6 +185,8 @@ static void push_streams(lua_State *L, const ssh_exec *exec) {
         lua_pushlstring(L, exec->streams[i].data ? exec->streams[i].data : "", exec->streams[i].length);
         lua_setfield(L, -2, names[i]);
     }
+    lua_pushboolean(L, exec->has_begun);
+    lua_setfield(L, -2, "begun");
 }
 
 static int finish_exec(lua_State *L, wait *w) {
@@ -172,9 +212,10 @@ static void add_text(lua_State *L, int index, ssh_buffer *buffer) {
     buffer_add(buffer, text, length);
 }
 
-/* exec(connection, command, input, limit, timeout) -> { status, signal, stdout, stderr }. `input` is a list
- * of strings and secrets; limit in bytes for each stream; timeout in seconds, 0 for none. Raises
- * "ssh.closed", "ssh.output", "timeout" with what was said so far. */
+/* exec(connection, command, input, limit, timeout, begun) -> { status, signal, stdout, stderr, begun }.
+ * `input` is a list of strings and secrets; limit in bytes for each stream; timeout in seconds, 0 for none;
+ * `begun` is what the command line prints before the output that counts, and in the result whether it did.
+ * Raises "ssh.closed", "ssh.output", "timeout" with what was said so far. */
 static int exec_lua(lua_State *L) {
     ssh_check_effect(L);
     ssh_session *s = ssh_check_connection(L, 1);
@@ -189,6 +230,7 @@ static int exec_lua(lua_State *L) {
     }
     exec->limit = (size_t)luaL_checknumber(L, 4);
     exec->timeout = (uint64_t)(luaL_checknumber(L, 5) * 1000);
+    add_text(L, 6, &exec->begun);
     if (!ssh_settle_if_closed(&exec->operation, s))
         exec_begin(exec, s);
     return wait_park(L, &waiting->wait);
@@ -277,13 +319,13 @@ static void push_known_key(lua_State *L, const known_key *key) {
     static const char *const marks[] = {
         [MARK_NONE] = NULL, [MARK_REVOKED] = "revoked", [MARK_AUTHORITY] = "authority"};
     char print[FINGERPRINT_SIZE];
-    known_key_fingerprint(key, print);
+    known_key_fingerprint(&key->key, print);
     lua_createtable(L, 0, 5);
     lua_pushstring(L, key->file);
     lua_setfield(L, -2, "file");
     lua_pushinteger(L, key->line);
     lua_setfield(L, -2, "line");
-    lua_pushlstring(L, key->type, key->type_length);
+    lua_pushlstring(L, key->key.type, key->key.type_length);
     lua_setfield(L, -2, "type");
     lua_pushstring(L, print);
     lua_setfield(L, -2, "fingerprint");
@@ -291,30 +333,27 @@ static void push_known_key(lua_State *L, const known_key *key) {
     lua_setfield(L, -2, "mark");
 }
 
-/* known_keys(files, host, port) -> list of { file, line, type, fingerprint, mark }, the name in these files
- */
+/* known_keys(files, name) -> list of { file, line, type, fingerprint, mark } */
 static int known_keys_lua(lua_State *L) {
     ssh_check_effect(L);
     luaL_checktype(L, 1, LUA_TTABLE);
-    known_key keys[KNOWN_KEYS_MAX];
-    size_t count = 0;
-    char *name = known_hosts_name(luaL_checkstring(L, 2), (int)luaL_checkinteger(L, 3));
+    const char *name = luaL_checkstring(L, 2);
+    known_keys keys = {0};
     for (size_t i = 1; i <= lua_objlen(L, 1); i++) {
         int problem;
         lua_rawgeti(L, 1, (int)i);
         const char *file = lua_tostring(L, -1);
-        count = file ? known_hosts_find(file, name, keys, count, &problem) : count;
+        if (file)
+            known_hosts_find(file, name, &keys, &problem);
         lua_pop(L, 1);
     }
-    lua_pushstring(L, name);
-    free(name);
-    lua_createtable(L, (int)count, 0);
-    for (size_t i = 0; i < count; i++) {
-        push_known_key(L, &keys[i]);
+    lua_createtable(L, (int)keys.count, 0);
+    for (size_t i = 0; i < keys.count; i++) {
+        push_known_key(L, &keys.list[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
-    lua_insert(L, -2);
-    return 2;
+    known_keys_free(&keys);
+    return 1;
 }
 
 /* ---- the world ---- */
@@ -329,8 +368,11 @@ static int world_gc(lua_State *L) {
 }
 
 int ssh_open(lua_State *L) {
-    static const luaL_Reg plain[] = {
-        {"is_open", is_open_lua}, {"close", close_lua}, {"known_keys", known_keys_lua}, {NULL, NULL}};
+    static const luaL_Reg plain[] = {{"is_open", is_open_lua},
+                                     {"close", close_lua},
+                                     {"release", release_lua},
+                                     {"known_keys", known_keys_lua},
+                                     {NULL, NULL}};
     static const luaL_Reg waiting[] = {
         {"connect", connect_lua}, {"exec", exec_lua}, {"agent_keys", agent_keys_lua}, {NULL, NULL}};
     ssh_make_type(L, SSH_CONNECTION_TYPE, connection_gc);

@@ -25,7 +25,11 @@ static int finish_copy(lua_State *L, wait *w) {
         return 0;
     if (!ssh_push_failure(L, &copy->operation))
         error_push(L, "internal", "a copy ended without a reason");
-    if (copy->temporary_is_there) {
+    if (copy->aside_is_there && !copy->replaced) {
+        error_set(L, "old", copy->remote_aside);
+        lua_pushfstring(L, "the old file is %s on the host, unless it was put back", copy->remote_aside);
+        lua_setfield(L, -2, "hint");
+    } else if (copy->temporary_is_there) {
         error_set(L, "temporary", copy->remote_temporary);
         lua_pushfstring(L, "a part of it may be left on the host: %s", copy->remote_temporary);
         lua_setfield(L, -2, "hint");

@@ -1,6 +1,7 @@
 /* What is below libssh2: a TCP socket, or a channel of the jump host; see transport.h. */
 #include "ssh/transport.h"
 
+#include "base/scrub.h"
 #include "ssh/overhear.h"
 
 #include "task/handle.h"
@@ -81,7 +82,7 @@ static void on_disconnect(LIBSSH2_SESSION *ssh2, int reason, const char *message
     ssh_session *s = *abstract;
     (void)ssh2, (void)reason, (void)language, (void)language_length;
     if (message_length > 0)
-        snprintf(s->goodbye, sizeof s->goodbye, "%.*s", message_length, message);
+        scrub_format(s->goodbye, sizeof s->goodbye, "%.*s", message_length, message);
 }
 
 bool transport_attach(ssh_session *s) {

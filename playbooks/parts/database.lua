@@ -7,7 +7,7 @@ local database = {}
 --- Whether a cluster trusts this very droplet, by whatever it is known to it.
 local function trusts(cloud, cluster, droplet)
     local trusted = cloud:trusted_values(cluster.id)
-    return trusted[droplet.public_address] or trusted[droplet.private_address] or trusted[tostring(droplet.id)]
+    return trusted[droplet.public_address] or trusted[droplet.private_address] or trusted[("%d"):format(droplet.id)]
 end
 
 --- The clusters of every team that trust a droplet; the teams are asked at the same time.

@@ -47,7 +47,7 @@ function fleet.each(p, what, fn)
         lock("instance:" .. group.tenant)
         fn(exactly_one(group, {
             things = "droplets", name = group[1].name, code = "digitalocean.ambiguous",
-            label = function(one) return ("%s of %s"):format(one.droplet.id, one.droplet.created_at) end,
+            label = function(one) return ("%d of %s"):format(one.droplet.id, tostring(one.droplet.created_at)) end,
             hint = "keep one of them and rename or delete the others",
         }))
     end)

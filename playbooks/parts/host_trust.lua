@@ -87,8 +87,18 @@ local function stale_lines(path, names, shown)
     return #entries, stale
 end
 
--- The files whose lines about the host clash with the keys that it shows, and how many lines concern it at all.
-local function clashes_of(names, keys, paths)
+-- How many lines of other names that count for the host have a key that it shows.
+local function vouching_lines(path, names, shown)
+    local count = 0
+    for _, entry in ipairs(known_hosts_file.concerning(file.read(path), names)) do
+        count = count + (not entry.mark and shown[entry.key] and 1 or 0)
+    end
+    return count
+end
+
+-- The files whose lines about the host clash with the keys that it shows, and how many lines concern it at all. Lines
+-- of `others` only count where they have one of these keys.
+local function clashes_of(names, others, keys, paths)
     local found, known, shown = {}, 0, {}
     for _, key in ipairs(keys) do
         shown[key.key], shown[key.type] = true, true
@@ -97,7 +107,7 @@ local function clashes_of(names, keys, paths)
         local stat = is_file(path)
         if stat then
             local count, stale = stale_lines(path, names, shown)
-            known = known + count
+            known = known + count + vouching_lines(path, others, shown)
             found[#found + 1] = #stale > 0 and { path = path, modified = stat.modified, stale = stale } or nil
         end
     end
@@ -120,10 +130,10 @@ end
 ---@return host_trust.Seen
 ---@raise "impostor", "revoked"
 function host_trust.compare(customer, wanted)
-    local droplet, settings = droplet_of(customer), ssh.settings(customer.name)
+    local droplet, settings = droplet_of(customer), ssh.settings(customer.name, { port = wanted.port })
     local file_given = wanted.file or site.known_hosts
     local seen = {
-        address = droplet.public_address, port = wanted.port or settings.port,
+        address = droplet.public_address, port = settings.port,
         hosts = { customer.name, droplet.public_address }, names = {},
         paths = file_given and { file_given } or settings.known_hosts,
         renewal = renewal_of(customer.cloud, droplet),
@@ -134,8 +144,11 @@ function host_trust.compare(customer, wanted)
     for index, host in ipairs(seen.hosts) do
         seen.names[index] = known_hosts_file.name(host, seen.port)
     end
+    if seen.hosts[1] == settings.name then
+        seen.names[1] = settings.names[1] -- an alias has no port
+    end
     seen.keys = ssh.host_keys(seen.address, { port = seen.port })
-    seen.clashes, seen.known = clashes_of(seen.names, seen.keys, seen.paths)
+    seen.clashes, seen.known = clashes_of(seen.names, { settings.names[2] }, seen.keys, seen.paths)
     return seen
 end
 

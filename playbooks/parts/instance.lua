@@ -5,6 +5,7 @@ local dns = require "dns"
 local file = require "file"
 local host_file = require "host_file"
 local http = require "http"
+local prerequisites = require "prerequisites"
 local site = require "site"
 local ssh = require "ssh"
 local systemd = require "systemd"
@@ -166,11 +167,16 @@ function instance:https_options(address)
 end
 
 --- The newest snapshot that instances are made of.
-function instance:image()
-    local images = self.cloud:snapshots { resource_type = "droplet", prefix = site.droplet.image_prefix }
+---@param cloud table from digitalocean.account
+function instance.newest_image(cloud)
+    local images = cloud:snapshots { resource_type = "droplet", prefix = site.droplet.image_prefix }
     return images[1] or fail(("there is no snapshot whose name begins with '%s'"):format(site.droplet.image_prefix), {
-        target = self.cloud:who(), hint = "make one of a good instance, or change droplet.image_prefix in site.lua",
+        target = cloud:who(), hint = "make one of a good instance, or change droplet.image_prefix in site.lua",
     })
+end
+
+function instance:image()
+    return instance.newest_image(self.cloud)
 end
 
 function instance:create_droplet()
@@ -191,9 +197,7 @@ function instance:mark_as_finished(droplet_id)
 end
 
 function instance:move_to_project(droplet_id)
-    local project = self.cloud:find_project(site.droplet.project) or fail(("there is no project '%s'"):format(
-        site.droplet.project), { hint = "create it in DigitalOcean, or change droplet.project in site.lua" })
-    self.cloud:assign(project, { "do:droplet:" .. droplet_id })
+    self.cloud:assign(prerequisites.project(self.cloud), { digitalocean.urn("droplet", droplet_id) })
 end
 
 --- Orders the cluster in the first team that has room, and says which teams turned out to be full.

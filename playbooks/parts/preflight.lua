@@ -1,5 +1,6 @@
 -- What must hold before an instance is made: all of it is found out before the first write, and told together.
 local mail = require "mail"
+local prerequisites = require "prerequisites"
 local site = require "site"
 local ssh = require "ssh"
 
@@ -28,13 +29,6 @@ function preflight.check_free(new, there, reason)
     })
 end
 
-local function agent_has_a_key()
-    local keys = ssh.agent_keys()
-    if #keys == 0 then
-        fail("the ssh-agent has no key", { code = "agent", hint = "add yours: ssh-add" })
-    end
-end
-
 --- A line of an instance that once had this name would make SSH refuse the new one, when all of it is there.
 local function no_stale_host_key(new)
     return function()
@@ -59,6 +53,21 @@ function preflight.must_write(cloud, kind)
         fail(("the token %s may only read"):format(cloud:who()), {
             code = "token", hint = "make one with write access in DigitalOcean, under API, and export it",
         })
+    end
+end
+
+local function token_may_write(cloud)
+    return function()
+        for _, kind in ipairs { "droplets", "domains", "projects" } do
+            preflight.must_write(cloud, kind)
+        end
+    end
+end
+
+local function domain_and_project_are_there(cloud)
+    return function()
+        prerequisites.domain(cloud)
+        prerequisites.project(cloud)
     end
 end
 
@@ -92,15 +101,14 @@ end
 --- Runs every check at once, and raises all that fail as one error.
 function preflight.check_all(new)
     local checks = {
-        { what = "the ssh-agent has a key", holds = agent_has_a_key },
+        { what = "the account has a key of the ssh-agent", holds = function() prerequisites.key(new.cloud) end },
         { what = "known_hosts does not know the name", holds = no_stale_host_key(new) },
-        {
-            what = "the token for droplets may write",
-            holds = function() preflight.must_write(new.cloud, "droplets") end,
-        },
+        { what = "the token for droplets may write", holds = token_may_write(new.cloud) },
+        { what = "the domain and the project are there", holds = domain_and_project_are_there(new.cloud) },
         { what = "there is room for a droplet", holds = droplets_have_room(new.cloud) },
         { what = "a database team may have room", holds = a_team_has_room(new) },
         { what = "there is an image", holds = function() new:image() end },
+        { what = "1Password takes items", holds = function() site.passwords():must_write() end },
         { what = "the mail server takes mail", holds = function() mail.check(site.outgoing()) end },
     }
     local ok, err = try(each, checks, { parallel = #checks, key = "what", name = "checks" }, function(check)

@@ -139,7 +139,7 @@ end
 local function check(one, there)
     exactly_one(one.droplets, {
         things = "droplets", name = one.name, code = "digitalocean.ambiguous",
-        label = function(droplet) return ("%s of %s"):format(droplet.id, droplet.created_at) end,
+        label = function(droplet) return ("%d of %s"):format(droplet.id, tostring(droplet.created_at)) end,
         hint = "rename those in DigitalOcean that are to stay, then run this again",
     })
     if #one.droplets > 0 then

@@ -3,6 +3,7 @@ local machine = require "machine"
 local meltano = require "meltano"
 local meltano_settings = require "meltano_settings"
 local systemd = require "systemd"
+local triage_around = require "triage_around"
 local triage_outside = require "triage_outside"
 local triage_checks = {}
 
@@ -131,6 +132,29 @@ local function owners(e)
             (" and %d more"):format(#seen - 1) or ""))
 end
 
+-- Who has the port, and how far Meltano's user gets to its files.
+local function port(e)
+    local listeners = e.surroundings and e.surroundings.listeners
+    if not listeners then
+        return nil
+    end
+    for _, listener in ipairs(listeners) do
+        if listener.port == meltano.PORT then
+            local holder = e.surroundings.holders[listener.pid or 0] or {}
+            local state = holder.unit == meltano.UNIT and "good" or "bad"
+            return check("port", state, "%d of %s: process %s, %s", meltano.PORT, listener.address,
+                tostring(listener.pid or "?"), holder.unit or "of no unit")
+        end
+    end
+    return check("port", "bad", "nobody listens at %d", meltano.PORT)
+end
+
+local function way(e)
+    local blocked = e.surroundings and triage_around.has_blocked_way(e)
+    return e.surroundings and check("its files", blocked and "bad" or "good", "%s", blocked and blocked.says
+        or "the service's user gets to what it needs")
+end
+
 local function disks(e)
     if not e.disks then
         return nil
@@ -167,7 +191,7 @@ end
 
 local PARTS = {
     from_outside, name, certificate, droplet, ssh, caddy, from_inside, service, failed_units, database, settings, flags,
-    owners, disks, memory,
+    port, owners, way, disks, memory,
 }
 
 --- Everything that was looked at, in the order in which a request passes it.

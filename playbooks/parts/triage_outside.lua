@@ -3,6 +3,7 @@
 local caddy_advice = require "caddy_advice"
 local meltano = require "meltano"
 local systemd = require "systemd"
+local triage_unit = require "triage_unit"
 local triage_outside = {}
 
 local PROOF_LINES = 5
@@ -81,9 +82,32 @@ local function remedy(e, verdict)
     return { "caddy-tls" }
 end
 
+-- What keeps systemd from starting Caddy at all, which no other Caddyfile mends: a sentence and what a person does.
+local function start_fault(status)
+    if status.load and status.load ~= "loaded" then
+        return "systemd has no unit of Caddy that it could start: it is " .. status.load,
+            "`systemctl cat caddy` shows its unit; one that is masked: systemctl unmask caddy"
+    end
+    local meaning = triage_unit.start_failure(status)
+    if meaning then
+        return ("systemd could not %s of Caddy's service, and so not start it"):format(meaning.failed_to),
+            ("`systemctl cat caddy`: look at %s"):format(meaning.settings or "it all")
+    end
+end
+
 local function is_without_caddy(e)
     local found = e.caddy
+    local says, advice
     if found and found.status and found.status.active ~= "active" then
+        says, advice = start_fault(found.status)
+    end
+    if says then
+        return {
+            cause = "caddy-down", says = says, breaks = true,
+            proof = { "caddy.service is " .. systemd.describe(found.status), unpack(found.evidence, 1, PROOF_LINES) },
+            by_hand = ("on %s: %s; then: hostler run caddy-tls %s"):format(e.name, advice, e.tenant),
+        }
+    elseif found and found.status and found.status.active ~= "active" then
         local finding = {
             cause = "caddy-down", says = caddy_advice.of("not-running").says, breaks = true,
             proof = { "caddy.service is " .. systemd.describe(found.status), unpack(found.evidence, 1, PROOF_LINES) },

@@ -72,17 +72,21 @@ local function remedy(finding)
     return table.concat(parts)
 end
 
+local function sentence(finding)
+    return escape((triage_checks.hide(finding.says):gsub("^%l", string.upper)))
+end
+
 local function verdict_box(verdict)
     return ("<section class=\"verdict%s\">\n<span class=\"cause\">%s</span>\n<strong>%s</strong>\n%s%s</section>\n")
         :format(verdict.cause == "healthy" and " healthy" or "", escape(verdict.cause:gsub("-", " ")),
-            escape(verdict.says:gsub("^%l", string.upper) .. "."), list_of(verdict.proof), remedy(verdict))
+            sentence(verdict) .. ".", list_of(verdict.proof), remedy(verdict))
 end
 
 local function others_of(others)
     local parts = {}
     for index, finding in ipairs(others) do
         parts[index] = ("<details open><summary>%s</summary>\n%s%s</details>\n"):format(
-            escape(finding.says:gsub("^%l", string.upper)), list_of(finding.proof), remedy(finding))
+            sentence(finding), list_of(finding.proof), remedy(finding))
     end
     return #parts > 0 and "<h2>Also noticed</h2>\n" .. table.concat(parts) or ""
 end

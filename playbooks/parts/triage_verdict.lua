@@ -1,6 +1,9 @@
 -- From what was seen of an instance to what is wrong with it and what mends that. Pure: it reaches no host.
+local around = require "triage_around"
+local database = require "triage_database"
 local inside = require "triage_inside"
 local outside = require "triage_outside"
+local unit = require "triage_unit"
 local triage_verdict = {}
 
 ---@class triage.Finding
@@ -15,10 +18,14 @@ local triage_verdict = {}
 -- In the order of causes: a full disk breaks the service, and that breaks what the outside sees. The first that breaks
 -- the instance is the verdict; what may only follow from it is not told apart.
 local RULES = {
-    outside.is_off, outside.is_another_host, outside.is_not_known, outside.is_unreachable,
-    inside.is_full, inside.is_out_of_memory, inside.has_wrong_owners, inside.lacks_settings,
-    inside.is_refused_by_database, inside.is_down, inside.is_hanging, inside.is_failing, inside.has_broken_flags,
+    outside.is_off, outside.is_another_host, outside.is_not_known, outside.is_unreachable, around.is_not_up,
+    unit.is_not_loaded, inside.is_full, inside.is_out_of_memory, around.is_read_only, around.has_foreign_port,
+    around.lacks_user, inside.has_wrong_owners, around.has_blocked_way, around.has_broken_python, inside.lacks_settings,
+    database.refuses, database.is_read_only, database.is_locked, database.has_stale_settings, around.lacks_localhost,
+    around.has_own_network, around.listens_elsewhere, around.has_no_files_left, unit.cannot_be_started,
+    unit.ended_for_a_reason, unit.is_down, unit.is_hanging, unit.is_failing, inside.has_broken_flags,
     outside.has_fault_in_front, outside.is_named_wrongly, outside.is_closed, inside.has_open_settings,
+    around.has_wrong_clock, unit.is_set_up_oddly,
 }
 
 -- "hostler run PLAYBOOK TENANT OPTION ..."
@@ -39,13 +46,13 @@ local function find_all(e)
     return found
 end
 
--- The first that breaks the instance, and the rest without what may only follow from it.
+-- The first that breaks the instance, and the rest without what may only follow from it, or is said already.
 local function divide(found)
     local verdict, others = nil, {}
     for _, finding in ipairs(found) do
         if finding.breaks and not verdict then
             verdict = finding
-        elseif not (verdict and finding.symptom) then
+        elseif not (verdict and (finding.symptom or finding.cause == verdict.cause)) then
             others[#others + 1] = finding
         end
     end

@@ -2,6 +2,7 @@
 #include "base/error.h"
 
 #include "base/hidden.h"
+#include "base/memory.h"
 
 #include <lauxlib.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define ERROR_TYPE "hostler.error"
+#define OUT_OF_MEMORY "not enough memory" /* as Lua says it */
 
 static int error_tostring(lua_State *L) {
     lua_getfield(L, 1, "message");
@@ -76,6 +78,11 @@ int error_raise(lua_State *L, const char *code, const char *format, ...) {
     __builtin_unreachable();
 }
 
+void error_push_memory(lua_State *L) {
+    error_push(L, "memory", "not enough memory: one process of hostler may use %u MiB", memory_most());
+    error_set(L, "hint", "keep less at once: go through what is large in parts; or set HOSTLER_MEMORY=MIB");
+}
+
 void error_set_text(lua_State *L, const char *field, const char *text, size_t length) {
     lua_pushlstring(L, text, length);
     lua_setfield(L, -2, field);
@@ -118,9 +125,11 @@ static void set_place(lua_State *thread) {
     lua_Debug frame;
     for (int level = 0; lua_getstack(thread, level, &frame); level++) {
         lua_getinfo(thread, "Sl", &frame);
-        if (frame.source[0] == '@' && frame.currentline > 0) {
+        /* Out of memory, Lua only knows in which function. */
+        int line = frame.currentline > 0 ? frame.currentline : frame.linedefined;
+        if (frame.source[0] == '@' && line > 0) {
             error_set(thread, "file", frame.source + 1);
-            error_set_integer(thread, "line", frame.currentline);
+            error_set_integer(thread, "line", line);
             return;
         }
     }
@@ -129,6 +138,10 @@ static void set_place(lua_State *thread) {
 /* "file.lua:12: text", as Lua writes it, is taken apart: pushes the error with its place in fields of their
  * own. */
 static void push_from_text(lua_State *thread, const char *text) {
+    if (strcmp(text, OUT_OF_MEMORY) == 0) {
+        error_push_memory(thread);
+        return;
+    }
     const char *extension = strstr(text, ".lua:");
     const char *cursor = extension ? extension + strlen(".lua:") : text;
     size_t digits = strspn(cursor, "0123456789");

@@ -21,6 +21,9 @@
 void error_push(lua_State *L, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Pushes the error of one who wants more memory than there is: code "memory". */
+void error_push_memory(lua_State *L);
+
 /* Sets a text field of the error table on top of the stack. NULL text leaves the field unset. */
 void error_set(lua_State *L, const char *field, const char *text);
 void error_set_text(lua_State *L, const char *field, const char *text, size_t length);

@@ -83,8 +83,7 @@ int files_make_private_parent(const char *path) {
     return problem;
 }
 
-/* After this, that a name in the directory of `path` stands for another file survives a crash. */
-static int sync_directory(const char *path) {
+int files_sync_directory(const char *path) {
     char copy[PATH_MAX];
     strcpy(copy, path);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -138,7 +137,7 @@ static int put(const char *path, const struct stat *old, mode_t mode, const char
         problem = place(temporary, path);
     if (problem)
         unlink(temporary);
-    return problem ? problem : sync_directory(path);
+    return problem ? problem : files_sync_directory(path);
 }
 
 static int write_into(const char *path, int flags, const char *text, size_t length) {

@@ -31,6 +31,9 @@ int files_make_directory(const char *path);
 /* Makes the directories above a file; the innermost is for its owner only. */
 int files_make_private_parent(const char *path);
 
+/* After this, that a name in the directory of `path` stands for another file survives a crash. */
+int files_sync_directory(const char *path);
+
 /* Writes all of the text to a descriptor. */
 int files_write_all(int fd, const char *text, size_t length);
 

@@ -280,12 +280,32 @@ static int encode_lua(lua_State *L) {
     return 1;
 }
 
+/* Whether so many lists and objects are open before this place that cJSON takes no further one. */
+static bool is_deepest(const char *text, size_t offset) {
+    size_t open = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < offset; i++) {
+        if (quoted && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            quoted = !quoted;
+        else if (!quoted && (text[i] == '[' || text[i] == '{'))
+            open++;
+        else if (!quoted && open > 0 && (text[i] == ']' || text[i] == '}'))
+            open--;
+    }
+    return open >= CJSON_NESTING_LIMIT;
+}
+
 /* json.decode(text) -> value; raises "json" with the place where the text stops being JSON. */
 static int decode_lua(lua_State *L) {
     size_t length, offset;
     const char *text = luaL_checklstring(L, 1, &length);
     if (json_parse(L, text, length, &offset))
         return 1;
+    if (is_deepest(text, offset))
+        return error_raise(L, "json", "JSON nested deeper than %d levels, at byte %zu: hostler holds no more",
+                           CJSON_NESTING_LIMIT, offset + 1);
     /* A few words from there, unless a secret is in it: a part of one would not be known as secret. */
     size_t clean_length;
     free(scrub(text, length, &clean_length));

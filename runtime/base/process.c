@@ -6,7 +6,16 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <uv.h>
+
+void process_raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 /* signal(pid, number) -> true, or nil, reason */
 static int signal_lua(lua_State *L) {

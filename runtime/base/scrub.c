@@ -1,24 +1,30 @@
-/* The forms that secrets take in what people read, and their search; see scrub.h. */
+/* What is hidden of a text: see scrub.h.
+ *
+ * The text is searched twice: as it is, and squeezed, without what sets the bytes of a form apart: the ends
+ * of lines and their escapes, indents, the spaces, colons and marks between hexadecimal digits. */
+#define _GNU_SOURCE /* vasprintf, explicit_bzero */
 #include "base/scrub.h"
 
-#include <ctype.h>
-#include <sodium.h>
-#include <stdbool.h>
+#include "base/patterns.h"
+#include "base/secret_forms.h"
+#include "base/text.h"
+
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SHORTEST_SCRUBBED 6
+#define SHORTEST_SQUEEZED 8
+#define SHORTEST_PART 4
+#define MASK_LENGTH (sizeof SCRUB_MASK - 1)
+/* How much more than what is wanted is looked at, before the rest of a long text is left alone. */
+#define MARGIN 65536
+/* What was escaped again and again has as many before its "n". */
+#define MOST_BACKSLASHES 8
+/* Of a mark that was cut: "\\u00" is the longest. */
+#define LONGEST_MARK 4
 
-/* The patterns that begin with one byte, longest first: an encoded form often contains the plain one. */
-typedef struct pattern pattern;
-struct pattern {
-    pattern *next;
-    size_t length;
-    char text[];
-};
-
-static pattern *patterns[256];
+static pattern_set as_it_is, squeezed;
 
 static void *allocate(size_t size) {
     void *memory = malloc(size);
@@ -27,111 +33,71 @@ static void *allocate(size_t size) {
     return memory;
 }
 
-static void add_pattern(const char *text, size_t length) {
-    if (length < SHORTEST_SCRUBBED)
-        return;
-    pattern **link = &patterns[(unsigned char)text[0]];
-    for (; *link && (*link)->length >= length; link = &(*link)->next)
-        if ((*link)->length == length && memcmp((*link)->text, text, length) == 0)
-            return;
-    pattern *added = allocate(sizeof *added + length);
-    added->length = length;
-    memcpy(added->text, text, length);
-    added->next = *link;
-    *link = added;
+/* ---- squeezing ---- */
+
+static bool sets_apart(char byte) {
+    return byte == ' ' || byte == '\n' || byte == ':' || byte == '%' || byte == '\t' || byte == '\r';
 }
 
-/* A text in base64 looks in three ways, depending on where in the encoded whole it begins ("user:password" of
- * HTTP's basic authentication); the characters that it shares with its neighbours are left out. */
-static void add_base64(const char *text, size_t length, int variant) {
-    unsigned char *shifted = allocate(length + 2);
-    size_t room = sodium_base64_encoded_len(length + 2, variant);
-    char *encoded = allocate(room);
-    for (size_t shift = 0; shift < 3; shift++) {
-        memset(shifted, 0, shift);
-        memcpy(shifted + shift, text, length);
-        sodium_bin2base64(encoded, room, shifted, shift + length, variant);
-        size_t skipped = (shift * 8 + 5) / 6, whole = (shift + length) * 8 / 6;
-        add_pattern(encoded + skipped, whole - skipped);
-        if (shift == 0)
-            add_pattern(encoded, strlen(encoded));
+/* The length of the mark before the end of a line that goes on ("=" of quoted-printable, "\" of a shell), of
+ * an escape of such an end ("\n", "\\r"), or of what stands before two digits ("\x", "\u00"); or 0. */
+static size_t mark_length(const char *text, size_t left) {
+    size_t at = 0;
+    while (at < left && at < MOST_BACKSLASHES && text[at] == '\\')
+        at++;
+    bool ends_line = at < left && (text[at] == '\n' || text[at] == '\r');
+    if (at == 0)
+        return left > 1 && text[0] == '=' && (text[1] == '\n' || text[1] == '\r');
+    if (ends_line)
+        return at;
+    if (at < left && strchr("nrtx", text[at]) && text[at])
+        return at + 1;
+    return left - at >= 3 && memcmp(text + at, "u00", 3) == 0 ? at + 3 : 0;
+}
+
+/* Where the next byte stands that counts, from `at` on. */
+static size_t next_kept(const char *text, size_t length, size_t at) {
+    while (at < length) {
+        size_t mark = sets_apart(text[at])                  ? 1
+                      : text[at] == '\\' || text[at] == '=' ? mark_length(text + at, length - at)
+                                                            : 0;
+        if (mark == 0)
+            break;
+        at += mark;
     }
-    free(encoded);
-    free(shifted);
+    return at;
 }
 
-/* Each escaper writes the form of one byte and returns its length; the longest form has six bytes. */
-static size_t escape_url(char *out, unsigned char byte) {
-    if (isalnum(byte) || strchr("-._~", byte))
-        return (size_t)sprintf(out, "%c", byte);
-    return (size_t)sprintf(out, "%%%02X", byte);
-}
-
-static size_t escape_url_lower(char *out, unsigned char byte) {
-    return isalnum(byte) || strchr("-._~", byte) ? escape_url(out, byte)
-                                                 : (size_t)sprintf(out, "%%%02x", byte);
-}
-
-static size_t escape_form(char *out, unsigned char byte) {
-    return byte == ' ' ? (size_t)sprintf(out, "+") : escape_url(out, byte);
-}
-
-static size_t escape_shell(char *out, unsigned char byte) {
-    return (size_t)(byte == '\'' ? sprintf(out, "'\\''") : sprintf(out, "%c", byte));
-}
-
-/* Between double quotes. */
-static size_t escape_shell_double(char *out, unsigned char byte) {
-    return (size_t)sprintf(out, byte && strchr("\"$`\\", byte) ? "\\%c" : "%c", byte);
-}
-
-static size_t escape_json(char *out, unsigned char byte) {
-    static const char special[] = "\"\\\n\r\t\b\f", letters[] = "\"\\nrtbf";
-    const char *found = byte ? strchr(special, byte) : NULL;
-    if (found)
-        return (size_t)sprintf(out, "\\%c", letters[found - special]);
-    if (byte < 0x20)
-        return (size_t)sprintf(out, "\\u%04x", byte);
-    return (size_t)sprintf(out, "%c", byte);
-}
-
-/* As PHP and others write it. */
-static size_t escape_json_slash(char *out, unsigned char byte) {
-    return byte == '/' ? (size_t)sprintf(out, "\\/") : escape_json(out, byte);
-}
-
-typedef size_t (*escaper)(char *, unsigned char);
-
-/* Adds the escaped form, and when it is `nested`, what JSON and a shell's quotes make of that in turn: a
- * command line that holds a document, a document that holds a command line. */
-static void add_escaped(const char *text, size_t length, escaper escape, bool nested) {
-    char *escaped = allocate(length * 6 + 1);
+static char *squeeze(const char *text, size_t length, size_t *squeezed_length) {
+    char *out = allocate(length + 1);
     size_t used = 0;
-    for (size_t i = 0; i < length; i++)
-        used += text[i] ? escape(escaped + used, (unsigned char)text[i]) : 0;
-    add_pattern(escaped, used);
-    if (nested) {
-        add_escaped(escaped, used, escape_json, false);
-        add_escaped(escaped, used, escape_shell, false);
-    }
-    free(escaped);
+    for (size_t at = next_kept(text, length, 0); at < length; at = next_kept(text, length, at + 1))
+        out[used++] = text[at];
+    *squeezed_length = used;
+    return out;
 }
 
-static void remember_forms(const char *text, size_t length) {
-    static const escaper escapes[] = {escape_url,          escape_url_lower, escape_form,      escape_shell,
-                                      escape_shell_double, escape_json,      escape_json_slash};
-    if (length < SHORTEST_SCRUBBED)
-        return;
-    add_pattern(text, length);
-    add_base64(text, length, sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
-    add_base64(text, length, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
-    for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++)
-        add_escaped(text, length, escapes[i], true);
+/* ---- what is remembered ---- */
+
+static void remember_form(void *unused, const char *form, size_t length) {
+    (void)unused;
+    pattern_add(&as_it_is, form, length);
+    size_t left;
+    char *close = squeeze(form, length, &left);
+    if (left >= SHORTEST_SQUEEZED)
+        pattern_add(&squeezed, close, left);
+    explicit_bzero(close, length);
+    free(close);
+}
+
+static void remember(const char *text, size_t length) {
+    if (length >= PATTERN_SHORTEST)
+        secret_forms(text, length, remember_form, NULL);
 }
 
 /* The lines of a key or a certificate are secret one by one too: what prints them may cut or indent them. */
 void scrub_remember(const char *text, size_t length) {
-    remember_forms(text, length);
+    remember(text, length);
     const char *end = text + length;
     for (const char *line = text, *newline; line < end; line = newline + 1) {
         newline = memchr(line, '\n', (size_t)(end - line));
@@ -139,36 +105,234 @@ void scrub_remember(const char *text, size_t length) {
             return;
         newline = newline ? newline : end;
         size_t visible = (size_t)(newline - line);
-        remember_forms(line, visible > 0 && line[visible - 1] == '\r' ? visible - 1 : visible);
+        remember(line, visible > 0 && line[visible - 1] == '\r' ? visible - 1 : visible);
     }
 }
 
-/* The length of the longest pattern that the text begins with, or 0. */
-static size_t secret_length(const char *text, size_t left) {
-    for (const pattern *p = patterns[(unsigned char)text[0]]; p; p = p->next)
-        if (p->length <= left && memcmp(p->text, text, p->length) == 0)
-            return p->length;
+/* ---- what is hidden ---- */
+
+typedef struct {
+    size_t from, to;
+} range;
+
+/* In the order of their beginnings, and none within another, once merge() has been called. */
+typedef struct {
+    range *list;
+    size_t count, room;
+} ranges;
+
+/* Overlapping ones become one. */
+static void add_range(ranges *r, size_t from, size_t to) {
+    range *last = r->count > 0 ? &r->list[r->count - 1] : NULL;
+    if (last && from >= last->from && from < last->to) {
+        last->to = to > last->to ? to : last->to;
+        return;
+    }
+    if (r->count == r->room) {
+        r->room = r->room ? r->room * 2 : 16;
+        r->list = realloc(r->list, r->room * sizeof *r->list);
+        if (!r->list)
+            abort();
+    }
+    r->list[r->count++] = (range){from, to};
+}
+
+static int compare_ranges(const void *left, const void *right) {
+    const range *a = left, *b = right;
+    return a->from < b->from ? -1 : a->from > b->from;
+}
+
+static void merge(ranges *r) {
+    if (r->count < 2)
+        return;
+    qsort(r->list, r->count, sizeof *r->list, compare_ranges);
+    ranges merged = {r->list, 0, r->count}; /* it grows no faster than it is read */
+    for (size_t i = 0, count = r->count; i < count; i++) {
+        range next = r->list[i];
+        add_range(&merged, next.from, next.to);
+    }
+    r->count = merged.count;
+}
+
+/* Which ends of a text were cut, so that a part of a secret may stand there. */
+enum { CUT_NOWHERE = 0, CUT_BEFORE = 1, CUT_BEHIND = 2 };
+
+static void find_whole(ranges *found, const char *text, size_t length) {
+    for (size_t i = 0; i + PATTERN_SHORTEST <= length; i++) {
+        size_t secret = pattern_at(&as_it_is, text + i, length - i);
+        if (secret)
+            add_range(found, i, i + secret);
+    }
+}
+
+/* Finds the places of the squeezed bytes in the text they were squeezed from; asked for in ascending order.
+ */
+typedef struct {
+    const char *text;
+    size_t length, at, number; /* the place of the byte with this number */
+} place_finder;
+
+static size_t place_of(place_finder *finder, size_t number) {
+    for (; finder->number < number; finder->number++)
+        finder->at = next_kept(finder->text, finder->length, finder->at + 1);
+    return finder->at;
+}
+
+static void add_squeezed_range(ranges *found, place_finder *finder, size_t from, size_t to) {
+    size_t first = place_of(finder, from);
+    place_finder last = *finder;
+    add_range(found, first, place_of(&last, to - 1) + 1);
+}
+
+/* How much at the start of squeezed text, which was cut, is the rest of a secret: perhaps behind what is left
+ * of a mark. */
+static size_t rest_of_squeezed(const char *close, size_t left) {
+    for (size_t mark = 0; mark < LONGEST_MARK && mark < left; mark++) {
+        size_t part = pattern_ended(&squeezed, close + mark, left - mark, SHORTEST_SQUEEZED);
+        if (part)
+            return mark + part;
+    }
     return 0;
 }
 
-char *scrub(const char *text, size_t length, size_t *scrubbed_length) {
-    /* A mask stands for at least SHORTEST_SCRUBBED bytes, so it adds at most this much. */
-    size_t room = length + (length / SHORTEST_SCRUBBED + 1) * (sizeof SCRUB_MASK - 1 - SHORTEST_SCRUBBED) + 1;
-    char *out = allocate(room);
-    size_t used = 0, hidden_to = 0; /* secrets may overlap: all of both is hidden */
-    for (size_t i = 0; i < length; i++) {
-        size_t found = secret_length(text + i, length - i);
-        if (found && i >= hidden_to) {
-            memcpy(out + used, SCRUB_MASK, sizeof SCRUB_MASK - 1);
-            used += sizeof SCRUB_MASK - 1;
-        }
-        if (i + found > hidden_to && found)
-            hidden_to = i + found;
-        if (i >= hidden_to)
-            out[used++] = text[i];
+/* How much at the end of it is the first of a secret: perhaps before the first of a mark. */
+static size_t first_of_squeezed(const char *close, size_t left) {
+    for (size_t mark = 0; mark < LONGEST_MARK && mark < left; mark++) {
+        size_t part = pattern_begun(&squeezed, close, left - mark, SHORTEST_SQUEEZED);
+        if (part)
+            return mark + part;
     }
+    return 0;
+}
+
+/* Whether it is a part of one secret, perhaps with what is left of marks at its ends. */
+static bool is_within_squeezed(const char *close, size_t left) {
+    for (size_t before = 0; before < LONGEST_MARK; before++)
+        for (size_t behind = 0; behind < LONGEST_MARK; behind++)
+            if (left >= before + SHORTEST_SQUEEZED + behind &&
+                pattern_holds(&squeezed, close + before, left - before - behind))
+                return true;
+    return false;
+}
+
+static void find_squeezed(ranges *found, const char *text, size_t length, int cut) {
+    size_t left;
+    char *close = squeeze(text, length, &left);
+    place_finder finder = {text, length, next_kept(text, length, 0), 0};
+    size_t part = cut & CUT_BEFORE ? rest_of_squeezed(close, left) : 0;
+    if (cut == (CUT_BEFORE | CUT_BEHIND) && is_within_squeezed(close, left))
+        part = left;
+    if (part)
+        add_squeezed_range(found, &finder, 0, part);
+    for (size_t i = 0; i + SHORTEST_SQUEEZED <= left; i++) {
+        size_t secret = pattern_at(&squeezed, close + i, left - i);
+        if (secret)
+            add_squeezed_range(found, &finder, i, i + secret);
+    }
+    part = cut & CUT_BEHIND ? first_of_squeezed(close, left) : 0;
+    if (part) {
+        finder = (place_finder){text, length, next_kept(text, length, 0), 0};
+        add_squeezed_range(found, &finder, left - part, left);
+    }
+    free(close);
+}
+
+static char *mask(const char *text, size_t length, const ranges *hidden, size_t *masked_length) {
+    char *out = allocate(length + hidden->count * MASK_LENGTH + 1);
+    size_t used = 0, at = 0;
+    for (size_t i = 0; i < hidden->count; i++) {
+        size_t shown = hidden->list[i].from - at;
+        memcpy(out + used, text + at, shown);
+        memcpy(out + used + shown, SCRUB_MASK, MASK_LENGTH);
+        used += shown + MASK_LENGTH;
+        at = hidden->list[i].to;
+    }
+    memcpy(out + used, text + at, length - at);
+    used += length - at;
     out[used] = '\0';
-    if (scrubbed_length)
-        *scrubbed_length = used;
+    if (masked_length)
+        *masked_length = used;
     return out;
+}
+
+static char *scrub_part(const char *text, size_t length, int cut, size_t *scrubbed_length) {
+    ranges hidden = {0};
+    if (as_it_is.count > 0) {
+        size_t part = cut & CUT_BEFORE ? pattern_ended(&as_it_is, text, length, SHORTEST_PART) : 0;
+        if (cut == (CUT_BEFORE | CUT_BEHIND) && length >= SHORTEST_PART &&
+            pattern_holds(&as_it_is, text, length))
+            part = length;
+        if (part)
+            add_range(&hidden, 0, part);
+        find_whole(&hidden, text, length);
+        part = cut & CUT_BEHIND ? pattern_begun(&as_it_is, text, length, SHORTEST_PART) : 0;
+        if (part)
+            add_range(&hidden, length - part, length);
+        find_squeezed(&hidden, text, length, cut);
+        merge(&hidden);
+    }
+    char *out = mask(text, length, &hidden, scrubbed_length);
+    free(hidden.list);
+    return out;
+}
+
+char *scrub(const char *text, size_t length, size_t *scrubbed_length) {
+    return scrub_part(text, length, CUT_NOWHERE, scrubbed_length);
+}
+
+/* ---- scrubbed, then cut ---- */
+
+/* Where the mask begins that stands around this place, or the place itself. */
+static size_t before_mask(const char *text, size_t length, size_t place) {
+    for (size_t back = 1; back < MASK_LENGTH && back <= place; back++)
+        if (place - back + MASK_LENGTH <= length && memcmp(text + place - back, SCRUB_MASK, MASK_LENGTH) == 0)
+            return place - back;
+    return place;
+}
+
+char *scrub_beginning(const char *text, size_t length, size_t most, size_t *scrubbed_length) {
+    size_t looked_at = length > most && length - most > MARGIN ? most + MARGIN : length, left;
+    char *out = scrub_part(text, looked_at, CUT_BEFORE | CUT_BEHIND, &left);
+    size_t end = left;
+    if (left > most) {
+        end = before_mask(out, left, most);
+        while (end > 0 && most - end < 4 && !text_begins_character(out[end]))
+            end--;
+    }
+    out[end] = '\0';
+    if (scrubbed_length)
+        *scrubbed_length = end;
+    return out;
+}
+
+char *scrub_end(const char *text, size_t length, size_t most, size_t *scrubbed_length) {
+    size_t skipped = length > most && length - most > MARGIN ? length - most - MARGIN : 0, left;
+    char *out = scrub_part(text + skipped, length - skipped, CUT_BEFORE | CUT_BEHIND, &left);
+    if (left > most) {
+        size_t from = before_mask(out, left, left - most);
+        if (from < left - most)
+            from += MASK_LENGTH;
+        while (from < left && from < left - most + 4 && !text_begins_character(out[from]))
+            from++;
+        left -= from;
+        memmove(out, out + from, left);
+    }
+    out[left] = '\0';
+    if (scrubbed_length)
+        *scrubbed_length = left;
+    return out;
+}
+
+void scrub_format(char *out, size_t size, const char *format, ...) {
+    va_list arguments;
+    char *whole;
+    va_start(arguments, format);
+    int length = vasprintf(&whole, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        abort();
+    char *clean = scrub_beginning(whole, (size_t)length, size - 1, NULL);
+    snprintf(out, size, "%s", clean);
+    free(clean);
+    free(whole);
 }

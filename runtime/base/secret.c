@@ -91,25 +91,41 @@ static int secret_eq(lua_State *L) {
     return 1;
 }
 
-/* scrub(text): the text without the secrets seen so far. */
-static int scrub_lua(lua_State *L) {
-    size_t length;
-    const char *text = luaL_checklstring(L, 1, &length);
-    char *clean = scrub(text, length, &length);
+static int push_clean(lua_State *L, char *clean, size_t length) {
     lua_pushlstring(L, clean, length);
     free(clean);
     return 1;
 }
 
+/* scrub(text): the text without the secrets seen so far. */
+static int scrub_lua(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    char *clean = scrub(text, length, &length);
+    return push_clean(L, clean, length);
+}
+
+/* beginning(text, bytes), ending(text, bytes): of the text without the secrets; see scrub.h. */
+static int beginning_lua(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    char *clean = scrub_beginning(text, length, (size_t)luaL_checkinteger(L, 2), &length);
+    return push_clean(L, clean, length);
+}
+
+static int ending_lua(lua_State *L) {
+    size_t length;
+    const char *text = luaL_checklstring(L, 1, &length);
+    char *clean = scrub_end(text, length, (size_t)luaL_checkinteger(L, 2), &length);
+    return push_clean(L, clean, length);
+}
+
 void secret_add(lua_State *L) {
     static const luaL_Reg metamethods[] = {{"__eq", secret_eq}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"new", secret_new},
-                                         {"random", secret_random},
-                                         {"is", secret_is_lua},
-                                         {"reveal", secret_reveal},
-                                         {"derive", secret_derive},
-                                         {"scrub", scrub_lua},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"new", secret_new},          {"random", secret_random}, {"is", secret_is_lua},
+        {"reveal", secret_reveal},    {"derive", secret_derive}, {"scrub", scrub_lua},
+        {"beginning", beginning_lua}, {"ending", ending_lua},    {NULL, NULL}};
     if (sodium_init() < 0)
         luaL_error(L, "libsodium cannot find a source of randomness");
     hidden_make_type(L, HIDDEN_SECRET, metamethods);

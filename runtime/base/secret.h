@@ -19,7 +19,7 @@ const char *secret_plain(lua_State *L, int index, size_t *length);
 
 bool secret_is(lua_State *L, int index);
 
-/* Adds to the table on top of the stack: new random is reveal derive scrub. */
+/* Adds to the table on top of the stack: new random is reveal derive scrub beginning ending. */
 void secret_add(lua_State *L);
 
 #endif

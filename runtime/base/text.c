@@ -60,14 +60,25 @@ void text_free(text_buffer *b) {
     b->length = b->room = 0;
 }
 
+static const char *const style_codes[] = {
+    [STYLE_NONE] = "\033[0m",     [STYLE_BOLD] = "\033[1m",   [STYLE_DIM] = "\033[2m",
+    [STYLE_RED] = "\033[31m",     [STYLE_GREEN] = "\033[32m", [STYLE_YELLOW] = "\033[33m",
+    [STYLE_MAGENTA] = "\033[35m", [STYLE_CYAN] = "\033[36m",
+};
+
 void text_style(text_buffer *b, text_style_name style) {
-    static const char *const codes[] = {
-        [STYLE_NONE] = "\033[0m",  [STYLE_BOLD] = "\033[1m",   [STYLE_DIM] = "\033[2m",
-        [STYLE_RED] = "\033[31m",  [STYLE_GREEN] = "\033[32m", [STYLE_YELLOW] = "\033[33m",
-        [STYLE_CYAN] = "\033[36m",
-    };
     if (b->colour)
-        text_puts(b, codes[style]);
+        text_puts(b, style_codes[style]);
+}
+
+/* The length of the code of a style that the text begins with, or 0. */
+static size_t style_length(const char *text, size_t left) {
+    for (size_t i = 0; i < sizeof style_codes / sizeof *style_codes; i++) {
+        size_t length = strlen(style_codes[i]);
+        if (length <= left && memcmp(text, style_codes[i], length) == 0)
+            return length;
+    }
+    return 0;
 }
 
 /* ---- characters ---- */
@@ -167,6 +178,44 @@ size_t text_visible(text_buffer *b, const char *text) {
     return total;
 }
 
+/* What a text of several lines keeps of its own at this place, where that is more than a character for show;
+ * its bytes are in *taken, which is 0 otherwise. */
+static const char *kept_in_lines(const char *text, size_t left, bool painted, size_t *taken) {
+    bool ends_line = text[0] == '\n' || (left > 1 && text[0] == '\r' && text[1] == '\n');
+    *taken = painted ? style_length(text, left) : 0;
+    if (*taken)
+        return text;
+    *taken = ends_line || text[0] == '\0' ? 1 : 0;
+    return text[0] == '\n' ? "\n" : text[0] == '\0' ? "\\x00" : "";
+}
+
+/* The text ends with a NUL, and may hold some. */
+static void add_lines(text_buffer *b, const char *text, size_t length, bool painted) {
+    size_t columns, taken;
+    char shown[16];
+    text_add(b, "", 0);
+    for (const char *end = text + length; text < end; text += taken) {
+        const char *kept = kept_in_lines(text, (size_t)(end - text), painted, &taken);
+        bool is_code = taken > 1;
+        if (is_code) {
+            text_add(b, kept, taken);
+        } else if (taken == 1) {
+            text_puts(b, kept);
+        } else {
+            taken = show_character(text, shown, &columns);
+            text_puts(b, shown);
+        }
+    }
+}
+
+void text_lines(text_buffer *b, const char *text, size_t length) {
+    add_lines(b, text, length, false);
+}
+
+void text_painted_lines(text_buffer *b, const char *text, size_t length) {
+    add_lines(b, text, length, true);
+}
+
 size_t text_columns(const char *text) {
     size_t total = 0, columns;
     char shown[16];
@@ -208,6 +257,18 @@ void text_utf8(text_buffer *b, const char *text) {
         else
             text_add(b, text, taken);
         text += taken;
+    }
+}
+
+void text_json(text_buffer *b, const char *json) {
+    while (*json) {
+        uint32_t c;
+        size_t taken = decode(json, &c);
+        if (is_control(c) || turns_direction(c))
+            text_printf(b, "\\u%04x", (unsigned)c);
+        else
+            text_add(b, json, taken);
+        json += taken;
     }
 }
 

@@ -1,8 +1,9 @@
 /* Text for people: a growing buffer, and what may safely be shown.
  *
- * What comes from outside is never sent to a terminal as it is. Control characters, C1 included, and the
- * marks that turn the direction of writing become visible escapes; bytes that are no UTF-8 become U+FFFD.
- * Columns are counted as a terminal counts them: wide characters are two, combining ones none. */
+ * What comes from outside is never sent to a terminal as it is: this is the one place that decides what is.
+ * Control characters, C1 included, and the marks that turn the direction of writing become visible escapes;
+ * bytes that are no UTF-8 become U+FFFD. Columns are counted as a terminal counts them: wide characters are
+ * two, combining ones none. */
 #ifndef HOSTLER_BASE_TEXT_H
 #define HOSTLER_BASE_TEXT_H
 
@@ -30,6 +31,7 @@ typedef enum {
     STYLE_RED,
     STYLE_GREEN,
     STYLE_YELLOW,
+    STYLE_MAGENTA,
     STYLE_CYAN
 } text_style_name;
 
@@ -39,7 +41,16 @@ void text_style(text_buffer *b, text_style_name style);
 /* Adds what may be shown of the text and returns its columns. */
 size_t text_visible(text_buffer *b, const char *text);
 
-/* The same, of at most this many columns: longer text ends in an ellipsis. */
+/* The same of a text of several lines: their ends stay, "\r\n" as "\n". */
+void text_lines(text_buffer *b, const char *text, size_t length);
+
+/* The same of lines that hold the codes of text_style: these stay too, and nothing else does. */
+void text_painted_lines(text_buffer *b, const char *text, size_t length);
+
+/* JSON text in which what must not be sent to a terminal stands as an escape: it means the same. */
+void text_json(text_buffer *b, const char *json);
+
+/* The same as text_visible, of at most this many columns: longer text ends in an ellipsis. */
 size_t text_cut(text_buffer *b, const char *text, size_t columns);
 
 /* Columns that text_visible would take. */

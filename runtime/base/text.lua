@@ -9,6 +9,16 @@ local is_utf8 = native.system.is_utf8
 ---@type fun(seconds: number): string
 text.duration = native.system.duration
 
+local LARGEST_WHOLE = 2 ^ 53 -- of the whole numbers that a number holds exactly
+
+--- A value as tostring has it, but of a whole number all digits, where Lua's own text of it has fourteen of them.
+---@param value any
+---@return string
+function text.shown(value)
+    return type(value) == "number" and value % 1 == 0 and math.abs(value) <= LARGEST_WHOLE and ("%.0f"):format(value)
+        or tostring(value)
+end
+
 --- A word in a shell's quotes, whatever is in it.
 ---@param word string
 ---@return string
@@ -46,12 +56,46 @@ function text.parted_lines(source)
     return lines
 end
 
---- The beginning of a text, without half a character at its end.
----@param source string
----@param longest integer bytes
+--- What may be shown of a value on one line: the end of a line in it is a mark, and begins none.
 ---@return string
-function text.beginning(source, longest)
-    return (source:sub(1, longest):gsub("[\192-\255]?[\128-\191]*$", function(last)
+function text.one_line(value)
+    return (native.system.visible(tostring(value)))
+end
+
+--- A text whose further lines stand so many columns in: none of them passes for one of what it is shown among.
+---@param source string
+---@param columns integer
+---@return string
+function text.indented(source, columns)
+    return (source:gsub("\n(.)", "\n" .. (" "):rep(columns) .. "%1"))
+end
+
+--- The beginning of a text for people: first without its secrets and then cut, for a part of a secret is not known as
+--- one. It ends in no half character.
+---@type fun(source: string, longest: integer): string bytes
+text.beginning = native.secret.beginning
+
+--- The end of a text, likewise.
+---@type fun(source: string, longest: integer): string bytes
+text.ending = native.secret.ending
+
+--- A text of at most so many bytes as it is; of a longer one the beginning, and that it goes on.
+---@param source string
+---@param longest integer bytes, without the mark
+---@return string
+function text.in_short(source, longest)
+    if #source <= longest then
+        return source
+    end
+    local clean = text.beginning(source, #source)
+    return #clean <= longest and clean or text.beginning(clean, longest) .. "..."
+end
+
+--- The bytes without half a character at their end.
+---@param bytes string
+---@return string
+function text.whole_characters(bytes)
+    return (bytes:gsub("[\192-\255]?[\128-\191]*$", function(last)
         return is_utf8(last) and last or ""
     end))
 end

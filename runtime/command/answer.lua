@@ -5,7 +5,7 @@ local answer = {}
 local play = import "command/play"
 local recorded = import "journal/recorded"
 local answers, commandline = import "run/answers", import "command/commandline"
-local params, store = import "run/params", import "journal/store"
+local params, texts, undo = import "run/params", import "base/text", import "run/undo"
 local system = native.system
 
 local declare = params.globals
@@ -13,7 +13,7 @@ local declare = params.globals
 local function show(row)
     local pending = answers.pending(row.id)
     for number, question in ipairs(pending) do
-        system.write(("%d. %s\n"):format(number, question.question))
+        system.write(("%d. %s\n"):format(number, texts.indented(question.question, #"1. ")))
     end
     if #pending == 0 then
         system.write(("run %s asks nothing\n"):format(row.id))
@@ -54,11 +54,14 @@ function answer.main(argv)
     return commandline.call("answer", specs, argv, function(values)
         local row = recorded.find(values.run)
         local question = choose(row, values.to)
-        if row.status == "running" and store.is_held(row) then
-            error(native.error.new { code = "locked", message = ("run %s is being worked on"):format(row.id) }, 0)
+        -- Of two who answer at once, one gets the run, and that one's answer counts.
+        local function give()
+            answers.give(row.id, question.path, values.value)
         end
-        answers.give(row.id, question.path, values.value)
-        return play.go_on(row, values)
+        if undo.has_begun(row.id) then
+            return play.take_back(row, values, give)
+        end
+        return play.go_on(row, values, give)
     end)
 end
 

@@ -171,7 +171,8 @@ end
 
 local function converse(link, row)
     native.report("plain", 0)
-    system.write(("run %s (%s); pause, next, continue, cancel, leave; :help\n"):format(row.id, row.playbook))
+    local name = system.visible(row.playbook)
+    system.write(("run %s (%s); pause, next, continue, cancel, leave; :help\n"):format(row.id, name))
     local options = {
         label = function() return ("%s%s> "):format(row.id, link.stopped and " stopped" or "") end,
         environment = setmetatable({}, { __index = no_code, __newindex = no_code }), words = words_of(link),

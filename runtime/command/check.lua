@@ -32,7 +32,7 @@ function command.main(argv)
         paths = #paths > 0 and paths or all_files()
         local list = check.files(paths)
         if values.json then
-            system.write(json.encode(json.array(list), true) .. "\n")
+            system.write_data(json.encode(json.array(list), true) .. "\n")
         else
             check.print(list, #paths)
         end

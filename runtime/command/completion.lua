@@ -137,7 +137,7 @@ local function print_candidates(line, commands)
     local ok, rows = pcall(candidates, words, current, commands)
     for _, row in ipairs(ok and rows or {}) do
         if row[1]:sub(1, #current) == current then
-            system.write(("%s\t%s\n"):format(row[1], row[2] or ""))
+            system.write_data(("%s\t%s\n"):format(row[1], row[2] or ""))
         end
     end
 end
@@ -154,7 +154,7 @@ function completion.main(argv, commands)
         system.write_error "usage: hostler completion bash|zsh|fish\nin ~/.bashrc: source <(hostler completion bash)\n"
         return 2
     end
-    system.write(SCRIPTS[what])
+    system.write_data(SCRIPTS[what])
     return 0
 end
 

@@ -37,7 +37,7 @@ local function print_rows(rows)
     local cells = {}
     for index, row in ipairs(rows) do
         local text = row.summary or "does not load: " .. row.problem
-        cells[index] = { "  " .. row.name, text .. shadows_of(row) }
+        cells[index] = { "  " .. row.name, (system.visible(text .. shadows_of(row))) }
     end
     for _, line in ipairs(tables.align(cells)) do
         system.write_page(line .. "\n")
@@ -60,7 +60,7 @@ function list.main(argv)
         rows[#rows + 1] = describe(entry)
     end
     if argv[1] == "--json" then
-        system.write(json.encode(json.array(rows), true) .. "\n")
+        system.write_data(json.encode(json.array(rows), true) .. "\n")
     else
         print_rows(rows)
     end

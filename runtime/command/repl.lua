@@ -3,6 +3,7 @@ local native, import = ...
 local repl = {}
 
 local commandline, gate, modules = import "command/commandline", import "gate/gate", import "run/modules"
+local connections = import "gate/connections"
 local params = import "run/params"
 local lease, prompt, prompt_run = import "journal/lease", import "prompt/prompt", import "prompt/prompt_run"
 local prompt_words = import "prompt/words"
@@ -26,7 +27,7 @@ end
 local function label_of(name)
     return function()
         local writes = gate.mode == "normal"
-        return ("%s %s, %d open> "):format(name, writes and "WRITES" or "read-only", gate.open_connections()),
+        return ("%s %s, %d open> "):format(name, writes and "WRITES" or "read-only", connections.count()),
             writes and "yellow" or "cyan"
     end
 end

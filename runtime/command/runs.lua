@@ -64,7 +64,7 @@ local function as_json(rows)
             error = row.error and row.error:match "^[^\n]*",
         }
     end
-    system.write(json.encode(json.array(list), true) .. "\n")
+    system.write_data(json.encode(json.array(list), true) .. "\n")
 end
 
 local function as_table(rows)
@@ -76,7 +76,7 @@ local function as_table(rows)
             words[#words + 1] = text.shell_word(word)
         end
         cells[index] = { row.id, row.status, os.date("%Y-%m-%d %H:%M", row.started),
-            text.duration(math.max(took, 0)), row.operator, table.concat(words, " ") }
+            text.duration(math.max(took, 0)), row.operator or "?", text.one_line(table.concat(words, " ")) }
     end
     for _, line in ipairs(tables.align(cells, { right = { [DURATION] = true } })) do
         system.write(line .. "\n")

@@ -2,8 +2,8 @@
 local native, import = ...
 local command = {}
 
-local commandline, failure, params = import "command/commandline", import "run/failure", import "run/params"
-local recorded, resume, undo = import "journal/recorded", import "run/resume", import "run/undo"
+local commandline, params = import "command/commandline", import "run/params"
+local play, recorded = import "command/play", import "journal/recorded"
 local system = native.system
 
 ---@param argv string[]
@@ -24,10 +24,7 @@ function command.main(argv)
             system.write(("run %s is undone already\n"):format(row.id))
             return 0
         end
-        local run = resume.take(row, values)
-        run.options = values
-        local ok, err = undo.perform(run)
-        return ok and 0 or failure.exit_status(err)
+        return play.take_back(row, values)
     end)
 end
 

@@ -22,20 +22,21 @@ local SPECS = {
     declare.flag("once", "end when the queue is empty"),
 }
 
-local ENDS = { [0] = "done", "failed", "failed", "waits for an answer", "waits for a lock" }
+local ENDS = { [0] = "done", [2] = "failed", [3] = "waits for an answer", [4] = "waits for a lock" }
+local GONE = "no longer this worker's; it is gone on with when its lease is over"
 
---- How a run ended that was stopped, as the store has it: by this worker's end, or because somebody cancelled it.
+--- How a run ended whose process does not tell: it has failed, or was stopped by this worker's end, or cancelled by
+--- somebody, or was cut off from the store.
 local function recorded_end(id)
     local found, row = pcall(recorded.find, id)
-    if not found then
-        return "stopped"
-    end
-    return row.status == "queued" and "stopped, and back in the queue" or recorded.status(row)
+    local status = found and recorded.status(row)
+    return status == "queued" and "stopped, and back in the queue"
+        or (not found or status == "running" or status == "stopped") and GONE or status
 end
 
 --- Lets a process of its own go through a run, and says how it went, also when this worker is told to stop.
 local function perform(claimed)
-    local name = ("run %s (%s)"):format(claimed.id, claimed.playbook)
+    local name = ("run %s (%s)"):format(claimed.id, (system.visible(claimed.playbook)))
     system.write(("%s: begins\n"):format(name))
     local finished, status, signal = pcall(native.child.run, { system.real_path "/proc/self/exe", "worker", "--take",
         claimed.id, tostring(claimed.attempt) })
@@ -56,7 +57,7 @@ local function claim(once)
     if ok then
         silent = false
         return result
-    elseif once or result.code ~= "journal" then
+    elseif once or result.code ~= "journal.away" then
         error(result, 0)
     elseif not silent then
         silent = true

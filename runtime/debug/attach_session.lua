@@ -11,6 +11,7 @@ local attach_session = {}
 local debugging, live = import "run/debugging", import "run/live"
 local frames, prompt_tasks = import "debug/frames", import "prompt/tasks"
 local inspect, places, view = import "report/inspect", import "base/place", import "debug/view"
+local texts = import "base/text"
 local usage = import "base/misuse".refuse
 local event, json, sockets, task = native.event, native.json, native.local_socket, native.task
 
@@ -27,8 +28,7 @@ local stopping, released = false, task.bell()
 
 --- A text of the run that fits into a line, without secrets.
 local function shown(value)
-    local text = native.secret.scrub(tostring(value))
-    return #text > LONGEST_TEXT and text:sub(1, LONGEST_TEXT) .. " ..." or text
+    return texts.in_short(native.secret.scrub(tostring(value)), LONGEST_TEXT)
 end
 
 local function send(client, message)

@@ -91,10 +91,10 @@ end
 --- What is shown when the prompt opens.
 function View:introduction()
     local frame = self:frame()
-    local parts = { ("\n%s%s"):format(self.title, frame and " at " .. frames.place(frame) or "") }
+    local parts = { ("\n%s%s"):format(texts.one_line(self.title), frame and " at " .. frames.place(frame) or "") }
     parts[#parts + 1] = self.err and failure.describe(self.err, false)
     for _, doubt in ipairs(self.doubts or {}) do
-        parts[#parts + 1] = "  in doubt  " .. doubt
+        parts[#parts + 1] = "  in doubt  " .. texts.one_line(doubt)
     end
     parts[#parts + 1] = self:source(SOURCE_LINES)
     return table.concat(parts, "\n") .. "\n"

@@ -19,6 +19,7 @@ local write_hint = "remove `effects = \"read\"`"
 
 local task, event = native.task, native.event
 local crash, recording, effect_record = import "gate/crash", import "gate/recording", import "journal/effects"
+local connections, outliving = import "gate/connections", import "gate/outliving"
 local is_unknown = native.secret.is_unknown
 
 --- Says what becomes of writes from now on.
@@ -64,29 +65,6 @@ function gate.scrub(text)
     return native.secret.scrub(text)
 end
 
--- Connections by what holds them, so that one that nobody uses any more can go.
-local connections = setmetatable({}, { __mode = "k" })
-
---- Tells of a connection that stays open between effects, for those who want to know how many there are.
----@param object userdata|table
----@param name string equal for handles of one connection
----@param is_open fun(object): boolean
-function gate.hold(object, name, is_open)
-    connections[object] = { name = name, is_open = is_open }
-end
-
---- How many connections are open.
----@return integer
-function gate.open_connections()
-    local count, seen = 0, {}
-    for object, connection in pairs(connections) do
-        if not seen[connection.name] and connection.is_open(object) then
-            seen[connection.name], count = true, count + 1
-        end
-    end
-    return count
-end
-
 --- What `fn` makes of a value's text: a secret again where the value is one. For quoting and encoding.
 ---@param value string|userdata
 ---@param fn fun(text: string): string must neither keep nor show the text
@@ -120,7 +98,7 @@ local function plan(effect, context)
 end
 
 -- Codes with which a task is cancelled in the middle of something.
-local STOPPED = { cancelled = true, timeout = true, fenced = true, journal = true }
+local STOPPED = { cancelled = true, timeout = true, fenced = true, journal = true, ["journal.away"] = true }
 
 --- Whether a failed effect may have happened all the same: its module says, unless the wait for its end was cut short.
 local function is_unclear(err)
@@ -180,9 +158,11 @@ end
 
 --- Performs one effect and returns what `run` returns.
 ---@param effect { kind: "read"|"write"|"output", name: string, target: any, summary: any, inputs?: any,
----  result?: string, detail?: string|function } kind "output" writes a file of gate.allow_output, its target; name is
----  "module.verb"; target is whom it reaches; summary is one line for people; inputs are searched for unknowns; result
----  labels the unknown a dry run returns; detail is more for the plan: a diff
+---  result?: string, detail?: string|function, reach?: table } kind "output" writes a file of gate.allow_output, its
+---  target; name is "module.verb"; target is whom it reaches; summary is one line for people; inputs are searched for
+---  unknowns; result labels the unknown a dry run returns; detail is more for the plan: a diff; reach, of a write that
+---  may go on when this process is gone, is what gate/outliving.lua says (JSON-able): `run` finds its mark in
+---  effect.mark, if there is one
 ---@param run function called with the remaining arguments
 ---@raise "readonly" for a write in read-only mode, "step" for a write outside a step, "output" for a file that nobody
 ---  named on the command line, and whatever `run` raises
@@ -219,6 +199,7 @@ function gate.perform(effect, run, ...)
     end
     task.checkpoint()
     local number = intend(effect, context)
+    effect.mark = number and effect.reach and effect.kind == "write" and outliving.mark(number) or nil
     local scope = event.emit("effect.begin", {
         parent = context.scope, name = effect.name, kind = effect.kind, target = effect.target, text = effect.summary,
     })
@@ -230,6 +211,9 @@ function gate.perform(effect, run, ...)
     return finish(effect, context, outer_kind, scope, number, native.system.monotonic(),
         after(write, pcall(recording.perform, effect, context, outer_kind, run, ...)))
 end
+
+--- Tells of a connection that stays open between effects, for those who count them and those who give them back.
+gate.hold = connections.hold
 
 --- What a module learns from outside without an effect: a file of this machine, the state of a connection. In a
 --- recording it is kept, and a replay gets it from there.

@@ -8,7 +8,7 @@ local native, import = ...
 local effects = {}
 
 local current, store = import "journal/current", import "journal/store"
-local now, shown = native.system.now, current.shown
+local json, now, shown = native.json.face, native.system.now, current.shown
 
 --- An effect's intent: on disk when this returns, if it is a write.
 ---@return integer? number
@@ -18,10 +18,11 @@ function effects.begin(effect, context)
     end
     local number = current.next_number()
     local record = effect.kind == "write" and store.open().write or store.open().later
-    record([[INSERT INTO effects (run, number, attempt, parent, step, name, kind, target, summary, started)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)]], current.run, number, current.attempt,
+    record([[INSERT INTO effects (run, number, attempt, parent, step, name, kind, target, summary, started, reach)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)]], current.run, number, current.attempt,
         current.in_attempt(context.scope), context.step or nil, effect.name, effect.kind, shown(effect.target),
-        shown(effect.summary), now())
+        shown(effect.summary), now(),
+        effect.kind == "write" and effect.reach and shown(json.encode(effect.reach)) or nil)
     return number
 end
 

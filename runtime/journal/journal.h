@@ -20,19 +20,23 @@
  * - close()
  * - clock: SQL for the seconds since the epoch by the clock that all who share the store go by; nil when it
  * is not shared with other machines.
+ * - waiting() -> seconds, text: where it is shared, for how long the call that is served has been, 0 when
+ * none is, and what keeps it.
  *
  * A shared store may run an unguarded statement again when it lost the connection before it knew the end.
  *
  * Parameters are $1, $2 ...: nil, text, numbers, booleans. rows is a list of tables by column name; NULL is
  * absent. Statements are written in what SQLite and PostgreSQL have in common. Failures raise code "journal"
- * with a message that says what is wrong with the store, and a hint. */
+ * with a message that says what is wrong with the store, and a hint; "journal.away" when it could not be
+ * reached, or others have it locked. A store that is away delays: what is guarded waits for it until the
+ * run's lease is over. A file that was deleted or replaced since it was opened is written no more. */
 #ifndef HOSTLER_JOURNAL_JOURNAL_H
 #define HOSTLER_JOURNAL_JOURNAL_H
 
 #include <lua.h>
 
-/* Pushes { sqlite = function(path) -> store, postgres = what runtime/journal/postgres/shared.lua makes one of
- * }. The file's directory is made (0700), and the file, too (0600). */
+/* Pushes { sqlite = what sqlite.lua makes a store of, postgres = what postgres/shared.lua makes one of }. The
+ * file's directory is made (0700), and the file, too (0600). */
 int journal_open(lua_State *L);
 
 /* Raises "fenced": the guard matched no row. */

@@ -21,7 +21,7 @@ local STEPS = {
             updated DOUBLE PRECISION NOT NULL,
             error TEXT)]],
         "CREATE INDEX runs_by_start ON runs (started)",
-        -- position: the number of the event that ended it. undone: "running", then "done".
+        -- position: the number of the event that ended it. undone: "running", then "done" or "failed".
         [[CREATE TABLE steps (
             run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
             path TEXT NOT NULL,
@@ -116,6 +116,10 @@ local STEPS = {
         "UPDATE runs SET number = (SELECT count(*) FROM runs AS earlier WHERE earlier.started <= runs.started)",
         "DROP INDEX runs_by_start",
         "CREATE INDEX runs_by_number ON runs (number)",
+    },
+    {
+        -- reach: of a write that may go on when its run is gone, how a later process comes to it (JSON).
+        "ALTER TABLE effects ADD COLUMN reach TEXT",
     },
 }
 

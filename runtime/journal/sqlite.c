@@ -1,13 +1,19 @@
-/* The store of runs in one SQLite file; the contract is in journal.h.
+/* The store of runs in one SQLite file: its functions for Lua, of which sqlite.lua makes what journal.h asks
+ * for.
  *
  * Write-ahead logging lets others read while a run writes. A write is one transaction with synchronous=FULL:
  * one flush of the log. What later() is given waits in memory and goes with the next write, or, after a
  * moment, in a transaction that is not flushed: the log is written in order, so the next flush makes that one
- * durable as well. */
+ * durable as well.
+ *
+ * While another process has the file locked, a function returns false, for its caller to try again: the loop
+ * does not stand still. Where the caller cannot wait, SQLite waits. */
+#define _GNU_SOURCE /* asprintf */
 #include "journal/journal.h"
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/scrub.h"
 #include "journal/postgres/store.h"
 #include "task/handle.h"
 #include "task/task.h"
@@ -25,10 +31,13 @@
 #define STORE_TYPE "hostler.journal.sqlite"
 #define BUSY_MS 10000
 #define LATER_MS 200
-#define MOST_QUEUED 256
+#define MOST_QUEUED 256     /* they are written without waiting for more */
+#define MOST_UNWRITTEN 4096 /* whoever adds more has to wait */
 #define MOST_STATEMENTS 64
 #define MOST_PARAMETERS 16
-#define FENCED (-1) /* beside SQLite's codes: the guard matched no row */
+/* Beside SQLite's codes: */
+#define FENCED (-1)   /* the guard matched no row */
+#define REPLACED (-2) /* the file is not at its place any more */
 
 typedef struct {
     enum { VALUE_NULL, VALUE_NUMBER, VALUE_TEXT } type;
@@ -45,9 +54,18 @@ struct queued {
     value values[];
 };
 
+/* Which file a name stood for; inode 0: none yet. */
+typedef struct {
+    dev_t device;
+    ino_t inode;
+} file_identity;
+
 typedef struct {
     sqlite3 *database;
-    char *path;
+    char *path;              /* as people gave it */
+    char *place, *log_place; /* where the file is, and SQLite's log of it */
+    file_identity file, log;
+    bool patient; /* the caller cannot wait */
     struct {
         char *sql;
         sqlite3_stmt *statement;
@@ -81,13 +99,15 @@ static const problem problems[] = {
     {SQLITE_CORRUPT, "it is damaged", "put back a copy of it, or move it away to begin a new one"},
     {SQLITE_IOERR, "its disk fails", "look at the kernel's log, and for space on the disk"},
     {SQLITE_BUSY, "another process has kept it locked for ten seconds", "see what uses it: fuser FILE"},
+    {REPLACED, "it was deleted or replaced while it was in use",
+     "put it back where it was, then go on with `hostler resume`; what is done without it would be unknown"},
     {0, NULL, NULL},
 };
 
 /* Pushes the error of a failed call. */
 static void push_problem(lua_State *L, const char *path, int code, const char *detail) {
     const problem *found = problems;
-    while (found->message && found->code != (code & 0xff))
+    while (found->message && found->code != (code > 0 ? code & 0xff : code))
         found++;
     error_push(L, "journal", "the journal %s cannot be used: %s (%s)", path,
                found->message ? found->message : "SQLite refused", detail);
@@ -103,6 +123,10 @@ int journal_raise_fenced(lua_State *L) {
 static int raise_problem(lua_State *L, store *s, int code) {
     if (code == FENCED)
         return journal_raise_fenced(L);
+    if ((code & 0xff) == SQLITE_BUSY && code > 0 && !s->patient) {
+        lua_pushboolean(L, 0); /* see guarded() */
+        return lua_error(L);
+    }
     /* Where SQLite only knows that a system call failed, the system knows why. */
     int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->database) : 0;
     if (reason == ENOSPC || reason == EDQUOT)
@@ -201,6 +225,25 @@ static int run_statement(lua_State *L, sqlite3_stmt *statement, bool keep_rows) 
     return code == SQLITE_DONE ? SQLITE_OK : result;
 }
 
+/* ---- the file's place ---- */
+
+static bool is_same(file_identity *known, const char *place) {
+    struct stat status;
+    if (stat(place, &status))
+        return false;
+    if (known->inode == 0)
+        *known = (file_identity){status.st_dev, status.st_ino};
+    return known->inode == status.st_ino && known->device == status.st_dev;
+}
+
+/* What goes into a file that nobody finds is not on record. SQLite keeps its log as long as one uses it. */
+static int check_place(store *s) {
+    if (is_same(&s->file, s->place) && is_same(&s->log, s->log_place))
+        return SQLITE_OK;
+    snprintf(s->detail, sizeof s->detail, "another or no file is there now");
+    return REPLACED;
+}
+
 /* ---- transactions ---- */
 
 static int execute(store *s, const char *sql) {
@@ -229,6 +272,8 @@ static int begin(store *s, bool flush) {
         s->full_sync = flush;
     }
     int code = execute(s, "BEGIN IMMEDIATE");
+    if (code == SQLITE_OK)
+        code = check_place(s);
     return code == SQLITE_OK ? check_guard(s) : code;
 }
 
@@ -265,7 +310,8 @@ static int finish(store *s, int code) {
     if (code == SQLITE_OK)
         code = execute(s, "COMMIT");
     if (code != SQLITE_OK) {
-        snprintf(s->detail, sizeof s->detail, "%s", sqlite3_errmsg(s->database));
+        if (code > 0)
+            scrub_format(s->detail, sizeof s->detail, "%s", sqlite3_errmsg(s->database));
         if (!sqlite3_get_autocommit(s->database))
             execute(s, "ROLLBACK");
         return code;
@@ -285,7 +331,10 @@ static int write_queue(store *s) {
 }
 
 static void on_later(uv_timer_t *timer) {
-    write_queue(timer->data);
+    store *s = timer->data;
+    s->patient = false;
+    if (write_queue(s) == SQLITE_BUSY)
+        uv_timer_start(timer, on_later, LATER_MS, 0);
 }
 
 static void start_timer(store *s) {
@@ -308,6 +357,31 @@ static store *self(lua_State *L) {
     if (!s->database)
         luaL_error(L, "the journal is closed");
     return s;
+}
+
+/* Leaves nothing of a transaction in whose middle an error was raised. */
+static void abandon(store *s) {
+    for (sqlite3_stmt *t = sqlite3_next_stmt(s->database, NULL); t; t = sqlite3_next_stmt(s->database, t))
+        sqlite3_reset(t);
+    if (!sqlite3_get_autocommit(s->database))
+        execute(s, "ROLLBACK");
+}
+
+static void be_patient(store *s, bool patient) {
+    s->patient = patient;
+    sqlite3_busy_timeout(s->database, patient ? BUSY_MS : 0);
+}
+
+/* What Lua calls: the function that is the second upvalue, with the arguments given. */
+static int guarded(lua_State *L) {
+    store *s = self(L);
+    be_patient(s, !lua_isyieldable(L));
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_insert(L, 1);
+    if (lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0)
+        return lua_gettop(L);
+    abandon(s);
+    return lua_isboolean(L, -1) ? 1 : lua_error(L);
 }
 
 static int parameter_count(lua_State *L) {
@@ -388,14 +462,26 @@ static int guard_lua(lua_State *L) {
     return 0;
 }
 
+/* later(sql, ...) -> true when there is so much that somebody has to wait, by drain(). */
 static int later_lua(lua_State *L) {
     store *s = self(L);
     queued *q = queued_new(L, s, 2, parameter_count(L));
     *s->last = q;
     s->last = &q->next;
     start_timer(s);
-    if (++s->queue_length < MOST_QUEUED)
+    if (++s->queue_length % MOST_QUEUED != 0)
         return 0;
+    bool can_wait = !s->patient;
+    be_patient(s, false);
+    int code = write_queue(s);
+    if (code != SQLITE_OK && code != SQLITE_BUSY)
+        return raise_problem(L, s, code);
+    lua_pushboolean(L, can_wait && s->queue_length >= MOST_UNWRITTEN);
+    return 1;
+}
+
+static int drain_lua(lua_State *L) {
+    store *s = self(L);
     int code = write_queue(s);
     return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
 }
@@ -441,6 +527,7 @@ static int migrate_lua(lua_State *L) {
 static void close_store(store *s) {
     if (!s->database)
         return;
+    be_patient(s, true);
     write_queue(s);
     empty_queue(s);
     free_queued(s->guard);
@@ -451,6 +538,8 @@ static void close_store(store *s) {
     }
     sqlite3_close(s->database);
     free(s->path);
+    free(s->place);
+    free(s->log_place);
     s->database = NULL;
 }
 
@@ -478,43 +567,53 @@ static int make_file(const char *path) {
 }
 
 static int configure(store *s) {
-    sqlite3_busy_timeout(s->database, BUSY_MS);
-    int code = SQLITE_OK;
-    /* Turning write-ahead logging on does not wait for others by itself. */
-    for (int attempt = 0; attempt < 50; attempt++) {
-        code = execute(s, "PRAGMA journal_mode = WAL");
-        if (code != SQLITE_BUSY)
-            break;
-        sqlite3_sleep(20);
-    }
+    int code = execute(s, "PRAGMA journal_mode = WAL");
     if (code == SQLITE_OK)
         code = execute(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
     s->full_sync = true;
     return code;
 }
 
+/* Remembers which file this is. Whoever has changed the directory meanwhile means it as well. */
+static int note_place(store *s) {
+    s->place = realpath(s->path, NULL);
+    if (!s->place || asprintf(&s->log_place, "%s-wal", s->place) < 0)
+        return SQLITE_CANTOPEN;
+    return is_same(&s->file, s->place) ? SQLITE_OK : SQLITE_CANTOPEN;
+}
+
 static void add_functions(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"write", write_lua},     {"later", later_lua},     {"read", read_lua},   {"guard", guard_lua},
-        {"version", version_lua}, {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
+        {"write", write_lua},     {"later", later_lua}, {"read", read_lua},       {"guard", guard_lua},
+        {"version", version_lua}, {"drain", drain_lua}, {"migrate", migrate_lua}, {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);
+        lua_pushvalue(L, -3);
         lua_pushcclosure(L, f->func, 1);
+        lua_pushcclosure(L, guarded, 2);
         lua_setfield(L, -2, f->name);
     }
+    lua_pushvalue(L, -2);
+    lua_pushcclosure(L, close_lua, 1);
+    lua_setfield(L, -2, "close");
 }
 
-/* sqlite(path) -> store */
-static int sqlite_lua(lua_State *L) {
-    const char *path = luaL_checkstring(L, 1);
+static void need_file(lua_State *L, const char *path) {
     int failed = files_make_private_parent(path);
     if (!failed)
         failed = make_file(path);
-    if (failed) {
-        push_problem(L, path, failed == ENOSPC ? SQLITE_FULL : SQLITE_CANTOPEN, strerror(failed));
-        return lua_error(L);
-    }
+    if (!failed)
+        return;
+    push_problem(L, path, failed == ENOSPC ? SQLITE_FULL : SQLITE_CANTOPEN, strerror(failed));
+    lua_error(L);
+}
+
+/* sqlite(path) -> functions, or false while another process has the file locked */
+static int sqlite_lua(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    need_file(L, path);
+    bool patient = !lua_isyieldable(L);
     store *s = lua_newuserdata(L, sizeof *s);
     memset(s, 0, sizeof *s);
     s->last = &s->first;
@@ -522,11 +621,19 @@ static int sqlite_lua(lua_State *L) {
     lua_setmetatable(L, -2);
     s->path = strdup(path);
     int code = sqlite3_open_v2(path, &s->database, SQLITE_OPEN_READWRITE, NULL);
+    be_patient(s, patient);
+    if (code == SQLITE_OK)
+        code = note_place(s);
     if (code == SQLITE_OK)
         code = configure(s);
-    if (code != SQLITE_OK)
+    if (code == SQLITE_BUSY && !patient) {
+        close_store(s);
+        lua_pushboolean(L, 0);
+    } else if (code != SQLITE_OK) {
         return raise_problem(L, s, code);
-    add_functions(L);
+    } else {
+        add_functions(L);
+    }
     return 1;
 }
 

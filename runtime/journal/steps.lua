@@ -1,6 +1,9 @@
 -- The steps of the run, as they are recorded: the intent before, the result after.
 local native, import = ...
-local steps = {}
+local steps = {
+    --- The status of a step that has run to its end, and whose result the journal cannot hold.
+    UNRECORDED = "unrecorded",
+}
 
 local current, earlier_steps = import "journal/current", import "journal/earlier_steps"
 local sealing, store = import "journal/sealing", import "journal/store"
@@ -15,6 +18,23 @@ function steps.collect(on)
     end
 end
 
+--- How many writes an attempt at a step has recorded: all of them, and those of which it is not known whether they
+--- happened.
+---@return integer writes, integer unclear
+function steps.writes(path, attempt)
+    local effects = store.open().read([[SELECT count(*) AS writes,
+            sum(CASE WHEN status IS NULL OR status = 'unclear' THEN 1 ELSE 0 END) AS unclear
+        FROM effects WHERE run = $1 AND step = $2 AND attempt = $3 AND kind = 'write']], current.run, path, attempt)[1]
+    return effects.writes, effects.unclear or 0
+end
+
+--- The last attempt that has written in a step's name; 0 when none has.
+---@return integer
+function steps.last_attempt(path)
+    return store.open().read([[SELECT max(attempt) AS attempt FROM effects
+        WHERE run = $1 AND step = $2 AND kind = 'write']], current.run, path)[1].attempt or 0
+end
+
 --- What earlier attempts left of a step; nil when it was not begun before. `writes` and `unclear` count the write
 --- effects of the last attempt at it: all of them, and those of which it is not known whether they happened.
 ---@param path string
@@ -23,11 +43,7 @@ end
 function steps.find(path)
     local row = current.run and earlier_steps.find(path) or nil
     if row and row.status ~= "done" then
-        local effects = store.open().read([[SELECT count(*) AS writes,
-                sum(CASE WHEN status IS NULL OR status = 'unclear' THEN 1 ELSE 0 END) AS unclear
-            FROM effects WHERE run = $1 AND step = $2 AND attempt = $3 AND kind = 'write']], current.run, path,
-            row.attempt)[1]
-        row.writes, row.unclear = effects.writes, effects.unclear or 0
+        row.writes, row.unclear = steps.writes(path, row.attempt)
     end
     return row
 end
@@ -61,6 +77,30 @@ function steps.doubts(path, of_attempt)
         summaries[index] = row.summary
     end
     return summaries
+end
+
+--- The writes of a step of which it is not known whether they happened, and which may still go on elsewhere.
+---@param of_attempt? integer those of this one
+---@return { number: integer, target: string, summary: string, reach: table }[]
+function steps.reaching(path, of_attempt)
+    local rows = current.run and store.open().read([[SELECT number, target, summary, reach FROM effects
+        WHERE run = $1 AND step = $2 AND (attempt = $3 OR $3 IS NULL) AND kind = 'write' AND reach IS NOT NULL
+            AND (status IS NULL OR status = 'unclear') ORDER BY number]], current.run, path, of_attempt) or {}
+    for _, row in ipairs(rows) do
+        row.reach = json.decode(row.reach)
+    end
+    return rows
+end
+
+--- The steps of a run that have written and did not end, and of which it is not known whether they happened.
+---@param run string
+---@return { path: string, status: string }[]
+function steps.in_doubt(run)
+    return store.open().read([[SELECT path, status FROM steps
+        WHERE run = $1 AND status <> 'done' AND EXISTS (SELECT 1 FROM effects
+            WHERE effects.run = steps.run AND step = steps.path AND effects.attempt = steps.attempt AND kind = 'write'
+                AND (steps.status IN ('running', $2) OR effects.status IS NULL OR effects.status = 'unclear'))
+        ORDER BY started, path]], run, steps.UNRECORDED)
 end
 
 --- A step's intent: it reaches the disk with its first write.

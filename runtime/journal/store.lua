@@ -7,7 +7,7 @@ local native, import = ...
 local store = {}
 
 local process, schema = import "base/process", import "journal/schema"
-local shared, state = import "journal/postgres/shared", import "base/state"
+local shared, sqlite, state = import "journal/postgres/shared", import "journal/sqlite", import "base/state"
 local system = native.system
 
 local DEFAULT_LEASE_SECONDS = 30
@@ -15,11 +15,20 @@ local DEFAULT_LEASE_SECONDS = 30
 local opened
 -- Called when the store says that the run is another process's now.
 local on_fenced = function() end
+-- Called while a call waits.
+local on_waiting = function() end
 
 --- Has fn called when the store says that the run is another process's now; without one, nobody.
 ---@param fn? fun()
 function store.when_fenced(fn)
     on_fenced = fn or function() end
+end
+
+--- Has fn called while a call waits for others who have the journal's file locked, and when it goes on; without one,
+--- nobody. A shared store is asked: waiting().
+---@param fn? fun(seconds: number, why?: string)
+function store.when_waiting(fn)
+    on_waiting = fn or function() end
 end
 
 --- How long a run is taken to be alive after its last write, in seconds.
@@ -38,7 +47,7 @@ local function open()
         return shared.open(uri, store.lease_seconds(), function() on_fenced() end)
     end
     local path = state.directory() .. "/journal.db"
-    return native.journal.sqlite(path), path
+    return sqlite.open(path, store.lease_seconds(), function(...) on_waiting(...) end), path
 end
 
 --- Opens it, once. Everything that can be wrong with it is found here, before anything is done.

@@ -2,6 +2,7 @@
  * are tried. */
 #include "net/postgres_dial.h"
 
+#include "base/scrub.h"
 #include "base/text.h"
 #include "net/resolve.h"
 #include "task/handle.h"
@@ -163,9 +164,9 @@ static void on_no_answer(uv_timer_t *timer) {
     const char *port = a->ports[a->host];
     char problem[RESOLVE_LONGEST_ADDRESS + 64];
     if (a->host_count == 1 && a->tries == 1)
-        snprintf(problem, sizeof problem, "no answer within %g seconds", a->seconds);
+        scrub_format(problem, sizeof problem, "no answer within %g seconds", a->seconds);
     else
-        snprintf(problem, sizeof problem, "no answer from %s, port %s", a->address, port ? port : "5432");
+        scrub_format(problem, sizeof problem, "no answer from %s, port %s", a->address, port ? port : "5432");
     fail(a, problem);
 }
 
@@ -215,11 +216,12 @@ static void try_host(postgres_dial *a, int tries) {
 static void add_unresolved(postgres_dial *a, const resolve_answer *answer) {
     char problem[512];
     if (answer->too_late && a->host_count == 1)
-        snprintf(problem, sizeof problem, "the host name %s cannot be resolved: no answer within %g seconds",
-                 a->hosts[a->host], a->seconds);
+        scrub_format(problem, sizeof problem,
+                     "the host name %s cannot be resolved: no answer within %g seconds", a->hosts[a->host],
+                     a->seconds);
     else
-        snprintf(problem, sizeof problem, "the host name %s cannot be resolved: %s", a->hosts[a->host],
-                 answer->problem);
+        scrub_format(problem, sizeof problem, "the host name %s cannot be resolved: %s", a->hosts[a->host],
+                     answer->problem);
     add_problem(a, problem);
 }
 

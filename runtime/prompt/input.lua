@@ -46,7 +46,7 @@ local function common(names)
             prefix = prefix:sub(1, -2)
         end
     end
-    return texts.beginning(prefix, #prefix)
+    return texts.whole_characters(prefix)
 end
 
 --- The names in columns, as many as are worth reading.
@@ -121,6 +121,7 @@ local function from_terminal()
         interactive = true,
         coloured = coloured,
         read = function(self, label, colour)
+            label = system.visible(label)
             return read_line(self, coloured and painted(label, colour) or label)
         end,
         remember = function(_, entry)

@@ -31,6 +31,11 @@ function Session.say(_, text)
     system.write(text .. "\n")
 end
 
+--- Shows values, in the colours that inspect gave them.
+local function say_values(values, colour)
+    system.write_painted(inspect.values(values, { colour = colour }) .. "\n")
+end
+
 --- Shows an error and keeps it as `_err`. Of a cancellation by Ctrl-C only the word is shown.
 function Session:fail(err)
     rawset(self.scope, "_err", err)
@@ -42,7 +47,7 @@ function Session:fail(err)
     elseif err.code == "syntax" then
         local place = err.file and ("%s:%d: "):format(err.file, err.line)
             or err.line and err.line > 1 and ("line %d: "):format(err.line) or ""
-        self:say(("error: %s%s"):format(place, err.message))
+        self:say(("error: %s%s"):format(place, texts.indented(tostring(err.message), #"error: ")))
     else
         self:say(failure.describe(err, false))
     end
@@ -56,9 +61,9 @@ function Session:show(values)
     end
     rawset(self.scope, "_", values[1])
     if not self.interactive and values.n == 1 and type(values[1]) == "string" then
-        system.write((values[1]:gsub("\n?$", "\n", 1)))
+        system.write_data((values[1]:gsub("\n?$", "\n", 1)))
     else
-        self:say(inspect.values(values, { colour = self.colour }))
+        say_values(values, self.colour)
     end
 end
 
@@ -128,7 +133,7 @@ local function run_job(self, job)
     local status = ok and "done" or result.code == "cancelled" and "stopped" or "failed"
     self:say(("[%d] %s after %s"):format(job.number, status, texts.duration(system.monotonic() - started)))
     if ok and result.n > 0 then
-        self:say(inspect.values(result, { colour = self.colour }))
+        say_values(result, self.colour)
     elseif not ok and status == "failed" then
         self:fail(result)
     end

@@ -76,8 +76,7 @@ function inspect.scalar(state, value, longest)
     if kind == "string" then
         return paint(state, kind, quoted(value, longest))
     elseif kind == "number" then
-        return paint(state, kind, value == math.floor(value) and math.abs(value) < 1e15 and ("%.0f"):format(value)
-            or ("%.14g"):format(value))
+        return paint(state, kind, wording.shown(value))
     elseif kind == "boolean" or kind == "nil" then
         return paint(state, kind, tostring(value))
     elseif value == json.null then
@@ -218,7 +217,7 @@ local function in_order(list, names)
 end
 
 local function cell_text(value)
-    local text = visible((scrub(tostring(value)):gsub("%c", escape)))
+    local text = visible((scrub(wording.shown(value)):gsub("%c", escape)))
     local short = cut(text, WIDEST_CELL)
     return short and short .. "..." or text
 end
@@ -294,7 +293,7 @@ function inspect.values(values, options)
     for index = 1, values.n do
         local value = values[index]
         if native.error.is(value) then
-            texts[index] = failure.describe(value, true)
+            texts[index] = inspect.visible(failure.describe(value, true))
         elseif type(value) == "string" and value:find "\n." and #value <= LONGEST_TEXT then
             texts[index] = ("[[\n%s]]"):format(inspect.visible(value))
         else

@@ -1,7 +1,7 @@
 /* One JSON object a line, for programs: every field of the event that is set, and always valid UTF-8. */
-#include "base/output.h"
 #include "base/text.h"
 #include "report/reports.h"
+#include "report/terminal.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -65,9 +65,11 @@ static void show(report *r, const event *e) {
     cJSON_Delete(object);
     if (!line)
         abort();
-    FILE *out = ((json_report *)r)->out;
-    fprintf(out, "%s\n", line);
-    output_flush(out);
+    text_buffer shown = {0};
+    text_json(&shown, line);
+    text_puts(&shown, "\n");
+    terminal_print(((json_report *)r)->out, shown.text, shown.length);
+    text_free(&shown);
     free(line);
 }
 

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #define SECONDS_BETWEEN_WAITS 30
+#define WHAT_COLUMNS 6
 
 /* What is known of a scope: where it is in the run, as "ada/create droplet". */
 typedef struct {
@@ -65,7 +66,9 @@ static void add_head(text_buffer *line, const event *e, const char *what) {
     char clock[16];
     localtime_r(&seconds, &parts);
     strftime(clock, sizeof clock, "%H:%M:%S", &parts);
-    text_printf(line, "%s %-6s ", clock, what);
+    text_printf(line, "%s ", clock);
+    size_t columns = text_visible(line, what);
+    text_spaces(line, (columns < WHAT_COLUMNS ? WHAT_COLUMNS - columns : 0) + 1);
 }
 
 static void print_line(plain_report *p, text_buffer *line) {
@@ -97,7 +100,7 @@ static void print_lines(plain_report *p, const event *e, const char *what, const
 }
 
 static void add_status(text_buffer *line, const event *e) {
-    text_puts(line, e->status ? e->status : "done");
+    text_visible(line, e->status ? e->status : "done");
     text_puts(line, " ");
     text_duration(line, e->seconds, false);
 }

@@ -2,13 +2,13 @@
 local native, import = ...
 local rows = {}
 
-local texts = import "base/text"
+local text_of = import "base/text"
 
 local GAP = "  "
 local NOTHING = "-"
 
 -- How many columns of a terminal a text takes, as far as that is its number of characters.
-local width = texts.characters
+local width = text_of.characters
 
 local function cell(row, column)
     local value = row[column.field]
@@ -17,7 +17,7 @@ local function cell(row, column)
     elseif column.as then
         value = column.as(value, row)
     end
-    return (tostring(value):gsub("%c", " "))
+    return (native.system.visible(text_of.shown(value):gsub("%c", " ")))
 end
 
 --- The columns with their defaults: a text stands for the field of that name.
@@ -31,7 +31,8 @@ local function complete(columns)
     return full
 end
 
---- Lays cells out in columns, each as wide as its widest cell. What stands last in a line may be of several lines.
+--- Lays cells out in columns, each as wide as its widest cell. What stands last in a line may be of several lines; of
+--- the other cells what may be shown on one line is taken.
 ---@param cells string[][] the cells of each line
 ---@param options? { gap?: string, right?: table<integer, true> } gap: what stands between two columns; right: the
 ---  columns whose cells stand at their right end
@@ -41,6 +42,7 @@ function rows.align(cells, options)
     local widest = {}
     for _, line in ipairs(cells) do
         for index = 1, #line - 1 do
+            line[index] = native.system.visible(line[index])
             widest[index] = math.max(widest[index] or 0, width(line[index]))
         end
     end

@@ -352,7 +352,7 @@ static void say(tree *t, const event *e) {
     if (warns)
         text_puts(&text, "! ");
     if (item)
-        text_puts(&text, item->name);
+        text_visible(&text, item->name);
     text_puts(&text, item ? ": " : "");
     text_puts(&text, e->text ? e->text : "");
     size_t indent = item ? indent_of(item) : above && above->depth > 0 ? indent_of(above) + 2 : 2;

@@ -6,8 +6,17 @@ local collecting = {}
 local sealing = import "journal/sealing"
 local json, task = native.json.face, native.task
 
+---@class collecting.Step
+---@field path string
+---@field undo? function
+---@field result any
+---@field position number
+---@field undone? "running"|"failed" how far an earlier undo of it came
+---@field probe? fun(): any what its probe finds
+---@field idempotent? boolean
+
 ---@class collecting.Found
----@field steps { path: string, undo?: function, result: any, position: number }[] finished, and not taken back yet
+---@field steps collecting.Step[] finished, and not taken back yet
 ---@field doubtful string[] of which it is not known whether they happened
 ---@field remaining integer how many are still to be met
 
@@ -39,10 +48,12 @@ local function raise_again(path, row)
     }), 0)
 end
 
-local function note(path, options, row, result)
+local function note(path, options, row, result, probe)
     if row.undone ~= "done" then
         table.insert(found.steps, {
             path = path, undo = options.undo, result = result, position = row.position or math.huge,
+            undone = row.undone, idempotent = options.idempotent,
+            probe = options.probe and function() return (probe()) end,
         })
         met()
     end
@@ -51,18 +62,18 @@ end
 
 --- What a step does meanwhile: nothing, but it leaves its undo function.
 ---@param row? table what is recorded of it
----@param probe fun(options: table): any what its probe finds
+---@param probe fun(): any, boolean what its probe finds, and whether something of it may still go on
 ---@return any its recorded result
 function collecting.meet(path, options, row, probe)
     if not row or (row.status ~= "done" and row.writes == 0) then
         raise_again(path, row)
     elseif row.status == "done" then
-        return note(path, options, row, row.result and sealing.decode(row.result) or nil)
+        return note(path, options, row, row.result and sealing.decode(row.result) or nil, probe)
     end
-    local result = probe(options)
+    local result, may_go_on = probe()
     if result ~= nil then
-        note(path, options, row, result)
-    elseif not options.probe then
+        note(path, options, row, result, probe)
+    elseif not options.probe or may_go_on then
         table.insert(found.doubtful, path)
         met()
     else

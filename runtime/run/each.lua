@@ -1,10 +1,11 @@
--- Going through items: several at once, each with steps, locks and a failure of its own.
+-- Going through items: several at once, each with steps, locks, connections and a failure of its own.
 local native, import = ...
 local iteration = {}
 
 local options_of = import "base/options"
 local checks, current = import "run/checks", import "journal/current"
 local debugging, lock = import "run/debugging", import "run/lock"
+local connections = import "gate/connections"
 local event, task, usage = native.event, native.task, checks.usage
 
 local DEFAULT_PARALLEL = 10
@@ -51,10 +52,12 @@ local function run_item(group, name, fn, item)
     context.scope = event.emit("item.begin", { parent = group.scope, name = name })
     local started = native.system.monotonic()
     lock.enter(context)
+    connections.enter()
     local ok, err = xpcall(function() return fn(item) end, native.error.complete)
     if not ok then
         debugging.failed(err)
     end
+    connections.leave()
     lock.leave(context)
     local status = ok and "done" or err.code == "cancelled" and "cancelled" or "failed"
     event.emit("item.end", {
@@ -101,7 +104,7 @@ local function raise_failures(group, total)
 end
 
 --- Calls fn for every item, several at once. One failing does not stop the others; at the end one error lists which
---- failed and why.
+--- failed and why. A host that an item alone used is closed when the item has ended.
 ---@param items any[]
 ---@param options? { parallel?: integer, batch?: integer, max_failures?: integer, key?: string|function, name?: string }
 ---  parallel: how many at once (10); batch: finish this many before the next are begun; max_failures: begin no more

@@ -50,6 +50,10 @@ local function report_failure(err, run)
     local lines = { "", failure.describe(err, run.options.verbose or err.code == "lua" or err.code == "internal") }
     lines[#lines + 1] = "  done      " .. (step.finished()
         or gate.changes == 0 and "nothing was changed" or "no step")
+    local reached, doubtful = pcall(step.doubtful, run.id)
+    for index, sentence in ipairs(run.id and reached and doubtful or {}) do
+        lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "in doubt" or "", sentence)
+    end
     lines[#lines + 1] = "  command   " .. command_line(run)
     for index, line in ipairs(next_commands(run, err)) do
         lines[#lines + 1] = ("  %-9s %s"):format(index == 1 and "next" or "", line)
@@ -57,15 +61,18 @@ local function report_failure(err, run)
     system.write_page(table.concat(lines, "\n") .. "\n", true)
 end
 
+local AWAY = "journal.away"
 -- After this time a run that found something locked by another one is tried again.
 local LOCKED_SECONDS = 5
 
---- Whether the run goes back to the queue: this process was told to stop, or something is locked.
+--- Whether the run goes back to the queue: this process was told to stop, something is locked, or the journal was away
+--- until the lease was over.
 local function is_requeued(err, options)
     if not options.requeue then
         return false
     end
     return failure.code_of(err) == "locked" or (err.code == "cancelled" and task.interrupted())
+        or failure.involves(err, AWAY)
 end
 
 --- How the run ended, after what should have written that down: where it could not, the run has failed for that.
@@ -82,7 +89,7 @@ end
 --- Records the end.
 local function record_end(ok, err, options)
     local status = ok and "done" or is_requeued(err, options) and "queued" or status_of(err)
-    if status == "queued" and err.code ~= "cancelled" then
+    if status == "queued" and failure.code_of(err) == "locked" then
         run_record.postpone(LOCKED_SECONDS)
     end
     local problem_text = not ok and status ~= "queued" and failure.describe(err, options.verbose) or nil
@@ -167,6 +174,8 @@ function execution.run(run, around)
         return failure.exit_status(err)
     elseif not is_requeued(err, run.options) then
         report_failure(err, run)
+    elseif failure.involves(err, AWAY) then
+        system.write_error(("hostler: run %s goes back to the queue: %s\n"):format(run.id, tostring(err)))
     end
     if take_back then
         local undone = undo.perform(run)

@@ -5,6 +5,7 @@ local failure = {}
 local texts = import "base/text"
 
 local MOST_CAUSES = 10
+local LONGEST_SAID = 4000 -- bytes
 
 ---@class Error what is raised when something fails; tostring gives what a person reads
 ---@field code string a stable word to test for: "ssh.exit", "http.status", "timeout", "cancelled", "usage" ...
@@ -57,6 +58,8 @@ local function clean(text)
     return native.secret.scrub(tostring(text))
 end
 
+local ERROR = "error: "
+
 local function add(lines, label, text)
     if text == nil or text == "" or text == false then
         return
@@ -82,7 +85,7 @@ local function said(err, count)
     for _, field in ipairs { "stderr", "stdout", "body", "log" } do
         local words = err[field]
         if type(words) == "string" and words:find "%S" then
-            return tail(clean(words):sub(-4000), count), field
+            return tail(texts.ending(words, LONGEST_SAID), count), field
         end
     end
     return "", "said"
@@ -104,10 +107,10 @@ end
 ---@param verbose? boolean with the traceback
 ---@return string
 function failure.describe(err, verbose)
-    local lines = { "error: " .. tostring(err.message) }
-    add(lines, "step", err.step)
-    add(lines, "target", err.target)
-    add(lines, "effect", err.effect)
+    local lines = { ERROR .. texts.indented(clean(err.message), #ERROR) }
+    for _, field in ipairs { "step", "target", "effect" } do
+        add(lines, field, err[field] and texts.one_line(clean(err[field])))
+    end
     local words, source = said(err, 10)
     add(lines, source, words)
     add(lines, "sql", err.excerpt)
@@ -122,8 +125,8 @@ function failure.describe(err, verbose)
         cause = type(cause) == "table" and cause.cause or nil
     end
     for _, item in ipairs(failed) do
-        add(lines, "failed", tostring(item.key) .. ": " .. tostring(item.error))
-        add(lines, "", item.error.step and "  step " .. item.error.step)
+        add(lines, "failed", texts.one_line(clean(item.key)) .. ": " .. clean(item.error))
+        add(lines, "", item.error.step and "  step " .. texts.one_line(clean(item.error.step)))
         add(lines, "", said(item.error, 3):gsub("[^\n]+", "  %0"))
         add(lines, "", item.error.hint and "  " .. item.error.hint)
     end
@@ -152,6 +155,27 @@ function failure.code_of(err)
         code = one
     end
     return code
+end
+
+--- Whether an error has a code, or what caused it, or one of those that it lists.
+---@param err any
+---@param code string
+---@return boolean
+function failure.involves(err, code)
+    for _ = 1, MOST_CAUSES do
+        if not native.error.is(err) then
+            return false
+        elseif err.code == code then
+            return true
+        end
+        for _, item in ipairs(failures_of(err)) do
+            if failure.involves(item.error, code) then
+                return true
+            end
+        end
+        err = err.cause
+    end
+    return false
 end
 
 --- The exit status that tells of this error of a run.

@@ -4,7 +4,9 @@ local library = {}
 
 local folders, manifest, texts = import "run/folders", import "run/manifest", import "run/texts"
 local suggest = import "base/suggest"
-local system = native.system
+local system, task = native.system, native.task
+
+local LONGEST_LOADING_SECONDS = 5
 
 --- Every name in these places with the files that carry it, the one that counts first.
 local function by_names(places)
@@ -12,7 +14,7 @@ local function by_names(places)
     for _, place in ipairs(places) do
         for _, file in ipairs(system.list_files(place) or {}) do
             local name = file:match "^([%w_-]+)%.lua$"
-            if name then
+            if name and system.kind(place .. "/" .. file) ~= "other" then -- a pipe would be waited for
                 if not by_name[name] then
                     by_name[name] = {}
                     names[#names + 1] = name
@@ -65,21 +67,34 @@ function library.find(name)
     }, 0)
 end
 
+--- What a file returns. The gate is closed meanwhile: `hostler list` loads them all.
+local function evaluate(path)
+    task.context().loading = path
+    return texts.load(path, "playbook")()
+end
+
+--- The same, in a task: a file that never ends is not waited for.
+local function evaluate_in_time(path)
+    local ok, value = pcall(task.join, task.spawn(LONGEST_LOADING_SECONDS, evaluate, path))
+    task.checkpoint()
+    if ok then
+        return value
+    elseif value.code == "timeout" then
+        value = native.error.new {
+            code = "load", message = ("loading it takes more than %d seconds"):format(LONGEST_LOADING_SECONDS),
+            file = value.file or path, line = value.line or 1, traceback = value.traceback,
+            hint = "what is to be computed belongs into run = function(p) ... end",
+        }
+    end
+    return error(value, 0)
+end
+
 --- Loads and checks a playbook file.
 ---@return table playbook, string name
 ---@raise "syntax", "manifest", "load"
 function library.load(path)
     folders.stand_beside(path)
-    local context = native.task.context()
-    context.loading = path -- the gate is closed meanwhile: `hostler list` loads them all
-    local ok, value = xpcall(texts.load, native.error.complete, path, "playbook")
-    if ok then
-        ok, value = xpcall(value, native.error.complete)
-    end
-    context.loading = nil
-    if not ok then
-        error(value, 0)
-    end
+    local value = evaluate_in_time(path)
     if not manifest.is(value) then
         error(native.error.new {
             code = "manifest", message = "the file does not return a playbook", file = path, line = 1,

@@ -78,6 +78,14 @@ local function take_or_raise(name)
     end
 end
 
+--- Takes it in the journal, where a run is recorded.
+local function take_on_record(name)
+    run_record.demand()
+    if current.run then
+        take_or_raise(name)
+    end
+end
+
 --- Holds a named lock to the end of the enclosing `each` item or run. Another item of the same run that asks for it
 --- waits.
 ---@param name string such as "instance:ada"
@@ -92,13 +100,10 @@ local function lock_name(name)
         task.sleep(POLL_SECONDS)
     end
     held[name] = scope
-    run_record.demand()
-    if current.run then
-        local ok, err = pcall(take_or_raise, name)
-        if not ok then
-            held[name] = nil
-            error(err, 0)
-        end
+    local ok, err = pcall(take_on_record, name)
+    if not ok then
+        held[name] = nil
+        error(err, 0)
     end
     scope[#scope + 1] = name
 end
@@ -106,13 +111,14 @@ end
 --- Ends the scope begun last in this task, and gives back its locks. While an undo goes through the steps they stay:
 --- it works on what they guard.
 function lock.leave(context)
-    for _, name in ipairs(context.locks) do
+    local ended = context.locks
+    context.locks = ended.above
+    for _, name in ipairs(ended) do
         held[name] = nil
-        if current.run and not current.collecting then
-            store.open().write("DELETE FROM locks WHERE name = $1 AND run = $2", name, current.run)
-        end
     end
-    context.locks = context.locks.above
+    for _, name in ipairs(current.run and not current.collecting and ended or {}) do
+        store.open().write("DELETE FROM locks WHERE name = $1 AND run = $2", name, current.run)
+    end
 end
 
 lock.globals = { lock = lock_name }

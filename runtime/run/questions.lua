@@ -5,8 +5,11 @@ local questions = {}
 
 local answers, gate, current = import "run/answers", import "gate/gate", import "journal/current"
 local recording, saying, turn = import "gate/recording", import "run/saying", import "task/turn"
+local texts = import "base/text"
 local event, task, json = native.event, native.task, native.json.face
 local say = saying.globals.say
+
+local QUESTION_INDENT = 2 -- columns of the lines of a question after its first
 
 local assume_yes = false
 
@@ -19,7 +22,7 @@ end
 --- One line from the person at the terminal.
 local function prompt(question)
     event.suspend()
-    native.system.write_error(question .. " ")
+    native.system.write_error(texts.indented(question, QUESTION_INDENT) .. " ")
     local ok, answer = pcall(native.system.read_line)
     event.resume()
     if not ok then
@@ -120,13 +123,13 @@ local function manual(instruction)
     answers.keep(path, "manual", instruction, "done")
 end
 
---- Asks whether a step that was interrupted happened: nothing recorded can tell.
----@param step string its path
+--- Asks what became of something that was interrupted: nothing recorded can tell.
+---@param what string
 ---@param doubts string[] the effects it is about, in words
 ---@return boolean happened, any result
-function questions.settle(step, doubts)
-    local question = ("Step '%s' was interrupted, and may or may not have happened%s. Look, then say: again (run it), "
-        .. "done, or done RESULT (as JSON)"):format(step, #doubts > 0 and ": " .. table.concat(doubts, "; ") or "")
+local function ask_what_happened(what, doubts)
+    local question = ("%s%s. Look, then say: again (run it), done, or done RESULT (as JSON)"):format(what,
+        #doubts > 0 and ": " .. texts.one_line(table.concat(doubts, "; ")) or "")
     while true do
         local answer, path = answer_to { kind = "settle", text = question, prompt = question .. ":" }
         -- Forgotten at once: should the step be interrupted again, the old answer says nothing about that.
@@ -141,6 +144,26 @@ function questions.settle(step, doubts)
             end
         end
     end
+end
+
+--- Asks whether a step that was interrupted happened.
+---@param step string its path
+---@param doubts string[] the effects it is about, in words
+---@param has_run? boolean it came to its end, and only its result is not known
+---@return boolean happened, any result
+function questions.settle(step, doubts, has_run)
+    return ask_what_happened(("Step '%s' %s"):format(texts.one_line(step), has_run
+        and "has run, and its result could not be recorded" or "was interrupted, and may or may not have happened"),
+        doubts)
+end
+
+--- Asks whether a step was taken back whose undo was interrupted.
+---@param step string its path
+---@param doubts string[] the effects of the undo that it is about, in words
+---@return boolean happened
+function questions.settle_undo(step, doubts)
+    return (ask_what_happened(("The undo of step '%s' was interrupted, and may or may not have happened"):format(
+        texts.one_line(step)), doubts))
 end
 
 questions.globals = { ask = ask, confirm = confirm, manual = manual }

@@ -23,7 +23,8 @@ function resume.claim(row)
             ("hostler log %s -f follows it, hostler attach %s joins it"):format(row.id, row.id))
     end
     if not run_record.claim(row) then
-        refuse(("run %s was taken over by another process just now"):format(row.id), "locked")
+        refuse(("run %s was taken over by another process just now, so this does nothing"):format(row.id), "locked",
+            ("hostler log %s -f follows it"):format(row.id))
     end
 end
 
@@ -65,17 +66,24 @@ end
 --- Takes a run over and loads it.
 ---@param row table a row of runs
 ---@param options table as of the command
+---@param taken? fun() called as soon as the run is this process's
 ---@return table run for execution
-function resume.take(row, options)
+function resume.take(row, options, taken)
     resume.claim(row)
+    if taken then
+        taken()
+    end
     return resume.prepare(row, options)
 end
 
---- Loads a run that this process has claimed. When that cannot be done, the run has failed.
+--- Loads a run that this process has claimed. When that cannot be done, the run has failed; where the journal was away,
+--- it is left to whoever comes next.
 ---@return table run for execution
 function resume.prepare(row, options)
     local ok, run = xpcall(resume.load, native.error.complete, row, options)
-    if not ok then
+    if not ok and run.code == "journal.away" then
+        error(run, 0)
+    elseif not ok then
         run_record.finish(row.status == "running" and "failed" or row.status, tostring(run))
         error(run, 0)
     end

@@ -1,14 +1,24 @@
 -- Telling the person something: a line in the report of the run.
-local native = ...
+local native, import = ...
 local saying = {}
 
+local text_of = import "base/text"
 local event, task = native.event, native.task
+
+--- Numbers as texts, which a format takes for either: so %s shows all digits of a whole number.
+local function with_all_digits(...)
+    local values = { ... }
+    for index = 1, select("#", ...) do
+        values[index] = type(values[index]) == "number" and text_of.shown(values[index]) or values[index]
+    end
+    return unpack(values, 1, select("#", ...))
+end
 
 local function shown(format, ...)
     if select("#", ...) > 0 then
-        return format:format(...)
+        return format:format(with_all_digits(...))
     end
-    return type(format) == "userdata" and format or tostring(format)
+    return type(format) == "userdata" and format or text_of.shown(format)
 end
 
 --- Shows a line.

@@ -1,14 +1,15 @@
 -- Named steps: the unit of work that is recorded, and the only place where writes may happen.
 --
 -- In a resumed run a step that has finished is passed over with its recorded result. One that was begun and not
--- finished is settled first: did it happen? Its probe says so; without one it is run again if it is idempotent or if
--- nothing of it is in doubt; else a person decides.
+-- finished is settled first: what of it still goes on elsewhere comes to its end, and then: did it happen? Its probe
+-- says so; without one it is run again if it is idempotent or if nothing of it is in doubt; else a person decides. One
+-- that has run, and whose result cannot be recorded, is in doubt.
 local native, import = ...
 local task, event = native.task, native.event
 local current, run_record, step_record = import "journal/current", import "journal/runs", import "journal/steps"
 local checks, collecting, concurrency = import "run/checks", import "run/collecting", import "run/concurrency"
-local debugging = import "run/debugging"
-local options_of = import "base/options"
+local debugging, outlived = import "run/debugging", import "run/outlived"
+local options_of, wording = import "base/options", import "base/text"
 local questions, sealing, texts = import "run/questions", import "journal/sealing", import "run/texts"
 local step = {}
 
@@ -52,11 +53,17 @@ local function probe(options)
     end
 end
 
+--- What the probe of a step finds that this process has tried before, when nothing of that try goes on.
+local function probe_again(path, options)
+    outlived.demand_end(path, current.attempt)
+    return probe(options)
+end
+
 local function run_body(path, scope, options, fn)
     local tries = 0
     local function once()
         tries = tries + 1
-        local found = tries > 1 and probe(options)
+        local found = tries > 1 and probe_again(path, options)
         return found or step.call(path, scope, options.timeout, fn)
     end
     if options.retry then
@@ -103,12 +110,16 @@ local function emit_end(context, scope, name, status, started, result)
     })
 end
 
+-- What people see of a status that is the journal's alone.
+local SHOWN_AS = { parked = "cancelled", [step_record.UNRECORDED] = "failed" }
+
 local function begin(context, name, passed_over)
     return event.emit("step.begin", { parent = context.scope, name = name, passed_over = passed_over })
 end
 
 --- Runs the body (or takes `settle`'s word for its result), and records how it ended.
----@param work { context: table, path: string, name: string, options: table, fn: function, code?: string }
+---@param work { context: table, path: string, name: string, options: table, fn: function, code?: string, row?: table }
+---  row: what earlier attempts left of it
 ---@param settle fun(): happened: boolean, result: any
 ---@return boolean ok, any result
 local function attempt(work, settle)
@@ -124,14 +135,16 @@ local function attempt(work, settle)
         end
         return run_body(path, scope, options, work.fn)
     end, native.error.complete)
+    local status
     if ok then
         ok, result = recordable(path, result)
+        status = ok and "done" or step_record.UNRECORDED
+    else
+        status = result.code == "cancelled" and "cancelled" or result.code == "parked" and "parked" or "failed"
     end
     if not ok then
         result.step = result.step or path
     end
-    local status = ok and "done" or result.code == "cancelled" and "cancelled" or result.code == "parked" and "parked"
-        or "failed"
     -- While nobody could say whether it happened, what is recorded of it stays in doubt.
     if settled then
         local recorded, problem = pcall(step_record.finish, path, status, ok and result or nil,
@@ -141,7 +154,7 @@ local function attempt(work, settle)
             ok, result, status = false, problem, "failed"
         end
     end
-    emit_end(context, scope, work.name, status == "parked" and "cancelled" or status, started, result)
+    emit_end(context, scope, work.name, SHOWN_AS[status] or status, started, result)
     return ok, result
 end
 
@@ -155,7 +168,10 @@ local function follow(decision, work)
         work[name] = value
     end
     return attempt(work, function()
-        local found = probe(work.options)
+        if work.row then
+            outlived.wait(work.path, work.row.attempt)
+        end
+        local found = probe_again(work.path, work.options)
         return found ~= nil, found
     end)
 end
@@ -187,15 +203,22 @@ local function settle(path, options, row)
     if row.writes == 0 then
         return false
     end
+    local doubts = {}
+    if row.attempt == current.attempt then
+        outlived.demand_end(path, row.attempt)
+    else
+        doubts = outlived.wait(path, row.attempt)
+    end
     local found = probe(options)
     if found ~= nil then
         return true, found
     end
-    local in_doubt = row.status == "running" or row.unclear > 0
-    if options.probe or options.idempotent or not in_doubt then
+    local has_run = row.status == step_record.UNRECORDED
+    local in_doubt = has_run or row.status == "running" or row.unclear > 0
+    if not in_doubt or (#doubts == 0 and (options.probe or options.idempotent)) then
         return false
     end
-    return questions.settle(path, step_record.doubts(path, row.attempt))
+    return questions.settle(path, #doubts > 0 and doubts or step_record.doubts(path, row.attempt), has_run)
 end
 
 --- A step whose code was edited after it finished: its result may no longer be what the playbook means.
@@ -231,8 +254,8 @@ end
 ---@param name string part of the step's identity in the run; may be anything readable
 ---@param options? { undo?: function, probe?: function, idempotent?: boolean, retry?: table, timeout?: number }
 ---  undo: called with the result to take the step back; probe: says whether it happened, returns the result or nil;
----  idempotent: may be run again when it is unclear whether it ended; retry: { times, backoff seconds };
----  timeout: seconds
+---  idempotent: may be run again when it is unclear whether it ended, and so may its undo;
+---  retry: { times, backoff seconds }; timeout: seconds
 ---@param fn fun(): any its result must be JSON-able; secrets in it are kept secret
 ---@return any the result
 local function run_step(name, options, fn)
@@ -250,13 +273,17 @@ local function run_step(name, options, fn)
     check_place(context, path)
     local row = find(path)
     if current.collecting then
-        return collecting.meet(path, options, row, probe)
+        return collecting.meet(path, options, row, function()
+            local doubts = outlived.wait(path, row.attempt)
+            return probe(options), #doubts > 0
+        end)
     end
     local code = current.run and texts.code_of(fn)
     if row and row.status == "done" then
         return pass_over(context, name, path, row, code)
     end
-    local work = { context = context, name = name, path = path, options = options, fn = fn, code = code }
+    local work = { context = context, name = name, path = path, options = options, fn = fn, code = code,
+        row = row }
     local decision = debugging.before_step(work, row)
     return perform(work, function()
         if row then
@@ -271,7 +298,19 @@ end
 ---@return string?
 function step.finished()
     return finished.count > MOST_NAMED and finished.count .. " steps"
-        or finished.count > 0 and table.concat(finished, ", ") or nil
+        or finished.count > 0 and wording.one_line(table.concat(finished, ", ")) or nil
+end
+
+--- The steps of a run of which a person has to know that they may have happened, a sentence each.
+---@param run string
+---@return string[]
+function step.doubtful(run)
+    local sentences = {}
+    for index, row in ipairs(step_record.in_doubt(run)) do
+        sentences[index] = (row.path:match "^[^/]*/(.*)$" or row.path) .. (row.status == step_record.UNRECORDED
+            and ": it has run, and its result is not recorded" or ": it may have happened")
+    end
+    return sentences
 end
 
 --- Forgets which steps this process has passed: the playbook is about to be gone through again.

@@ -13,11 +13,7 @@ local event, system = native.event, native.system
 ---@param longest integer bytes
 ---@return string
 function typed_step.in_short(source, longest)
-    local line = native.secret.scrub(source):gsub("%s+", " "):gsub("^ ", "")
-    if #line <= longest then
-        return line
-    end
-    return text.beginning(line, longest) .. "..."
+    return text.in_short(native.secret.scrub(source):gsub("%s+", " "):gsub("^ ", ""), longest)
 end
 
 --- Opens a step for an entry; what its code does from now on belongs to it.

@@ -2,8 +2,9 @@
 --
 -- What an undo function needs is in the variables around it, so the playbook is gone through again: finished steps
 -- give their recorded results and leave their undo functions here, nothing is written, and it ends when the last
--- finished step has been passed. Only then the first thing is taken back. An undo that was interrupted is called
--- again when `hostler undo` is.
+-- finished step has been passed. Only then the first thing is taken back. An undo that was interrupted is settled as a
+-- step is: the step's probe says whether it is still so; without one the undo is called again if the step is idempotent
+-- or nothing of the undo is in doubt; else a person decides.
 local native, import = ...
 local undo = {}
 
@@ -11,7 +12,8 @@ local answers, lease = import "run/answers", import "journal/lease"
 local failure, gate, current = import "run/failure", import "gate/gate", import "journal/current"
 local run_record, step_record, store = import "journal/runs", import "journal/steps", import "journal/store"
 local lock = import "run/lock"
-local collecting, reporting = import "run/collecting", import "run/reporting"
+local collecting, outlived, questions = import "run/collecting", import "run/outlived", import "run/questions"
+local reporting = import "run/reporting"
 local step, typed_step = import "run/step", import "run/typed_step"
 local event, system, task = native.event, native.system, native.task
 
@@ -95,14 +97,45 @@ local function check_complete(run, found, cause)
     return missing
 end
 
+--- Whether an earlier undo, which did not end, has taken the step back after all.
+local function has_happened(entry, path)
+    local may_go_on = outlived.wait(path)
+    local last = entry.undone and step_record.last_attempt(path) or 0
+    local writes, unclear = step_record.writes(path, last)
+    local in_doubt = #may_go_on > 0 or writes > 0 and (entry.undone == "running" or unclear > 0)
+    if not in_doubt then
+        return false
+    elseif entry.probe and entry.probe() == nil then
+        return true
+    elseif #may_go_on == 0 and (entry.probe or entry.idempotent) then
+        return false
+    end
+    return questions.settle_undo(entry.path, #may_go_on > 0 and may_go_on or step_record.doubts(path, last))
+end
+
+local function mark(record, entry, how)
+    record("UPDATE steps SET undone = $3 WHERE run = $1 AND path = $2", current.run, entry.path, how)
+end
+
+local function call_undo(entry, path, scope)
+    if has_happened(entry, path) then
+        return
+    end
+    mark(store.open().later, entry, "running")
+    local ok, err = xpcall(step.call, native.error.complete, path, scope, nil, entry.undo, entry.result)
+    if not ok then
+        mark(store.open().later, entry, "failed")
+        error(err, 0)
+    end
+end
+
 local function take_back(entry, parent)
     local path = "undo " .. entry.path
-    store.open().later("UPDATE steps SET undone = 'running' WHERE run = $1 AND path = $2", current.run, entry.path)
     local scope = event.emit("step.begin", { parent = parent, name = path })
     local started = system.monotonic()
-    local ok, err = xpcall(step.call, native.error.complete, path, scope, nil, entry.undo, entry.result)
+    local ok, err = xpcall(call_undo, native.error.complete, entry, path, scope)
     if ok then
-        store.open().write("UPDATE steps SET undone = 'done' WHERE run = $1 AND path = $2", current.run, entry.path)
+        mark(store.open().write, entry, "done")
     end
     event.emit("step.end", {
         scope = scope, parent = parent, name = path, status = ok and "done" or "failed",
@@ -185,7 +218,7 @@ end
 function undo.perform(run)
     local ok, err = lease.hold(take_all_back, run)
     err = not ok and native.error.complete(err) or nil
-    local status = ok and "undone" or err.code == "cancelled" and "cancelled" or "failed"
+    local status = ok and "undone" or (err.code == "cancelled" or err.code == "parked") and err.code or "failed"
     local recorded, problem = pcall(run_record.finish, status, not ok and failure.describe(err) or nil)
     if not recorded then
         ok, err = false, native.error.complete(problem)
@@ -193,8 +226,9 @@ function undo.perform(run)
     if ok then
         return true
     end
-    system.write_error(("\n%s\n  next      hostler undo %s        go on taking it back\n"):format(
-        failure.describe(err), run.id))
+    local next_command = err.code == "parked" and ("hostler answer %s VALUE"):format(run.id)
+        or ("hostler undo %s        go on taking it back"):format(run.id)
+    system.write_error(("\n%s\n  next      %s\n"):format(failure.describe(err), next_command))
     return false, err
 end
 

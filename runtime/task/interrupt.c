@@ -53,14 +53,18 @@ int interrupt_take(void) {
     return number;
 }
 
+void interrupt_soon(void) {
+    lua_State *thread = watched;
+    if (thread)
+        lua_sethook(thread, tick_hook, LUA_MASKCOUNT, 1);
+}
+
 static void on_tick(int number) {
     if (!pthread_equal(pthread_self(), loop_thread)) { /* a library's thread: the hook is not its to set */
         pthread_kill(loop_thread, number);
         return;
     }
-    lua_State *thread = watched;
-    if (thread)
-        lua_sethook(thread, tick_hook, LUA_MASKCOUNT, 1);
+    interrupt_soon();
 }
 
 void interrupt_watch(lua_State *thread) {

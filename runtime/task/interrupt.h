@@ -18,6 +18,9 @@ void interrupt_close(void);
 /* Says which coroutine runs now; NULL when none does. */
 void interrupt_watch(lua_State *thread);
 
+/* Has the hook called before the next instruction of the coroutine that runs. Async-signal-safe. */
+void interrupt_soon(void);
+
 /* The signal that has come since this was last asked, or 0. */
 int interrupt_take(void);
 

@@ -1,6 +1,7 @@
 /* Tasks as the prelude sees them: how waiting functions are made, and spawn, join, cancel, context. */
 #include "base/effect.h"
 #include "base/error.h"
+#include "base/pattern.h"
 #include "task/bell.h"
 #include "task/interrupt.h"
 #include "task/preempt.h"
@@ -323,6 +324,8 @@ int task_open(lua_State *L) {
     luaL_register(L, NULL, plain);
     task_register(L, waiting);
     register_waiting(L, "join_shielded", lua_join, true);
+    register_waiting(L, "pause", sleep_pause_lua, true);
     interrupt_open(&scheduler.loop, preempt_hook);
+    pattern_on_long(preempt_check);
     return 1;
 }

@@ -3,12 +3,14 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "task/scheduler.h"
 
 #include <string.h>
 
 #define STARVING 100               /* milliseconds that a task runs without a wait */
 #define GRACE_INSTRUCTIONS 1000000 /* some 10 ms */
+#define OWN_CODE_PATIENCE 300      /* milliseconds of a function of C */
 #define OWN_CODE "=hostler:"       /* how the chunks that are embedded in the binary are named */
 
 static bool belongs_to(const task *t, const task *ancestor) {
@@ -29,18 +31,45 @@ static void cancel_if_starving(lua_State *L) {
     lua_pop(L, 1);
 }
 
-/* Lua has computed for long without a wait. A cancellation is raised, but not in the middle of hostler's own
- * code, which may be recording what has been done and never computes for long. The task may catch what is
- * raised: then it comes again a little later, without waiting for a tick. */
+static bool is_own_code(lua_State *L, lua_Debug *frame) {
+    return lua_getinfo(L, "S", frame) && strncmp(frame->source, OWN_CODE, sizeof OWN_CODE - 1) == 0;
+}
+
+/* Own code needs little, and may be recording what has been done: it goes on in what is kept for it. */
+static void check_memory(lua_State *L, lua_Debug *frame) {
+    if (!memory_check(L) || is_own_code(L, frame))
+        return;
+    error_push_memory(L);
+    error_complete(L); /* here the place is known to the line */
+    lua_error(L);
+}
+
+/* Lua has computed for long without a wait, or needs much memory. A cancellation is raised, but not in the
+ * middle of hostler's own code, which may be recording what has been done and never computes for long. The
+ * task may catch what is raised: then it comes again a little later, without waiting for a tick. */
 void preempt_hook(lua_State *L, lua_Debug *frame) {
     lua_sethook(L, NULL, 0, 0);
     task_deliver_signals();
     task_apply_deadlines(L);
     cancel_if_starving(L);
-    if (!task_is_cancelled(scheduler.running))
+    if (!task_is_cancelled(scheduler.running)) {
+        check_memory(L, frame);
         return;
-    bool own_code = lua_getinfo(L, "S", frame) && strncmp(frame->source, OWN_CODE, sizeof OWN_CODE - 1) == 0;
+    }
+    bool own_code = is_own_code(L, frame);
     lua_sethook(L, preempt_hook, LUA_MASKCOUNT, own_code ? 1 : GRACE_INSTRUCTIONS);
     if (!own_code)
         task_stop_if_cancelled(L, scheduler.running);
+}
+
+/* Who called cannot always be seen: a function that returns what this one returns has left the stack. What
+ * own code asks for is never long. */
+void preempt_check(lua_State *L, unsigned long times) {
+    lua_Debug frame;
+    task_deliver_signals();
+    task_apply_deadlines(L);
+    cancel_if_starving(L);
+    bool by_own_code = lua_getstack(L, 1, &frame) && is_own_code(L, &frame);
+    if (!by_own_code || times > OWN_CODE_PATIENCE)
+        task_checkpoint(L);
 }

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/effect.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "task/handle.h"
 #include "task/interrupt.h"
 
@@ -14,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEEPEST 80 /* tasks within tasks: a context looks its values up through as many parents */
+#define DEEPEST 80           /* tasks within tasks: a context looks its values up through as many parents */
+#define TASKS_A_MEBIBYTE 100 /* of the memory there may be: more tasks at once leave too little of it */
 
 task_scheduler scheduler;
 
@@ -229,6 +231,9 @@ task *task_spawn(lua_State *L, int function, double seconds, bool shielded) {
     if (parent && parent->depth >= DEEPEST)
         error_raise(L, "usage", "tasks are nested more than %d deep: does a function start itself again?",
                     DEEPEST);
+    int most = (int)memory_most() * TASKS_A_MEBIBYTE;
+    if (scheduler.tasks >= most)
+        error_raise(L, "usage", "more than %d tasks at once: does a function start itself again?", most);
     int arguments = lua_gettop(L) - function;
     task *t = lua_newuserdata(L, sizeof *t);
     memset(t, 0, sizeof *t);
@@ -249,6 +254,7 @@ task *task_spawn(lua_State *L, int function, double seconds, bool shielded) {
     lua_xmove(L, t->thread, arguments + 1);
     if (parent)
         adopt(parent, t);
+    scheduler.tasks++;
     enqueue(t);
     return t;
 }
@@ -296,6 +302,7 @@ static void end_if_childless(task *t) {
     release_children(t);
     clear_deadline(t);
     t->state = TASK_DONE;
+    scheduler.tasks--;
     if (scheduler.foreground == t)
         task_set_foreground(NULL);
     if (t->joiner)
@@ -345,7 +352,9 @@ static void resume(task *t) {
     scheduler.resumed = clock_milliseconds();
     scheduler.unanswered = false;
     interrupt_watch(t->thread);
+    memory_enforce(true);
     int status = lua_resume(t->thread, arguments);
+    memory_enforce(false);
     interrupt_watch(NULL);
     scheduler.running = NULL;
     effect_set_open(false);

@@ -35,6 +35,7 @@ typedef struct {
     task *ready_first, **ready_last;
     task *root, *running;
     task *foreground; /* what Ctrl-C cancels instead of the root, or NULL */
+    int tasks;        /* that have not ended */
     int64_t resumed;  /* when the running task was, in clock_milliseconds() */
     bool open, interrupted;
     bool unanswered; /* Ctrl-C has cancelled the foreground task, and no task has run since */

@@ -36,13 +36,21 @@ double sleep_check_seconds(lua_State *L, int index) {
     return seconds;
 }
 
-int sleep_lua(lua_State *L) {
+static int park(lua_State *L, void (*cancel)(wait *)) {
     double seconds = sleep_check_seconds(L, 1);
-    sleep_wait *s = wait_new(L, sizeof *s, cancel_sleep, finish_nothing);
+    sleep_wait *s = wait_new(L, sizeof *s, cancel, finish_nothing);
     s->wait.what = "sleep";
     uv_timer_init(task_loop(), &s->timer);
     s->timer.data = &s->wait;
     uv_update_time(task_loop());
     uv_timer_start(&s->timer, on_sleep_over, (uint64_t)(seconds * 1000 + 0.5), 0);
     return wait_park(L, &s->wait);
+}
+
+int sleep_lua(lua_State *L) {
+    return park(L, cancel_sleep);
+}
+
+int sleep_pause_lua(lua_State *L) {
+    return park(L, NULL);
 }

@@ -7,6 +7,9 @@
 /* sleep(seconds): waits. */
 int sleep_lua(lua_State *L);
 
+/* pause(seconds): the same, for a moment that a cancelled task needs, too. */
+int sleep_pause_lua(lua_State *L);
+
 /* The number of seconds at a stack index; raises "usage" unless it can be one. */
 double sleep_check_seconds(lua_State *L, int index);
 

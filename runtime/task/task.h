@@ -75,9 +75,9 @@ void task_deliver_signals(void);
 /* True once the root task was interrupted: the exit status is 130 whatever the playbook made of it. */
 bool task_interrupted(void);
 
-/* Pushes a table: spawn spawn_shielded join join_shielded cancel checkpoint sleep bell ring listen context
- * time_left foreground tree interrupt interrupted threads hold_deadlines release_deadlines effect_begin
- * effect_end. */
+/* Pushes a table: spawn spawn_shielded join join_shielded cancel checkpoint sleep pause bell ring listen
+ * context time_left foreground tree interrupt interrupted threads hold_deadlines release_deadlines
+ * effect_begin effect_end. */
 int task_open(lua_State *L);
 
 /* Closes what the scheduler holds; the loop must have no running task. */

@@ -1,5 +1,6 @@
 #!/usr/bin/perl
-# Undo: finished steps are taken back, newest first, from any process, and an interrupted undo goes on.
+# Undo: finished steps are taken back, newest first, from any process; one that was interrupted goes on, and does nothing
+# twice unasked.
 use strict;
 use warnings;
 use lib 'tests/lib';
@@ -77,9 +78,79 @@ subtest 'killed while undoing' => sub {
     is $runs->hostler('undo', 'last'), -9, 'killed in the second undo';
     Runs::wait_for(sub { !-e $runs->path('hold') });
     isnt $runs->hostler('resume', 'last'), 0, 'a half undone run cannot be resumed';
-    is $runs->hostler('undo', 'last'), 0, 'undo goes on' or diag $runs->{said};
+    is $runs->hostler('undo', 'last'), 3, 'undo does not do it again unasked' or diag $runs->{said};
+    like $runs->{said}, qr{a person has to answer: The undo of step 'book/a/make a' was interrupted.*: sh -c .*Look, then say},
+        'but asks about what was interrupted';
+    like $runs->{said}, qr/next +hostler answer \w{6} VALUE/, 'saying how to answer';
+    isnt $runs->hostler('resume', 'last'), 0, 'nor can it be resumed meanwhile';
+    unlike $runs->get('log'), qr/undo a/, 'nothing happened since';
+    is $runs->hostler('answer', 'last', 'again'), 0, 'answered, undo goes on' or diag $runs->{said};
     is scalar(() = $runs->get('log') =~ /undo b/g), 1, 'what was taken back is not taken back again';
     like $runs->get('log'), qr/undo a\n\z/, 'what was not is';
+    $runs->hostler('runs');
+    like $runs->{stdout}, qr/ undone /, 'the run is undone';
+};
+
+# An undo that is killed after it has written.
+sub half_undone {
+    my ($options) = @_;
+    my $runs = Runs->new(book => <<~"LUA");
+        local sh = require "sh"
+        return playbook { summary = "makes a thing", run = function()
+            step("make", { $options undo = function()
+                sh.run { "sh", "-c", "echo undo >> log; rm made; if [ -e hold ]; then rm hold; kill -KILL \$PPID; fi" }
+            end }, function() sh.run { "touch", "made", "log" } end)
+        end }
+        LUA
+    is $runs->hostler('run', 'book'), 0, 'a run';
+    $runs->put('hold', '');
+    is $runs->hostler('undo', 'last'), -9, 'killed while it is undone';
+    $runs->quiet;
+    return $runs;
+}
+
+subtest 'an undo that was interrupted' => sub {
+    my $runs = half_undone('');
+    is $runs->hostler('undo', 'last'), 3, 'asks';
+    is $runs->hostler('answer', 'last', 'done'), 0, 'what a person has seen to be done' or diag $runs->{said};
+    is $runs->get('log'), "undo\n", 'is not done again';
+    $runs->hostler('undo', 'last');
+    like $runs->{stdout}, qr/undone already/, 'and counts as undone';
+};
+
+subtest 'an undo that was interrupted, of a step with a probe' => sub {
+    my $runs = half_undone('probe = function() return sh.run({ "test", "-e", "made" }, { read = true, check = false }).status == 0 or nil end,');
+    is $runs->hostler('undo', 'last'), 0, 'the probe finds nothing any more' or diag $runs->{said};
+    is $runs->get('log'), "undo\n", 'so it is not done again';
+
+    $runs = half_undone('probe = function() return "still there" end,');
+    $runs->put('made', '');
+    is $runs->hostler('undo', 'last'), 0, 'the probe finds what was made' or diag $runs->{said};
+    is $runs->get('log'), "undo\nundo\n", 'so it is done again';
+};
+
+subtest 'an undo that was interrupted, of an idempotent step' => sub {
+    my $runs = half_undone('idempotent = true,');
+    $runs->put('made', '');
+    is $runs->hostler('undo', 'last'), 0, 'goes on' or diag $runs->{said};
+    is $runs->get('log'), "undo\nundo\n", 'by doing it again';
+};
+
+subtest 'an undo that failed' => sub {
+    my $runs = Runs->new(book => <<~'LUA');
+        local sh = require "sh"
+        return playbook { summary = "makes a thing", run = function()
+            step("make", { undo = function()
+                sh.run { "sh", "-c", "echo undo >> log" }
+                sh.run { "test", "-e", "may" }
+            end }, function() sh.run { "touch", "log" } end)
+        end }
+        LUA
+    is $runs->hostler('run', 'book'), 0, 'a run';
+    is $runs->hostler('undo', 'last'), 1, 'its undo fails, so that nothing is in doubt';
+    $runs->put('may', '');
+    is $runs->hostler('undo', 'last'), 0, 'and is called again' or diag $runs->{said};
+    is $runs->get('log'), "undo\nundo\n", 'as a step is';
 };
 
 subtest '--undo-on-failure' => sub {

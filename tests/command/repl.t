@@ -39,7 +39,10 @@ shows('(function() end)()', '', 'nor does a function without results');
 shows('"a text"', "a text\n", 'a text alone is piped on as it is');
 shows('"two\nlines\n"', "two\nlines\n", 'with its lines');
 shows('"a", "b"', "\"a\"\n\"b\"\n", 'several are quoted');
-shows('1e15, 0.1, -0, 1/0', "1e+15\n0.1\n-0\ninf\n", 'numbers');
+shows('9007199254740991, 1e16, 0.1, -0, 1/0', "9007199254740991\n1e+16\n0.1\n-0\ninf\n", 'numbers');
+shows('say("%s %s %d %s", 9007199254740991, 0.5, 9007199254740991, "x") say(-9007199254740991)',
+    "9007199254740991 0.5 9007199254740991 x\n-9007199254740991\n", 'all digits of whole numbers, by say too');
+shows('{ { id = 9007199254740991 } }', "id\n9007199254740991\n(1 row)\n", 'and in rows');
 shows('{ 1, "b", { c = true } }', "{ 1, \"b\", { c = true } }\n", 'a table');
 shows('{ b = 1, a = 2, ["two words"] = 3, ["end"] = 4 }', "{ a = 2, b = 1, [\"end\"] = 4, [\"two words\"] = 3 }\n",
     'its keys are in order');
@@ -227,5 +230,14 @@ fails("x = 1\n:save By_Hand", qr/lower-case words/, ':save under a wrong name');
 fails("x = secret.wrap 'hunter2hunter2'\n:save secrets", qr/a secret is written out in entry 1/, ':save of a secret');
 fails("1 + 1\ny = _ + 1\n:save last-value", qr/entry 2 uses _/, ':save of what cannot be told');
 is(saved('secrets'), 'no secrets.lua', 'leaves nothing');
+
+# ---- a lock that cannot be recorded ----
+
+my $nowhere = playbooks();
+open my $blocked, '>', "$nowhere/blocked" or die $!;
+close $blocked;
+my $locks = hostler({ in => $nowhere, stdin => "try(lock, 'a')\ntry(lock, 'a')\ntry(lock, 'b')\n", env => { XDG_STATE_HOME => "$nowhere/blocked" } }, 'repl', '--write');
+is scalar(() = $locks->{stdout} =~ /the journal .* cannot be used/g), 3, 'without a journal nothing is locked, the second time neither'
+    or diag "$locks->{stdout}$locks->{stderr}";
 
 done_testing;

@@ -1,6 +1,6 @@
 #!/usr/bin/perl
-# The journal in PostgreSQL, where it differs from a file: a server that is away, hangs or refuses, leases, locks and
-# cancellations between controllers, the queue.
+# The journal in PostgreSQL, where it differs from a file: leases, locks and cancellations between controllers, the
+# queue. What a server that is away means has store_away.t.
 use strict;
 use warnings;
 use lib 'tests/lib';
@@ -44,36 +44,6 @@ sub go { my ($runs, @names) = @_; $runs->put("go-$_", '') for @names ? @names : 
 sub wrote { my ($runs) = @_; return join ' ', split /\n/, $runs->get('log') }
 sub status { my ($runs) = @_; return $runs->query('SELECT status FROM runs ORDER BY number DESC LIMIT 1') }
 
-# The server's processes.
-sub postgres {
-    open my $file, '<', "$ENV{POSTGRES_SOCKET}/data/postmaster.pid" or die $!;
-    chomp(my $pid = <$file>);
-    open my $children, '<', "/proc/$pid/task/$pid/children" or die $!;
-    return ($pid, split ' ', <$children> // '');
-}
-
-subtest 'a server that is away before' => sub {
-    for my $case (
-        [ 'no server', 'postgresql://admin@localhost:1/x', qr/cannot be reached: .*Connection refused/ ],
-        [ 'no database', "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/x?sslmode=require", qr/database "x" does not exist/ ],
-        [ 'a password that is wrong', "postgresql://admin:secret-and-wrong\@localhost:$ENV{POSTGRES_PORT}/postgres", qr/authentication failed/ ],
-        [ 'another CA', "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/postgres?sslmode=verify-full&sslrootcert=$ENV{POSTGRES_OTHER_CA}",
-            qr/certificate verify failed/ ],
-        [ 'not a URI', 'postgresql://admin:secret%and-wrong@localhost/x', qr/no URI that PostgreSQL understands/ ],
-        [ 'another kind', 'mysql://admin:secret-and-wrong@localhost/x', qr/is not the address of a store/ ],
-        [ 'a user who may not', "postgresql://app\@localhost:$ENV{POSTGRES_PORT}/postgres?sslmode=require", qr/permission denied for schema.*\n +hint/ ],
-    ) {
-        my ($name, $store, $pattern) = @$case;
-        my $runs = book();
-        go($runs);
-        $runs->{store} = $store;
-        isnt $runs->hostler('run', 'book'), 0, "$name: refused";
-        like $runs->{said}, $pattern, 'says why';
-        unlike $runs->{said}, qr/and-wrong/, 'and no password';
-        is wrote($runs), '', 'before anything was done';
-    }
-};
-
 subtest 'the password is nowhere' => sub {
     my $runs = book();
     go($runs);
@@ -83,97 +53,6 @@ subtest 'the password is nowhere' => sub {
     like $runs->{said}, qr/the store is postgresql/, 'although the URI is';
     is $runs->hostler('log', 'last', '-v'), 0, 'log';
     unlike $runs->{said}, qr/$ENV{POSTGRES_PASSWORD}/, 'nor kept';
-};
-
-subtest 'a server that is restarted meanwhile' => sub {
-    local $ENV{HOSTLER_LEASE} = 300; # however long it recovers
-    my $runs = book();
-    my $pid = $runs->start('run', 'book');
-    go($runs, 'one');
-    ok at($runs, 'two'), 'a run';
-    Runs::control_postgres('--mode=immediate', 'restart');
-    go($runs);
-    is $runs->finish($pid), 0, 'goes on' or diag $runs->{said};
-    is wrote($runs), 'one two three', 'everything happened once';
-};
-
-subtest 'a server that goes away meanwhile' => sub {
-    my $runs = book();
-    my $pid = $runs->start('run', 'book');
-    go($runs, 'one');
-    ok at($runs, 'two'), 'a run';
-    Runs::control_postgres('--mode=fast', 'stop');
-    go($runs);
-    is $runs->finish($pid), 1, 'stops';
-    Runs::control_postgres('start');
-    like $runs->{said}, qr/journal .* cannot be reached/, 'says why' or diag $runs->{said};
-    is wrote($runs), 'one', 'and nothing was done that is not recorded';
-    is $runs->hostler('resume', 'last'), 0, 'it can be resumed' or diag $runs->{said};
-    is wrote($runs), 'one two three', 'everything happened once';
-};
-
-subtest 'a server that hangs' => sub {
-    my $runs = book();
-    my $pid = $runs->start('run', 'book');
-    go($runs, 'one');
-    ok at($runs, 'two'), 'a run';
-    my @postgres = postgres();
-    kill STOP => @postgres;
-    go($runs);
-    is $runs->finish($pid), 1, 'stops, although it never does';
-    kill CONT => @postgres;
-    like $runs->{said}, qr/the server does not answer/, 'says why' or diag $runs->{said};
-    is wrote($runs), 'one', 'and nothing was done that is not recorded';
-    is $runs->hostler('resume', 'last'), 0, 'it can be resumed' or diag $runs->{said};
-    is wrote($runs), 'one two three', 'everything happened once';
-};
-
-subtest 'a server that hangs for a while' => sub {
-    local $ENV{HOSTLER_LEASE} = 300;
-    my $runs = Runs->new(ticks => <<'LUA');
-local sh = require "sh"
-return playbook {
-    summary = "a clock, and a step beside it",
-    run = function()
-        local function exists(name)
-            return sh.run({ "test", "-e", name }, { read = true, check = false }).status == 0
-        end
-        parallel {
-            function()
-                while not exists "stop" do
-                    say "tick"
-                    sh.run({ "sh", "-c", "date +%s.%N >> ticks" }, { read = true })
-                    sleep(0.1)
-                end
-            end,
-            function()
-                wait_until("the server to hang", { timeout = 60, interval = 0.05 }, function() return exists "go" end)
-                retry({ times = 1000, backoff = 0.1 }, function()
-                    sh.run({ "sh", "-c", "echo x >> tries" }, { read = true })
-                    step("write", { idempotent = true }, function() sh.run { "touch", "written" } end)
-                end)
-            end,
-        }
-    end,
-}
-LUA
-    my $pid = $runs->start('run', 'ticks');
-    ok Runs::wait_for(sub { -e $runs->path('ticks') }), 'a run';
-    my @postgres = postgres();
-    my $began = time;
-    kill STOP => @postgres;
-    $runs->put('go', '');
-    ok Runs::wait_for(sub { $runs->get('tries') =~ /x\nx\n/ }), 'whose step tries again when a write has waited long enough';
-    my $hung = time - $began;
-    ok !-e $runs->path('written'), 'and has to wait';
-    kill CONT => @postgres;
-    ok Runs::wait_for(sub { -e $runs->path('written') }), 'until it goes on' or diag $runs->get('stderr');
-    $runs->put('stop', '');
-    is $runs->finish($pid), 0, 'it ends well' or diag $runs->{said};
-    my @ticks = split /\n/, $runs->get('ticks');
-    my @gaps = sort { $b <=> $a } map { $ticks[$_] - $ticks[ $_ - 1 ] } 1 .. $#ticks;
-    cmp_ok $gaps[0], '<', $hung / 2, sprintf 'nothing else has stopped for longer than %.1f seconds', $gaps[0];
-    is $runs->query("SELECT count(*) FROM events WHERE text = 'tick'"), scalar @ticks, 'every line is in the journal, once';
 };
 
 subtest 'one server of two does not answer' => sub {

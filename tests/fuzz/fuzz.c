@@ -1,4 +1,5 @@
-/* fuzz SECONDS [SEED]: hostile input for what reads text from outside: JSON, and secrets in output. Bounded;
+/* fuzz SECONDS [SEED]: hostile input for what reads text from outside: JSON, and secrets in
+ * output, in their forms, broken into lines, and cut. Bounded;
  * one seed always gives the same inputs. Built with the sanitizers by `make fuzz`; a finding is a crash or a
  * broken rule. */
 #define _GNU_SOURCE /* memmem */
@@ -8,6 +9,7 @@
 #include "host.h"
 
 #include <lauxlib.h>
+#include <sodium.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,8 @@
 #include <time.h>
 
 #define LONGEST 400
+
+static const char second_secret[] = "Correct/Horse+Battery&Stapl3";
 
 static unsigned long long state;
 
@@ -53,6 +57,71 @@ static void check_scrub(const char *text, size_t length) {
     free(clean);
 }
 
+/* A form of the second secret, with what sets its bytes apart among them where it is an encoded one. */
+static size_t make_form(char *form, char *broken, size_t *broken_length) {
+    static const char *const breaks[] = {"\n", "\r\n", "\\n", "\n    ", "=\n", "\\\n", " "};
+    static const char before[] = "xyz";
+    unsigned char bytes[64];
+    unsigned kind = random_below(4), shift = random_below(3);
+    memcpy(bytes, before, shift);
+    memcpy(bytes + shift, second_secret, sizeof second_secret);
+    size_t length = shift + sizeof second_secret - 1, skipped = 0, kept;
+    if (kind == 0) {
+        sodium_bin2base64(form, LONGEST, bytes, length, sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+        skipped = shift ? 4 : 0;
+    } else if (kind == 1) {
+        sodium_bin2hex(form, LONGEST, bytes + shift, length - shift);
+    } else {
+        strcpy(form, second_secret);
+    }
+    kept = strlen(form) - skipped - (kind == 0 ? 1 : 0);
+    *broken_length = 0;
+    for (size_t i = 0; form[i]; i++) {
+        broken[(*broken_length)++] = form[i];
+        for (const char *c = kind < 3 && random_below(9) == 0 ? breaks[random_below(7)] : ""; *c; c++)
+            broken[(*broken_length)++] = *c;
+    }
+    memmove(form, form + skipped, kept);
+    return kept;
+}
+
+/* Nothing of the form may be left, when the text is cut and when it is not. */
+static void check_part(const char *form, size_t length, char *clean, size_t clean_length, const char *text,
+                       size_t text_length) {
+    for (size_t i = 0; i + 8 <= length; i++) {
+        if (memmem(clean, clean_length, form + i, 8)) {
+            fprintf(stderr, "%.8s is left: %.*s\nof: %.*s\n", form + i, (int)clean_length, clean,
+                    (int)text_length, text);
+            abort();
+        }
+    }
+    free(clean);
+}
+
+static void check_cut(const char *around, size_t around_length) {
+    char form[LONGEST], broken[3 * LONGEST], text[5 * LONGEST];
+    size_t broken_length, form_length = make_form(form, broken, &broken_length), clean_length;
+    memcpy(text, around, around_length);
+    memcpy(text + around_length, broken, broken_length);
+    memcpy(text + around_length + broken_length, around, around_length);
+    size_t whole = 2 * around_length + broken_length, most = 1 + random_below((unsigned)whole + 9);
+    size_t from = random_below((unsigned)(around_length + broken_length)), length = whole - from;
+    char *exact = malloc(length + 1), *clean;
+    memcpy(exact, text + from, length);
+    clean = scrub_end(exact, length, most, &clean_length);
+    if (clean_length > most)
+        abort();
+    check_part(form, form_length, clean, clean_length, exact, length);
+    length = random_below((unsigned)length + 1);
+    clean = scrub_beginning(exact, length, most, &clean_length);
+    if (clean_length > most)
+        abort();
+    check_part(form, form_length, clean, clean_length, exact, length);
+    free(exact);
+    clean = scrub(text, whole, &clean_length);
+    check_part(form, form_length, clean, clean_length, text, whole);
+}
+
 /* What can be read can be written, and reads the same again. */
 static int check_json(lua_State *L) {
     size_t length, offset;
@@ -80,6 +149,7 @@ int main(int argc, char **argv) {
     static const char secret[] = "hunter2hunter2";
     lua_State *L = host_open();
     secret_push(L, secret, sizeof secret - 1);
+    secret_push(L, second_secret, sizeof second_secret - 1);
     unsigned long rounds = 0;
     for (time_t end = time(NULL) + seconds; time(NULL) < end; rounds++) {
         char text[LONGEST];
@@ -87,6 +157,7 @@ int main(int argc, char **argv) {
         char *exact = malloc(length + 1); /* on the heap, so that reading past its end is found */
         memcpy(exact, text, length);
         check_scrub(exact, length);
+        check_cut(exact, length);
         lua_settop(L, 0);
         lua_pushlstring(L, exact, length);
         lua_pushcclosure(L, check_json, 1);

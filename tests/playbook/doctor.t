@@ -32,6 +32,8 @@ my @checks = sort keys %lines;
 is scalar(grep { $_->[0] eq 'ok' } values %lines), scalar(@checks), 'each line says so';
 like $lines{'ssh-agent'}[1],       qr/RSA \S+, ED25519 \S+/,                           'the keys of the agent';
 like $lines{droplets}[1],          qr/^team 'Meltano', \d+ of 500 droplets, may write droplets, domains, projects$/, 'the team of the droplets, and its room';
+like $lines{'key for droplets'}[1], qr/^(?:RSA|ED25519) \S+ is '\S+' there$/, 'a key of the agent that the account has';
+like $lines{'parts of instances'}[1], qr/^domain meltanodata\.com, project 'Meltano', image meltano-\S+$/, 'what instances are made of';
 like $lines{'database team 1'}[1], qr/^team '\QMeltanoData DBs 1 (full)\E', \d+ clusters, marked as full, may write/,
     'a database team that is full';
 like $lines{'database team 2'}[1], qr/^team 'MeltanoData DBs 2', \d+ clusters, may write/, 'one that is not';
@@ -58,15 +60,19 @@ sub breaks {
     };
 }
 
-breaks('no ssh-agent', { SSH_AUTH_SOCK => undef }, ['ssh-agent'], qr/SSH_AUTH_SOCK is not set/, qr/ssh-agent/);
+breaks('no ssh-agent', { SSH_AUTH_SOCK => undef }, [ 'ssh-agent', 'key for droplets' ], qr/SSH_AUTH_SOCK is not set/, qr/ssh-agent/);
 my ($agent) = qx(ssh-agent -a $folder/agent) =~ /SSH_AGENT_PID=(\d+)/;
-breaks('an agent without keys', { SSH_AUTH_SOCK => "$folder/agent" }, ['ssh-agent'], qr/has no key/, qr/ssh-add/);
+breaks('an agent without keys', { SSH_AUTH_SOCK => "$folder/agent" }, [ 'ssh-agent', 'key for droplets' ], qr/has no key/, qr/ssh-add/);
+system('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'stranger', '-f', "$folder/stranger") == 0 or die;
+{ local $ENV{SSH_AUTH_SOCK} = "$folder/agent"; system('ssh-add', '-q', "$folder/stranger") == 0 or die }
+breaks('an agent whose key the account does not have', { SSH_AUTH_SOCK => "$folder/agent" }, ['key for droplets'],
+    qr/no key of the ssh-agent is among the SSH keys of DO_API_TOKEN.*: it has ED25519 stranger$/, qr/add yours in DigitalOcean/);
 kill TERM => $agent;
 eventually('the agent to end', sub { !kill 0 => $agent });
-breaks('an agent that is gone', { SSH_AUTH_SOCK => "$folder/agent" }, ['ssh-agent'], qr/does not answer: No such file/, qr/start it again/);
+breaks('an agent that is gone', { SSH_AUTH_SOCK => "$folder/agent" }, [ 'ssh-agent', 'key for droplets' ], qr/does not answer: No such file/, qr/start it again/);
 
-breaks('no token', { DO_API_TOKEN => undef }, ['droplets'], qr/DO_API_TOKEN is not set/, qr/export DO_API_TOKEN/);
-breaks('a token that was revoked', { DO_API_TOKEN => 'dop_v1_' . '0' x 64 }, ['droplets'], qr/Unable to authenticate|refused/,
+breaks('no token', { DO_API_TOKEN => undef }, [ 'droplets', 'key for droplets', 'parts of instances' ], qr/DO_API_TOKEN is not set/, qr/export DO_API_TOKEN/);
+breaks('a token that was revoked', { DO_API_TOKEN => 'dop_v1_' . '0' x 64 }, [ 'droplets', 'key for droplets', 'parts of instances' ], qr/Unable to authenticate|refused/,
     qr/make a new token/);
 breaks('a token that may only read', { DO_API_TOKEN => $env{DO_READONLY_TOKEN} }, ['droplets'], qr/it may only read droplets, domains, projects/,
     qr/write access/);
@@ -74,11 +80,21 @@ $cloud->fault(method => 'DELETE', path => '/v2/domains/*', mode => 'fail', statu
     body => { id => 'Forbidden', message => 'You are missing the required permission domain:delete' });
 breaks('a token that may write some of it', {}, ['droplets'], qr/it may only read domains$/, qr/write access/);
 $cloud->clear_faults;
+for (
+    [ 'project', 'projects', qr/there is no project 'Meltano'/, qr/create it in DigitalOcean/ ],
+    [ 'domain', 'domains', qr/the domain meltanodata\.com is not in DigitalOcean/, qr/of another team/ ],
+    [ 'image', 'snapshots', qr/there is no snapshot whose name begins with 'meltano-'/, qr/make one of a good instance/ ],
+) {
+    my ($what, $path, $reason, $advice) = @$_;
+    $cloud->fault(method => 'GET', path => "/v2/$path", mode => 'fail', status => 200, count => 'always', body => { $path => [] });
+    breaks("no $what", {}, ['parts of instances'], $reason, $advice);
+    $cloud->clear_faults;
+}
 $cloud->team(team => 'Meltano', limit => 0);
 breaks('no room for a droplet', {}, ['droplets'], qr/of 0 droplets: there is no room/, qr/higher limit/);
 $cloud->team(team => 'Meltano', limit => 500);
 my @asking = ('droplets', (map { "database team $_" } 1 .. @tokens), 'room for databases');
-breaks('DigitalOcean out of reach', { DIGITALOCEAN_API_URL => 'https://127.0.0.1:1' }, \@asking, qr/Connection refused/,
+breaks('DigitalOcean out of reach', { DIGITALOCEAN_API_URL => 'https://127.0.0.1:1' }, [ @asking, 'key for droplets', 'parts of instances' ], qr/Connection refused/,
     qr/api\.digitalocean\.com/);
 $cloud->fault(path => '/v2/account', mode => 'stall', count => 'always');
 breaks('DigitalOcean that says nothing', {}, \@asking, qr/timed out after 20 s/, qr/status\.digitalocean\.com/);

@@ -74,7 +74,10 @@ $run{full} = $cloud->start_setup('full');
 my $full = $cloud->wait_for_droplet('full');
 $cloud->script('droplet', 'disk', $full->{id}, '2M');
 $cloud->inside($full, 'sh', '-c', 'cat /dev/zero >/root/filler 2>/dev/null');
+# What the account has lets the operator in, until somebody takes it off the host.
+$cloud->control(POST => 'key', { team => 'Meltano', name => 'stranger', public_key => $key });
 $run{stranger} = $cloud->start_setup('stranger', env => { SSH_AUTH_SOCK => $socket });
+$cloud->inside($cloud->wait_for_droplet('stranger'), 'rm', '/root/.ssh/authorized_keys');
 Hostler::finish($run{$_}) for sort keys %run;
 $cloud->end_background($agent);
 
@@ -127,9 +130,12 @@ fails('a name that never resolves', 'silent', $cloud->setup('silent', in => $hur
     qr/gave up after .* waiting for silent\.meltanodata\.com to resolve to 198\.18\./, qr/target    silent\.meltanodata\.com/,
     qr/hint .*A record silent/, $made);
 
+my $asleep = $cloud->start_setup('asleep', in => $hurried);
+my $cluster;
+$cloud->wait_until('its cluster', sub { ($cluster) = grep { $_->{name} eq 'meltano-asleep' } @{ $cloud->state->{clusters} } });
 $cloud->fault(method => 'GET', path => '/v2/databases/*', mode => 'fail', status => 200, count => 'always',
-    body => { database => { id => 'x', name => 'meltano-asleep', status => 'creating' } });
-my $asleep = $cloud->setup('asleep', in => $hurried);
+    body => { database => { id => $cluster->{id}, name => 'meltano-asleep', status => 'creating' } });
+Hostler::finish($asleep);
 $cloud->clear_faults;
 fails('a cluster that never comes online', 'asleep', $asleep, $all, qr/gave up after .* waiting for database cluster \S+ to be online/,
     qr/target    meltano-asleep in team 'MeltanoData DBs 2'/, qr/hint .*DigitalOcean/, $made);

@@ -157,8 +157,31 @@ refuses('an agent that is gone', with(SSH_AUTH_SOCK => "$folder/none"), 1, qr/th
     refuses('an agent that died', with(SSH_AUTH_SOCK => "$folder/dead"), 1, qr/the ssh-agent does not answer/);
     my ($pid, $socket) = $cloud->agent($folder);
     refuses('an agent without keys', with(SSH_AUTH_SOCK => $socket), 1, qr/the ssh-agent has no key/, qr/ssh-add/);
+    system('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'stranger', '-f', "$folder/stranger") == 0 or die;
+    { local $ENV{SSH_AUTH_SOCK} = $socket; system('ssh-add', '-q', "$folder/stranger") == 0 or die }
+    refuses('an agent whose key is not among those of the account', with(SSH_AUTH_SOCK => $socket), 1,
+        qr/no key of the ssh-agent is among the SSH keys of DO_API_TOKEN.*: it has ED25519 stranger$/m,
+        qr/nothing has been made/, qr/add yours in DigitalOcean.*ssh-add -L/);
     $cloud->end_background($pid);
 }
+for (
+    [ 'a project that is not there', 'projects', { projects => [] }, qr/there is no project 'Meltano'/, qr/site\.lua/ ],
+    [ 'a domain that is not there', 'domains', { domains => [] }, qr/the domain meltanodata\.com is not in DigitalOcean/ ],
+) {
+    my ($what, $path, $body, @texts) = @$_;
+    $cloud->fault(method => 'GET', path => "/v2/$path", mode => 'fail', status => 200, count => 'always', body => $body);
+    refuses($what, {}, 1, @texts, qr/nothing has been made/);
+    $cloud->clear_faults;
+}
+for my $kind (qw(domains projects)) {
+    $cloud->fault(method => 'DELETE', path => "/v2/$kind/*", mode => 'fail', status => 403, count => 'always',
+        body => { id => 'Forbidden', message => 'You are missing the required permission' });
+    refuses("a token that may only read $kind", {}, 1, qr/the token DO_API_TOKEN .*may only read/, qr/nothing has been made/);
+    $cloud->clear_faults;
+}
+$cloud->team(team => '1Password', readonly => JSON::PP::true);
+refuses('a Connect token that may only read', {}, 1, qr/1Password refused .*does not have write access/, qr/nothing has been made/);
+$cloud->team(team => '1Password', readonly => JSON::PP::false);
 refuses('a mail server that refuses the login', with(HOSTLER_SMTP_PASSWORD => 'not-this-one'), 1,
     qr/the mail server $gateway:2525 refused the login of controller: 535/, qr/nothing has been made/);
 refuses('a mail server that is not there', with(HOSTLER_SMTP_URL => "smtp://$gateway:1"), 1,
@@ -169,7 +192,7 @@ refuses('authorities that do not vouch for the server', with(HOSTLER_CA_FILE => 
 refuses('a file of authorities that is not there', with(HOSTLER_CA_FILE => "$folder/none.pem"), 1,
     qr/no trusted TLS session.*none\.pem/);
 refuses('two things wrong at once', with(SSH_AUTH_SOCK => undef, HOSTLER_SMTP_PASSWORD => 'not-this-one'), 1,
-    qr/2 of 7 failed/, qr/no ssh-agent/, qr/refused the login/);
+    qr/2 of 9 failed/, qr/no ssh-agent/, qr/refused the login/);
 
 # ---- an API in trouble ----
 
@@ -182,8 +205,8 @@ refuses("$_ not there", { started => $down{$_} }, 1, qr/cannot connect to $gatew
     for sort keys %down;
 
 for (
-    [ '429 always', { mode => '429', retry_after => 1 }, qr/refused to .*: API rate limit exceeded/, qr/5,000 requests an hour/ ],
-    [ '429 for an hour', { mode => '429', retry_after => 3600 }, qr/API rate limit exceeded/ ],
+    [ '429 for minutes', { mode => '429', retry_after => 121 }, qr/refused to .*: API rate limit exceeded/, qr/5,000 requests an hour/ ],
+    [ '429 for an hour', { mode => '429', retry_after => 3600 }, qr/API rate limit exceeded/, qr/wait 1h 00m, until \d{4}-\d\d-\d\d \d\d:\d\d/ ],
     [ '500', { mode => 'fail', status => 500 }, qr/Server was unable to give you a response/, qr/try again later/ ],
     [ 'HTML instead of JSON', { mode => 'html' }, qr/HTTP status 502 with something that is not DigitalOcean's JSON/, qr/502 Bad Gateway/ ],
     [ 'half a body', { mode => 'half' }, qr/broke off after \d+ of \d+ bytes/, qr/target .*$gateway:8443/ ],

@@ -61,6 +61,24 @@ local routes = {
     ["/limited-for-hours"] = function()
         return { status = 429, headers = { ["Retry-After"] = 7200 }, json = { message = "come back later" } }
     end,
+    ["/trouble"] = function(request)
+        local status = seen[request.path] <= tonumber(request.query.times or 1) and tonumber(request.query.status) or 200
+        return { status = status, json = { tries = seen[request.path] } }
+    end,
+    ["/slow-down"] = function(request)
+        local again = seen[request.path] <= tonumber(request.query.times or 1)
+        return {
+            status = again and 429 or 200, json = { tries = seen[request.path] },
+            headers = {
+                ["Retry-After"] = request.query.after, ["RateLimit-Reset"] = request.query.reset,
+                ["RateLimit-Remaining"] = request.query.remaining, ["X-RateLimit-Reset"] = request.query.x_reset,
+            },
+        }
+    end,
+    ["/json-of"] = function(request)
+        local kinds = { deep = ("["):rep(1500) .. ("]"):rep(1500), cut = '{"a":', page = "<html>" }
+        return { body = kinds[request.query.kind], headers = { ["Content-Type"] = "application/json" } }
+    end,
     ["/unavailable-once"] = function(request)
         return { status = seen[request.path] == 1 and 503 or 200, json = { tries = seen[request.path] } }
     end,
@@ -183,6 +201,65 @@ tap.is(http.post(url .. "/unavailable-once", { retries = 1 }).json.tries, 2, "un
 err = tap.raises("http.status", function() http.get(url .. "/unavailable", { retries = 1 }) end, "tries come to an end")
 tap.is(seen["/unavailable"], 2, "after as many as asked for")
 tap.is(err.reason, "down for maintenance", "a nested message is found")
+
+local function from(path, query, options)
+    seen[path] = 0
+    options = options or {}
+    options.method, options.url, options.query = options.method or "GET", url .. path, query
+    return http.request(options)
+end
+for _, status in ipairs { 408, 500, 502, 503, 504, 520, 521, 522, 523, 524 } do
+    tap.is(from("/trouble", { status = status }).json.tries, 2, status .. " is tried again")
+end
+tap.is(from("/trouble", { status = 500 }, { method = "DELETE" }).json.tries, 2, "by what may be done twice, too")
+tap.raises("http.status", function() from("/trouble", { status = 500 }, { method = "POST" }) end, "but not by a POST")
+tap.is(seen["/trouble"], 1, "which is sent once")
+tap.raises("http.status", function() from("/trouble", { status = 501 }) end, "what stays as it is")
+tap.is(seen["/trouble"], 1, "is not tried again")
+
+tap.is(from("/slow-down", { after = 0, times = 5 }).json.tries, 6, "a limit is waited out by time, not by number")
+tap.is(from("/slow-down", { after = 0, times = 3 }, { method = "POST", retries = 1 }).json.tries, 4, "by a POST, too")
+tap.raises("http.status", function() from("/slow-down", { after = 0 }, { retries = 0 }) end, "unless nothing is to be")
+tap.is(seen["/slow-down"], 1, "tried again")
+local hour = "^the server asks to wait 1h 00m, until %d%d%d%d%-%d%d%-%d%d %d%d:%d%d:%d%d UTC"
+local later = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + 3630)
+for what, query in pairs {
+    ["Retry-After in seconds"] = { after = 3600 }, ["Retry-After with a date"] = { after = later },
+    ["a reset in seconds"] = { reset = 3600, remaining = 0 }, ["a reset at a moment"] = { reset = os.time() + 3630 },
+    ["a reset by the older name"] = { x_reset = os.time() + 3630 },
+} do
+    err = tap.raises("http.status", function() from("/slow-down", query) end, what .. " that is far away")
+    tap.is(seen["/slow-down"], 1, "is not waited for")
+    tap.like(err.hint, hour, "but named")
+    tap.ok(math.abs(err.retry_at - now() - 3600) < 300, "as a field, too", tostring(err.retry_at))
+end
+for what, query in pairs {
+    ["nonsense"] = { after = "soon" }, ["a number that is none"] = { after = "nan" }, ["what has passed"] = { reset = 10 ^ 9 + 1 },
+    ["a limit with requests left"] = { reset = os.time() + 3600, remaining = 12 }, ["nothing"] = {},
+} do
+    tap.is(from("/slow-down", query).json.tries, 2, what .. " in place of a time is as good as none")
+end
+
+for kind, words in pairs {
+    deep = "JSON nested deeper than 1000 levels, at byte 1001", cut = "broken JSON from byte %d+ on", page = "application/json",
+} do
+    err = tap.raises("http.json", function() return from("/json-of", { kind = kind }).json end, "a body that is " .. kind)
+    tap.like(tostring(err), "not JSON but " .. words, "is called that")
+    tap.is(err.hint:find "page" ~= nil, kind == "page", "and a page only where it is one")
+end
+
+for what, err_with in pairs {
+    ["500"] = { status = 500 }, ["429"] = { status = 429 }, ["no connection"] = { code = "http.connect" },
+    ["a stall"] = { code = "timeout" },
+} do
+    tap.ok(http.is_temporary(err_with), what .. " may pass")
+end
+for what, err_with in pairs {
+    ["404"] = { status = 404, code = "http.status" }, ["a certificate"] = { code = "http.tls" }, ["Ctrl-C"] = { code = "cancelled" },
+    ["a wrong document"] = { status = 200, code = "http.json" },
+} do
+    tap.ok(not http.is_temporary(err_with), what .. " does not pass")
+end
 
 -- ---- faults on the way
 

@@ -65,6 +65,12 @@ tap.is(middle, line_of(ada, new):gsub("\n", "\r\n"), "CRLF stays")
 tap.is(known_hosts_file.replace(line_of(ada, old):gsub("\n", ""), { ada }, { new }), (line_of(ada, new):gsub("\n", "")),
     "so does a last line without an end")
 
+-- What is no key of the type that it names says nothing to ssh, and is left alone.
+local broken = ("%s ssh-ed25519 %s\n%s ssh-rsa %s\n"):format(ada, old.key:sub(1, 40), ada, old.key)
+tap.is(known_hosts_file.concerning(broken, { ada }), {}, "a line that is cut off, and one of another type than its key")
+middle = replaced(broken .. line_of(ada, old), { ada }, { new })
+tap.is(middle, broken .. line_of(ada, new), "stay beside one that is replaced")
+
 -- ---- hashed ----
 
 local secret_line = hashed(line_of(ada, old))

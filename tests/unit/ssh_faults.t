@@ -135,7 +135,7 @@ local function with_agent(path, name, pattern)
 end
 with_agent(file "agent", "an agent with a key", "^connected")
 with_agent(false, "no agent", "^ssh%.auth|.*SSH_AUTH_SOCK is not set.*|start an agent")
-with_agent(file "empty-agent", "an agent without keys", "^ssh%.auth|.*has no keys|add your key: ssh%-add")
+with_agent(file "empty-agent", "an agent without keys", "^ssh%.auth|.*has no keys; it takes: publickey,.*|add your key: ssh%-add")
 with_agent(file "gone", "an agent that is gone", "^ssh%.auth|.*does not answer: No such file.*|start the agent again")
 shell('SSH_AUTH_SOCK="$1/empty-agent" ssh-add -q "$1/id_stranger"', home)
 with_agent(file "empty-agent", "an agent whose key is refused",

@@ -73,6 +73,35 @@ tap.is(systemd.describe(systemd.status_of {
     Id = "x.service", LoadState = "loaded", ActiveState = "failed", SubState = "failed", Result = "oom-kill",
     ExecMainCode = "2", ExecMainStatus = "9",
 }), "failed (oom-kill, killed by signal 9)", "killed for its memory")
+local unstarted = systemd.status_of(systemd.parse_show([[
+Id=x.service
+LoadState=loaded
+LoadError=org.freedesktop.systemd1.BadUnitSetting "Unit x.service has a bad unit file setting."
+ActiveState=failed
+SubState=failed
+Result=exit-code
+ExecMainCode=0
+ExecMainStatus=0
+DropInPaths=/etc/systemd/system/x.service.d/a.conf /run/systemd/system/x.service.d/b.conf
+ExecStartPre={ path=/bin/a ; argv[]=/bin/a --password=x ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=7 ; code=exited ; status=0 }
+ExecStartPre={ path=/bin/b ; argv[]=/bin/b ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=8 ; code=exited ; status=200 }
+ExecStart={ path=/bin/c ; argv[]=/bin/c ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }
+ProtectSystem=strict
+PrivateNetwork=no
+RestrictAddressFamilies=~
+]])[1])
+tap.is(systemd.describe(unstarted), "failed (exit-code, ExecStartPre exit status 200/CHDIR)", "systemd's own exit status")
+tap.is(systemd.failed_command(unstarted).program, "/bin/b", "which command it was of several")
+tap.is(#unstarted.commands, 3, "all that a start runs")
+tap.is(unstarted.commands[3].exit, nil, "what was not run has not ended")
+tap.is(unstarted.load_error, "Unit x.service has a bad unit file setting.", "why its file is not taken")
+tap.is(#unstarted.drop_ins, 2, "what changes its file")
+tap.is(unstarted.confined, { "ProtectSystem is strict" }, "what confines it")
+local exits = require "systemd_exit"
+tap.is(exits.of(203).name, "EXEC", "a status of systemd's")
+tap.is(exits.of(1), nil, "one of the program's")
+tap.is(exits.describe { kind = "killed", status = 9 }, "killed by signal 9", "a signal")
+tap.is(exits.signal(11), "SIGSEGV", "by name")
 tap.is(#systemd.parse_show "", 0, "nothing failed, nothing printed")
 
 tap.is(systemd.parse_time "Thu 1970-01-01 00:00:00 UTC", 0, "the epoch")

@@ -28,7 +28,10 @@ local function evidence(changes)
         memory = { total = 2 ^ 31, available = 2 ^ 30, swap_total = 0 }, kills = {}, process = "sleeping",
     }
     for name, value in pairs(changes or {}) do
-        e[name] = value ~= json.null and value or nil
+        if value == json.null then
+            value = nil
+        end
+        e[name] = value
     end
     return e
 end
@@ -63,8 +66,8 @@ case("a full disk outweighs what follows", { disks = { { place = "/", size = 100
     outside = OUTSIDE }, "disk-full", "free-disk ada")
 case("of two disks the fuller", { disks = { { place = "/", size = 100, free = 8, used = 0.92 }, { place = "/var", size = 9,
     free = 0, used = 1 } }, inside = FAILS }, "disk-full", "free-disk ada")
-case("no inodes", { disks = { { place = "/", size = 100, free = 90, used = 0.1, inodes_used = 1 } } }, "disk-full",
-    "free-disk ada")
+case("no inodes, which free-disk does not give back", { disks = { { place = "/", size = 100, free = 90, used = 0.1,
+    inodes_used = 1 } } }, "disk-full")
 case("a disk that is nearly full is odd", { disks = { { place = "/", size = 100, free = 8, used = 0.92 } } }, "healthy", nil,
     { "disk-full" })
 case("killed by the kernel", { meltano = DEAD, kills = { { at = 99, line = "Killed process" } }, inside = REFUSED,
@@ -117,6 +120,10 @@ case("Caddy down", { caddy = { verdict = "not-running", evidence = {}, status = 
 case("Caddy down, and Meltano too", { caddy = { verdict = "bad-caddyfile", evidence = {}, status = { active = "failed",
     sub = "failed" } }, meltano = { active = "inactive", sub = "dead" }, inside = REFUSED }, "service-down", "restart ada",
     { "caddy-down" })
+case("Caddy's user is gone", { caddy = { verdict = "not-running", evidence = {}, status = { active = "failed", load = "loaded",
+    exit = { kind = "exited", status = 217 } } }, certificate = json.null, outside = OUTSIDE }, "caddy-down")
+case("Caddy is masked", { caddy = { verdict = "not-running", evidence = {}, status = { active = "inactive", load = "masked" } },
+    certificate = json.null, outside = OUTSIDE }, "caddy-down")
 case("expired", { certificate = { issuer = "x", not_after = 1800000000 }, outside = OUTSIDE }, "certificate-expired",
     "caddy-tls ada")
 case("expired, of a file", { certificate = { issuer = "x", not_after = 1800000000 }, caddy = { verdict = "expired",
@@ -134,6 +141,163 @@ case("self-signed as it is set", { certificate = { issuer = "x", not_after = 190
 case("another address", { addresses = { "198.18.0.1" } }, "dns")
 case("no address", { addresses = {} }, "dns")
 case("closed", { outside = { serves = false, says = "no route" } }, "outside")
+
+-- ---- a service that does not run: to its reason ----
+
+local function ended(words, changes)
+    local all = { meltano = { active = "failed", sub = "failed", result = "exit-code", load = "loaded",
+        exit = { kind = "exited", status = 1 } }, inside = REFUSED, outside = OUTSIDE, words = words, traceback = json.null }
+    for name, value in pairs(changes or {}) do
+        all[name] = value
+    end
+    return all
+end
+
+local function start_fails(status)
+    return ended({}, { meltano = { active = "failed", sub = "failed", result = "exit-code", load = "loaded",
+        commands = { { setting = "ExecStartPre", program = "/x", exit = { kind = "exited", status = status } } } } })
+end
+case("200/CHDIR", start_fails(200), "start-chdir")
+case("216/GROUP", start_fails(216), "start-group")
+case("226/NAMESPACE", start_fails(226), "start-namespace")
+case("243/CREDENTIALS", start_fails(243), "start-credentials")
+case("an exit status that nobody knows", ended({ "the moon" }), "service-failed")
+case("masked", { meltano = { active = "inactive", sub = "dead", load = "masked" }, inside = REFUSED }, "service-masked")
+case("a bad unit file", { meltano = { active = "failed", load = "bad-setting", load_error = "Unit x has a bad unit file setting." },
+    inside = REFUSED }, "service-file-wrong")
+for result, cause in pairs { timeout = "start-timeout", resources = "start-resources" } do
+    case(result, ended({}, { meltano = { active = "failed", sub = "failed", result = result } }), cause)
+end
+case("a segmentation fault", ended({}, { meltano = { active = "failed", result = "core-dump", exit = { kind = "dumped",
+    status = 11 } } }), "crashed", "restart ada")
+case("an illegal instruction", ended({}, { meltano = { active = "failed", result = "core-dump", exit = { kind = "dumped",
+    status = 4 } } }), "crashed")
+case("what was said before a person stopped it is over", { words = { "OSError: [Errno 24] Too many open files" },
+    meltano = { active = "inactive", sub = "dead", result = "success" }, inside = REFUSED }, "service-down", "restart ada")
+
+-- As people have met them and written them down: the last lines of a service, and the cause they have.
+local LAST_WORDS = {
+    { "gunicorn", "[2020-03-12 12:40:25 +0000] [2371] [ERROR] Connection in use: ('0.0.0.0', 5000)", "port-was-taken", "restart ada" },
+    { "gunicorn gives up", "[2020-03-12 12:40:30 +0000] [2371] [ERROR] Can't connect to ('0.0.0.0', 5000)", "port-was-taken",
+        "restart ada" },
+    { "Werkzeug", "OSError: [Errno 98] Address already in use", "port-was-taken", "restart ada" },
+    { "a stale pid file", "RuntimeError: Already running on PID 12 (or pid file 'gunicorn.pid' is stale)", "stale-pid-file" },
+    { "markupsafe 2.1", "ImportError: cannot import name 'soft_unicode' from 'markupsafe' (/usr/local/lib/python3.9/site-packages"
+        .. "/markupsafe/__init__.py)", "modules-do-not-fit" },
+    { "pkg_resources", "pkg_resources.ContextualVersionConflict: (click 8.0.1 (/x), Requirement.parse('click<8.0'), {'meltano'})",
+        "modules-do-not-fit" },
+    { "no distribution", "pkg_resources.DistributionNotFound: The 'meltano==1.105.0' distribution was not found and is required by "
+        .. "the application", "module-missing" },
+    { "Ubuntu's Python was upgraded", "ModuleNotFoundError: No module named 'meltano'", "module-missing" },
+    { "no encodings", "ModuleNotFoundError: No module named 'encodings'", "python-broken" },
+    { "a library is gone", "python: error while loading shared libraries: libpython3.8.so.1.0: cannot open shared object file: No "
+        .. "such file or directory", "library-missing" },
+    { "libpq is gone", "ImportError: libpq.so.5: cannot open shared object file: No such file or directory", "library-missing" },
+    { "glibc", "ImportError: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /x.so)", "library-missing" },
+    { "click in ASCII", "RuntimeError: Click will abort further execution because Python 3 was configured to use ASCII as encoding "
+        .. "for the environment.", "locale" },
+    { "YAML", '  in "/var/meltano/project/meltano.yml", line 206, column 75', "project-file-broken" },
+    { "a tab", "found character '\\t' that cannot start any token", "project-file-broken" },
+    { "an empty project", "'NoneType' object has no attribute 'get'", "project-file-empty" },
+    { "outside a project", "`meltano ui` must be run inside a Meltano project.", "project-file-missing" },
+    { "alembic", "alembic.util.exc.CommandError: Can't locate revision identified by '6828cc5b1a4f'", "database-newer", "upgrade ada" },
+    { "PostgreSQL 15", "psycopg2.errors.InsufficientPrivilege: permission denied for schema public", "database-rights" },
+    { "a table is gone", 'sqlalchemy.exc.ProgrammingError: (psycopg2.errors.UndefinedTable) relation "user" does not exist',
+        "database-tables-missing", "restart ada" },
+    { "read-only", "psycopg2.errors.ReadOnlySqlTransaction: cannot execute INSERT in a read-only transaction", "database-read-only" },
+    { "SQLite", "sqlite3.OperationalError: database is locked", "database-locked" },
+    { "the database was away", 'psycopg2.OperationalError: FATAL:  remaining connection slots are reserved for non-replication '
+        .. "superuser connections", "database-answers-again", "restart ada" },
+    { "it hung up", "psycopg2.OperationalError: SSL SYSCALL error: EOF detected", "database-answers-again", "restart ada" },
+    { "descriptors", "OSError: [Errno 24] Too many open files: '/var/meltano/project/meltano.yml'", "too-many-open-files",
+        "restart ada" },
+    { "threads", "RuntimeError: can't start new thread", "too-many-processes" },
+    { "memory", "OSError: [Errno 12] Cannot allocate memory", "out-of-memory", "restart ada" },
+    { "a disk that was full", "OSError: [Errno 28] No space left on device", "disk-was-full", "restart ada" },
+    { "quota", "OSError: [Errno 122] Disk quota exceeded: '/var/meltano/project/x'", "disk-quota" },
+    { "a broken disk", "OSError: [Errno 5] Input/output error", "disk-broken" },
+    { "a file of root", "PermissionError: [Errno 13] Permission denied: '/var/meltano/project/.meltano/run/meltano-ui.log'",
+        "file-closed" },
+    { "chattr +i", "PermissionError: [Errno 1] Operation not permitted: '/var/meltano/project/.meltano/run/x'", "file-immutable" },
+    { "a loop", "OSError: [Errno 40] Too many levels of symbolic links: '/var/meltano/project/model'", "link-loop" },
+    { "no tmp", "FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp', '/var/tmp', '/usr/tmp', '/']",
+        "temporary-directory" },
+    { "localhost", "socket.gaierror: [Errno -2] Name or service not known", "name-resolution" },
+    { "no secret key", "RuntimeError: The session is unavailable because no secret key was set.", "secret-key-missing" },
+    { "Python 2", "SyntaxError: invalid syntax", "program-damaged" },
+}
+for _, row in ipairs(LAST_WORDS) do
+    case(row[1], ended { "Traceback (most recent call last):", row[2], "Need help fixing this problem?" }, row[3], row[4])
+end
+case("the same, of a page", { inside = FAILS, traceback = { text = "x\nModuleNotFoundError: No module named 'yaml'" } },
+    "module-missing")
+case("the words nearest to the end count", ended { "OSError: [Errno 28] No space left on device",
+    "ModuleNotFoundError: No module named 'x'" }, "module-missing")
+case("more than one connection, while it cannot be reached", { database = { reachable = false,
+    error = 'FATAL:  too many connections for role "x"' }, inside = FAILS }, "database-has-no-room-for-connections")
+case("being started", { database = { reachable = false, error = "FATAL:  the database system is starting up" }, inside = FAILS },
+    "database-starting")
+case("settings that lead elsewhere", { database = { reachable = false, error = "timeout expired" }, inside = FAILS,
+    environment = { { name = "postgres", mode = "600", owner = "meltano", private = true, values = { PG_PORT = "1" } } },
+    cluster = { name = "c", connection = { port = 25060, password = TOLD } } }, "database-settings", "configure-meltano ada")
+case("settings that it has not read", { loaded = false, inside = FAILS }, "settings-not-loaded", "restart ada")
+case("a lock", { database = { reachable = true, blocking = { { pid = 7, user = "x", waiting = 2 } } },
+    inside = { serves = false, error = "timeout" } }, "database-locked")
+case("a lock that hinders nobody", { database = { reachable = true, blocking = { { pid = 7, user = "x", waiting = 1 } } } }, "healthy")
+
+-- ---- around it ----
+
+local function around(changes)
+    local seen = { user = true, localhost = true, loopback = true, mounts = {}, holders = {}, places = {}, first_line = "#!/p",
+        listeners = {}, own_network = false, clock = 1800000000 }
+    for name, value in pairs(changes) do
+        seen[name] = value
+    end
+    return seen
+end
+local RUNS = { active = "active", sub = "running", result = "success", load = "loaded" }
+local function with(changes, more)
+    local all = { surroundings = around(changes), inside = REFUSED, outside = OUTSIDE, meltano = RUNS }
+    for name, value in pairs(more or {}) do
+        all[name] = value
+    end
+    return all
+end
+local FOREIGN = { listeners = { { address = "*", port = 5000, pid = 9, program = "node" } },
+    holders = { [9] = { pid = 9, user = "root", unit = "x.service" } } }
+case("another program has the port", with(FOREIGN), "port-taken")
+case("though it answers", with(FOREIGN, { inside = { serves = true, status = 200 } }), "port-taken")
+case("another port", with { listeners = { { address = "*", port = 8000, pid = 9 } },
+    holders = { [9] = { pid = 9, user = "meltano", unit = "meltano.service" } } }, "other-port")
+case("a network of its own", with { own_network = true }, "own-network")
+case("no user", with { user = false }, "user-missing")
+case("no loopback", with { loopback = false }, "loopback-down")
+case("no localhost", with { localhost = false }, "localhost-unknown")
+case("emergency mode", with { system = "maintenance" }, "host-in-emergency")
+case("no descriptors left", with { open_files = 1023, open_files_limit = 1024 }, "too-many-open-files", "restart ada")
+case("read-only", with { mounts = { { place = "/", type = "ext4", source = "/dev/vda1", read_only = true } } }, "read-only")
+case("read-only, and /tmp alone is not needed to serve", with({ mounts = { { place = "/tmp", type = "tmpfs", source = "x",
+    read_only = true } } }, { inside = { serves = true, status = 302 }, outside = { serves = true, says = "answers 200" } }), "healthy",
+    nil, { "read-only" })
+case("a folder that is closed", with { places = { ["/var/meltano/project"] = { place = "/var/meltano/project", state = "closed",
+    at = "/var/meltano", kind = "directory", may = "", owner = "root:root", mode = "700" } } }, "file-closed")
+case("files of root in it are told as such", with({ places = { ["/var/meltano/project/.meltano/run"] = {
+    place = "/var/meltano/project/.meltano/run", state = "there", at = "/var/meltano/project/.meltano/run", kind = "directory",
+    may = "", owner = "root:root", mode = "700" } } }, { owners = { { path = "/var/meltano/project/.meltano/run", owner = "root" } } }),
+    "wrong-owner", "upgrade ada --mend")
+local PROGRAM = { place = "/var/meltano/.venv/bin/meltano", state = "there", at = "/var/meltano/.venv/bin/meltano", kind = "file",
+    may = "rx", owner = "meltano:meltano", mode = "755" }
+case("a Python that was replaced", with { places = { [PROGRAM.place] = PROGRAM }, interpreter = "/p", interpreter_says = "Python 3.12.3",
+    made_for = "3.8.10" }, "python-replaced")
+case("a Python that does not start", with { places = { [PROGRAM.place] = PROGRAM }, interpreter = "/p",
+    interpreter_says = "/p: error while loading shared libraries" }, "python-broken")
+case("a wrong clock", { surroundings = around { clock = 1800000000 - 3600 } }, "healthy", nil, { "clock-wrong" })
+case("disabled", { meltano = { active = "active", sub = "running", result = "success", load = "loaded", enabled = "disabled" } },
+    "healthy", nil, { "unit-disabled" })
+case("killed, where the kernel's log is not the host's own", with({ container = "lxc" }, { meltano = DEAD }), "service-down",
+    "restart ada")
+case("a full volume that free-disk does not reach", with({ mounts = { { place = "/", type = "ext4", source = "a" },
+    { place = "/mnt", type = "ext4", source = "b" } } }, { disks = { { place = "/mnt", size = 9, free = 0, used = 1 } } }), "disk-full")
 
 local hide = checks.hide
 tap.is(hide "at postgresql://u:p4ss@h/d", "at postgresql://u:[hidden]@h/d", "a password in a URL")

@@ -3,6 +3,7 @@
 #include "journal/postgres/link.h"
 
 #include "base/clock.h"
+#include "base/scrub.h"
 #include "base/text.h"
 #include "task/handle.h"
 #include "task/task.h"
@@ -88,7 +89,7 @@ void statement_free(statement *t) {
 
 static void note(journal_link *l, const char *state, const char *detail) {
     snprintf(l->state, sizeof l->state, "%s", state ? state : "");
-    snprintf(l->detail, sizeof l->detail, "%s", detail);
+    scrub_format(l->detail, sizeof l->detail, "%s", detail);
     for (size_t length = strlen(l->detail); length > 0 && l->detail[length - 1] == '\n'; length--)
         l->detail[length - 1] = '\0';
 }

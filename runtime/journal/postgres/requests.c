@@ -22,10 +22,12 @@ struct request {
     statement *first, *last; /* given to requests_later() before it */
     statement *main;
     bool writes;
-    bool connects;    /* and nothing else */
-    bool tried;       /* it may have been committed */
-    int64_t number;   /* for the guard */
-    int64_t deadline; /* of clock_milliseconds() */
+    bool connects;  /* and nothing else */
+    bool tried;     /* it may have been committed */
+    bool lost;      /* a try of it has found no server */
+    int64_t number; /* for the guard */
+    /* Of clock_milliseconds(): */
+    int64_t began, sent, deadline;
 };
 
 /* ---- what is written later ---- */
@@ -132,6 +134,8 @@ static void end(requests *q, outcome o) {
     }
     if (o == DONE)
         q->unwritten -= count_statements(r->first);
+    if (o == DONE && r->number)
+        q->renewed = r->sent;
     settle(q, r, o);
     serve_next(q);
 }
@@ -142,6 +146,7 @@ static void on_pause_over(uv_timer_t *timer) {
 
 /* Tries again in a moment, when there is time for it. */
 static void try_again(requests *q) {
+    q->current->lost = true;
     if (clock_milliseconds() + PAUSE_MS >= q->current->deadline)
         end(q, LOST);
     else
@@ -185,14 +190,21 @@ static void on_exchanged(journal_link *link, outcome o) {
         end(q, o);
 }
 
+/* When a try ends at the latest that may take so many milliseconds. */
+static int64_t end_of_try(const request *r, int64_t longest) {
+    int64_t end = r->sent + longest;
+    return end < r->deadline ? end : r->deadline;
+}
+
 /* Half of the time is left for a second try when the first one's connection is dead and does not tell. */
 static void exchange(requests *q) {
-    const request *r = q->current;
+    request *r = q->current;
     const statement *guard = r->writes ? q->guard : NULL;
     if (guard)
         set_number(q->guard, r->number);
-    int64_t half = clock_milliseconds() + (r->deadline - clock_milliseconds()) / 2;
-    link_exchange(&q->link, r->tried ? r->deadline : half, guard, r->first, r->main, on_exchanged);
+    r->sent = clock_milliseconds();
+    int64_t longest = r->tried ? q->patience_ms : q->patience_ms / 2;
+    link_exchange(&q->link, end_of_try(r, longest), guard, r->first, r->main, on_exchanged);
 }
 
 static void on_connected(journal_link *link, outcome o) {
@@ -206,10 +218,12 @@ static void on_connected(journal_link *link, outcome o) {
 }
 
 static void try(requests *q) {
-    if (q->link.connection)
+    if (q->link.connection) {
         exchange(q);
-    else
-        link_connect(&q->link, q->current->deadline, on_connected);
+    } else {
+        q->current->sent = clock_milliseconds();
+        link_connect(&q->link, end_of_try(q->current, q->patience_ms), on_connected);
+    }
 }
 
 static void serve_next(requests *q) {
@@ -217,7 +231,9 @@ static void serve_next(requests *q) {
         return;
     request *r = q->current = take_next(q);
     int64_t time = q->missing && q->patience_ms > SHORT_TRY_MS ? SHORT_TRY_MS : q->patience_ms;
-    r->deadline = clock_milliseconds() + time;
+    int64_t end_of_lease = q->guard ? q->renewed + q->lease_ms : 0;
+    r->began = clock_milliseconds();
+    r->deadline = r->began + time > end_of_lease ? r->began + time : end_of_lease;
     if (r->writes && q->guard && !r->number)
         r->number = ++q->number;
     try(q);
@@ -284,6 +300,13 @@ void requests_guard(requests *q, statement *guard, statement *written) {
     q->guard = guard;
     q->written = written;
     q->number = 0;
+    q->renewed = clock_milliseconds();
+}
+
+int64_t requests_waiting(const requests *q, const char **why) {
+    const request *r = q->current;
+    *why = r && r->lost && *q->link.detail ? q->link.detail : "the server does not answer";
+    return r ? clock_milliseconds() - r->began : 0;
 }
 
 /* ---- opening and closing ---- */
@@ -295,8 +318,9 @@ static uv_timer_t *new_timer(requests *q) {
     return timer;
 }
 
-void requests_open(requests *q, double patience) {
+void requests_open(requests *q, double patience, double lease) {
     q->patience_ms = (int64_t)(patience * 1000);
+    q->lease_ms = (int64_t)(lease * 1000);
     q->link.owner = q;
     q->later = new_timer(q);
     uv_unref((uv_handle_t *)q->later);

@@ -28,10 +28,11 @@ end
 
 --- Connects to the database.
 ---@param uri string
----@param lease number how long a run is taken to be alive, in seconds: what takes long must leave time to renew it
+---@param lease number how long a run is taken to be alive, in seconds: what it writes waits for the server until then,
+---  what others ask not so long
 ---@param on_fenced function called when the guard refused a write
 ---@return table store, string name as people may see it
----@raise "journal", "usage"
+---@raise "journal", "journal.away", "usage"
 function shared.open(uri, lease, on_fenced)
     if not uri:match "^postgres%w*://" then
         error(native.error.new {
@@ -39,7 +40,7 @@ function shared.open(uri, lease, on_fenced)
             hint = "postgresql://USER@HOST/DBNAME; without it the journal is a file",
         }, 0)
     end
-    local handle = postgres.open(uri, math.min(LONGEST_CALL_SECONDS, lease / 2))
+    local handle = postgres.open(uri, math.min(LONGEST_CALL_SECONDS, lease / 2), lease)
     postgres.connect(handle)
 
     --- Calls a function that may find the run fenced.
@@ -62,6 +63,7 @@ function shared.open(uri, lease, on_fenced)
         end
     end
     function store.guard(...) postgres.guard(handle, ...) end
+    function store.waiting() return postgres.waiting(handle) end
     function store.version() return version(store) end
     function store.migrate(sql, number) store.read(migration(sql, number)) end
     function store.close() postgres.close(handle) end

@@ -52,7 +52,7 @@ static int raise_outcome(lua_State *L, const call *c) {
     if (c->o == FENCED)
         return journal_raise_fenced(L);
     if (c->o == LOST) {
-        error_push(L, "journal", "the journal %s cannot be reached: %s", c->store, c->detail);
+        error_push(L, "journal.away", "the journal %s cannot be reached: %s", c->store, c->detail);
         error_set(L, "hint", "see that the server runs and lets you in; HOSTLER_STORE says where it is");
         return lua_error(L);
     }
@@ -224,6 +224,14 @@ static int guard_lua(lua_State *L) {
     return 0;
 }
 
+/* waiting(store) -> for how many seconds the call that is served has been (0: none is), and what keeps it */
+static int waiting_lua(lua_State *L) {
+    const char *why;
+    lua_pushnumber(L, (double)requests_waiting(&check(L, 1)->requests, &why) / 1000);
+    lua_pushstring(L, why);
+    return 2;
+}
+
 /* name(store) -> the address, as people may see it */
 static int name_lua(lua_State *L) {
     lua_pushstring(L, check(L, 1)->name);
@@ -288,16 +296,17 @@ static void take_uri(lua_State *L, store *s, const char *uri) {
     set_defaults(&s->requests.link.settings);
 }
 
-/* open(uri, patience) -> store; `patience` is the longest that a call may take, in seconds. */
+/* open(uri, patience, lease) -> store; `patience` is the longest that a call may take, and `lease` the time
+ * from a transaction with a guard to the end of what may wait for the server; in seconds. */
 static int open_lua(lua_State *L) {
     const char *uri = luaL_checkstring(L, 1);
-    double patience = luaL_checknumber(L, 2);
+    double patience = luaL_checknumber(L, 2), lease = luaL_checknumber(L, 3);
     store *s = lua_newuserdata(L, sizeof *s);
     memset(s, 0, sizeof *s);
     luaL_getmetatable(L, STORE_TYPE);
     lua_setmetatable(L, -2);
     s->open = true;
-    requests_open(&s->requests, patience);
+    requests_open(&s->requests, patience, lease);
     take_uri(L, s, uri);
     return 1;
 }
@@ -310,8 +319,9 @@ static void add_metatable(lua_State *L, const char *type, lua_CFunction collect)
 }
 
 int journal_postgres_open(lua_State *L) {
-    static const luaL_Reg plain[] = {{"open", open_lua}, {"later", later_lua}, {"guard", guard_lua},
-                                     {"name", name_lua}, {"close", close_lua}, {NULL, NULL}};
+    static const luaL_Reg plain[] = {
+        {"open", open_lua}, {"later", later_lua}, {"guard", guard_lua}, {"waiting", waiting_lua},
+        {"name", name_lua}, {"close", close_lua}, {NULL, NULL}};
     static const luaL_Reg waiting[] = {{"connect", connect_lua},
                                        {"write", write_lua},
                                        {"read", read_lua},

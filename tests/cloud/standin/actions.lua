@@ -21,6 +21,10 @@ function actions.complete(action)
     action.status, action.ended = "completed", now()
 end
 
+function actions.fail(action)
+    action.status, action.ended = "errored", now()
+end
+
 function actions.show(action)
     return {
         id = action.id, status = action.status, type = action.kind, started_at = answer.time(action.begun),

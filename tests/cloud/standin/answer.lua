@@ -50,7 +50,7 @@ end
 
 local function address(call, page, per_page)
     local words = {}
-    for name, value in pairs(call.query) do
+    for name, value in pairs(call.whole_query) do
         if name ~= "page" and name ~= "per_page" then
             words[#words + 1] = name .. "=" .. value:gsub("[^%w_.~-]", function(byte)
                 return ("%%%02X"):format(byte:byte())

@@ -104,6 +104,9 @@ local function create(call)
     machines.start_droplet(droplet, function()
         droplet.status, droplet.locked = "active", false
         actions.complete(action)
+    end, function()
+        droplet.locked = false
+        actions.fail(action)
     end)
     return 202, {
         droplet = show(droplet),
@@ -157,15 +160,19 @@ local function begin_power(call, droplet, kind)
         droplet.status, droplet.locked = power.status, false
         actions.complete(action)
     end
+    local function failed()
+        droplet.locked = false
+        actions.fail(action)
+    end
     droplet.locked = true
     if not power[1] then -- off and on again
         local off = kind == "reboot" and { "stop", id } or { "stop", "--now", id }
-        machines.power(droplet.id, off, false, function() end)
-        machines.power(droplet.id, { "start", id }, true, done)
+        machines.power(droplet.id, off, false, function() end, failed)
+        machines.power(droplet.id, { "start", id }, true, done, failed)
     else
         local words = { unpack(power) }
         words[#words + 1] = id
-        machines.power(droplet.id, words, power.boots, done)
+        machines.power(droplet.id, words, power.boots, done, failed)
     end
     return action
 end

@@ -24,8 +24,9 @@ local queue, busy, done_count = {}, {}, 0
 --- Adds work. Jobs with one key run one after the other, in the order in which they came.
 ---@param key string
 ---@param run fun() failing is shown, and ends only this job
-local function enqueue(key, run)
-    queue[#queue + 1] = { key = key, run = run }
+---@param failed? fun() called when it has failed
+local function enqueue(key, run, failed)
+    queue[#queue + 1] = { key = key, run = run, failed = failed }
 end
 
 local function next_job()
@@ -45,6 +46,9 @@ local function work()
             busy[job.key] = nil
             if err then
                 warn("%s: %s\n%s", job.key, tostring(err), tostring(err.stderr or ""))
+                if job.failed then
+                    job.failed()
+                end
             end
         else
             sleep(LOOK_FOR_WORK)
@@ -89,7 +93,8 @@ end
 ---@param droplet { id: integer, name: string, public: string, private: string, authorized_keys: string, variant?:
 ---  string }
 ---@param ready fun()
-function machines.start_droplet(droplet, ready)
+---@param failed fun() called when it does not boot
+function machines.start_droplet(droplet, ready, failed)
     enqueue("droplet " .. droplet.id, function()
         if machines.real then
             local keys = ("%s/droplet-%d.keys"):format(machines.state, droplet.id)
@@ -103,12 +108,14 @@ function machines.start_droplet(droplet, ready)
             sleep(0.1)
         end
         ready()
-    end)
+    end, failed)
 end
 
 --- Runs `droplet VERB ID` and, for what boots it, waits for its sshd.
 ---@param verb string[] the words after `droplet`, without the id: { "stop", "--now" }
-function machines.power(id, verb, boots, done)
+---@param done fun()
+---@param failed fun() called instead of `done` when it could not be done
+function machines.power(id, verb, boots, done, failed)
     enqueue("droplet " .. id, function()
         if machines.real then
             script { "droplet", unpack(verb) }
@@ -119,7 +126,7 @@ function machines.power(id, verb, boots, done)
             sleep(0.1)
         end
         done()
-    end)
+    end, failed)
 end
 
 function machines.destroy_droplet(id)

@@ -92,17 +92,30 @@ local function show_item(item)
     return shown
 end
 
---- The text of a filter such as: title eq "X"
-local function filtered(call, field)
+-- What a filter's operator asks of a value: SCIM's words, RFC 7644, 3.4.2.2.
+local OPERATORS = {
+    eq = function(value, text) return value == text end,
+    co = function(value, text) return value:find(text, 1, true) ~= nil end,
+    sw = function(value, text) return value:sub(1, #text) == text end,
+}
+
+--- Whether a value passes the filter of the request, such as: title eq "X"
+---@param call table
+---@param field string what the documents call it
+---@param other? string what clients call it as well
+local function filter_of(call, field, other)
     local filter = call.query.filter
     if not filter then
-        return nil
+        return function() return true end
     end
-    local name, text = filter:match '^%s*(%a+) eq "(.*)"%s*$'
-    if name ~= field then
+    local name, operator, text = filter:match '^%s*(%a+) (%a+) "(.*)"%s*$'
+    if not name or name ~= field and name ~= other then
         refuse(400, "invalid filter: %s", filter)
+    elseif not OPERATORS[operator] then
+        refuse(501, "the local cloud's stand-in does not imitate the filter: %s", filter)
     end
-    return (text:gsub("\\(.)", "%1"))
+    text = text:gsub("\\(.)", "%1")
+    return function(value) return OPERATORS[operator](value, text) end
 end
 
 local function vault_of(call)
@@ -137,15 +150,17 @@ end
 local function check_fields(fields)
     local kept = json.array {}
     for index, field in ipairs(fields) do
-        if type(field.id) ~= "string" or type(field.type) ~= "string" then
-            refuse(400, "Invalid field: id and type are required")
+        if not answer.absent(field.id) and type(field.id) ~= "string" then
+            refuse(400, "Invalid field: its id is no text")
         end
         local value = field.value
         if answer.absent(value) and field.generate == true then
             value = generated(field.recipe)
         end
         kept[index] = {
-            id = field.id, type = field.type, purpose = field.purpose, label = field.label, section = field.section,
+            id = not answer.absent(field.id) and field.id or new_id(),
+            type = not answer.absent(field.type) and field.type or "STRING", purpose = field.purpose,
+            label = field.label, section = field.section,
             value = not answer.absent(value) and value or nil,
             entropy = field.purpose == "PASSWORD" and #tostring(value or "") * 4.5 or nil,
         }
@@ -186,10 +201,10 @@ local function replace(call)
 end
 
 local function list_items(call)
-    local vault, title = vault_of(call), filtered(call, "title")
+    local vault, passes = vault_of(call), filter_of(call, "title")
     local shown = json.array {}
     for _, item in ipairs(vault.items) do
-        if not title or item.title == title then
+        if passes(item.title) then
             shown[#shown + 1] = show_summary(item)
         end
     end
@@ -197,8 +212,8 @@ local function list_items(call)
 end
 
 local function list_vaults(call)
-    local name, shown = filtered(call, "name"), json.array {}
-    if not name or name == onepassword.vault.name then
+    local passes, shown = filter_of(call, "name", "title"), json.array {}
+    if passes(onepassword.vault.name) then
         shown[1] = show_vault(onepassword.vault)
     end
     return 200, shown
@@ -219,6 +234,15 @@ function onepassword.routes(router)
         local _, index, vault = item_of(call)
         table.remove(vault.items, index)
         return 204
+    end)
+    -- Connect can only read files, so none of these items has one.
+    router:on("GET", "/v1/vaults/:vault/items/:item/files", function(call)
+        item_of(call)
+        return 200, json.array {}
+    end)
+    router:on("GET", "/v1/vaults/:vault/items/:item/files/:file", function(call)
+        item_of(call)
+        refuse(404, "file %s not found", call.params.file)
     end)
     router:on("GET", "/health", function()
         return 200, {

@@ -20,8 +20,8 @@ end
 --- Adds a route.
 ---@param method string
 ---@param path string segments that begin with a colon are parameters: "/v2/droplets/:id"
----@param handler fun(call: table): integer, table? status and JSON body. `call` has method, path,
----  params, query, body, team, token and origin
+---@param handler fun(call: table): integer, table? status and JSON body. `call` has method, path, params, query,
+---  whole_query, body, team, token and origin; what a handler does not look up in `query` is not imitated
 function router:on(method, path, handler)
     local names = {}
     local pattern = "^" .. path:gsub("[%.%-]", "%%%0"):gsub(":([%a_]+)", function(name)
@@ -31,8 +31,14 @@ function router:on(method, path, handler)
     self.routes[#self.routes + 1] = { method = method, pattern = pattern, names = names, handler = handler }
 end
 
+--- Ends the handling of what the API knows, or may know, and the stand-in does not: nobody must take its answer for one
+--- of the API's.
+local function not_imitated(what)
+    fail(("the local cloud's stand-in does not imitate %s: add it in tests/cloud/standin"):format(what),
+        { code = "answer", status = 501, id = "not_imitated" })
+end
+
 local function match(self, method, path)
-    local other_method = false
     for _, route in ipairs(self.routes) do
         local found = { path:match(route.pattern) }
         if found[1] and route.method == method then
@@ -42,12 +48,28 @@ local function match(self, method, path)
             end
             return route.handler, params
         end
-        other_method = other_method or found[1] ~= nil
     end
-    if other_method then
-        fail("Method not allowed", { code = "answer", status = 405, id = "method_not_allowed" })
+    not_imitated(("%s %s"):format(method, path))
+end
+
+--- The query as handlers read it, and what they have read.
+local function watched(query)
+    local read = { page = true, per_page = true }
+    return setmetatable({}, {
+        __index = function(_, name)
+            read[name] = true
+            return query[name]
+        end,
+    }), read
+end
+
+--- A filter that nobody looked at would give more than was asked for.
+local function refuse_unread(call, read)
+    for name in pairs(call.whole_query) do
+        if not read[name] then
+            not_imitated(("the parameter '%s' of %s %s"):format(name, call.method, call.path))
+        end
     end
-    fail("The resource you requested could not be found.", { code = "answer", status = 404, id = "not_found" })
 end
 
 local function decode(request)
@@ -82,8 +104,14 @@ local function handle(self, call, headers)
         end
     end
     local handler, params = match(self, call.method, call.path)
+    local read
     call.params, call.body = params, decode(call)
-    return { handler(call) }
+    call.query, read = watched(call.whole_query)
+    local answered = { handler(call) }
+    if not CHANGES[call.method] then
+        refuse_unread(call, read)
+    end
+    return answered
 end
 
 local function answer_for(self, call, request_id)
@@ -103,7 +131,7 @@ local function record(self, call, response, fault)
     local shown = (call.headers["content-type"] or ""):find("json", 1, true) and try(json.decode, call.original or "")
     log.add {
         api = self.api.name, team = call.team and call.team.name, method = call.method, path = call.path,
-        query = call.query, request = shown or nil, status = response.status,
+        query = call.whole_query, request = shown or nil, status = response.status,
         response = response.json, fault = fault and fault.mode,
     }
 end
@@ -115,7 +143,8 @@ end
 function router:answer(request)
     local request_id = uuid()
     local call = {
-        method = request.method, path = request.path, query = request.query, headers = request.headers,
+        method = request.method, whole_query = request.query, headers = request.headers,
+        path = request.path:gsub("(.)/+$", "%1"), -- both APIs take one with a slash at its end for the one without
         body = request.body, original = request.body, origin = "https://" .. (request.headers.host or "localhost"),
     }
     local fault = faults.take(call.method, call.path)

@@ -1,0 +1,207 @@
+#!/usr/bin/perl
+# The journal in PostgreSQL whose server is away, hangs or refuses: what a run writes waits for it as long as the run's
+# lease lasts.
+use strict;
+use warnings;
+use lib 'tests/lib';
+use Runs;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+if (!$ENV{POSTGRES_PORT}) {
+    $ENV{RUNS_STORE} = 'postgresql';
+    exec 'tests/lib/with-postgres', $^X, '-Itests/lib', $0;
+}
+
+$ENV{HOSTLER_LEASE} = Runs::lease(3);
+
+# Each step writes its name into the file `log` once the file `go-NAME` is there; `at` says where it is.
+my $book = <<'LUA';
+local sh = require "sh"
+return playbook {
+    summary = "three things, each when it may",
+    params = { opt("lock", "string", "a lock to hold") },
+    run = function(p)
+        if p.lock then lock(p.lock) end
+        for _, name in ipairs { "one", "two", "three" } do
+            wait_until("go-" .. name, { timeout = 60, interval = 0.05 }, function()
+                return sh.run({ "sh", "-c", "echo $1 > at; test -e go-$1", "sh", name }, { read = true, check = false }).status == 0
+            end)
+            local function written()
+                return sh.run({ "grep", "-qx", name, "log" }, { read = true, check = false }).status == 0 or nil
+            end
+            step(name, { probe = written }, function() sh.run { "sh", "-c", "echo $1 >> log", "sh", name } end)
+        end
+        say("the store is %s", env "HOSTLER_STORE")
+    end,
+}
+LUA
+
+sub book { return Runs->new(book => $book, @_) }
+sub at { my ($runs, $name) = @_; return Runs::wait_for(sub { $runs->get('at') eq "$name\n" }) }
+sub go { my ($runs, @names) = @_; $runs->put("go-$_", '') for @names ? @names : qw(one two three) }
+sub wrote { my ($runs) = @_; return join ' ', split /\n/, $runs->get('log') }
+sub status { my ($runs) = @_; return $runs->query('SELECT status FROM runs ORDER BY number DESC LIMIT 1') }
+
+# The server's processes.
+sub postgres {
+    open my $file, '<', "$ENV{POSTGRES_SOCKET}/data/postmaster.pid" or die $!;
+    chomp(my $pid = <$file>);
+    open my $children, '<', "/proc/$pid/task/$pid/children" or die $!;
+    return ($pid, split ' ', <$children> // '');
+}
+
+subtest 'a server that is away before' => sub {
+    for my $case (
+        [ 'no server', 'postgresql://admin@localhost:1/x', qr/cannot be reached: .*Connection refused/ ],
+        [ 'no database', "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/x?sslmode=require", qr/database "x" does not exist/ ],
+        [ 'a password that is wrong', "postgresql://admin:secret-and-wrong\@localhost:$ENV{POSTGRES_PORT}/postgres", qr/authentication failed/ ],
+        [ 'another CA', "postgresql://admin\@localhost:$ENV{POSTGRES_PORT}/postgres?sslmode=verify-full&sslrootcert=$ENV{POSTGRES_OTHER_CA}",
+            qr/certificate verify failed/ ],
+        [ 'not a URI', 'postgresql://admin:secret%and-wrong@localhost/x', qr/no URI that PostgreSQL understands/ ],
+        [ 'another kind', 'mysql://admin:secret-and-wrong@localhost/x', qr/is not the address of a store/ ],
+        [ 'a user who may not', "postgresql://app\@localhost:$ENV{POSTGRES_PORT}/postgres?sslmode=require", qr/permission denied for schema.*\n +hint/ ],
+    ) {
+        my ($name, $store, $pattern) = @$case;
+        my $runs = book();
+        go($runs);
+        $runs->{store} = $store;
+        isnt $runs->hostler('run', 'book'), 0, "$name: refused";
+        like $runs->{said}, $pattern, 'says why';
+        unlike $runs->{said}, qr/and-wrong/, 'and no password';
+        is wrote($runs), '', 'before anything was done';
+    }
+};
+
+subtest 'a server that is restarted meanwhile' => sub {
+    local $ENV{HOSTLER_LEASE} = 300; # however long it recovers
+    my $runs = book();
+    my $pid = $runs->start('run', 'book');
+    go($runs, 'one');
+    ok at($runs, 'two'), 'a run';
+    Runs::control_postgres('--mode=immediate', 'restart');
+    go($runs);
+    is $runs->finish($pid), 0, 'goes on' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'everything happened once';
+};
+
+subtest 'a server that goes away meanwhile' => sub {
+    my $runs = book();
+    my $pid = $runs->start('run', 'book');
+    go($runs, 'one');
+    ok at($runs, 'two'), 'a run';
+    Runs::control_postgres('--mode=fast', 'stop');
+    go($runs);
+    is $runs->finish($pid), 1, 'stops';
+    Runs::control_postgres('start');
+    like $runs->{said}, qr/journal .* cannot be reached/, 'says why' or diag $runs->{said};
+    is wrote($runs), 'one', 'and nothing was done that is not recorded';
+    is $runs->hostler('resume', 'last'), 0, 'it can be resumed' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'everything happened once';
+};
+
+subtest 'a server that hangs' => sub {
+    my $runs = book();
+    my $pid = $runs->start('run', 'book');
+    go($runs, 'one');
+    ok at($runs, 'two'), 'a run';
+    my @postgres = postgres();
+    kill STOP => @postgres;
+    go($runs);
+    is $runs->finish($pid), 1, 'stops, although it never does';
+    kill CONT => @postgres;
+    like $runs->{said}, qr/the server does not answer/, 'says why' or diag $runs->{said};
+    is wrote($runs), 'one', 'and nothing was done that is not recorded';
+    is $runs->hostler('resume', 'last'), 0, 'it can be resumed' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'everything happened once';
+};
+
+subtest 'a server that hangs for a while' => sub {
+    local $ENV{HOSTLER_LEASE} = 300;
+    my $runs = Runs->new(ticks => <<'LUA');
+local sh = require "sh"
+return playbook {
+    summary = "a clock, and a step beside it",
+    run = function()
+        local function exists(name)
+            return sh.run({ "test", "-e", name }, { read = true, check = false }).status == 0
+        end
+        parallel {
+            function()
+                while not exists "stop" do
+                    say "tick"
+                    sh.run({ "sh", "-c", "date +%s.%N >> ticks" }, { read = true })
+                    sleep(0.1)
+                end
+            end,
+            function()
+                wait_until("the server to hang", { timeout = 60, interval = 0.05 }, function() return exists "go" end)
+                step("write", function() sh.run { "sh", "-c", "echo x >> written" } end)
+            end,
+        }
+    end,
+}
+LUA
+    my $pid = $runs->start('run', 'ticks');
+    ok Runs::wait_for(sub { -e $runs->path('ticks') }), 'a run';
+    my @postgres = postgres();
+    my $began = time;
+    kill STOP => @postgres;
+    $runs->put('go', '');
+    ok Runs::wait_for(sub { $runs->get('stdout') =~ /waiting for the journal postgresql:\S+, for 300 seconds at the most: / }),
+        'it says that it waits for its journal' or diag $runs->get('stdout');
+    my $hung = time - $began;
+    ok !-e $runs->path('written'), 'and writes nothing meanwhile';
+    kill CONT => @postgres;
+    ok Runs::wait_for(sub { -e $runs->path('written') }), 'until it goes on' or diag $runs->get('stderr');
+    ok Runs::wait_for(sub { $runs->get('stdout') =~ /the journal answers again/ }), 'as the report says';
+    $runs->put('stop', '');
+    is $runs->finish($pid), 0, 'it ends well' or diag $runs->{said};
+    is $runs->get('written'), "x\n", 'with the step done once';
+    my @ticks = split /\n/, $runs->get('ticks');
+    my @gaps = sort { $b <=> $a } map { $ticks[$_] - $ticks[ $_ - 1 ] } 1 .. $#ticks;
+    cmp_ok $gaps[0], '<', $hung / 2, sprintf 'nothing else has stopped for longer than %.1f seconds', $gaps[0];
+    is $runs->query("SELECT count(*) FROM events WHERE text = 'tick'"), scalar @ticks, 'every line is in the journal, once';
+};
+
+subtest 'a server that is away for longer than a call, and shorter than a lease' => sub {
+    local $ENV{HOSTLER_LEASE} = 300;
+    my $runs = book();
+    my $pid = $runs->start('run', 'book');
+    go($runs, 'one');
+    ok at($runs, 'two'), 'a run';
+    Runs::control_postgres('--mode=fast', 'stop');
+    my $began = time;
+    go($runs);
+    ok Runs::wait_for(sub { $runs->get('stdout') =~ /waiting for the journal .*Connection refused/s }), 'it says that it waits, and why'
+        or diag $runs->get('stdout');
+    # Longer than a call may take that is not a run's.
+    ok Runs::wait_for(sub { time - $began > 11 }), 'it waits';
+    is wrote($runs), 'one', 'and does nothing meanwhile';
+    Runs::control_postgres('start');
+    is $runs->finish($pid), 0, 'then it goes on' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'everything happened once';
+};
+
+subtest 'a server that is away for longer than the lease of a run of the queue' => sub {
+    my $runs = book();
+    $runs->hostler('run', '--queue', 'book');
+    my $worker = $runs->start('worker');
+    go($runs, 'one');
+    ok at($runs, 'two'), 'a worker is at a run';
+    my ($child) = split ' ', do { local @ARGV = "/proc/$worker/task/$worker/children"; <> };
+    Runs::control_postgres('--mode=fast', 'stop');
+    go($runs);
+    ok Runs::wait_for(sub { !-e "/proc/$child/fd/0" }), 'its process gives up when the lease is over';
+    is wrote($runs), 'one', 'and has done nothing meanwhile';
+    Runs::control_postgres('start');
+    ok Runs::wait_for(sub { status($runs) eq 'done' }), 'the run is gone on with' or diag $runs->get('stderr'), status($runs);
+    kill TERM => $worker;
+    is $runs->finish($worker), 0, 'the worker has waited as well';
+    is wrote($runs), 'one two three', 'everything happened once';
+    like $runs->{said}, qr/^hostler: run \w{6} goes back to the queue: .*cannot be reached/m, 'it said so' or diag $runs->{said};
+    unlike $runs->{said}, qr/: failed$/m, 'no run has failed';
+    is $runs->query("SELECT count(*) FROM runs WHERE error IS NOT NULL"), 0, 'in the journal neither';
+};
+
+done_testing;

@@ -1,0 +1,1 @@
+install -d -m 0711 /var/spool/smtpd
