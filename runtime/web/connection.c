@@ -11,6 +11,7 @@
 #define FEW_WAITING (16 * 1024)    /* bytes: more is asked for when no more than these wait */
 #define LEAST_PROGRESS (16 * 1024) /* bytes that a client takes in the time for which it may be silent */
 #define LONGEST_WRITE (256 * 1024) /* in one turn of the loop, for others are to have theirs */
+#define MOST_UNSENT (128 * 1024)   /* bytes that the kernel keeps of an answer */
 #define LINGER_SILENCE_MS 5000
 #define LINGER_MS 30000
 #define MOST_DISCARDED                                                                  \
@@ -44,6 +45,8 @@ void connection_close(connection *c) {
     c->phase = CLOSED;
     uv_close((uv_handle_t *)&c->poll, on_closed);
     uv_close((uv_handle_t *)&c->timer, on_closed);
+    if (bytes_length(&c->out))
+        wire_abort(&c->wire);
     wire_close(&c->wire);
     places_leave(&c->rules->places, &c->place);
     bytes_free(&c->in);
@@ -165,7 +168,9 @@ static void flush(connection *c) {
         c->rules->drained(c);
 }
 
-static void enqueue(connection *c, const char *bytes, size_t length) {
+void connection_queue(connection *c, const char *bytes, size_t length) {
+    if (c->phase == CLOSED || length == 0)
+        return;
     if (bytes_length(&c->out) == 0) {
         c->heard = now();
         c->moved = 0;
@@ -174,9 +179,9 @@ static void enqueue(connection *c, const char *bytes, size_t length) {
 }
 
 void connection_send(connection *c, const char *bytes, size_t length) {
-    if (c->phase == CLOSED || length == 0)
+    if (c->phase == CLOSED)
         return;
-    enqueue(c, bytes, length);
+    connection_queue(c, bytes, length);
     flush(c);
     update(c);
 }
@@ -202,7 +207,7 @@ static void refuse(connection *c, unsigned status, const char *problem) {
     c->rules->refused++;
     status_add_refusal(&text, status, problem);
     c->keep_alive = false;
-    enqueue(c, text.text, text.length);
+    connection_queue(c, text.text, text.length);
     text_free(&text);
     connection_finish(c, false);
 }
@@ -303,10 +308,15 @@ static void on_timer(uv_timer_t *timer) {
 
 /* ---- the beginning ---- */
 
+static void set_up_tcp(int fd) {
+    int on = 1, unsent = MOST_UNSENT;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+}
+
 static void begin(connection *c, const struct sockaddr_storage *address) {
-    int on = 1;
     if (address->ss_family != AF_UNIX)
-        setsockopt(c->wire.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        set_up_tcp(c->wire.fd);
     memcpy(&c->remote, address, sizeof c->remote);
     uv_timer_init(task_loop(), &c->timer);
     c->poll.data = c->timer.data = c;

@@ -65,8 +65,10 @@ struct connection {
  * still the caller's. */
 connection *connection_new(connection_rules *rules, int fd, const struct sockaddr_storage *address);
 
-/* Adds to what is sent; a client that does not read makes it wait. */
+/* Adds to what is sent; a client that does not read makes it wait. connection_queue leaves the sending to the
+ * next call of the other one, or of connection_finish. */
 void connection_send(connection *c, const char *bytes, size_t length);
+void connection_queue(connection *c, const char *bytes, size_t length);
 
 /* Bytes that wait. */
 size_t connection_waiting(const connection *c);

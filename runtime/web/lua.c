@@ -160,7 +160,7 @@ static int answer_lua(lua_State *L) {
     connection *c = e->connection;
     reply r = reply_check(L, 3);
     server_end(e);
-    reply_send(L, &r, c);
+    reply_queue(L, &r, c);
     connection_finish(c, r.cut < r.length);
     lua_pushboolean(L, 1);
     return 1;
@@ -175,7 +175,8 @@ static int begin_lua(lua_State *L) {
         return 0;
     reply r = reply_check_streamed(L, 3, 4);
     e->state = STREAMING;
-    e->has_body = reply_send(L, &r, e->connection);
+    e->has_body = reply_queue(L, &r, e->connection);
+    connection_send(e->connection, "", 0);
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -228,7 +229,7 @@ static int finish_lua(lua_State *L) {
     bool has_body = e->has_body;
     server_end(e);
     if (has_body)
-        reply_send_end(c);
+        reply_queue_end(c);
     connection_finish(c, false);
     return 0;
 }

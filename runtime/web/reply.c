@@ -9,6 +9,7 @@
 #include "web/status.h"
 
 #include <lauxlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -133,17 +134,17 @@ static void add_framing(const reply *r, connection *c, text_buffer *out) {
     text_puts(out, "\r\n");
 }
 
-bool reply_send(lua_State *L, const reply *r, connection *c) {
+bool reply_queue(lua_State *L, const reply *r, connection *c) {
     text_buffer out = {0};
     bool is_head = head_span_is(c->request.text, c->request.head.method, "head");
     bool sends_body = status_has_body(r->status) && !is_head;
     status_add(&out, r->status);
     add_headers(L, r, &out);
     add_framing(r, c, &out);
-    if (sends_body && r->body)
-        text_add(&out, r->body, r->cut < r->length ? r->cut : r->length);
-    connection_send(c, out.text, out.length);
+    connection_queue(c, out.text, out.length);
     text_free(&out);
+    if (sends_body && r->body)
+        connection_queue(c, r->body, r->cut < r->length ? r->cut : r->length);
     return sends_body;
 }
 
@@ -152,15 +153,14 @@ void reply_send_part(connection *c, const char *bytes, size_t length) {
         connection_send(c, bytes, length);
         return;
     }
-    text_buffer out = {0};
-    text_printf(&out, "%zx\r\n", length);
-    text_add(&out, bytes, length);
-    text_puts(&out, "\r\n");
-    connection_send(c, out.text, out.length);
-    text_free(&out);
+    char size[24];
+    snprintf(size, sizeof size, "%zx\r\n", length);
+    connection_queue(c, size, strlen(size));
+    connection_queue(c, bytes, length);
+    connection_send(c, "\r\n", 2);
 }
 
-void reply_send_end(connection *c) {
+void reply_queue_end(connection *c) {
     if (c->request.head.minor > 0)
-        connection_send(c, "0\r\n\r\n", 5);
+        connection_queue(c, "0\r\n\r\n", 5);
 }

@@ -23,10 +23,10 @@ reply reply_check_streamed(lua_State *L, int status, int headers);
 
 /* Sends the head, and the body that may be sent; decides whether the connection goes on. True when a body
  * that is streamed is to follow. */
-bool reply_send(lua_State *L, const reply *r, connection *c);
+bool reply_queue(lua_State *L, const reply *r, connection *c);
 
-/* Sends a part of a streamed body, or its end. */
+/* Sends a part of a streamed body; queues its end. */
 void reply_send_part(connection *c, const char *bytes, size_t length);
-void reply_send_end(connection *c);
+void reply_queue_end(connection *c);
 
 #endif

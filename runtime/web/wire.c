@@ -73,6 +73,11 @@ void wire_shut(wire *t) {
     shutdown(t->fd, SHUT_WR);
 }
 
+void wire_abort(wire *t) {
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 void wire_close(wire *t) {
     SSL_free(t->tls);
     close(t->fd);

@@ -33,6 +33,10 @@ ssize_t wire_write(wire *t, const char *bytes, size_t length);
 /* Tells the client that nothing more comes. From then on wire_read throws away what it reads. */
 void wire_shut(wire *t);
 
+/* Has wire_close forget what the kernel has still to send: else it would keep that, after the connection's
+ * end, for as long as the client cares not to read. */
+void wire_abort(wire *t);
+
 void wire_close(wire *t);
 
 /* A context for a server with the certificate chain and key of these PEM files; NULL, and *problem is a
