@@ -34,7 +34,7 @@ PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openss
 PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
                  faketime strace wrk dropbear-bin nodejs npm csh tcsh fish zsh ksh93u+m mksh
 PACKAGES_LINT  = clang-format clang-tidy cppcheck shellcheck
-PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace
+PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace wrk slowhttptest nodejs openssl
 
 C_FILES    = $(filter-out runtime/embed/%,$(wildcard runtime/*.c runtime/*/*.c runtime/*/*/*.c modules/*.c modules/*/*.c))
 LUA_FILES  = $(sort $(wildcard runtime/*.lua runtime/*/*.lua runtime/*/*/*.lua modules/*.lua modules/*/*.lua))
@@ -123,7 +123,7 @@ fuzz: packages-build
 	    WARNINGS='-Wall -Wextra' build-sanitize/fuzz
 	build-sanitize/fuzz 20
 
-$(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
+$(BUILD)/fuzz: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/*.c)) $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What .luarc.json names.
@@ -155,6 +155,7 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/ssh_loop.c -o $(BUILD)/bench/ssh_loop $(LDLIBS)
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
+	tests/bench/web
 	tests/bench/journal
 	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
 	tests/bench/with-sshd tests/bench/prompt
