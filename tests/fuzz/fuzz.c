@@ -18,6 +18,7 @@
 #include <time.h>
 
 #define LONGEST 400
+#define REQUESTS 20 /* in a round: they take less time than the rest */
 
 static const char second_secret[] = "Correct/Horse+Battery&Stapl3";
 
@@ -159,7 +160,8 @@ int main(int argc, char **argv) {
         memcpy(exact, text, length);
         check_scrub(exact, length);
         check_cut(exact, length);
-        requests_check(random_below);
+        for (int i = 0; i < REQUESTS; i++)
+            requests_check(random_below);
         lua_settop(L, 0);
         lua_pushlstring(L, exact, length);
         lua_pushcclosure(L, check_json, 1);

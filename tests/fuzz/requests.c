@@ -1,5 +1,5 @@
-/* Hostile requests: walks over the words of HTTP, with random bytes among them. What comes of one must not
- * depend on the pieces in which it came, and what is taken for a request must be one that nobody can read
+/* Hostile requests: lines of HTTP that fit together or not, spoiled here and there. What comes of one must
+ * not depend on the pieces in which it came, and what is taken for a request must be one that nobody can read
  * otherwise. */
 #include "requests.h"
 
@@ -19,56 +19,70 @@ static size_t add(char *text, size_t length, const char *word) {
     return length + count;
 }
 
-/* Mostly a request with something wrong in it: what is wrong from the beginning is refused there. */
-static size_t make_request(char *text, unsigned (*random_below)(unsigned)) {
-    static const char *const beginnings[] = {"GET / HTTP/1.1\r\nHost: a\r\n",
-                                             "POST /a?b HTTP/1.1\r\nHost: a\r\n",
-                                             "POST /%41 HTTP/1.0\r\n",
-                                             "\r\nGET http://a/b HTTP/1.1\r\nHost: c\r\n",
-                                             "OPTIONS * HTTP/1.1\r\nHost: a\r\n",
-                                             ""};
+#define PICK(list) (list)[random_below(sizeof(list) / sizeof *(list))]
+
+/* Lines that make a request, more or less. */
+static size_t make_lines(char *text, unsigned (*random_below)(unsigned)) {
+    static const char *const first[] = {"GET / HTTP/1.1\r\n",     "POST /a?b HTTP/1.1\r\n",
+                                        "POST /%41 HTTP/1.0\r\n", "\r\nGET http://a/b HTTP/1.1\r\n",
+                                        "OPTIONS * HTTP/1.1\r\n", "PUT /b HTTP/1.1\r\n"};
+    static const char *const fields[] = {"Host: a\r\n",
+                                         "Content-Length: 5\r\n",
+                                         "Transfer-Encoding: chunked\r\n",
+                                         "Expect: 100-continue\r\n",
+                                         "Connection: close\r\n",
+                                         "X: y z\r\n",
+                                         "X:\r\n",
+                                         "Content-Length: 0\r\n"};
+    static const char *const bodies[] = {"",
+                                         "abcde",
+                                         "5\r\nabcde\r\n0\r\n\r\n",
+                                         "0\r\nX: y\r\n\r\n",
+                                         "a;b=c\r\n0123456789\r\n",
+                                         "abcdeGET / HTTP/1.1\r\nHost: a\r\n\r\n"};
+    size_t length = add(text, 0, PICK(first));
+    if (random_below(4))
+        length = add(text, length, fields[0]);
+    for (unsigned count = random_below(4); count > 0; count--)
+        length = add(text, length, PICK(fields));
+    length = add(text, length, "\r\n");
+    return add(text, length, PICK(bodies));
+}
+
+/* A word or a byte in the place of some bytes. */
+static size_t spoil(char *text, size_t length, unsigned (*random_below)(unsigned)) {
     static const char *const words[] = {"\r\n",
-                                        "\r\n",
-                                        "\r\n\r\n",
                                         "\n",
                                         "\r",
                                         " ",
                                         "\t",
+                                        "\r\n ",
                                         ":",
-                                        ": ",
                                         "0",
-                                        "3",
-                                        "a",
-                                        "5\r\nabcde\r\n",
-                                        "0\r\n\r\n",
-                                        "GET",
-                                        "/",
-                                        "%",
+                                        "9",
                                         "%00",
-                                        "HTTP/1.1",
-                                        "Host: a\r\n",
-                                        "Content-Length: 5\r\n",
-                                        "Content-Length: ",
-                                        "Content-Length",
-                                        "Transfer-Encoding: chunked\r\n",
-                                        "Transfer-Encoding: ",
-                                        "chunked",
                                         ", ",
                                         ";",
-                                        "Expect: 100-continue\r\n",
-                                        "Connection: close\r\n",
-                                        "X: y\r\n",
-                                        "X",
+                                        "chunked",
+                                        "\r\nContent-Length: 3\r\n",
+                                        "\r\nTransfer-Encoding: chunked\r\n",
                                         "99999999999999999999",
                                         "ffffffffffffffff",
-                                        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"};
-    size_t length = add(text, 0, beginnings[random_below(6)]), wanted = length + random_below(300);
-    while (length < wanted) {
-        if (random_below(12) == 0)
-            text[length++] = (char)random_below(256);
-        else
-            length = add(text, length, words[random_below(sizeof words / sizeof *words)]);
-    }
+                                        "\x7f",
+                                        "#"};
+    char byte[2] = {(char)random_below(256), 0};
+    const char *word = random_below(4) ? PICK(words) : byte;
+    size_t at = random_below((unsigned)length), gone = random_below(3), count = *word ? strlen(word) : 1;
+    gone = gone < length - at ? gone : length - at;
+    memmove(text + at + count, text + at + gone, length - at - gone);
+    memcpy(text + at, word, count);
+    return length - gone + count;
+}
+
+static size_t make_request(char *text, unsigned (*random_below)(unsigned)) {
+    size_t length = make_lines(text, random_below);
+    for (unsigned count = random_below(4); count > 0; count--)
+        length = spoil(text, length, random_below);
     return length;
 }
 
