@@ -178,13 +178,13 @@ local function place_of(options)
 end
 
 local function native_options(options)
-    local tls, connections = options.tls or {}, options.connections or 4096
+    local tls, most = options.tls or {}, options.connections or 4096
     return {
         address = not options.path and not options.fd and (options.address or "127.0.0.1") or nil,
         port = options.port or 0, path = options.path, fd = options.fd,
         certificate = tls.certificate, key = tls.key,
         limit = options.limit or 1024 * 1024, timeout = options.timeout or 30, deadline = options.deadline or 120,
-        connections = connections, per_address = options.per_address or math.max(1, math.floor(connections / 4)),
+        connections = most, per_address = options.per_address or math.max(1, math.floor(most / 4)),
     }
 end
 
@@ -232,7 +232,7 @@ function Server:drain()
 end
 
 --- How many connections there are and may be; requests that came, and that were refused because they could not be
---- understood or did not come in time; connections that gave way to others, and that were one too many of their address.
+--- understood or did not come in time; connections that gave way to others, and that were too many of their address.
 ---@return { connections: integer, most: integer, requests: integer, refused: integer, evicted: integer,
 ---  turned_away: integer }
 function Server:status()

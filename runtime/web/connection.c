@@ -12,6 +12,7 @@
 #define LEAST_PROGRESS (16 * 1024) /* bytes that a client takes in the time for which it may be silent */
 #define LONGEST_WRITE (256 * 1024) /* in one turn of the loop, for others are to have theirs */
 #define MOST_UNSENT (128 * 1024)   /* bytes that the kernel keeps of an answer */
+#define LATE_MS 50
 #define LINGER_SILENCE_MS 5000
 #define LINGER_MS 30000
 #define MOST_DISCARDED                                                                  \
@@ -293,17 +294,27 @@ static bool has_session(const connection *c) {
     return !c->wire.tls || SSL_is_init_finished(c->wire.tls);
 }
 
-/* Who was in the middle of a request is told; who owes nothing, or takes nothing, is not. */
+/* Who was in the middle of a request is told; who owes nothing, or takes nothing, is not. When the loop
+ * itself comes late, what the client has sent meanwhile is looked at first. */
 static void on_timer(uv_timer_t *timer) {
     connection *c = timer->data;
     if (due(c) == 0 || due(c) > now()) {
         schedule(c);
         return;
     }
+    if (now() - c->fires > LATE_MS) {
+        c->fires = now();
+        uv_timer_start(timer, on_timer, 1, 0);
+        return;
+    }
     if (c->phase == READING && c->place.kind == PLACE_READING && has_session(c))
         refuse(c, 408, "the request did not come in time");
     else
         connection_close(c);
+}
+
+bool connection_has_news(const connection *c) {
+    return wire_has_bytes(&c->wire);
 }
 
 /* ---- the beginning ---- */

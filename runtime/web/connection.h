@@ -77,6 +77,9 @@ size_t connection_waiting(const connection *c);
  * ends; a `broken` one ends without a word, for the client to notice. */
 void connection_finish(connection *c, bool broken);
 
+/* Whether the client has sent what nobody has read yet. */
+bool connection_has_news(const connection *c);
+
 /* Ends it at once. */
 void connection_close(connection *c);
 

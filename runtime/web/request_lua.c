@@ -13,7 +13,7 @@ static void push_span(lua_State *L, const request *r, head_span part) {
 
 /* ---- percent-encoding ---- */
 
-static int digit(char c) {
+static int digit_of(char c) {
     return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
 }
 
@@ -21,7 +21,7 @@ static int digit(char c) {
 static int encoded(const char *text, size_t left) {
     if (*text != '%' || left < 3 || !isxdigit((unsigned char)text[1]) || !isxdigit((unsigned char)text[2]))
         return -1;
-    return digit(text[1]) * 16 + digit(text[2]);
+    return digit_of(text[1]) * 16 + digit_of(text[2]);
 }
 
 /* In a query a plus is a space, and a percent sign that encodes nothing is one. */

@@ -165,9 +165,12 @@ static bool evict(server *s, place *p) {
     return true;
 }
 
+/* Who is new or slow and has just said something is read first: the loop may have been late. */
 static bool on_scarce(door *d) {
     server *s = server_of(d);
-    return evict(s, places_next(&s->rules.places, uv_now(task_loop())));
+    place *p = places_next(&s->rules.places, uv_now(task_loop()));
+    bool may_be_heard = p && (p->kind == PLACE_FRESH || p->kind == PLACE_READING);
+    return !(may_be_heard && connection_has_news((connection *)p)) && evict(s, p);
 }
 
 static bool on_knock(door *d) {

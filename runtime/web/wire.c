@@ -63,6 +63,11 @@ ssize_t wire_write(wire *t, const char *bytes, size_t length) {
     return count > 0 ? count : tls_outcome(t, count);
 }
 
+bool wire_has_bytes(const wire *t) {
+    char byte;
+    return recv(t->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
 void wire_shut(wire *t) {
     if (t->shut)
         return;

@@ -30,6 +30,9 @@ ssize_t wire_read(wire *t, char *bytes, size_t room);
  * behind them. */
 ssize_t wire_write(wire *t, const char *bytes, size_t length);
 
+/* Whether something, or the end, has come that was not read. */
+bool wire_has_bytes(const wire *t);
+
 /* Tells the client that nothing more comes. From then on wire_read throws away what it reads. */
 void wire_shut(wire *t);
 

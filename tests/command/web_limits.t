@@ -19,6 +19,9 @@ return playbook { summary = "Servers with limits", run = function()
         if path == "/stall" then
             wait_until("it is released", { timeout = 300, interval = 0.01 }, function() return release end)
             return "released"
+        elseif path == "/burn" then
+            local stop = now() + 2
+            while now() < stop do end
         elseif path == "/big" then
             return { body = ("x"):rep(2 ^ 26) }
         elseif path == "/parts" then
@@ -134,6 +137,16 @@ $socket = dial('strict');
 say_to($socket, get('/'));
 like hear($socket), qr/fine\z/, 'a client of a strict server is answered';
 is hear($socket), '<end>', 'and let go when nothing follows';
+
+# A handler computes for longer than a client may be silent; meanwhile one who has begun a request ends it.
+$socket = dial('strict');
+say_to($socket, "GET / HTTP/1.1\r\n");
+my $other = dial('strict');
+say_to($other, get('/burn'));
+sleep 0.3;
+say_to($socket, "Host: a\r\n\r\n");
+like hear($socket), qr/fine\z/, 'a server that was busy does not take its own delay for the client\'s';
+undef $other;
 
 # Never silent, and never done.
 for my $beginning ("GET / HTTP/1.1\r\nX: ", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n",

@@ -14,9 +14,9 @@
 #define LIMIT 40 /* bytes of a body */
 
 static size_t add(char *text, size_t length, const char *word) {
-    size_t count = strlen(word);
-    memcpy(text + length, word, count);
-    return length + count;
+    for (; *word; word++)
+        text[length++] = *word;
+    return length;
 }
 
 #define PICK(list) (list)[random_below(sizeof(list) / sizeof *(list))]
@@ -75,7 +75,8 @@ static size_t spoil(char *text, size_t length, unsigned (*random_below)(unsigned
     size_t at = random_below((unsigned)length), gone = random_below(3), count = *word ? strlen(word) : 1;
     gone = gone < length - at ? gone : length - at;
     memmove(text + at + count, text + at + gone, length - at - gone);
-    memcpy(text + at, word, count);
+    text[at] = *word;
+    add(text, at, word);
     return length - gone + count;
 }
 
