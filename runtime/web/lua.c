@@ -98,7 +98,8 @@ static int finish_next(lua_State *L, wait *w) {
 }
 
 /* next(server) -> a request, or the number of one whose client hung up, or true for nothing after all, or
- * false once the server is closed. Waits. A request that was taken ends with answer, finish or drop. */
+ * false once the server is closed. Waits. A request that was taken ends with answer, finish or drop: the last
+ * one also where write or finish has raised. */
 static int next_lua(lua_State *L) {
     server *s = check(L, 1);
     check_free(L, s->taker, "a request");
@@ -148,7 +149,10 @@ static exchange *unanswered(lua_State *L) {
     exchange *e = server_find(check(L, 1), luaL_checkinteger(L, 2));
     if (e && e->state == STREAMING)
         luaL_error(L, "a second answer to an HTTP request");
-    return e && e->connection ? e : NULL;
+    if (!e || e->connection)
+        return e;
+    server_end(e);
+    return NULL;
 }
 
 /* answer(server, id, {status, headers, body | json, cut}) -> true, or nothing when the client has gone. */
