@@ -16,7 +16,7 @@ CC        ?= cc
 # pkg-config's name of a library, and the Debian 12 package that has it.
 NEEDED     = luajit:libluajit-5.1-dev libuv:libuv1-dev libcurl:libcurl4-openssl-dev libcjson:libcjson-dev \
              libssh2:libssh2-1-dev libpq:libpq-dev sqlite3:libsqlite3-dev libcares:libc-ares-dev \
-             libmicrohttpd:libmicrohttpd-dev libsodium:libsodium-dev libcrypto:libssl-dev libedit:libedit-dev
+             libssl:libssl-dev libsodium:libsodium-dev libcrypto:libssl-dev libedit:libedit-dev
 LIBRARIES  = $(foreach pair,$(NEEDED),$(firstword $(subst :, ,$(pair))))
 WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 # The checks that sanitizers insert let the compiler suppose null texts that cannot be.
@@ -32,9 +32,9 @@ PACKAGES_BUILD = gcc libc6-dev make pkg-config $(foreach pair,$(NEEDED),$(lastwo
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
 PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
-                 faketime strace dropbear-bin nodejs npm csh tcsh fish zsh ksh93u+m mksh
+                 faketime strace wrk dropbear-bin nodejs npm csh tcsh fish zsh ksh93u+m mksh
 PACKAGES_LINT  = clang-format clang-tidy cppcheck shellcheck
-PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace
+PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace wrk slowhttptest nodejs openssl
 
 C_FILES    = $(filter-out runtime/embed/%,$(wildcard runtime/*.c runtime/*/*.c runtime/*/*/*.c modules/*.c modules/*/*.c))
 LUA_FILES  = $(sort $(wildcard runtime/*.lua runtime/*/*.lua runtime/*/*/*.lua modules/*.lua modules/*/*.lua))
@@ -123,7 +123,7 @@ fuzz: packages-build
 	    WARNINGS='-Wall -Wextra' build-sanitize/fuzz
 	build-sanitize/fuzz 20
 
-$(BUILD)/fuzz: $(BUILD)/tests/fuzz/fuzz.o $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
+$(BUILD)/fuzz: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/*.c)) $(filter-out $(BUILD)/runtime/main.o $(BUILD)/runtime/command/%,$(OBJECTS))
 	$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # What .luarc.json names.
@@ -155,6 +155,7 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/ssh_loop.c -o $(BUILD)/bench/ssh_loop $(LDLIBS)
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
+	tests/bench/web
 	tests/bench/journal
 	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
 	tests/bench/with-sshd tests/bench/prompt

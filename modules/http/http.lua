@@ -544,11 +544,31 @@ function http.probe_tls(host, options)
     end)
 end
 
---- Starts an HTTP server; see server.lua.
----@param options? { address?: string, port?: integer, tls?: { certificate: string, key: string }, limit?: integer,
----  timeout?: number } as for server.lua
+--- Starts an HTTP/1.1 server. It belongs to the running task, which ends only after the server has been closed; when
+--- that task fails or is cancelled the server ends with it.
+---
+--- handler(request) runs as a task of its own for each request. It returns
+---   { status =, headers =, json = or body = }   (200), or a table that is sent as JSON, text, or nothing (204);
+---   stream = function(write) ... end in place of a body sends what write(text) is given, as it is given: write waits
+---   while the client does not read, and raises "http.gone" when it has left;
+---   cut = BYTES breaks the body off after so many, for tests of clients.
+--- An error in it is answered with 500 and a warning. It is cancelled when the client closes the connection, or its
+--- sending half. Steps in it have paths that begin with http-PORT/request-ID, on a unix socket http-unix/request-ID.
+---
+--- A request that can be read in two ways, as one with two lengths can, is answered with 400, one that does not come in
+--- time with 408, and its connection is closed: handlers see neither. When as many clients are connected as may be,
+--- those give way to new ones that are idle, then those that are slow to say what they want.
+---@param options? { address?: string, port?: integer, path?: string, fd?: integer,
+---  tls?: { certificate: string, key: string }, limit?: integer, timeout?: number, deadline?: number,
+---  connections?: integer, per_address?: integer } address: an IP address (127.0.0.1); port: 0 takes a free one (0);
+---  path: a unix socket's file instead, for its owner and group (mode 0660), in place of one that nobody listens on;
+---  fd: an inherited descriptor that listens, as systemd's 3; tls: PEM files; limit: bytes of a request's body (1 MiB),
+---  more is answered with 413; timeout: seconds a client may be silent (30); deadline: for a whole request (120);
+---  connections: most at once (4096), fewer where the process may not have the descriptors; per_address: most of one
+---  IPv4 address or IPv6 /64 network (a quarter of connections), more are answered with 429
 ---@param handler fun(request: http.ServerRequest): any
 ---@return http.Server
+---@raise "http.listen" when the port or socket cannot be had, "usage"
 function http.serve(options, handler)
     return http_server.serve(options, handler)
 end

@@ -4,15 +4,18 @@ local crew, options_of = import "task/crew", import "base/options"
 local connections = import "gate/connections"
 local http_server = {}
 
-local SERVE_OPTIONS = { address = "string", port = "number", tls = "table", limit = "number", timeout = "number" }
+local SERVE_OPTIONS = {
+    address = "string", port = "number", path = "string", fd = "number", tls = "table", limit = "number",
+    timeout = "number", deadline = "number", connections = "number", per_address = "number",
+}
 
 ---@class http.Server
----@field port integer
----@field url string
+---@field port? integer none of a unix socket
+---@field url string of a unix socket its file's: unix:PATH
 local Server = {}
 Server.__index = Server
 
-local ANSWER = { status = true, headers = true, json = true, body = true, cut = true }
+local ANSWER = { status = true, headers = true, json = true, body = true, stream = true, cut = true }
 
 local function is_answer(value)
     for name in pairs(value) do
@@ -23,7 +26,7 @@ local function is_answer(value)
     return next(value) ~= nil and (value.status == nil or type(value.status) == "number")
 end
 
---- The { status, headers, json | body, cut } that a handler's result stands for.
+--- The { status, headers, json | body | stream, cut } that a handler's result stands for.
 local function answer_of(result)
     if result == nil then
         return { status = 204 }
@@ -44,21 +47,51 @@ local function header_list(answer)
         list[#list + 1] = { name, type(value) == "number" and tostring(value) or value }
         typed = typed or name:lower() == "content-type"
     end
-    if not typed and (answer.json ~= nil or answer.body ~= nil) then
+    if not typed and (answer.json ~= nil or answer.body ~= nil or answer.stream) then
         list[#list + 1] = { "Content-Type", answer.json ~= nil and "application/json" or "text/plain; charset=utf-8" }
     end
     return list
+end
+
+--- Answers within an effect: `how` calls the native function.
+local function reply(request, status, how)
+    return gate.perform({
+        kind = "read", name = "http.answer", target = request.remote or "unix socket",
+        summary = ("%s %s: %d"):format(request.method, request.path, status),
+    }, how)
+end
+
+local function is_end(problem)
+    return type(problem) == "table" and (problem.code == "cancelled" or problem.code == "http.gone")
+end
+
+--- An answer in parts: the client has each as soon as it is written. One that fails breaks off, for the client to see.
+local function send_stream(server, request, status, answer)
+    local begun = reply(request, status, function()
+        return native.begin(server.handle, request.id, status, header_list(answer))
+    end)
+    if not begun then
+        return
+    end
+    local ok, problem = pcall(answer.stream, function(text) native.write(server.handle, request.id, text) end)
+    if ok then
+        native.finish(server.handle, request.id)
+    elseif is_end(problem) then
+        error(problem, 0)
+    else
+        warn("%s %s failed: %s", request.method, request.path, tostring(problem))
+    end
 end
 
 local function send(server, request, answer)
     local status = answer.status or 200
     if type(status) ~= "number" or status < 200 or status > 599 or status % 1 ~= 0 then
         fail(("%s is not a status to answer with"):format(tostring(status)), { code = "usage" })
+    elseif answer.stream then
+        send_stream(server, request, status, answer)
+        return
     end
-    gate.perform({
-        kind = "read", name = "http.answer", target = request.remote,
-        summary = ("%s %s: %d"):format(request.method, request.path, status),
-    }, function()
+    reply(request, status, function()
         return native.answer(server.handle, request.id, {
             status = status, headers = header_list(answer), json = answer.json, body = answer.body, cut = answer.cut,
         })
@@ -91,7 +124,7 @@ local function handle(server, request, handler)
         local answered, result = try(function() return { handler(request) } end)
         send(server, request, answered and answer_of(answered[1]) or failure_answer(request, result))
     end)
-    if not ok and problem.code ~= "cancelled" then
+    if not ok and not is_end(problem) then
         pcall(send, server, request, failure_answer(request, problem))
     end
     connections.leave()
@@ -107,7 +140,7 @@ local function accept(server, handler)
             if not event then
                 return
             elseif type(event) == "table" then
-                local path = ("http-%d/request-%d"):format(server.port, event.id)
+                local path = ("http-%s/request-%d"):format(server.port or "unix", event.id)
                 handlers:start(event.id, path, handle, server, event, handler)
             elseif event ~= true then
                 handlers:cancel(event, "the client closed the connection")
@@ -125,27 +158,46 @@ end
 ---@class http.ServerRequest
 ---@field id integer
 ---@field method string
----@field path string
----@field query table<string, string>
----@field headers table<string, string> names in lower case
----@field body string
+---@field target string path and query as they were sent
+---@field path string without percent-encoding
+---@field query table<string, string> of a repeated name the last value
+---@field headers table<string, string> names in lower case; of a repeated name all values, joined by ", "
+---@field fields table[] the header fields as they were sent, in their order: { name, value }
+---@field body string the bytes
 ---@field json fun(): any parses the body
----@field remote string the client's IP address
+---@field remote? string the client's IP address
+---@field peer? { uid: integer, gid: integer, pid: integer } of a client on a unix socket the process
 
---- Starts an HTTP/1.1 server. It belongs to the running task, which ends only after the server has been closed; when
---- that task fails or is cancelled the server ends with it.
----
---- handler(request) runs as a task of its own for each request. It returns
----   { status =, headers =, json = or body = }   (200), or a table that is sent as JSON, text, or nothing (204);
----   cut = BYTES breaks the body off after so many, for tests of clients.
---- An error in it is answered with 500 and a warning. It is cancelled when the client closes the connection, or its
---- sending half. Steps in it have paths that begin with http-PORT/request-ID.
----@param options? { address?: string, port?: integer, tls?: { certificate: string, key: string }, limit?: integer,
----  timeout?: number } address: an IP address (127.0.0.1); port: 0 takes a free one (0); tls: PEM files; limit: bytes
----  of a request's body (1 MiB), more is answered with 413; timeout: seconds a client may be silent (30)
----@param handler fun(request: http.ServerRequest): any
----@return http.Server
----@raise "http.listen" when the port cannot be had, "usage"
+local function place_of(options)
+    if options.path and options.address or options.path and options.fd or options.fd and options.address then
+        fail("http.serve: one of address, path and fd says where to listen", { code = "usage" })
+    elseif options.path or options.fd then
+        return options.path and "unix:" .. options.path or "descriptor " .. options.fd
+    end
+    return options.address or "127.0.0.1"
+end
+
+local function native_options(options)
+    local tls, most = options.tls or {}, options.connections or 4096
+    return {
+        address = not options.path and not options.fd and (options.address or "127.0.0.1") or nil,
+        port = options.port or 0, path = options.path, fd = options.fd,
+        certificate = tls.certificate, key = tls.key,
+        limit = options.limit or 1024 * 1024, timeout = options.timeout or 30, deadline = options.deadline or 120,
+        connections = most, per_address = options.per_address or math.max(1, math.floor(most / 4)),
+    }
+end
+
+local function url_of(options, port)
+    if port == 0 then
+        return "unix:" .. (options.path or "")
+    end
+    local address = options.address or "127.0.0.1"
+    local host = address:find ":" and "[" .. address .. "]" or address
+    return ("%s://%s:%d"):format(options.tls and "https" or "http", host, port)
+end
+
+--- What http.serve does; see http.lua.
 function http_server.serve(options, handler)
     if type(options) == "function" then
         options, handler = {}, options
@@ -155,19 +207,16 @@ function http_server.serve(options, handler)
     end
     options_of.check("http.serve", options, SERVE_OPTIONS)
     gate.unrecordable "a server"
-    local address, tls = options.address or "127.0.0.1", options.tls or {}
+    local place = place_of(options)
     local server = setmetatable({}, Server)
     gate.perform({
-        kind = "read", name = "http.serve", target = address,
-        summary = ("serve HTTP on port %d"):format(options.port or 0),
+        kind = "read", name = "http.serve", target = place,
+        summary = options.path and "serve HTTP" or ("serve HTTP on port %d"):format(options.port or 0),
     }, function()
-        server.handle, server.port = native.serve {
-            address = address, port = options.port or 0, certificate = tls.certificate, key = tls.key,
-            limit = options.limit or 1024 * 1024, timeout = options.timeout or 30,
-        }
+        local port
+        server.handle, port = native.serve(native_options(options))
+        server.port, server.url = port > 0 and port or nil, url_of(options, port)
     end)
-    local host = address:find ":" and "[" .. address .. "]" or address
-    server.url = ("%s://%s:%d"):format(options.tls and "https" or "http", host, server.port)
     crew.spawn(accept, server, handler)
     return server
 end
@@ -175,6 +224,19 @@ end
 --- Stops listening and cancels the handlers under way.
 function Server:close()
     native.close(self.handle)
+end
+
+--- Stops listening, answers the requests of those who are connected, and is closed then.
+function Server:drain()
+    native.drain(self.handle)
+end
+
+--- How many connections there are and may be; requests that came, and that were refused because they could not be
+--- understood or did not come in time; connections that gave way to others, and that were too many of their address.
+---@return { connections: integer, most: integer, requests: integer, refused: integer, evicted: integer,
+---  turned_away: integer }
+function Server:status()
+    return native.status(self.handle)
 end
 
 --- Waits until the server has been closed and its last handler has ended. One task at a time.

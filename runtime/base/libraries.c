@@ -7,7 +7,6 @@
 #include <libpq-fe.h>
 #include <libssh2.h>
 #include <luajit.h>
-#include <microhttpd.h>
 #include <openssl/crypto.h>
 #include <sodium.h>
 #include <sqlite3.h>
@@ -16,7 +15,7 @@
 
 const library_version *library_versions(size_t *count) {
     static char pq[24];
-    static library_version list[11];
+    static library_version list[10];
     int version = PQlibVersion();
     snprintf(pq, sizeof pq, "%d.%d", version / 10000, version % 10000);
     size_t n = 0;
@@ -28,7 +27,6 @@ const library_version *library_versions(size_t *count) {
     list[n++] = (library_version){"libpq", pq};
     list[n++] = (library_version){"sqlite", sqlite3_libversion()};
     list[n++] = (library_version){"c-ares", ares_version(NULL)};
-    list[n++] = (library_version){"libmicrohttpd", MHD_get_version()};
     list[n++] = (library_version){"libsodium", sodium_version_string()};
     list[n++] = (library_version){"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)};
     *count = n;

@@ -1,16 +1,15 @@
 /* Sockets in the file system; see local_socket.h. */
-#define _GNU_SOURCE /* accept4, O_PATH, ucred */
+#define _GNU_SOURCE /* accept4, ucred */
 #include "net/local_socket.h"
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/outcome.h"
+#include "net/local_address.h"
 #include "task/task.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <lauxlib.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -124,15 +123,9 @@ static int push_socket(lua_State *L, int fd, bool listens) {
     return 1;
 }
 
-/* An address may be 107 bytes long, a path longer: it goes by the directory's descriptor. Returns the
- * descriptor, or -1. */
+/* Sets the address of the directory and name that are the arguments; returns as local_address does. */
 static int find_address(lua_State *L, struct sockaddr_un *address) {
-    const char *directory = luaL_checkstring(L, 1), *name = luaL_checkstring(L, 2);
-    int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    memset(address, 0, sizeof *address);
-    address->sun_family = AF_UNIX;
-    snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s", fd, name);
-    return fd;
+    return local_address(luaL_checkstring(L, 1), luaL_checkstring(L, 2), address);
 }
 
 static bool is_one_of_us(int fd) {

@@ -1,36 +1,23 @@
-/* What an HTTP server is to listen on: its options, its files, its socket; see listen.h. */
+/* What an HTTP server is to listen on: its options, its certificate, its socket; see listen.h. */
 #include "web/listen.h"
 
 #include "base/error.h"
+#include "web/local.h"
+#include "web/wire.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define BACKLOG 511
-#define LARGEST_PEM (256 * 1024)
+#define BACKLOG 4096 /* the kernel takes as many of these as it allows */
 
-/* Replaces the path on top of the stack by the file's text. */
-static const char *load_pem(lua_State *L) {
-    const char *path = luaL_checkstring(L, -1);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        error_raise(L, "http.listen", "cannot read %s: %s", path, strerror(errno));
-    luaL_Buffer text;
-    luaL_buffinit(L, &text);
-    ssize_t count;
-    size_t total = 0;
-    while ((count = read(fd, luaL_prepbuffer(&text), LUAL_BUFFERSIZE)) > 0 && total < LARGEST_PEM) {
-        luaL_addsize(&text, (size_t)count);
-        total += (size_t)count;
-    }
-    close(fd);
-    luaL_pushresult(&text);
-    return lua_tostring(L, -1);
-}
+/* ---- the options ---- */
 
 static lua_Integer integer_field(lua_State *L, int index, const char *name, lua_Integer least,
                                  lua_Integer most) {
@@ -42,22 +29,73 @@ static lua_Integer integer_field(lua_State *L, int index, const char *name, lua_
     return (lua_Integer)value;
 }
 
+static bool is_given(lua_State *L, int index, const char *name) {
+    lua_getfield(L, index, name);
+    bool given = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+    return given;
+}
+
+static const char *text_field(lua_State *L, int index, const char *name) {
+    lua_getfield(L, index, name);
+    const char *text = lua_isnil(L, -1) ? NULL : luaL_checkstring(L, -1);
+    lua_pop(L, 1);
+    return text;
+}
+
+static void check_place(lua_State *L, int index, listen_options *options) {
+    bool by_fd = is_given(L, index, "fd");
+    options->address = text_field(L, index, "address");
+    options->path = text_field(L, index, "path");
+    options->fd = by_fd ? (int)integer_field(L, index, "fd", 0, 1 << 20) : -1;
+    if ((options->address != NULL) + (options->path != NULL) + by_fd != 1)
+        error_raise(L, "usage", "http.serve: one of address, path and fd says where to listen");
+    if (options->address)
+        options->port = (int)integer_field(L, index, "port", 0, 65535);
+}
+
 listen_options listen_check(lua_State *L, int index) {
     listen_options options = {0};
     luaL_checktype(L, index, LUA_TTABLE);
-    options.port = (int)integer_field(L, index, "port", 0, 65535);
+    check_place(L, index, &options);
     options.limit = (size_t)integer_field(L, index, "limit", 0, 1 << 30);
     options.timeout = (unsigned)integer_field(L, index, "timeout", 1, 86400);
-    lua_getfield(L, index, "address");
-    options.address = luaL_checkstring(L, -1);
-    lua_getfield(L, index, "certificate");
-    if (!lua_isnil(L, -1)) {
-        options.certificate = load_pem(L);
-        lua_getfield(L, index, "key");
-        options.key = load_pem(L);
-    }
+    options.deadline = (unsigned)integer_field(L, index, "deadline", 1, 86400);
+    options.connections = (size_t)integer_field(L, index, "connections", 1, 1 << 20);
+    options.per_address = (size_t)integer_field(L, index, "per_address", 1, 1 << 20);
+    options.certificate = text_field(L, index, "certificate");
+    options.key = text_field(L, index, "key");
+    if (!options.certificate != !options.key)
+        error_raise(L, "usage", "http.serve: a certificate and its key are given together");
     return options;
 }
+
+/* ---- the certificate ---- */
+
+static void check_readable(lua_State *L, const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        error_raise(L, "http.listen", "cannot read %s: %s", path, strerror(errno));
+    close(fd);
+}
+
+SSL_CTX *listen_context(lua_State *L, const listen_options *options) {
+    if (!options->certificate)
+        return NULL;
+    check_readable(L, options->certificate);
+    check_readable(L, options->key);
+    const char *problem;
+    SSL_CTX *context = wire_context(options->certificate, options->key, &problem);
+    if (context)
+        return context;
+    error_push(L, "http.listen", "the certificate %s with the key %s does not do: %s", options->certificate,
+               options->key, problem);
+    error_set(L, "hint", "both must be PEM without a passphrase, and belong together");
+    lua_error(L);
+    return NULL;
+}
+
+/* ---- an address and port ---- */
 
 /* The socket address of a numeric IPv4 or IPv6 address. */
 static socklen_t parse_address(const listen_options *options, struct sockaddr_storage *out) {
@@ -77,15 +115,17 @@ static socklen_t parse_address(const listen_options *options, struct sockaddr_st
     return 0;
 }
 
+/* 0 for a unix socket. */
 static int port_of(int fd) {
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t length = sizeof bound;
     getsockname(fd, (struct sockaddr *)&bound, &length);
-    return ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                             : ((struct sockaddr_in *)&bound)->sin_port);
+    return bound.ss_family == AF_INET6  ? ntohs(((struct sockaddr_in6 *)&bound)->sin6_port)
+           : bound.ss_family == AF_INET ? ntohs(((struct sockaddr_in *)&bound)->sin_port)
+                                        : 0;
 }
 
-int listen_open(lua_State *L, const listen_options *options, int *number) {
+static listener open_address(lua_State *L, const listen_options *options) {
     struct sockaddr_storage address;
     socklen_t length = parse_address(options, &address);
     if (length == 0)
@@ -103,6 +143,90 @@ int listen_open(lua_State *L, const listen_options *options, int *number) {
                   problem == EADDRINUSE ? "another program has it; port = 0 takes any free one" : NULL);
         lua_error(L);
     }
-    *number = port_of(fd);
-    return fd;
+    return (listener){.fd = fd, .port = port_of(fd)};
+}
+
+/* ---- a unix socket ---- */
+
+/* The name of a process, for a person who looks for it. */
+static void describe_process(pid_t process, char *text, size_t room) {
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)process);
+    FILE *file = fopen(path, "re");
+    if (file && fgets(name, sizeof name, file))
+        name[strcspn(name, "\n")] = '\0';
+    if (file)
+        fclose(file);
+    if (process)
+        snprintf(text, room, "process %d%s%s%s", (int)process, *name ? " (" : "", name, *name ? ")" : "");
+    else
+        snprintf(text, room, "a process");
+}
+
+static listener open_path(lua_State *L, const char *path) {
+    local_listener opened;
+    char owner[80];
+    int problem = local_listen(path, BACKLOG, &opened);
+    if (problem == EADDRINUSE) {
+        describe_process(opened.owner, owner, sizeof owner);
+        error_push(L, "http.listen", "cannot listen on %s: %s listens there already", path, owner);
+        error_set(L, "hint", "end that one first, or give this one another path");
+        lua_error(L);
+    }
+    if (problem) {
+        error_push(L, "http.listen", "cannot listen on %s: %s", path,
+                   problem == ENOTSOCK ? "the file there is no socket" : strerror(problem));
+        error_set(L, "hint",
+                  problem == ENOTSOCK ? "another path, or remove the file if nobody needs it" : NULL);
+        lua_error(L);
+    }
+    char *copy = strdup(path); /* without it the file stays when the server ends */
+    return (listener){.fd = opened.fd, .path = copy, .device = opened.device, .inode = opened.inode};
+}
+
+void listen_forget(listener *l) {
+    struct stat file;
+    if (l->path && lstat(l->path, &file) == 0 && file.st_dev == l->device && file.st_ino == l->inode)
+        unlink(l->path);
+    free(l->path);
+    l->path = NULL;
+}
+
+/* ---- a descriptor ---- */
+
+static int socket_option(int fd, int option) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    return getsockopt(fd, SOL_SOCKET, option, &value, &size) ? -1 : value;
+}
+
+static const char *why_not(int fd) {
+    int domain = socket_option(fd, SO_DOMAIN);
+    if (fcntl(fd, F_GETFD) < 0)
+        return "it is not open";
+    if (domain < 0)
+        return "it is no socket";
+    if (socket_option(fd, SO_TYPE) != SOCK_STREAM ||
+        (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX))
+        return "it is no stream socket";
+    return socket_option(fd, SO_ACCEPTCONN) == 1 ? NULL : "nobody listens on it";
+}
+
+static listener take_descriptor(lua_State *L, int fd) {
+    const char *problem = why_not(fd);
+    int flags = fcntl(fd, F_GETFL);
+    if (!problem && (fcntl(fd, F_SETFD, FD_CLOEXEC) || fcntl(fd, F_SETFL, flags | O_NONBLOCK)))
+        problem = strerror(errno);
+    if (problem) {
+        error_push(L, "http.listen", "cannot serve on descriptor %d: %s", fd, problem);
+        error_set(L, "hint", "of systemd's the first is 3: a .socket unit with ListenStream= and Accept=no");
+        lua_error(L);
+    }
+    return (listener){.fd = fd, .port = port_of(fd)};
+}
+
+listener listen_open(lua_State *L, const listen_options *options) {
+    if (options->path)
+        return open_path(L, options->path);
+    return options->address ? open_address(L, options) : take_descriptor(L, options->fd);
 }

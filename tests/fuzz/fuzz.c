@@ -1,4 +1,4 @@
-/* fuzz SECONDS [SEED]: hostile input for what reads text from outside: JSON, and secrets in
+/* fuzz SECONDS [SEED]: hostile input for what reads text from outside: JSON, HTTP requests, and secrets in
  * output, in their forms, broken into lines, and cut. Bounded;
  * one seed always gives the same inputs. Built with the sanitizers by `make fuzz`; a finding is a crash or a
  * broken rule. */
@@ -7,6 +7,7 @@
 #include "base/scrub.h"
 #include "base/secret.h"
 #include "host.h"
+#include "requests.h"
 
 #include <lauxlib.h>
 #include <sodium.h>
@@ -17,6 +18,7 @@
 #include <time.h>
 
 #define LONGEST 400
+#define REQUESTS 20 /* in a round: they take less time than the rest */
 
 static const char second_secret[] = "Correct/Horse+Battery&Stapl3";
 
@@ -158,6 +160,8 @@ int main(int argc, char **argv) {
         memcpy(exact, text, length);
         check_scrub(exact, length);
         check_cut(exact, length);
+        for (int i = 0; i < REQUESTS; i++)
+            requests_check(random_below);
         lua_settop(L, 0);
         lua_pushlstring(L, exact, length);
         lua_pushcclosure(L, check_json, 1);
