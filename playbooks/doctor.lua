@@ -86,13 +86,10 @@ end
 local function name_servers()
     local words = site.dns.nameservers and table.concat(site.dns.nameservers, ", ") or "the system's"
     local records, absence = try(dns.resolve, site.domain, { nameservers = site.dns.nameservers })
-    if not records then
-        fail(("%s: %s"):format(words, absence.message), {
-            hint = "HOSTLER_NAMESERVERS, or else /etc/resolv.conf, must name servers that answer",
-        })
-    elseif absence == "nxdomain" then
-        fail(("%s: there is no domain %s"):format(words, site.domain), {
-            hint = "is its name right, and do these servers see the internet?",
+    local problem = not records and absence.message or absence == "nxdomain" and "there is no domain " .. site.domain
+    if problem then
+        fail(("%s: %s"):format(words, problem), {
+            hint = "HOSTLER_NAMESERVERS, or else /etc/resolv.conf, must name servers that answer for the internet",
         })
     end
     return words
