@@ -16,7 +16,8 @@ CC        ?= cc
 # pkg-config's name of a library, and the Debian 12 package that has it.
 NEEDED     = luajit:libluajit-5.1-dev libuv:libuv1-dev libcurl:libcurl4-openssl-dev libcjson:libcjson-dev \
              libssh2:libssh2-1-dev libpq:libpq-dev sqlite3:libsqlite3-dev libcares:libc-ares-dev \
-             libmicrohttpd:libmicrohttpd-dev libsodium:libsodium-dev libcrypto:libssl-dev libedit:libedit-dev
+             libmicrohttpd:libmicrohttpd-dev libsodium:libsodium-dev libcrypto:libssl-dev libedit:libedit-dev \
+             expat:libexpat1-dev
 LIBRARIES  = $(foreach pair,$(NEEDED),$(firstword $(subst :, ,$(pair))))
 WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 # The checks that sanitizers insert let the compiler suppose null texts that cannot be.

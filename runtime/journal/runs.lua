@@ -35,14 +35,21 @@ function runs.demand()
     end
 end
 
---- An id that no run has.
-local function new_id()
+--- Letters and digits that people do not mix up.
+---@param length integer
+---@return string
+function runs.random_id(length)
     local letters = {}
-    for index = 1, ID_LENGTH do
+    for index = 1, length do
         local at = system.random(#ID_LETTERS) + 1
         letters[index] = ID_LETTERS:sub(at, at)
     end
-    local id = table.concat(letters)
+    return table.concat(letters)
+end
+
+--- An id that no run has.
+local function new_id()
+    local id = runs.random_id(ID_LENGTH)
     return store.open().read("SELECT id FROM runs WHERE id = $1", id)[1] and new_id() or id
 end
 
@@ -64,7 +71,7 @@ local function insert(record, run, status, holder)
     local _, user = system.user()
     local login = system.env "SUDO_USER" or user
     local arguments = sealing.encode(json.array { unpack(run.arguments) })
-    local queued, lease = holder and "NULL" or store.open().clock, holder and store.lease_sql() or "NULL"
+    local queued, lease = holder and "NULL" or store.now_sql "$12", holder and store.lease_sql() or "NULL"
     local id = new_id()
     record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
             holder, started, updated, queued, batch, lease, number)
@@ -92,13 +99,17 @@ end
 
 --- Puts a new run into the queue, for a worker to claim.
 ---@param run table as for runs.begin
----@param keep function called to keep the sources of the run: they go with it
+---@param keep fun(id: string) called to keep the sources of the run, and what else is to be written with it in one
+---  transaction, by `later`; it must not wait
 ---@return string id
 function runs.enqueue(run, keep)
     sealing.prepare()
-    local id = insert(store.open().later, run, "queued")
+    local id = insert(function(...)
+        store.open().gather()
+        store.open().later(...)
+    end, run, "queued")
     current.set(id)
-    keep()
+    keep(id)
     current.set(nil)
     store.open().write(("UPDATE runs SET updated = %s WHERE id = $2"):format(store.now_sql "$1"), store.now(), id)
     return id

@@ -58,6 +58,7 @@ typedef struct {
     queued *guard;
     uv_timer_t *timer;
     bool full_sync;
+    bool gathers; /* what is queued goes with the next write, or not at all */
     char detail[200]; /* what SQLite said of the last failure: a rollback makes it forget */
 } store;
 
@@ -336,7 +337,20 @@ static int write_lua(lua_State *L) {
         code = run_statement(L, statement, true);
     }
     code = finish(s, code);
+    if (s->gathers)
+        empty_queue(s);
+    s->gathers = false;
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
+}
+
+/* gather() */
+static int gather_lua(lua_State *L) {
+    store *s = self(L);
+    int code = write_queue(s);
+    if (code != SQLITE_OK)
+        return raise_problem(L, s, code);
+    s->gathers = true;
+    return 0;
 }
 
 static int read_lua(lua_State *L) {
@@ -394,7 +408,7 @@ static int later_lua(lua_State *L) {
     *s->last = q;
     s->last = &q->next;
     start_timer(s);
-    if (++s->queue_length < MOST_QUEUED)
+    if (++s->queue_length < MOST_QUEUED || s->gathers)
         return 0;
     int code = write_queue(s);
     return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
@@ -495,8 +509,9 @@ static int configure(store *s) {
 
 static void add_functions(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"write", write_lua},     {"later", later_lua},     {"read", read_lua},   {"guard", guard_lua},
-        {"version", version_lua}, {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
+        {"write", write_lua}, {"later", later_lua},     {"gather", gather_lua},   {"read", read_lua},
+        {"guard", guard_lua}, {"version", version_lua}, {"migrate", migrate_lua}, {"close", close_lua},
+        {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);

@@ -3,7 +3,7 @@ local native, import = ...
 local library = {}
 
 local folders, manifest, texts = import "run/folders", import "run/manifest", import "run/texts"
-local suggest = import "base/suggest"
+local lua_source, suggest = import "base/lua_source", import "base/suggest"
 local system = native.system
 
 --- Every name in these places with the files that carry it, the one that counts first.
@@ -65,14 +65,16 @@ function library.find(name)
     }, 0)
 end
 
---- Loads and checks a playbook file.
----@return table playbook, string name
----@raise "syntax", "manifest", "load"
-function library.load(path)
+--- What a file returns, loaded with the gate closed; its folder comes first for `require`.
+---@param path string
+---@param name? string what its text is remembered as; see texts.load
+---@return any
+---@raise "syntax", "load", and what the file raises
+function library.evaluate(path, name)
     folders.stand_beside(path)
     local context = native.task.context()
     context.loading = path -- the gate is closed meanwhile: `hostler list` loads them all
-    local ok, value = xpcall(texts.load, native.error.complete, path, "playbook")
+    local ok, value = xpcall(texts.load, native.error.complete, path, name)
     if ok then
         ok, value = xpcall(value, native.error.complete)
     end
@@ -80,13 +82,25 @@ function library.load(path)
     if not ok then
         error(value, 0)
     end
+    return value
+end
+
+--- Loads and checks a playbook file.
+---@return table playbook, string name
+---@raise "syntax", "manifest", "load"
+function library.load(path)
+    local value = library.evaluate(path, "playbook")
+    local name = path:match "([^/]+)%.lua$" or path
     if not manifest.is(value) then
+        local is_webhook = lua_source.seems_webhook(system.read_file(path) or "")
         error(native.error.new {
-            code = "manifest", message = "the file does not return a playbook", file = path, line = 1,
-            hint = "end it with: return playbook { summary = ..., run = function(p) ... end }",
+            code = "manifest", file = path, line = 1,
+            message = is_webhook and "this is a webhook, and no playbook" or "the file does not return a playbook",
+            hint = is_webhook and ("hostler webhook test %s --file BODY says what comes of a delivery"):format(name)
+                or "end it with: return playbook { summary = ..., run = function(p) ... end }",
         }, 0)
     end
-    return value, path:match "([^/]+)%.lua$" or path
+    return value, name
 end
 
 --- Runs a file that is no playbook; its folder comes first for `require`.

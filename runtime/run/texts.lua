@@ -71,6 +71,16 @@ function texts.keep()
     end
 end
 
+--- The files that were loaded by a name, with their texts.
+---@return { name: string, path: string, text: string }[]
+function texts.files()
+    local files = {}
+    for index, file in ipairs(loaded) do
+        files[index] = { name = file.name, path = file.path, text = by_path[file.path] }
+    end
+    return files
+end
+
 --- Uses these texts instead of the files: what a run was begun with.
 ---@param sources table<string, { path: string, text: string }>
 function texts.use(sources)

@@ -22,6 +22,7 @@ struct request {
     statement *first, *last; /* given to requests_later() before it */
     statement *main;
     bool writes;
+    bool gathered;    /* what was given before it goes with it or not at all */
     bool connects;    /* and nothing else */
     bool tried;       /* it may have been committed */
     int64_t number;   /* for the guard */
@@ -64,8 +65,12 @@ static void take_queue(requests *q, request *r) {
 static void put_back(requests *q, request *r) {
     if (!r->first)
         return;
+    if (r->gathered) {
+        q->unwritten -= count_statements(r->first);
+        return;
+    }
     request *heir = q->next;
-    while (heir && !heir->writes)
+    while (heir && (!heir->writes || heir->gathered))
         heir = heir->next;
     statement **first = heir ? &heir->first : &q->first, **last = heir ? &heir->last : &q->last;
     r->last->next = *first;
@@ -111,7 +116,7 @@ static void settle(requests *q, request *r, outcome o) {
 
 /* Those that wait for a server which cannot be reached have waited for it as well. */
 static void settle_lost(requests *q, request *r) {
-    bool doubtful = r->tried && r->first && q->guard;
+    bool doubtful = r->tried && r->first && q->guard && !r->gathered;
     if (doubtful)
         tell(q, r, LOST);
     else
@@ -236,7 +241,9 @@ static void add(requests *q, request *r) {
 
 void requests_add(requests *q, statement *main, bool writes, request_ended *ended, void *asker) {
     request *r = link_must(calloc(1, sizeof *r));
-    *r = (request){.main = main, .writes = writes, .ended = ended, .asker = asker};
+    *r = (request){
+        .main = main, .writes = writes, .gathered = q->gathers, .ended = ended, .asker = asker};
+    q->gathers = false;
     add(q, r);
 }
 
@@ -262,10 +269,20 @@ void requests_later(requests *q, statement *t) {
     else
         q->last->next = t;
     q->last = t;
-    if (++q->unwritten % MANY_UNWRITTEN == 0)
+    q->unwritten++;
+    if (q->gathers)
+        return;
+    if (q->unwritten % MANY_UNWRITTEN == 0)
         send_queue(q);
     else if (!uv_is_active((uv_handle_t *)q->later))
         uv_timer_start(q->later, on_later, LATER_MS, 0);
+}
+
+/* What others have given goes before, also to a server that is missing: it would be gathered as well. */
+void requests_gather(requests *q) {
+    if (q->first)
+        requests_add(q, NULL, true, NULL, NULL);
+    q->gathers = true;
 }
 
 /* What was kept belongs to the guard that goes. */

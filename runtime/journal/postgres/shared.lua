@@ -61,6 +61,7 @@ function shared.open(uri, lease, on_fenced)
             call(postgres.drain)
         end
     end
+    function store.gather() postgres.gather(handle) end
     function store.guard(...) postgres.guard(handle, ...) end
     function store.version() return version(store) end
     function store.migrate(sql, number) store.read(migration(sql, number)) end

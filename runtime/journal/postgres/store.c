@@ -197,8 +197,14 @@ static int connect_lua(lua_State *L) {
 static int later_lua(lua_State *L) {
     requests *q = &check(L, 1)->requests;
     requests_later(q, statement_new(L, 2, 3));
-    lua_pushboolean(L, q->unwritten >= MOST_UNWRITTEN && lua_isyieldable(L));
+    lua_pushboolean(L, q->unwritten >= MOST_UNWRITTEN && !q->gathers && lua_isyieldable(L));
     return 1;
+}
+
+/* gather(store) */
+static int gather_lua(lua_State *L) {
+    requests_gather(&check(L, 1)->requests);
+    return 0;
 }
 
 static statement *with_number(statement *t) {
@@ -310,8 +316,9 @@ static void add_metatable(lua_State *L, const char *type, lua_CFunction collect)
 }
 
 int journal_postgres_open(lua_State *L) {
-    static const luaL_Reg plain[] = {{"open", open_lua}, {"later", later_lua}, {"guard", guard_lua},
-                                     {"name", name_lua}, {"close", close_lua}, {NULL, NULL}};
+    static const luaL_Reg plain[] = {{"open", open_lua},   {"later", later_lua}, {"gather", gather_lua},
+                                     {"guard", guard_lua}, {"name", name_lua},   {"close", close_lua},
+                                     {NULL, NULL}};
     static const luaL_Reg waiting[] = {{"connect", connect_lua},
                                        {"write", write_lua},
                                        {"read", read_lua},
