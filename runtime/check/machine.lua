@@ -99,8 +99,8 @@ end
 -- ---- contexts ----
 
 --- Calls fn with some fields of the context replaced: `step` (writes may happen), `probe` (they may not), `reading`
---- (the playbook only reads), `deciding` (in a webhook, which touches nothing), `loop` (the plain loop around), `passed`
---- (the steps on this path), `checked` (false where it is not known what calls this).
+--- (the playbook only reads), `deciding` (in a webhook, which touches nothing), `loop` (the plain loop around),
+--- `passed` (the steps on this path), `checked` (false where it is not known what calls this).
 function Machine:within(changes, fn)
     local outer = self.context
     self.context = setmetatable(changes, { __index = outer })

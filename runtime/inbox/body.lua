@@ -9,8 +9,8 @@ local MOST_FIELDS = 1000
 local readers = {}
 
 local function read_json(text)
-    if not is_utf8(text) then
-        return nil, "the body is not UTF-8"
+    if not is_utf8(text) or text:find "%z" then
+        return nil, "the body is not JSON: it is not UTF-8, or has a NUL in it"
     end
     local bounded, reason = inbox.json(text)
     if not bounded then

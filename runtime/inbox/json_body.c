@@ -10,8 +10,8 @@
 
 #define DEEPEST 64
 #define MOST_VALUES 100000
-#define LARGEST_WHOLE 9007199254740992.0 /* 2^53: from here on doubles skip whole numbers */
-#define LONGEST_NUMBER 40                /* cJSON reads 63 characters of one */
+#define TOO_LARGE 9007199254740992.0 /* 2^53: from here on whole numbers are no doubles of their own */
+#define LONGEST_NUMBER 40            /* cJSON reads 63 characters of one */
 
 typedef struct {
     const char *at, *end, *kept; /* up to `kept` all is in `out` */
@@ -51,7 +51,7 @@ static void pass_number(scan *s) {
     size_t length = (size_t)(s->at - begin), digits = strspn(begin + (*begin == '-'), "0123456789");
     double value = strtod(begin, NULL);
     bool whole = digits + (*begin == '-') == length && begin[*begin == '-'] != '0';
-    if (whole && fabs(value) > LARGEST_WHOLE) {
+    if (whole && fabs(value) >= TOO_LARGE) {
         quote(s, begin, length);
     } else if (!isfinite(value)) {
         s->problem = "a number in it is too large";

@@ -26,7 +26,7 @@ local WebhookMeta = {}
 ---@field path string "/hooks/typeform"
 ---@field headers table<string, string> by names in lower case, without those that prove the origin
 ---@field body string as it came
----@field json? any of a JSON body; null is json.null, and a whole number beyond 2^53 is a text of its digits
+---@field json? any of a JSON body; null is json.null, and a whole number from 2^53 up is a text of its digits
 ---@field form? table<string, string|string[]> of a form; a field that comes more than once is a list
 ---@field xml? table of XML: { name, attributes, text, and the elements in it as a list }
 ---@field fields table<string, any> what the body names at its top, whichever of the three it is
