@@ -172,18 +172,25 @@ end
 local counts, written = {}, nil
 
 --- Writes what was counted.
+---@param record function store.later or store.write
 ---@raise "journal"
-function deliveries.flush()
+local function flush(record)
     local pending = counts
     counts, written = {}, system.monotonic()
     local day = os.date "!%Y-%m-%d"
     for name, reasons in pairs(pending) do
         for reason, count in pairs(reasons) do
-            store.open().later([[INSERT INTO inbox_turned_away (webhook, day, reason, count) VALUES ($1, $2, $3, $4)
+            record([[INSERT INTO inbox_turned_away (webhook, day, reason, count) VALUES ($1, $2, $3, $4)
                 ON CONFLICT (webhook, day, reason) DO UPDATE SET count = inbox_turned_away.count + excluded.count]],
                 name, day, reason, count)
         end
     end
+end
+
+--- Writes what was counted, on disk when this returns.
+---@raise "journal"
+function deliveries.flush()
+    flush(store.open().write)
 end
 
 --- Counts a request of which nothing else is kept. The counts are written every second, as far as requests come.
@@ -193,7 +200,7 @@ function deliveries.turn_away(name, reason)
     counts[name] = counts[name] or {}
     counts[name][reason] = (counts[name][reason] or 0) + 1
     if not written or system.monotonic() - written >= FLUSH_SECONDS then
-        pcall(deliveries.flush)
+        pcall(function() flush(store.open().later) end)
     end
 end
 

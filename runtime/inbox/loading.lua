@@ -6,7 +6,7 @@ local loading = {}
 local library, modules, texts = import "run/library", import "run/modules", import "run/texts"
 local system, task = native.system, native.task
 
-local LONGEST_SECONDS = 10 -- a file, or a function of a webhook, that computes for ever
+local LONGEST_SECONDS = 5 -- a file, or a function of a webhook, that computes for ever
 
 ---@class inbox.Loaded
 ---@field path string
