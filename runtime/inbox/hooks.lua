@@ -10,6 +10,7 @@ local system = native.system
 
 local BETWEEN_LOOKS_SECONDS = 0.5
 local GONE_SECONDS = 60 -- a file that is being replaced may be away for a moment
+local AGAIN_SECONDS = 5 -- until a broken one is tried again whose file has not changed: what it requires may have
 
 ---@class inbox.Hook
 ---@field name string the file's
@@ -18,6 +19,7 @@ local GONE_SECONDS = 60 -- a file that is being replaced may be away for a momen
 ---@field webhook? Webhook what is in force
 ---@field problem? string why the file as it stands is not
 ---@field text string
+---@field gone_since? number by the monotonic clock
 ---@field rank integer which of the folders it stands in, from 1
 
 -- By name.
@@ -73,21 +75,27 @@ end
 --- Takes up a file that is new or has changed.
 local function take_up(hook, text)
     local ok, loaded = pcall(hooks.load, hook.file)
-    hook.text = text
+    local before = hook.problem
+    hook.text, hook.tried = text, system.monotonic()
     if ok then
         hook.loaded, hook.webhook, hook.path, hook.problem = loaded, loaded.value, loaded.value.path, nil
     else
         hook.problem = describe(loaded)
         hook.path = hook.webhook and hook.webhook.path or path_in(text) or hook.path
-        hook.loaded = nil
     end
-    on_change(hook, ok and "loaded" or "broken")
+    if ok or hook.problem ~= before then
+        on_change(hook, ok and "loaded" or "broken")
+    end
 end
 
---- Whether nothing of a webhook has changed. A broken one is tried again when its file has: what it requires is not
---- known.
+--- Whether there is no reason to load a webhook again.
 local function is_current(hook, path, text)
-    return hook.file == path and hook.text == text and (hook.problem ~= nil or loading.is_current(hook.loaded))
+    if hook.file ~= path or hook.text ~= text then
+        return false
+    elseif hook.problem then
+        return system.monotonic() - hook.tried < AGAIN_SECONDS
+    end
+    return loading.is_current(hook.loaded)
 end
 
 local function look_at(name, path, rank)
@@ -163,21 +171,23 @@ function hooks.all()
     return list
 end
 
---- Those that answer to a path, of the folder that comes first: one, or several that cannot all. `unclear` is one whose
---- path cannot be told because its file is broken.
+--- Those that answer to a path, of the folder that comes first: one, or several that cannot all. One whose file is gone
+--- counts where there is no other. `unclear` is one whose path cannot be told because its file is broken.
 ---@param path string
 ---@return inbox.Hook[] found
 ---@return inbox.Hook? unclear
 function hooks.at(path)
-    local found, unclear = {}, nil
+    local found, gone, unclear = {}, nil, nil
     for _, hook in ipairs(hooks.all()) do
-        if hook.path == path and (not found[1] or hook.rank == found[1].rank) then
+        if hook.path == path and hook.gone_since then
+            gone = hook
+        elseif hook.path == path and (not found[1] or hook.rank == found[1].rank) then
             found[#found + 1] = hook
         elseif not hook.path then
             unclear = unclear or hook
         end
     end
-    return found, unclear
+    return found[1] and found or { gone }, unclear
 end
 
 return hooks
