@@ -13,6 +13,7 @@ local SPECS = {
     declare.arg("what", { "test" }, "say what would come of a delivery"),
     declare.arg("name", "string", "the webhook"),
     declare.opt("file", "path", "the body, as it would be sent; - is standard input"),
+    declare.opt("header", "string", "a header that it comes with, 'NAME: VALUE'; once for each"),
     declare.flag("json", "print it as JSON"),
 }
 

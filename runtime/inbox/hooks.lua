@@ -6,10 +6,10 @@ local hooks = {}
 
 local loading, webhook = import "inbox/loading", import "inbox/webhook"
 local folders, library, lua_source = import "run/folders", import "run/library", import "base/lua_source"
-local system = native.system
+local system, task = native.system, native.task
 
 local BETWEEN_LOOKS_SECONDS = 0.5
-local GONE_SECONDS = 60 -- a file that is being replaced may be away for a moment
+local GONE_SECONDS = 600 -- a file that is being replaced may be away for a moment
 local AGAIN_SECONDS = 5 -- until a broken one is tried again whose file has not changed: what it requires may have
 
 ---@class inbox.Hook
@@ -24,7 +24,7 @@ local AGAIN_SECONDS = 5 -- until a broken one is tried again whose file has not 
 
 -- By name.
 local known = {}
-local looked, looking = nil, false
+local looked, looking, seen = nil, false, task.bell()
 local on_change = function() end
 
 --- Has fn called with what becomes of a webhook: taken up, broken, gone.
@@ -137,16 +137,21 @@ local function look()
     drop_gone(found)
 end
 
---- Looks for files that are new or have changed, unless that was done a moment ago.
+--- Looks for files that are new or have changed, unless that was done a moment ago. While somebody looks, others wait:
+--- until the first look is over, nobody can say that there is nothing.
 ---@param at_once? boolean also then
 function hooks.refresh(at_once)
+    while looking do
+        task.listen(seen)
+    end
     local now = system.monotonic()
-    if looking or looked and not at_once and now - looked < BETWEEN_LOOKS_SECONDS then
+    if looked and not at_once and now - looked < BETWEEN_LOOKS_SECONDS then
         return
     end
-    looking, looked = true, now
+    looking = true
     local ok, problem = pcall(look)
-    looking = false
+    looking, looked = false, ok and now or looked
+    task.ring(seen)
     if not ok then
         error(problem, 0)
     end

@@ -13,10 +13,11 @@ local LONGEST_SECONDS = 5 -- a file, or a function of a webhook, that computes f
 ---@field value any what the file returns
 ---@field files { name: string, path: string, text: string }[] the file, as `name`, and the modules beside it
 
---- Calls fn in a task of its own that ends with an error when it takes too long.
+--- Calls fn in a task of its own that ends with an error when it takes too long. Who asks may be cancelled meanwhile: a
+--- file is not taken for broken by that.
 ---@return any ... what it returns
 function loading.within(fn, ...)
-    return task.join(task.spawn(LONGEST_SECONDS, fn, ...))
+    return task.join_shielded(task.spawn_shielded(LONGEST_SECONDS, fn, ...))
 end
 
 --- Loads a file and the modules that it requires anew. Secrets that are not set are unknowns.

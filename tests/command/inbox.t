@@ -214,6 +214,16 @@ is scalar(inbox()), $kept, 'what has not ended stays';
 $runs->hostler('inbox', '--prune', '90d');
 like $runs->{said}, qr/^0 deliveries forgotten/m, 'and what is not old';
 
+my ($done) = deliver($runs, order(id => 'p1', name => 'Ada'));
+($row) = inbox('--limit', 1);
+$runs->hostler('resume', $row->{run});
+$runs->hostler('runs', '--prune', '0s');
+is scalar(grep { $_->{key} eq 'p1' } inbox()), 0, 'a run that is forgotten takes its delivery with it';
+if ($runs->{store}) {
+    is $runs->hostler('worker', '--once'), 0, 'a worker' or diag $runs->{said};
+    is scalar(inbox('--status', 'new')), 0, 'goes through what is new';
+}
+
 # ---- one sign-up that comes both ways ----
 
 my @field = (full_name => 'text', email => 'email', subdomain => 'text');
@@ -268,6 +278,7 @@ is $json->decode($runs->{stdout})->{delivery}, (inbox('--limit', 1))[0]{id}, 'wh
 $runs->put('body', '{"id":"t10"}');
 is $runs->hostler('webhook', 'test', 'orders', '--file', 'body'), 1, 'what would be refused';
 like $runs->{stdout}, qr/^outcome +refused, answered 200\n^reason +NAME is missing/m, 'with its reason';
+is $runs->hostler('webhook', 'test', 'orders', '--file', '-'), 1, 'the body may come on standard input';
 is $runs->hostler('webhook', 'test', 'order', '--file', 'body'), 2, 'a playbook is no webhook';
 is $runs->hostler('webhook', 'test', 'orders', '--file', 'body', '--header', 'nonsense'), 2, 'nor is that a header';
 is $runs->hostler('webhook', 'test', 'orders'), 2, 'a body is needed';

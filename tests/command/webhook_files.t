@@ -45,6 +45,12 @@ end
 
 book ""
 hook "playbooks/a"
+local first = parallel {
+    function() return deliver.deliver { method = "GET", path = "/hooks/hook", headers = {}, body = "" }.status end,
+    function() return deliver.deliver { method = "GET", path = "/hooks/hook", headers = {}, body = "" }.status end,
+    function() return deliver.deliver { method = "GET", path = "/hooks/typeform", headers = {}, body = "" }.status end,
+}
+say("several before the first look is over: %s", table.concat(first, " "))
 send "at first"
 file.write("playbooks/a.lua", "return webhook { nonsense")
 send "while it is broken"
@@ -96,7 +102,7 @@ local @ENV{qw(HOSTLER_PATH KEY)} = ($runs->path('far'), 'the-key');
 is $runs->hostler('script.lua'), 0, 'it goes' or diag $runs->{said};
 my @said = grep { !/^signup-/ } split /\n/, $runs->{stdout};
 my @wanted = (
-    qr/^a loaded$/, qr/^at first: 202 \["--","Ada"\]$/,
+    qr/^a loaded$/, qr/^several before the first look is over: 405 405 503$/, qr/^at first: 202 \["--","Ada"\]$/,
     qr/^a broken: .*a\.lua:1: /, qr/^while it is broken: 202 /,
     qr/^a broken: .*does not return a webhook/, qr/^while it is empty: 202 /,
     qr/^a broken: .*a\.lua:\d: a webhook has no field 'nonsense'$/, qr/^while a field is wrong: 202 /,
