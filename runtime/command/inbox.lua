@@ -44,16 +44,10 @@ local function select_rows(values)
     return chosen
 end
 
---- Why it was refused, or has failed.
-local function reason_of(row)
-    local reason = row.stands == "refused" and row.reason or row.stands == "failed" and row.error or nil
-    return reason and reason:match "^[^\n]*":gsub("^error: ", "") or nil
-end
-
 local function as_data(row)
     return {
         id = row.id, webhook = row.webhook, key = row.key, status = row.stands, playbook = row.playbook, run = row.run,
-        remote = row.remote, received = os.date("!%Y-%m-%dT%H:%M:%SZ", row.received), reason = reason_of(row),
+        remote = row.remote, received = os.date("!%Y-%m-%dT%H:%M:%SZ", row.received), reason = deliveries.reason(row),
     }
 end
 
@@ -74,7 +68,7 @@ local function print_list(rows)
     local cells = {}
     for index, row in ipairs(rows) do
         cells[index] = { row.id, row.stands, os.date("%Y-%m-%d %H:%M", row.received), row.webhook, row.run or "-",
-            (system.visible(reason_of(row) or row.playbook or "")) }
+            (system.visible(deliveries.reason(row) or row.playbook or "")) }
     end
     print_rows(cells, "no deliveries")
 end
@@ -136,7 +130,7 @@ local function print_delivery(row, delivery)
     add("received", os.date("%Y-%m-%d %H:%M:%S", row.received) .. (row.remote and " from " .. row.remote or ""))
     add("playbook", row.playbook)
     add("run", row.run)
-    add("reason", reason_of(row))
+    add("reason", deliveries.reason(row))
     for index, line in ipairs(next_lines(row)) do
         lines[#lines + 1] = ("%-9s  %s"):format(index == 1 and "next" or "", line)
     end

@@ -22,10 +22,12 @@ local function call(hook, name, delivery)
 end
 
 --- Why a delivery cannot be used.
-local function reason_of(err)
+local function reason_of(err, name)
     err = native.error.complete(err)
     if OURS[err.code] then
         error(err, 0)
+    elseif err.code == "timeout" then
+        return ("the webhook's %s takes longer than %d seconds"):format(name, loading.LONGEST_SECONDS)
     end
     local where = err.code == "lua" and err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
     return where .. tostring(err)
@@ -47,7 +49,7 @@ function decision.key(hook, delivery)
         local is_short = #key <= LONGEST_KEY and system.is_utf8(key) and not key:find "%z"
         return is_short and key or "hash " .. system.hash(key)
     end
-    local reason = ok and "the webhook's key is no text" or reason_of(key)
+    local reason = ok and "the webhook's key is no text" or reason_of(key, "key")
     return "body " .. system.hash(delivery.body), "the key cannot be told: " .. reason
 end
 
@@ -68,7 +70,7 @@ function decision.errand(hook, delivery)
     if ok then
         return result, nil, playbook
     end
-    return nil, reason_of(result), type(playbook) == "string" and playbook or nil
+    return nil, reason_of(result, "run"), type(playbook) == "string" and playbook or nil
 end
 
 return decision

@@ -13,7 +13,9 @@ local FLUSH_SECONDS = 1
 
 local COLUMNS = [[inbox.id AS id, inbox.number AS number, inbox.webhook AS webhook, inbox.key AS key,
     inbox.received AS received, inbox.remote AS remote, inbox.outcome AS outcome, inbox.reason AS reason,
-    inbox.playbook AS playbook, inbox.run AS run, runs.status AS status, runs.holder AS holder, runs.error AS error, ]]
+    inbox.playbook AS playbook, inbox.run AS run, runs.status AS status, runs.holder AS holder, runs.error AS error,
+    (SELECT error FROM steps WHERE run = inbox.run AND status = 'failed' ORDER BY position DESC LIMIT 1)
+        AS step_error, ]]
 
 local function from()
     return COLUMNS .. store.leased_sql() .. " FROM inbox LEFT JOIN runs ON runs.id = inbox.run "
@@ -23,15 +25,35 @@ end
 local BY_RUN = { queued = "new", running = "running", stopped = "running", done = "done", parked = "waiting",
     failed = "failed", cancelled = "failed", undone = "failed" }
 
+-- With these codes a step says that nothing is wrong but what was asked for: the name is somebody else's.
+local NOT_TO_BE_USED = { refused = true, taken = true }
+
+local function is_refusal(row)
+    return row.status == "failed" and row.step_error ~= nil
+        and NOT_TO_BE_USED[json.decode(row.step_error).code] ~= nil
+end
+
 --- How a delivery stands.
 ---@return "new"|"running"|"waiting"|"done"|"refused"|"failed"
 function deliveries.status(row)
-    return row.run and BY_RUN[recorded.status(row)] or "refused"
+    if not row.run or is_refusal(row) then
+        return "refused"
+    end
+    return BY_RUN[recorded.status(row)]
+end
+
+--- Why it was refused, or its run has failed.
+---@return string?
+function deliveries.reason(row)
+    local stands = deliveries.status(row)
+    local reason = stands == "refused" and not row.run and row.reason
+        or (stands == "refused" or stands == "failed") and row.error or nil
+    return reason and reason:match "^[^\n]*":gsub("^error: ", "") or nil
 end
 
 -- ---- recording ----
 
---- The columns of a new delivery that are the same for all of them, as SQL and as values.
+-- A new delivery, unless there is one with its key. %s is the time.
 local INSERT = [[INSERT INTO inbox (id, webhook, scope, key, received, remote, head, body, outcome, reason, playbook,
         run, number)
     VALUES ($1, $2, $3, $4, %s, $6, $7, $8, $9, $10, $11, $12, (SELECT coalesce(max(number), 0) + 1 FROM inbox))

@@ -6,7 +6,8 @@ local loading = {}
 local library, modules, texts = import "run/library", import "run/modules", import "run/texts"
 local system, task = native.system, native.task
 
-local LONGEST_SECONDS = 5 -- a file, or a function of a webhook, that computes for ever
+-- A file, or a function of a webhook, that computes for ever is ended then.
+loading.LONGEST_SECONDS = 5
 
 ---@class inbox.Loaded
 ---@field path string
@@ -17,7 +18,7 @@ local LONGEST_SECONDS = 5 -- a file, or a function of a webhook, that computes f
 --- file is not taken for broken by that.
 ---@return any ... what it returns
 function loading.within(fn, ...)
-    return task.join_shielded(task.spawn_shielded(LONGEST_SECONDS, fn, ...))
+    return task.join_shielded(task.spawn_shielded(loading.LONGEST_SECONDS, fn, ...))
 end
 
 --- Loads a file and the modules that it requires anew. Secrets that are not set are unknowns.
