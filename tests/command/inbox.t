@@ -35,6 +35,7 @@ return webhook {
     end,
     run = function(delivery)
         if delivery.json.loop then while true do end end
+        if delivery.json.touch then require "sh".run({ "touch", "touched" }, { read = true }) end
         return delivery.json.playbook or "order", { delivery.json.name, times = delivery.json.times }
     end,
 }
@@ -103,6 +104,7 @@ my %bad = (
     'a playbook that is not there' => [ order(id => 'b4', playbook => 'ordr', name => 'x'), qr/^there is no playbook 'ordr'$/ ],
     'what is no playbook' => [ order(id => 'b5', playbook => 'helper', name => 'x'), qr/cannot be loaded: .* is no playbook$/ ],
     'what a function cannot read' => [ order(id => 'b6', name => 'x', times => 'many'), qr/^--times must be a whole number, not 'many'$/ ],
+    'what a webhook does itself' => [ order(id => 'b7', touch => 1, name => 'x'), qr/^a webhook touches nothing: / ],
     'what is no table' => [ signed('orders', '7', 'the-secret'), qr/^the key cannot be told: .*orders\.lua:7: attempt to index/ ],
 );
 my $before = count_runs();
@@ -116,6 +118,7 @@ for my $what (sort keys %bad) {
     like $row->{reason}, $reason, 'with its reason';
 }
 is count_runs(), $before, 'no run comes of these';
+ok !-e $runs->path('touched'), 'and nothing is touched';
 is scalar(inbox('--status', 'refused')), scalar keys %bad, 'each is kept once';
 is scalar(inbox('--status', 'done', '--webhook', 'orders')), 2, 'filters';
 

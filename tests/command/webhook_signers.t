@@ -79,4 +79,44 @@ my @answers = deliver($runs, map { $_->[1] } @cases);
 is $answers[$_]{status}, $cases[$_][0], $cases[$_][2] for 0 .. $#cases;
 is $runs->query('SELECT count(*) FROM runs'), 5, 'a run for each that is genuine';
 
+# ---- over HTTP ----
+
+# What serves here is http.serve, which stands in for a server of webhooks.
+$runs->put('serve.lua', <<'LUA');
+local import = ...
+local deliver = import "inbox/deliver"
+local http = require "http"
+local server = http.serve({}, function(request)
+    local answer = deliver.deliver(request)
+    return { status = answer.status, headers = answer.headers, body = answer.body }
+end)
+say("at %s", server.url)
+server:wait()
+LUA
+my $pid = do { local $runs->{program} = Deliveries::lua_test(); $runs->start('serve.lua') };
+Runs::wait_for(sub { $runs->get('stdout') =~ /^at \S+\n/m }) or die 'it does not serve: ' . $runs->get('stderr');
+my ($url) = $runs->get('stdout') =~ /^at (\S+)/m;
+
+my $SEND = <<'JS';
+const [library, secret, url, body] = process.argv.slice(1);
+const { Webhook } = require(library);
+const at = new Date(), family = library === "svix" ? "svix" : "webhook";
+const headers = { "content-type": "application/json; charset=utf-8", [family + "-id"]: "http-" + library,
+    [family + "-timestamp"]: String(Math.floor(at.getTime() / 1000)), [family + "-signature"]: new Webhook(secret).sign("http-" + library, at, body) };
+async function send() {
+    const statuses = [];
+    for (const path of ["/hooks/standard", "/hooks/standard?again=1", "/hooks/nothing"])
+        statuses.push((await fetch(url + path, { method: "POST", headers, body })).status);
+    console.log(JSON.stringify(statuses));
+}
+send();
+JS
+is_deeply node($SEND, $_, $ENV{STANDARD_SECRET}, $url, $body), [ 202, 202, 404 ], "node sends, $_ signs" for qw(standardwebhooks svix);
+my @curl = ('curl', '-sS', '-w', "%{http_code}\n", '--data-binary', '@' . $runs->path('shop.json'), '-H', 'Content-Type: application/json');
+my $said = join '', map { my @words = @$_; open my $curl, '-|', @curl, @words or die $!; <$curl> }
+    [ '-H', "X-Hub-Signature-256: sha256=$code", "$url/hooks/shop" ], [ "$url/hooks/shop" ];
+like $said, qr/^\{"delivery":"\w+","message":"accepted"\}\n202\n\{.*\}\n401\n\z/, 'and curl, as openssl signs';
+kill TERM => $pid;
+$runs->finish($pid);
+
 done_testing;
