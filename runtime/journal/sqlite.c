@@ -58,7 +58,7 @@ typedef struct {
     queued *guard;
     uv_timer_t *timer;
     bool full_sync;
-    bool gathers; /* what is queued goes with the next write, or not at all */
+    bool gathers;     /* what is queued goes with the next write, or not at all */
     char detail[200]; /* what SQLite said of the last failure: a rollback makes it forget */
 } store;
 
@@ -509,9 +509,9 @@ static int configure(store *s) {
 
 static void add_functions(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"write", write_lua}, {"later", later_lua},     {"gather", gather_lua},   {"read", read_lua},
-        {"guard", guard_lua}, {"version", version_lua}, {"migrate", migrate_lua}, {"close", close_lua},
-        {NULL, NULL}};
+        {"write", write_lua},     {"later", later_lua}, {"gather", gather_lua},
+        {"read", read_lua},       {"guard", guard_lua}, {"version", version_lua},
+        {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);

@@ -241,8 +241,7 @@ static void add(requests *q, request *r) {
 
 void requests_add(requests *q, statement *main, bool writes, request_ended *ended, void *asker) {
     request *r = link_must(calloc(1, sizeof *r));
-    *r = (request){
-        .main = main, .writes = writes, .gathered = q->gathers, .ended = ended, .asker = asker};
+    *r = (request){.main = main, .writes = writes, .gathered = q->gathers, .ended = ended, .asker = asker};
     q->gathers = false;
     add(q, r);
 }

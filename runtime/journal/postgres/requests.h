@@ -42,8 +42,8 @@ void requests_add(requests *q, statement *main, bool writes, request_ended *ende
  * request tells. */
 void requests_later(requests *q, statement *t);
 
-/* What requests_later() is given from here to the next request with a `main` that writes goes with that one, and
- * is forgotten when that fails. No other request may be added in between. */
+/* What requests_later() is given from here to the next request with a `main` that writes goes with that one,
+ * and is forgotten when that fails. No other request may be added in between. */
 void requests_gather(requests *q);
 
 /* What every transaction that writes begins with, and what finds whether it was committed; both have the
