@@ -134,8 +134,11 @@ local function record(hook, delivery)
     if not reason then
         ready, reason, playbook = decision.errand(webhook, delivery)
     end
-    row = ready and deliveries.accept(named, delivery, key, ready)
-        or deliveries.refuse(named, delivery, key, reason, playbook)
+    if ready then
+        row = deliveries.accept(named, delivery, key, ready)
+    else
+        row = deliveries.refuse(named, delivery, key, reason, playbook)
+    end
     return row and of_row(row) or later "a delivery could not be recorded: its number was taken"
 end
 

@@ -88,15 +88,14 @@ end
 ---@param delivery Delivery
 ---@param key string
 ---@param ready inbox.Errand
----@return table row what is recorded under the key
+---@return table? row what is recorded under the key; nil when its number was another one's
 ---@raise "journal", "key"
 function deliveries.accept(hook, delivery, key, ready)
     sealing.prepare()
     local id = runs.random_id(ID_LENGTH)
-    errand.enqueue(ready, function(run)
-        local later = store.open().later
-        insert(later, id, hook, delivery, { key = key, outcome = "accepted", playbook = ready.playbook, run = run })
-        later("DELETE FROM runs WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM inbox WHERE run = $1)", run)
+    errand.enqueue(ready, function(run, record)
+        insert(record, id, hook, delivery, { key = key, outcome = "accepted", playbook = ready.playbook, run = run })
+        record("DELETE FROM runs WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM inbox WHERE run = $1)", run)
     end)
     return deliveries.find_key(hook.scope, key)
 end
@@ -122,8 +121,8 @@ end
 ---@return string run
 ---@raise "journal", "key"
 function deliveries.run_again(row, ready)
-    return errand.enqueue(ready, function(run)
-        store.open().later("UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3", run, ready.playbook, row.id)
+    return errand.enqueue(ready, function(run, record)
+        record("UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3", run, ready.playbook, row.id)
     end)
 end
 

@@ -125,15 +125,16 @@ end
 
 --- Puts it into the queue.
 ---@param ready inbox.Errand
----@param with fun(run: string) called to give `later` what goes into the same transaction
+---@param with fun(run: string, record: fun(sql: string, ...)) called to give `record` what goes into the same
+---  transaction
 ---@return string run
 ---@raise "journal", "key"
 function errand.enqueue(ready, with)
-    return run_record.enqueue(ready, function(run)
+    return run_record.enqueue(ready, function(run, record)
         for _, file in ipairs(ready.files) do
-            sources_kept.keep(file.name, file.path, file.text)
+            sources_kept.keep_with(record, run, file.name, file.path, file.text)
         end
-        with(run)
+        with(run, record)
     end)
 end
 

@@ -66,7 +66,7 @@ local function guard()
 end
 
 --- Adds a row. A store that is asked twice for the same one adds it once: the holder and the arguments tell.
----@param record function store.write or store.later
+---@param record function store.write, or what takes statements for store.together
 local function insert(record, run, status, holder)
     local _, user = system.user()
     local login = system.env "SUDO_USER" or user
@@ -99,19 +99,18 @@ end
 
 --- Puts a new run into the queue, for a worker to claim.
 ---@param run table as for runs.begin
----@param keep fun(id: string) called to keep the sources of the run, and what else is to be written with it in one
----  transaction, by `later`; it must not wait
+---@param keep fun(id: string, record: fun(sql: string, ...)) called to keep the sources of the run; whatever it gives
+---  to `record` is written with the run, in one transaction
 ---@return string id
 function runs.enqueue(run, keep)
     sealing.prepare()
-    local id = insert(function(...)
-        store.open().gather()
-        store.open().later(...)
-    end, run, "queued")
-    current.set(id)
-    keep(id)
-    current.set(nil)
-    store.open().write(("UPDATE runs SET updated = %s WHERE id = $2"):format(store.now_sql "$1"), store.now(), id)
+    local statements = {}
+    local function record(...)
+        statements[#statements + 1] = { n = select("#", ...), ... }
+    end
+    local id = insert(record, run, "queued")
+    keep(id, record)
+    store.open().together(statements)
     return id
 end
 

@@ -58,7 +58,6 @@ typedef struct {
     queued *guard;
     uv_timer_t *timer;
     bool full_sync;
-    bool gathers;     /* what is queued goes with the next write, or not at all */
     char detail[200]; /* what SQLite said of the last failure: a rollback makes it forget */
 } store;
 
@@ -337,20 +336,77 @@ static int write_lua(lua_State *L) {
         code = run_statement(L, statement, true);
     }
     code = finish(s, code);
-    if (s->gathers)
-        empty_queue(s);
-    s->gathers = false;
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
 
-/* gather() */
-static int gather_lua(lua_State *L) {
+/* Calls fn for each statement of the list at index 1, with its table at index 3; stops at the first failure.
+ */
+static int for_each_statement(lua_State *L, store *s, int (*fn)(lua_State *, store *, bool is_last)) {
+    int code = SQLITE_OK, count = (int)lua_objlen(L, 1);
+    for (int i = 1; i <= count && code == SQLITE_OK; i++) {
+        lua_settop(L, 2);
+        lua_rawgeti(L, 1, i);
+        code = fn(L, s, i == count);
+    }
+    lua_settop(L, 2);
+    return code;
+}
+
+/* The parameters of the statement at index 3, pushed behind it; returns how many. */
+static int push_parameters(lua_State *L) {
+    lua_getfield(L, 3, "n");
+    int count = (int)lua_tointeger(L, -1) - 1;
+    lua_pop(L, 1);
+    luaL_argcheck(L, count >= 0 && count <= MOST_PARAMETERS, 1, "too many parameters");
+    luaL_checkstack(L, count, "too many parameters");
+    for (int i = 1; i <= count; i++)
+        lua_rawgeti(L, 3, i + 1);
+    return count;
+}
+
+static sqlite3_stmt *prepare_listed(lua_State *L, store *s) {
+    lua_rawgeti(L, 3, 1);
+    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, -1));
+    lua_pop(L, 1);
+    return statement;
+}
+
+/* Raises for what cannot be run, while no transaction is open. */
+static int check_listed(lua_State *L, store *s, bool is_last) {
+    (void)is_last;
+    prepare_listed(L, s);
+    int count = push_parameters(L);
+    for (int i = 1; i <= count; i++)
+        value_from_lua(L, 3 + i);
+    return SQLITE_OK;
+}
+
+/* Of the last one the rows are added to the table at index 2. */
+static int run_listed(lua_State *L, store *s, bool is_last) {
+    sqlite3_stmt *statement = prepare_listed(L, s);
+    int count = push_parameters(L);
+    for (int i = 1; i <= count; i++) {
+        value v = value_from_lua(L, 3 + i);
+        bind_value(statement, i, &v);
+    }
+    lua_pushvalue(L, 2);
+    return run_statement(L, statement, is_last);
+}
+
+/* together(statements) -> rows of the last */
+static int together_lua(lua_State *L) {
     store *s = self(L);
-    int code = write_queue(s);
-    if (code != SQLITE_OK)
-        return raise_problem(L, s, code);
-    s->gathers = true;
-    return 0;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_newtable(L);
+    for_each_statement(L, s, check_listed);
+    int code = begin(s, true);
+    if (code == SQLITE_OK)
+        code = run_queue(s);
+    if (code == SQLITE_OK)
+        code = for_each_statement(L, s, run_listed);
+    code = finish(s, code);
+    return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
 
 static int read_lua(lua_State *L) {
@@ -408,7 +464,7 @@ static int later_lua(lua_State *L) {
     *s->last = q;
     s->last = &q->next;
     start_timer(s);
-    if (++s->queue_length < MOST_QUEUED || s->gathers)
+    if (++s->queue_length < MOST_QUEUED)
         return 0;
     int code = write_queue(s);
     return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
@@ -509,9 +565,9 @@ static int configure(store *s) {
 
 static void add_functions(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"write", write_lua},     {"later", later_lua}, {"gather", gather_lua},
-        {"read", read_lua},       {"guard", guard_lua}, {"version", version_lua},
-        {"migrate", migrate_lua}, {"close", close_lua}, {NULL, NULL}};
+        {"together", together_lua}, {"write", write_lua}, {"later", later_lua},
+        {"read", read_lua},         {"guard", guard_lua}, {"version", version_lua},
+        {"migrate", migrate_lua},   {"close", close_lua}, {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);

@@ -1,6 +1,6 @@
 -- Stands in for a server of webhooks: answers the requests of a file, each a line of JSON with its body in base64, as
--- many at once as is said, and writes the answers in the same order. With a third argument it says that it is ready, and
--- begins when a file of that name is there: several of these begin at once.
+-- many at once as is said, and writes the answers in the same order. With a third argument it says that it is ready,
+-- and begins when a file of that name is there: several of these begin at once.
 local import, path, at_once, gate_file = ...
 local base64 = require "base64"
 local deliver = import "inbox/deliver"

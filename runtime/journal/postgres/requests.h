@@ -18,7 +18,6 @@ typedef struct {
     int64_t patience_ms;     /* the longest that serving a request may take */
     int unwritten;           /* statements given to requests_later() */
     bool missing;            /* the server did not answer when it was tried last */
-    bool gathers;            /* what is unwritten belongs to the next request that writes */
     request *current, *next; /* the one that is served, and those that wait */
     statement *first, *last; /* unwritten, and in none of these */
     uv_timer_t *later, *pause;
@@ -38,13 +37,13 @@ void requests_connect(requests *q, request_ended *ended, void *asker);
  * called once, perhaps before this returns; it may be NULL. */
 void requests_add(requests *q, statement *main, bool writes, request_ended *ended, void *asker);
 
+/* Writes these statements, in order, and `main`, as one transaction; what requests_later() was given before
+ * is sent before. When it fails nothing of it is kept. */
+void requests_together(requests *q, statement *first, statement *main, request_ended *ended, void *asker);
+
 /* To be written in this order, soon, and at the latest with the next request. On a failure it stays: the next
  * request tells. */
 void requests_later(requests *q, statement *t);
-
-/* What requests_later() is given from here to the next request with a `main` that writes goes with that one,
- * and is forgotten when that fails. No other request may be added in between. */
-void requests_gather(requests *q);
 
 /* What every transaction that writes begins with, and what finds whether it was committed; both have the
  * transaction's number as their last parameter, and become the line's. NULL: none. */

@@ -55,13 +55,13 @@ function shared.open(uri, lease, on_fenced)
 
     local store = { clock = CLOCK }
     function store.write(...) return call(postgres.write, ...) end
+    function store.together(...) return call(postgres.together, ...) end
     function store.read(...) return call(postgres.read, ...) end
     function store.later(...)
         if postgres.later(handle, ...) then
             call(postgres.drain)
         end
     end
-    function store.gather() postgres.gather(handle) end
     function store.guard(...) postgres.guard(handle, ...) end
     function store.version() return version(store) end
     function store.migrate(sql, number) store.read(migration(sql, number)) end

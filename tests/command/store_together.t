@@ -1,6 +1,6 @@
 #!/usr/bin/perl
-# Statements that a store gathers go with the next write, all of them or none, however many they are; and those that others
-# gave before are not among them. On a journal that is a file and on one that is a database.
+# Statements that a store writes together are all there or none, however many they are and whatever others write meanwhile;
+# what others gave before is not among them. On a journal that is a file and on one that is a database.
 use strict;
 use warnings;
 use lib 'tests/lib';
@@ -22,18 +22,19 @@ local function count(pattern)
     return store.read("SELECT count(*) AS count FROM source_texts WHERE hash LIKE $1", pattern)[1].count
 end
 
-local function gather(prefix, last)
-    store.gather()
+local function together(prefix, last)
+    local statements = {}
     for index = 1, 600 do
-        insert(store.later, prefix .. index)
+        insert(function(...) statements[index] = { n = select("#", ...), ... } end, prefix .. index)
     end
-    return pcall(store.write, last)
+    statements[601] = { n = 1, last }
+    return pcall(store.together, statements)
 end
 
 insert(store.later, "before")
-say("failed %s", tostring(gather("lost-", "INSERT INTO source_texts (hash) VALUES ('no content')")))
+say("failed %s", tostring(together("lost-", "INSERT INTO source_texts (hash) VALUES ('no content')")))
 say("before %d, lost %d", count "before", count "lost-%")
-say("done %s", tostring(gather("kept-", "INSERT INTO source_texts (hash, content) VALUES ('last', '')")))
+say("done %s", tostring(together("kept-", "INSERT INTO source_texts (hash, content) VALUES ('last', '')")))
 say("kept %d, last %d", count "kept-%", count "last")
 insert(store.later, "after")
 say("after %d", count "after")
@@ -44,7 +45,7 @@ for number = 1, 20 do
     tasks[number] = function()
         insert(store.later, "other-" .. number)
         local fails = number % 2 == 0
-        gather(("task%d-"):format(number), fails and "INSERT INTO source_texts (hash) VALUES ('no content')"
+        together(("task%d-"):format(number), fails and "INSERT INTO source_texts (hash) VALUES ('no content')"
             or "INSERT INTO source_texts (hash, content) VALUES ('end" .. number .. "', '')")
     end
 end
@@ -59,6 +60,6 @@ for my $store ('file', 'postgresql') {
     local $runs->{program} = Deliveries::lua_test();
     is $runs->hostler('script.lua'), 0, "in $store" or diag $runs->{said};
     is $runs->{stdout}, "failed false\nbefore 1, lost 0\ndone true\nkept 600, last 1\nafter 1\nothers 20, tasks 6000, ends 10\n",
-        'what was gathered is there as a whole, or not at all';
+        'what was written together is there as a whole, or not at all';
 }
 done_testing;
