@@ -9,7 +9,7 @@ local system, task = native.system, native.task
 
 local LONGEST_KEY = 400 -- bytes; of a longer one the hash counts
 -- What says something of this machine, and nothing of the delivery: the sender has to come again.
-local OURS = { journal = true, key = true, cancelled = true, fenced = true }
+local OURS = { journal = true, ["journal.away"] = true, key = true, cancelled = true, fenced = true }
 
 --- Calls one of a webhook's functions.
 ---@return any ... what it returns
