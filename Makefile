@@ -16,7 +16,8 @@ CC        ?= cc
 # pkg-config's name of a library, and the Debian 12 package that has it.
 NEEDED     = luajit:libluajit-5.1-dev libuv:libuv1-dev libcurl:libcurl4-openssl-dev libcjson:libcjson-dev \
              libssh2:libssh2-1-dev libpq:libpq-dev sqlite3:libsqlite3-dev libcares:libc-ares-dev \
-             libssl:libssl-dev libsodium:libsodium-dev libcrypto:libssl-dev libedit:libedit-dev
+             libssl:libssl-dev libsodium:libsodium-dev libcrypto:libssl-dev libedit:libedit-dev \
+             expat:libexpat1-dev
 LIBRARIES  = $(foreach pair,$(NEEDED),$(firstword $(subst :, ,$(pair))))
 WARNINGS   = -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 # The checks that sanitizers insert let the compiler suppose null texts that cannot be.
@@ -26,7 +27,7 @@ override CFLAGS += -std=gnu11 $(WARNINGS) -Iruntime -Imodules $(SANITIZE) \
                    $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 LDLIBS     = $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null) -lm
 
-# Debian 12 packages by what needs them.
+# Debian 12 packages by what needs them. npm comes with nodejs where that is not Debian's own.
 PACKAGES_BUILD = gcc libc6-dev make pkg-config $(foreach pair,$(NEEDED),$(lastword $(subst :, ,$(pair)))) \
                  openssh-client ca-certificates lua-check
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \

@@ -23,6 +23,7 @@ return playbook {
         arg("full-name", "name", "the customer's full name"),
         arg("email", "email", "where the login is sent"),
         arg("subdomain", "subdomain", "the instance becomes SUBDOMAIN." .. site.domain),
+        flag("new", "fail where that instance is complete already, since it is somebody else's"),
     },
     run = function(p)
         local new = instance.of(p.subdomain)
@@ -32,7 +33,9 @@ return playbook {
         local found = step("check that it can be made", function()
             local there = new:survey()
             local complete, reason = new:is_complete(there)
-            if not complete then
+            if complete and p.new then
+                preflight.refuse_complete(new)
+            elseif not complete then
                 preflight.check_free(new, there, reason)
                 preflight.check_all(new)
             end

@@ -58,6 +58,15 @@ local site = {
         user = env "HOSTLER_SMTP_USER",
     },
 
+    -- The form by which customers sign up: the `ref` of each question that set-up needs, as the form's editor shows it.
+    -- A Zap passes the answers on under the same names, and the form's token as "token".
+    signup = {
+        fields = { full_name = "full_name", email = "email", subdomain = "subdomain" },
+        token = "token",
+        -- Names that no customer can have.
+        reserved = { "www", "mail", "ftp", "api", "app", "admin", "help", "status", "ns1", "ns2" },
+    },
+
     demo = "demo", -- the tenant whose database wipe-demo empties
     vault = "meltanodata.com",
     vault_tag = "hostler", -- on the logins that add-user makes

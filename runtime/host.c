@@ -20,6 +20,7 @@
 #include "base/unique.h"
 #include "base/unknown.h"
 #include "event/event.h"
+#include "inbox/inbox.h"
 #include "journal/journal.h"
 #include "net/local_socket.h"
 #include "prompt/line_editor.h"
@@ -58,6 +59,7 @@ static const part secret_parts[] = {secret_add, unknown_add, NULL};
 static const part system_parts[] = {clock_add,  environment_add,  files_lua_add, process_add,
                                     unique_add, code_add,         embed_add,     text_lua_add,
                                     input_add,  terminal_lua_add, NULL};
+static const part inbox_parts[] = {proof_add, json_body_add, xml_body_add, NULL};
 static const part user_file_parts[] = {files_lua_add_for_users, NULL};
 
 static void add_parts(lua_State *L, const char *name, const part *parts) {
@@ -99,6 +101,7 @@ static int build_world(lua_State *L) {
     add(L, "local_socket", local_socket_open);
     add(L, "web", web_open);
     add(L, "seal", seal_open);
+    add_parts(L, "inbox", inbox_parts);
     add_parts(L, "user_files", user_file_parts);
     lua_pushcfunction(L, foreground_run);
     lua_setfield(L, -2, "run_in_foreground");

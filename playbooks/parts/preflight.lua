@@ -29,6 +29,16 @@ function preflight.check_free(new, there, reason)
     })
 end
 
+--- Refuses an instance that is complete to somebody who asks for one of their own.
+---@param new table the instance
+---@raise "taken"
+function preflight.refuse_complete(new)
+    fail(("%s is taken: it is complete, and answers"):format(new.name), {
+        code = "taken", target = new.name,
+        hint = "agree on another name with the customer; `hostler inbox run ID` takes a sign-up with other arguments",
+    })
+end
+
 --- A line of an instance that once had this name would make SSH refuse the new one, when all of it is there.
 local function no_stale_host_key(new)
     return function()

@@ -4,6 +4,7 @@
 #include <ares.h>
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
+#include <expat.h>
 #include <libpq-fe.h>
 #include <libssh2.h>
 #include <luajit.h>
@@ -15,7 +16,7 @@
 
 const library_version *library_versions(size_t *count) {
     static char pq[24];
-    static library_version list[10];
+    static library_version list[11];
     int version = PQlibVersion();
     snprintf(pq, sizeof pq, "%d.%d", version / 10000, version % 10000);
     size_t n = 0;
@@ -29,6 +30,7 @@ const library_version *library_versions(size_t *count) {
     list[n++] = (library_version){"c-ares", ares_version(NULL)};
     list[n++] = (library_version){"libsodium", sodium_version_string()};
     list[n++] = (library_version){"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)};
+    list[n++] = (library_version){"expat", XML_ExpatVersion()};
     *count = n;
     return list;
 }

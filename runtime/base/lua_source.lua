@@ -26,6 +26,13 @@ function lua_source.seems_playbook(source)
     return source:find "playbook%s*[({]" ~= nil
 end
 
+--- Whether a file seems to be a webhook.
+---@param source string
+---@return boolean
+function lua_source.seems_webhook(source)
+    return source:find "%f[%w_]webhook%s*[({]" ~= nil
+end
+
 --- The lines of the comment that a file opens with, without their dashes.
 ---@param source string
 ---@return string[]

@@ -62,7 +62,7 @@ local function fields_of(type)
     local class = type and annotations.class_of(type)
     local rows = {}
     if class and (class.anonymous or class.name:find "Options$" or class.name:find "Request$"
-            or class.name == "Playbook") then
+            or class.name == "Playbook" or class.name == "Webhook") then
         for _, name in ipairs(class.order) do
             local field = class.members[name]
             rows[#rows + 1] = { "  " .. name, types.shown(types.present(field.type)), field.text }

@@ -1,10 +1,12 @@
--- Checks one file: a playbook with what it leads to in the modules beside it and their parts, or such a module.
+-- Checks one file: a playbook or a webhook with what it leads to in the modules beside it and their parts, or such a
+-- module.
 local native, import = ...
 local check_file = {}
 
 local sandbox = import "base/sandbox"
 local annotations, findings, folders = import "check/annotations", import "check/findings", import "run/folders"
 local library, modules = import "run/library", import "run/modules"
+local hooks = import "inbox/hooks"
 local lua_parser, suggest = import "check/lua_parser", import "base/suggest"
 local lua_source = import "base/lua_source"
 local types, values = import "check/annotation_types", import "check/values"
@@ -93,8 +95,8 @@ local function parameters_of(book)
 end
 
 --- What Lua itself says when the file is loaded: a manifest that is refused, an effect at the top.
-local function load_book(path, found)
-    local ok, book = pcall(library.load, path)
+local function load_manifest(load, path, found)
+    local ok, book = pcall(load, path)
     if ok then
         return book
     end
@@ -130,6 +132,47 @@ local function run_playbook(machine, book)
     end
 end
 
+-- ---- the webhook ----
+
+--- Another webhook that is heard in its place, or that keeps both from being heard.
+local function rival_of(path, answers)
+    hooks.refresh(true)
+    for _, hook in ipairs(hooks.at(answers)) do
+        if system.real_path(hook.file) ~= system.real_path(path) then
+            return hook
+        end
+    end
+end
+
+--- What a webhook names: a path of its own, and a playbook that there is.
+local function check_names(machine, loaded, run, results)
+    local rival = rival_of(machine.main_file, loaded.value.path)
+    if rival then
+        machine:find(machine.webhook.node, "rival", ("%s answers to /hooks/%s too"):format(rival.file,
+            loaded.value.path))
+    end
+    local playbook = results[1] and results[1].const
+    local ok, problem = pcall(library.find, type(playbook) == "string" and playbook or machine.main_file)
+    if not ok then
+        machine:find(run.node, "load", tostring(problem.message), problem.hint)
+    end
+end
+
+local function run_webhook(machine, loaded)
+    local fields = machine.webhook.kind == "table" and machine.webhook.fields or {}
+    local results = {}
+    for _, name in ipairs { "key", "run" } do
+        local fn = fields[name]
+        local delivery = values.object(annotations.index().classes.Delivery)
+        results[name] = fn and machine:within({ passed = PassedSteps.new(), deciding = true }, function()
+            return machine:call(fn, { delivery }, machine.webhook.node)
+        end)
+    end
+    if loaded and results.run and fields.run.node then
+        check_names(machine, loaded, fields.run, results.run)
+    end
+end
+
 --- Checks a file and adds what is found.
 ---@param path string
 ---@param found table see findings.lua
@@ -143,8 +186,11 @@ function check_file.check(path, found)
     end
     local machine = Machine.new(found, path, open_module)
     machine:within({ checked = false }, function() machine:run_file(path, tree) end)
-    local book = machine.playbook and load_book(path, found)
-    run_playbook(machine, book)
+    if machine.webhook then
+        run_webhook(machine, load_manifest(hooks.load, path, found))
+    else
+        run_playbook(machine, machine.playbook and load_manifest(library.load, path, found))
+    end
     run_the_rest(machine)
 end
 

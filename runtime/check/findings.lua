@@ -5,13 +5,21 @@ local findings = {}
 local TEXTS = {
     syntax = { "Lua cannot read the file" },
     depth = { "the file is not checked; a run may load it", "break the expression up with local variables" },
-    manifest = { "the playbook is refused before it runs" },
+    manifest = { "the file is refused before anything of it runs" },
     load = { "the file cannot be loaded" },
     global = { "the line fails when it is reached, and not before" },
     field = { "it is nil when the line is reached: a call of it fails, a setting is left out" },
     option = { "an option that is not known is refused when the line is reached" },
     parameter = { "it is nil whatever is given on the command line", "declare it in `params`, or correct its name" },
     colon = { "the first argument would be taken for the object" },
+    rival = {
+        "one path leads to one webhook: that of the folder that comes first; of two in one folder neither is heard",
+        "give each a path of its own",
+    },
+    webhook = {
+        "a webhook says which playbook is to run with which arguments, and touches nothing itself: it is refused",
+        "do it in that playbook",
+    },
     write = {
         "a write outside a step is refused: only what stands in a step is recorded, and can be resumed and undone",
         "step(\"name\", function() ... end) around it",

@@ -34,6 +34,7 @@ function Machine.new(found, main_file, open_module)
         extended = {},                        -- classes to whose objects the playbook adds fields
         passed_by_item = {},                  -- by the items of an `each`: the steps on their path
         playbook = nil,                       -- what playbook{} was given
+        webhook = nil,                        -- what webhook{} was given
     }, Machine)
 end
 
@@ -98,8 +99,8 @@ end
 -- ---- contexts ----
 
 --- Calls fn with some fields of the context replaced: `step` (writes may happen), `probe` (they may not), `reading`
---- (the playbook only reads), `loop` (the plain loop around), `passed` (the steps on this path), `checked` (false where
---- it is not known what calls this).
+--- (the playbook only reads), `deciding` (in a webhook, which touches nothing), `loop` (the plain loop around),
+--- `passed` (the steps on this path), `checked` (false where it is not known what calls this).
 function Machine:within(changes, fn)
     local outer = self.context
     self.context = setmetatable(changes, { __index = outer })

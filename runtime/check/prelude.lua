@@ -27,7 +27,10 @@ end
 local function note_step(machine, name, node)
     local context = machine.context
     local shown = name.const and ("the step '%s'"):format(name.const) or "the step"
-    if context.step then
+    if context.deciding then
+        machine:find(node, "webhook", shown .. " stands in a webhook")
+        return
+    elseif context.step then
         machine:find(node, "step-inside", shown .. " stands inside a step")
         return
     end
@@ -144,6 +147,11 @@ end
 
 function prelude.playbook(machine, arguments)
     machine.playbook = arguments[1]
+    return {}
+end
+
+function prelude.webhook(machine, arguments)
+    machine.webhook = arguments[1]
     return {}
 end
 

@@ -33,7 +33,8 @@ end
 
 local function check_options(machine, call, param, value)
     local class = value.kind == "table" and value.node and options_class(param.type)
-    if not class or class.item or class.name == "Playbook" then -- a playbook says itself what it does not know
+    local is_manifest = class and (class.name == "Playbook" or class.name == "Webhook") -- which says so itself
+    if not class or class.item or is_manifest then
         return
     end
     for name in pairs(value.fields) do
@@ -154,15 +155,17 @@ local function writes(call)
     return call.entry.effect ~= nil
 end
 
+-- Where a write is refused, by the code of the finding.
+local REFUSED = { webhook = "in a webhook", readonly = "in a playbook that only reads", probe = "inside a probe",
+    write = "outside a step" }
+
 local function check_effect(machine, call)
     local context = machine.context
-    local code = context.checked ~= false and writes(call)
-        and (context.reading and "readonly" or context.probe and "probe" or not context.step and "write")
+    local code = context.checked ~= false and writes(call) and (context.deciding and "webhook"
+        or context.reading and "readonly" or context.probe and "probe" or not context.step and "write")
     if code then
         local place = machine.file ~= machine.main_file and (" (%s:%d)"):format(machine.file, call.node.line) or ""
-        machine:find_call(call.node, code, ("`%s`%s writes %s"):format(values.shown(call.entry), place,
-            code == "readonly" and "in a playbook that only reads" or code == "probe" and "inside a probe"
-            or "outside a step"))
+        machine:find_call(call.node, code, ("`%s`%s writes %s"):format(values.shown(call.entry), place, REFUSED[code]))
     end
 end
 

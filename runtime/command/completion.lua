@@ -4,6 +4,7 @@
 local native, import = ...
 local completion = {}
 
+local deliveries = import "inbox/deliveries"
 local kept_names, store = import "base/kept_names", import "journal/store"
 local lua_source = import "base/lua_source"
 local manifest, library, modules = import "run/manifest", import "run/library", import "run/modules"
@@ -51,12 +52,14 @@ local OF_PLAYBOOKS = { run = true, show = true, edit = true, diff = true, check 
 local OF_RUNS = { log = true, resume = true, undo = true, cancel = true, answer = true, attach = true, debug = true }
 local MOST_RUNS = 50
 
---- The playbooks by name, with the summary that stands in their text.
-local function playbooks()
+--- The playbooks by name, with the summary that stands in their text; also webhooks, or these alone.
+---@param which? "webhooks"|"both"
+local function playbooks(which)
     local rows = {}
     for _, entry in ipairs(library.playbooks()) do
         local text = system.read_file(entry.paths[1]) or ""
-        if lua_source.seems_playbook(text) then
+        local is_webhook = lua_source.seems_webhook(text)
+        if is_webhook and which or not is_webhook and which ~= "webhooks" and lua_source.seems_playbook(text) then
             rows[#rows + 1] = { entry.name, text:match "summary%s*=%s*\"([^\"]*)\"" }
         end
     end
@@ -69,6 +72,20 @@ local function runs()
         "SELECT id, playbook, status FROM runs ORDER BY started DESC LIMIT $1", MOST_RUNS)
     for _, run in ipairs(found) do
         rows[#rows + 1] = { run.id, ("%s, %s"):format(run.playbook, run.status) }
+    end
+    return rows
+end
+
+-- Commands whose first word says what they do.
+local SECOND = {
+    webhook = { { "test", "say what would come of a delivery" } },
+    inbox = { { "show", "one delivery, with all that was sent" }, { "run", "run one again" } },
+}
+
+local function deliveries_kept()
+    local rows = { { "last", "the newest delivery" } }
+    for _, row in ipairs(deliveries.page({}, { number = 1e15, id = "" }, MOST_RUNS)) do
+        rows[#rows + 1] = { row.id, ("%s, %s"):format(row.webhook, deliveries.status(row)) }
     end
     return rows
 end
@@ -117,11 +134,17 @@ local function candidates(words, current, commands)
     if not command then
         return names_of(commands)
     elseif #words == 2 and OF_PLAYBOOKS[command] then
-        return playbooks()
+        return playbooks(command ~= "run" and "both" or nil)
     elseif #words == 2 and OF_RUNS[command] then
         return runs()
     elseif #words == 2 and command == "completion" then
         return { { "bash" }, { "fish" }, { "zsh" } }
+    elseif SECOND[command] and #words == 2 then
+        return SECOND[command]
+    elseif command == "webhook" and #words == 3 then
+        return playbooks "webhooks"
+    elseif command == "inbox" and #words == 3 and (words[3] == "show" or words[3] == "run") then
+        return deliveries_kept()
     elseif #words == 2 and command == "help" then
         return names_of(commands)
     end

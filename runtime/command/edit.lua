@@ -27,12 +27,18 @@ local function copy(found)
     return path, text
 end
 
+---@return "webhook"|"playbook"|"module"
+local function kind_of(path)
+    local text = system.read_file(path) or ""
+    return lua_source.seems_webhook(text) and "webhook" or lua_source.seems_playbook(text) and "playbook" or "module"
+end
+
 --- What the copy means for runs by name.
 local function say_what_runs(found, path)
     local now = own.find(found.name)
     if system.real_path(now.winner) ~= system.real_path(path) then
         say("note: from this folder a run by name takes %s; yours is run with `hostler run %s`.", now.winner, path)
-    elseif not lua_source.seems_playbook(system.read_file(path) or "") then
+    elseif kind_of(path) == "module" then
         say("note: a module is used by the playbooks that stand beside it; shipped ones go on with the shipped one.")
     end
 end
@@ -45,7 +51,8 @@ local function check(found, path)
         say("\n  next      hostler edit %s      mend it", found.name)
         return 1
     end
-    say("\n  next      hostler run %s -n ...   rehearse it", found.name)
+    say(kind_of(found.winner) == "webhook" and "\n  next      hostler webhook test %s --file BODY   try it"
+        or "\n  next      hostler run %s -n ...   rehearse it", found.name)
     if found.shipped then
         say("            hostler diff %s         what is changed against the shipped one", found.name)
     end

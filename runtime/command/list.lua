@@ -1,25 +1,34 @@
--- hostler list: the playbooks, as a table of contents.
+-- hostler list: the playbooks and the webhooks, as a table of contents.
 local native, import = ...
 local list = {}
 
-local manifest, own, folders = import "run/manifest", import "run/own_playbooks", import "run/folders"
+local hooks, own, folders = import "inbox/hooks", import "run/own_playbooks", import "run/folders"
 local library, modules = import "run/library", import "run/modules"
 local lua_source, tables = import "base/lua_source", import "report/rows"
 local system = native.system
 
---- A file that is no playbook (a module beside them) is not listed; a broken one is, with its error.
+local function load_webhook(path)
+    return hooks.load(path).value
+end
+
+--- A file that is neither (a module beside them) is not listed; a broken one is, with its error.
 local function describe(entry)
     local path = entry.paths[1]
-    if not lua_source.seems_playbook(system.read_file(path) or "") then
+    local text = system.read_file(path) or ""
+    local is_webhook = lua_source.seems_webhook(text)
+    if not is_webhook and not lua_source.seems_playbook(text) then
         return nil
     end
-    local ok, book = pcall(library.load, path)
-    local row = { name = entry.name, path = path, shadows = json.array { unpack(entry.paths, 2) } }
+    local ok, found = pcall(is_webhook and load_webhook or library.load, path)
+    local row = { name = entry.name, path = path, shadows = json.array { unpack(entry.paths, 2) },
+        kind = is_webhook and "webhook" or "playbook" }
     row.outdated = #row.shadows > 0 and own.is_outdated(own.of(entry))
-    if ok and manifest.is(book) then
-        row.summary, row.effects, row.handbook = book.summary, book.effects or "write", book.handbook
+    if ok and is_webhook then
+        row.summary, row.answers = found.summary, "/hooks/" .. found.path
+    elseif ok then
+        row.summary, row.effects, row.handbook = found.summary, found.effects or "write", found.handbook
     else
-        local err = native.error.complete(book)
+        local err = native.error.complete(found)
         row.problem = ("line %s: %s"):format(err.line or "?", tostring(err))
     end
     return row
@@ -37,13 +46,26 @@ local function print_rows(rows)
     local cells = {}
     for index, row in ipairs(rows) do
         local text = row.summary or "does not load: " .. row.problem
+        text = row.answers and ("%s (POST %s)"):format(text, row.answers) or text
         cells[index] = { "  " .. row.name, (system.visible(text .. shadows_of(row))) }
     end
     for _, line in ipairs(tables.align(cells)) do
         system.write_page(line .. "\n")
     end
-    if #rows == 0 then
+end
+
+local function print_all(rows)
+    local playbooks, webhooks = {}, {}
+    for _, row in ipairs(rows) do
+        table.insert(row.kind == "webhook" and webhooks or playbooks, row)
+    end
+    print_rows(playbooks)
+    if #playbooks == 0 then
         system.write("no playbooks in " .. table.concat(folders.list(), ", ") .. "\n")
+    end
+    if #webhooks > 0 then
+        system.write "\nwebhooks\n"
+        print_rows(webhooks)
     end
 end
 
@@ -62,7 +84,7 @@ function list.main(argv)
     if argv[1] == "--json" then
         system.write_data(json.encode(json.array(rows), true) .. "\n")
     else
-        print_rows(rows)
+        print_all(rows)
     end
     return 0
 end

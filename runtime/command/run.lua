@@ -155,7 +155,7 @@ local function enqueue(new)
     unfinished.check(new, manifest.specs(new.book))
     local id = run_record.enqueue({
         playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, new.options),
-    }, texts.keep)
+    }, texts.keep_with)
     system.write(("run %s is queued\n"):format(id))
 end
 

@@ -1,9 +1,9 @@
--- hostler show: what a playbook does and takes, from its manifest and its opening comment; what a module or a function
--- does, from its annotations.
+-- hostler show: what a playbook or a webhook does and takes, from its manifest and its opening comment; what a module
+-- or a function does, from its annotations.
 local native, import = ...
 local show = {}
 
-local params, library = import "run/params", import "run/library"
+local hooks, params, library = import "inbox/hooks", import "run/params", import "run/library"
 local page = import.later "check/annotation_page"
 local lua_source, text = import "base/lua_source", import "base/text"
 local system = native.system
@@ -25,26 +25,8 @@ local function print_reference(name)
     end
 end
 
----@param argv string[]
----@return integer exit status
-function show.main(argv)
-    if #argv ~= 1 then
-        system.write_error "usage: hostler show NAME\n"
-        return 2
-    end
-    local path, book, name
-    local ok, problem = pcall(function()
-        path = library.find(argv[1])
-        book, name = library.load(path)
-    end)
-    if not path and print_reference(argv[1]) then
-        return 0
-    elseif not ok then
-        local err = native.error.complete(problem)
-        local place = err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
-        system.write_error(("hostler: %s%s\n%s"):format(place, tostring(err), err.hint and err.hint .. "\n" or ""))
-        return 2
-    end
+--- What the file says of itself before its manifest, and how the manifest goes on.
+local function opening_of(name, book, path)
     local lines = { ("%s — %s"):format(name, book.summary), "" }
     local comment = lua_source.opening_comment(system.read_file(path) or "")
     if #comment > 0 then
@@ -56,6 +38,18 @@ function show.main(argv)
         end
         lines[#lines + 1] = ""
     end
+    return lines
+end
+
+local function add_place(lines, name, path)
+    lines[#lines + 1] = "  file      " .. path
+    for _, other in ipairs { shadowed(name, path) } do
+        lines[#lines + 1] = "  shadows   " .. other
+    end
+end
+
+local function playbook_page(name, book, path)
+    local lines = opening_of(name, book, path)
     lines[#lines + 1] = ("usage: hostler run %s %s"):format(name, params.usage(book.params))
     for _, line in ipairs(params.explain(book.params)) do
         lines[#lines + 1] = line
@@ -65,9 +59,51 @@ function show.main(argv)
     if book.handbook then
         lines[#lines + 1] = "  handbook  " .. book.handbook
     end
-    lines[#lines + 1] = "  file      " .. path
-    for _, other in ipairs { shadowed(name, path) } do
-        lines[#lines + 1] = "  shadows   " .. other
+    add_place(lines, name, path)
+    return lines
+end
+
+local function webhook_page(name, found, path)
+    local lines = opening_of(name, found, path)
+    local proof = found.from
+    lines[#lines + 1] = ("usage: hostler webhook test %s --file BODY"):format(name)
+    lines[#lines + 1] = ""
+    lines[#lines + 1] = "  answers   POST /hooks/" .. found.path
+    lines[#lines + 1] = "  proof     " .. proof.name
+    for _, missing in ipairs(proof.lacks) do
+        lines[#lines + 1] = ("            the secret %s is not set here: it answers with 503"):format(missing)
+    end
+    if found.group then
+        lines[#lines + 1] = "  group     " .. found.group
+    end
+    add_place(lines, name, path)
+    return lines
+end
+
+---@param argv string[]
+---@return integer exit status
+function show.main(argv)
+    if #argv ~= 1 then
+        system.write_error "usage: hostler show NAME\n"
+        return 2
+    end
+    local path, lines
+    local ok, problem = pcall(function()
+        path = library.find(argv[1])
+        if lua_source.seems_webhook(system.read_file(path) or "") then
+            lines = webhook_page(path:match "([^/]+)%.lua$" or path, hooks.load(path).value, path)
+        else
+            local book, name = library.load(path)
+            lines = playbook_page(name, book, path)
+        end
+    end)
+    if not path and print_reference(argv[1]) then
+        return 0
+    elseif not ok then
+        local err = native.error.complete(problem)
+        local place = err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
+        system.write_error(("hostler: %s%s\n%s"):format(place, tostring(err), err.hint and err.hint .. "\n" or ""))
+        return 2
     end
     system.write_page(table.concat(lines, "\n") .. "\n")
     return 0

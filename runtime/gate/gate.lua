@@ -170,6 +170,8 @@ function gate.perform(effect, run, ...)
     local context = task.context()
     if context.loading then
         refuse(effect, "load", "a playbook that is being loaded touches nothing", "do it in run = function(p) ... end")
+    elseif context.deciding then
+        refuse(effect, "load", "a webhook touches nothing", "do it in the playbook that it names")
     end
     if effect.kind == "write" and gate.mode == "read-only" then
         refuse(effect, "readonly", "this run only reads, and this writes", write_hint

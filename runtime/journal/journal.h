@@ -8,6 +8,9 @@
  *   when write returns; when it raises, nothing of this statement has happened.
  * - later(sql, ...): written in order, soon, and at the latest with the next write. Not worth a flush of its
  *   own: a power cut may lose it, a kill what is younger than a moment.
+ * - together(statements) -> rows of the last: several statements as one transaction, on disk when it returns.
+ *   Each is { n =, sql, ... }, n being how many that are. When it raises, nothing of them has happened, nor
+ *   will.
  * - read(sql, ...) -> rows: sees what was written and what was given to later().
  * - guard(matches, written, ...): from now on every transaction that writes begins with the statement
  *   `matches`, which changes or finds a row: where it has none, nothing is written, and code "fenced" is

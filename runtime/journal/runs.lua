@@ -35,14 +35,21 @@ function runs.demand()
     end
 end
 
---- An id that no run has.
-local function new_id()
+--- Letters and digits that people do not mix up.
+---@param length integer
+---@return string
+function runs.random_id(length)
     local letters = {}
-    for index = 1, ID_LENGTH do
+    for index = 1, length do
         local at = system.random(#ID_LETTERS) + 1
         letters[index] = ID_LETTERS:sub(at, at)
     end
-    local id = table.concat(letters)
+    return table.concat(letters)
+end
+
+--- An id that no run has.
+local function new_id()
+    local id = runs.random_id(ID_LENGTH)
     return store.open().read("SELECT id FROM runs WHERE id = $1", id)[1] and new_id() or id
 end
 
@@ -59,12 +66,12 @@ local function guard()
 end
 
 --- Adds a row. A store that is asked twice for the same one adds it once: the holder and the arguments tell.
----@param record function store.write or store.later
+---@param record function store.write, or what takes statements for store.together
 local function insert(record, run, status, holder)
     local _, user = system.user()
     local login = system.env "SUDO_USER" or user
     local arguments = sealing.encode(json.array { unpack(run.arguments) })
-    local queued, lease = holder and "NULL" or store.open().clock, holder and store.lease_sql() or "NULL"
+    local queued, lease = holder and "NULL" or store.now_sql "$12", holder and store.lease_sql() or "NULL"
     local id = new_id()
     record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
             holder, started, updated, queued, batch, lease, number)
@@ -92,15 +99,18 @@ end
 
 --- Puts a new run into the queue, for a worker to claim.
 ---@param run table as for runs.begin
----@param keep function called to keep the sources of the run: they go with it
+---@param keep fun(id: string, record: fun(sql: string, ...)) called to keep the sources of the run; whatever it gives
+---  to `record` is written with the run, in one transaction
 ---@return string id
 function runs.enqueue(run, keep)
     sealing.prepare()
-    local id = insert(store.open().later, run, "queued")
-    current.set(id)
-    keep()
-    current.set(nil)
-    store.open().write(("UPDATE runs SET updated = %s WHERE id = $2"):format(store.now_sql "$1"), store.now(), id)
+    local statements = {}
+    local function record(...)
+        statements[#statements + 1] = { n = select("#", ...), ... }
+    end
+    local id = insert(record, run, "queued")
+    keep(id, record)
+    store.open().together(statements)
     return id
 end
 

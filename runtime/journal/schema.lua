@@ -121,6 +121,35 @@ local STEPS = {
         -- reach: of a write that may go on when its run is gone, how a later process comes to it (JSON).
         "ALTER TABLE effects ADD COLUMN reach TEXT",
     },
+    {
+        -- What webhooks were sent. scope and key: what makes two deliveries the same; head and body are sealed.
+        -- outcome: what was answered, "accepted" or "refused". run: the last one made of it. playbook: what it asked
+        -- for.
+        [[CREATE TABLE inbox (
+            id TEXT PRIMARY KEY,
+            number BIGINT NOT NULL,
+            webhook TEXT NOT NULL,
+            scope TEXT NOT NULL,
+            key TEXT NOT NULL,
+            received DOUBLE PRECISION NOT NULL,
+            remote TEXT,
+            head TEXT NOT NULL,
+            body TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            reason TEXT,
+            playbook TEXT,
+            run TEXT REFERENCES runs (id) ON DELETE CASCADE,
+            UNIQUE (scope, key))]],
+        "CREATE INDEX inbox_by_number ON inbox (number)",
+        "CREATE INDEX inbox_by_run ON inbox (run)",
+        -- Requests to webhooks that were turned away, of which nothing is kept but this.
+        [[CREATE TABLE inbox_turned_away (
+            webhook TEXT NOT NULL,
+            day TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            count BIGINT NOT NULL,
+            PRIMARY KEY (webhook, day, reason))]],
+    },
 }
 
 schema.version = #STEPS

@@ -65,6 +65,22 @@ local function open(text, as_secret)
     return value
 end
 
+--- A text as the journal keeps it when nobody else may read it, whatever is in it.
+---@param plain string
+---@return string
+---@raise "key"
+function sealing.seal(plain)
+    return close(plain)
+end
+
+--- The text again.
+---@param sealed string
+---@return string
+---@raise "key"
+function sealing.unseal(sealed)
+    return open(sealed, false)
+end
+
 --- A copy as the journal would return it: without metatables and methods, lists marked as such. Secrets stay secrets;
 --- `on_secret` may replace them.
 local function copy(value, on_secret)

@@ -5,21 +5,30 @@ local run_sources = {}
 
 local current, store = import "journal/current", import "journal/store"
 
+--- Keeps a text with a run, which may be on its way into the store.
+---@param record fun(sql: string, ...) takes the statements
+---@param run string its id
+---@param name string "playbook", or the module's name
+---@param path string
+---@param text string
+function run_sources.keep_with(record, run, name, path, text)
+    local hash = native.system.hash(text)
+    -- Where others may forget runs meanwhile, the row is held, so that it stays until it is referred to.
+    record("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
+        .. (store.open().clock and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
+    record([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]],
+        run, name, path, hash)
+end
+
 --- Keeps a text with the run that is being recorded, if there is one.
 ---@param name string "playbook", or the module's name
 ---@param path string
 ---@param text string
 function run_sources.keep(name, path, text)
-    if not current.run then
-        return
+    if current.run then
+        run_sources.keep_with(store.open().later, current.run, name, path, text)
     end
-    local handle, hash = store.open(), native.system.hash(text)
-    -- Where others may forget runs meanwhile, the row is held, so that it stays until it is referred to.
-    handle.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
-        .. (handle.clock and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
-    handle.later([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]],
-        current.run, name, path, hash)
 end
 
 --- The kept texts of a run, by name.

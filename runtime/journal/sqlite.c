@@ -413,6 +413,76 @@ static int write_lua(lua_State *L) {
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
 
+/* Calls fn for each statement of the list at index 1, with its table at index 3; stops at the first failure.
+ */
+static int for_each_statement(lua_State *L, store *s, int (*fn)(lua_State *, store *, bool is_last)) {
+    int code = SQLITE_OK, count = (int)lua_objlen(L, 1);
+    for (int i = 1; i <= count && code == SQLITE_OK; i++) {
+        lua_settop(L, 2);
+        lua_rawgeti(L, 1, i);
+        code = fn(L, s, i == count);
+    }
+    lua_settop(L, 2);
+    return code;
+}
+
+/* The parameters of the statement at index 3, pushed behind it; returns how many. */
+static int push_parameters(lua_State *L) {
+    lua_getfield(L, 3, "n");
+    int count = (int)lua_tointeger(L, -1) - 1;
+    lua_pop(L, 1);
+    luaL_argcheck(L, count >= 0 && count <= MOST_PARAMETERS, 1, "too many parameters");
+    luaL_checkstack(L, count, "too many parameters");
+    for (int i = 1; i <= count; i++)
+        lua_rawgeti(L, 3, i + 1);
+    return count;
+}
+
+static sqlite3_stmt *prepare_listed(lua_State *L, store *s) {
+    lua_rawgeti(L, 3, 1);
+    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, -1));
+    lua_pop(L, 1);
+    return statement;
+}
+
+/* Raises for what cannot be run, while no transaction is open. */
+static int check_listed(lua_State *L, store *s, bool is_last) {
+    (void)is_last;
+    prepare_listed(L, s);
+    int count = push_parameters(L);
+    for (int i = 1; i <= count; i++)
+        value_from_lua(L, 3 + i);
+    return SQLITE_OK;
+}
+
+/* Of the last one the rows are added to the table at index 2. */
+static int run_listed(lua_State *L, store *s, bool is_last) {
+    sqlite3_stmt *statement = prepare_listed(L, s);
+    int count = push_parameters(L);
+    for (int i = 1; i <= count; i++) {
+        value v = value_from_lua(L, 3 + i);
+        bind_value(statement, i, &v);
+    }
+    lua_pushvalue(L, 2);
+    return run_statement(L, statement, is_last);
+}
+
+/* together(statements) -> rows of the last */
+static int together_lua(lua_State *L) {
+    store *s = self(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    lua_newtable(L);
+    for_each_statement(L, s, check_listed);
+    int code = begin(s, true);
+    if (code == SQLITE_OK)
+        code = run_queue(s);
+    if (code == SQLITE_OK)
+        code = for_each_statement(L, s, run_listed);
+    code = finish(s, code);
+    return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
+}
+
 static int read_lua(lua_State *L) {
     store *s = self(L);
     int count = parameter_count(L);
@@ -584,8 +654,9 @@ static int note_place(store *s) {
 
 static void add_functions(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"write", write_lua},     {"later", later_lua}, {"read", read_lua},       {"guard", guard_lua},
-        {"version", version_lua}, {"drain", drain_lua}, {"migrate", migrate_lua}, {NULL, NULL}};
+        {"together", together_lua}, {"write", write_lua},     {"later", later_lua},
+        {"read", read_lua},         {"guard", guard_lua},     {"version", version_lua},
+        {"drain", drain_lua},       {"migrate", migrate_lua}, {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);

@@ -55,7 +55,7 @@ function sqlite.open(path, patience, on_waiting)
     end
 
     local store = { close = file.close }
-    for _, name in ipairs { "write", "read", "guard", "version", "migrate" } do
+    for _, name in ipairs { "write", "together", "read", "guard", "version", "migrate" } do
         store[name] = function(...) return call(file[name], ...) end
     end
     function store.later(...)

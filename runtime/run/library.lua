@@ -3,7 +3,7 @@ local native, import = ...
 local library = {}
 
 local folders, manifest, texts = import "run/folders", import "run/manifest", import "run/texts"
-local suggest = import "base/suggest"
+local lua_source, suggest = import "base/lua_source", import "base/suggest"
 local system, task = native.system, native.task
 
 local LONGEST_LOADING_SECONDS = 5
@@ -68,14 +68,20 @@ function library.find(name)
 end
 
 --- What a file returns. The gate is closed meanwhile: `hostler list` loads them all.
-local function evaluate(path)
+local function evaluate(path, name)
     task.context().loading = path
-    return texts.load(path, "playbook")()
+    return texts.load(path, name)()
 end
 
---- The same, in a task: a file that never ends is not waited for.
-local function evaluate_in_time(path)
-    local ok, value = pcall(task.join, task.spawn(LONGEST_LOADING_SECONDS, evaluate, path))
+--- What a file returns, loaded with the gate closed; its folder comes first for `require`. One that never ends is not
+--- waited for.
+---@param path string
+---@param name? string what its text is remembered as; see texts.load
+---@return any
+---@raise "syntax", "load", and what the file raises
+function library.evaluate(path, name)
+    folders.stand_beside(path)
+    local ok, value = pcall(task.join, task.spawn(LONGEST_LOADING_SECONDS, evaluate, path, name))
     task.checkpoint()
     if ok then
         return value
@@ -93,15 +99,18 @@ end
 ---@return table playbook, string name
 ---@raise "syntax", "manifest", "load"
 function library.load(path)
-    folders.stand_beside(path)
-    local value = evaluate_in_time(path)
+    local value = library.evaluate(path, "playbook")
+    local name = path:match "([^/]+)%.lua$" or path
     if not manifest.is(value) then
+        local is_webhook = lua_source.seems_webhook(system.read_file(path) or "")
         error(native.error.new {
-            code = "manifest", message = "the file does not return a playbook", file = path, line = 1,
-            hint = "end it with: return playbook { summary = ..., run = function(p) ... end }",
+            code = "manifest", file = path, line = 1,
+            message = is_webhook and "this is a webhook, and no playbook" or "the file does not return a playbook",
+            hint = is_webhook and ("hostler webhook test %s --file BODY says what comes of a delivery"):format(name)
+                or "end it with: return playbook { summary = ..., run = function(p) ... end }",
         }, 0)
     end
-    return value, path:match "([^/]+)%.lua$" or path
+    return value, name
 end
 
 --- Runs a file that is no playbook; its folder comes first for `require`.

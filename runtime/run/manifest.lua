@@ -3,6 +3,7 @@ local native, import = ...
 local manifest = {}
 
 local params, suggest, texts = import "run/params", import "base/suggest", import "base/text"
+local keys = import "base/keys"
 
 local FIELDS = {
     summary = "string", handbook = "string", description = "string", params = "table", effects = "string",
@@ -31,7 +32,7 @@ manifest.run_options = {
 local PlaybookMeta = {}
 
 --- The line of the source that a field stands on, or that of the playbook{} call.
-local function line_of(file, field)
+local function line_of(file, field, kind)
     local number, call = 0, nil
     local pattern = field and "^%s*" .. field:gsub("%W", "%%%0") .. "%s*="
     for line in texts.lines(native.system.read_file(file) or "") do
@@ -39,36 +40,55 @@ local function line_of(file, field)
         if pattern and line:match(pattern) then
             return number
         end
-        call = call or (line:match "^[^-]*playbook%s*[({]" and number)
+        call = call or (line:match("^[^-]*" .. (kind or "playbook") .. "%s*[({]") and number)
     end
     return call or 1
 end
 
-local function wrong(file, field, message, hint)
+local function wrong(file, field, message, hint, kind)
     error(native.error.new {
-        code = "manifest", message = message, hint = hint, file = file, line = line_of(file, field),
+        code = "manifest", message = message, hint = hint, file = file, line = line_of(file, field, kind),
     }, 0)
 end
 
-local function check_fields(fields, file)
-    local names = {}
-    for name in pairs(FIELDS) do
-        names[#names + 1] = name
-    end
+--- Raises that a manifest is wrong, with the line of the field.
+---@param kind "playbook"|"webhook"
+---@param file string
+---@param field? string
+---@param message string
+---@param hint? string
+---@raise "manifest"
+function manifest.refuse(kind, file, field, message, hint)
+    wrong(file, field, message, hint, kind)
+end
+
+--- Checks that a manifest has the fields that it has to have, and no others.
+---@param kind "playbook"|"webhook"
+---@param file string
+---@param fields table
+---@param known table<string, string> their types
+---@param needed string[] those that must be there
+---@raise "manifest"
+function manifest.check_fields(kind, file, fields, known, needed)
     for name, value in pairs(fields) do
-        if not FIELDS[name] then
-            local near = suggest.nearest(tostring(name), names)
-            wrong(file, tostring(name), ("a playbook has no field '%s'"):format(tostring(name)),
-                near and ("did you mean '%s'?"):format(near))
-        elseif type(value) ~= FIELDS[name] then
-            wrong(file, name, ("the field '%s' must be a %s, not a %s"):format(name, FIELDS[name], type(value)))
+        if not known[name] then
+            local near = suggest.nearest(tostring(name), keys.sorted(known))
+            wrong(file, tostring(name), ("a %s has no field '%s'"):format(kind, tostring(name)),
+                near and ("did you mean '%s'?"):format(near), kind)
+        elseif type(value) ~= known[name] then
+            wrong(file, name, ("the field '%s' must be a %s, not a %s"):format(name, known[name], type(value)), nil,
+                kind)
         end
     end
-    for _, name in ipairs { "summary", "run" } do
+    for _, name in ipairs(needed) do
         if fields[name] == nil then
-            wrong(file, nil, ("the playbook lacks '%s'"):format(name))
+            wrong(file, nil, ("the %s lacks '%s'"):format(kind, name), nil, kind)
         end
     end
+end
+
+local function check_fields(fields, file)
+    manifest.check_fields("playbook", file, fields, FIELDS, { "summary", "run" })
     if fields.effects and fields.effects ~= "read" and fields.effects ~= "write" then
         wrong(file, "effects", "the field 'effects' is \"read\" or \"write\"")
     end

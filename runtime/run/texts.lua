@@ -71,6 +71,25 @@ function texts.keep()
     end
 end
 
+--- Keeps the texts of all files loaded so far with a run that is on its way into the store.
+---@param run string its id
+---@param record fun(sql: string, ...) takes the statements
+function texts.keep_with(run, record)
+    for _, file in ipairs(loaded) do
+        sources_kept.keep_with(record, run, file.name, file.path, by_path[file.path])
+    end
+end
+
+--- The files that were loaded by a name, with their texts.
+---@return { name: string, path: string, text: string }[]
+function texts.files()
+    local files = {}
+    for index, file in ipairs(loaded) do
+        files[index] = { name = file.name, path = file.path, text = by_path[file.path] }
+    end
+    return files
+end
+
 --- Uses these texts instead of the files: what a run was begun with.
 ---@param sources table<string, { path: string, text: string }>
 function texts.use(sources)

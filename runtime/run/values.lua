@@ -47,6 +47,8 @@ local secret = setmetatable({
             return value
         elseif options and options.optional then
             return nil
+        elseif native.task.context().secrets_may_lack then
+            return native.secret.unknown(name)
         end
         error(native.error.new {
             code = "secret",

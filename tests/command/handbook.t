@@ -15,7 +15,9 @@ sub hostler_says {
     return $run->{stdout};
 }
 
-my @names = hostler_says('list') =~ /^  (\S+) +\S/mg;
+my ($playbooks, $webhooks) = split /^webhooks$/m, hostler_says('list');
+my @names = $playbooks =~ /^  (\S+) +\S/mg;
+is join(' ', $webhooks =~ /^  (\S+) +\S/mg), 'signup-typeform signup-zapier', 'and the two ways in which customers sign up';
 is join(' ', sort @names), join(' ', sort qw(add-user caddy-tls configure-caddy configure-meltano delete doctor free-disk
     instances repair-env restart setup triage-500 triage-ftp trust-host upgrade wipe-demo)), 'a playbook for every procedure';
 

@@ -9,12 +9,14 @@ my @commands = hostler({}, 'help')->{stdout} =~ /^  hostler (\w+) /mg;
 cmp_ok @commands, '>', 20, 'the commands';
 
 # What may be left out, and where any word is an argument of its own.
-my %takes_nothing = map { $_ => 1 } qw(runs repl worker list check doctor version help);
+my %takes_nothing = map { $_ => 1 } qw(runs inbox repl worker list check doctor version help);
 my %takes_many = map { $_ => 1 } qw(run check answer help);
+
+my $folder = playbooks();
 
 sub refuses {
     my ($what, @words) = @_;
-    my $run = hostler({ stdin => '' }, @words);
+    my $run = hostler({ in => $folder, stdin => '' }, @words);
     is $run->{status}, 2, "$what: status 2" or diag "$run->{stdout}$run->{stderr}";
     like $run->{stderr}, qr/^(?:hostler|usage|error): /m, '  says so';
     unlike "$run->{stdout}$run->{stderr}", qr/traceback|\.lua:\d+: in |\(nil\)/, '  without a traceback';

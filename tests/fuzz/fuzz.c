@@ -1,5 +1,5 @@
-/* fuzz SECONDS [SEED]: hostile input for what reads text from outside: JSON, HTTP requests, and secrets in
- * output, in their forms, broken into lines, and cut. Bounded;
+/* fuzz SECONDS [SEED]: hostile input for what reads text from outside: JSON, HTTP requests, the bodies of
+ * deliveries, and secrets in output, in their forms, broken into lines, and cut. Bounded;
  * one seed always gives the same inputs. Built with the sanitizers by `make fuzz`; a finding is a crash or a
  * broken rule. */
 #define _GNU_SOURCE /* memmem */
@@ -7,6 +7,7 @@
 #include "base/scrub.h"
 #include "base/secret.h"
 #include "host.h"
+#include "inbox/inbox.h"
 #include "requests.h"
 
 #include <lauxlib.h>
@@ -31,12 +32,46 @@ static unsigned random_below(unsigned limit) {
 
 /* A random walk over words that the formats know, with random bytes among them. */
 static size_t make_text(char *text) {
-    static const char *const words[] = {
-        "{",       "}",        "[",           "]",     "\"",   ":",     ",",
-        "null",    "true",     "1e308",       "-0.5",  "\\u0", "\\",    "\xc3",
-        "\xff",    "abc",      "--",          "=",     "-n",   "size",  "\n",
-        "hunter2", "aHVudGVy", "%2F",         "'\\''", "ada",  "a@b.c", "hunter2hunter2",
-        "[[[[",    "{\"a\":",  "999999999999"};
+    static const char *const words[] = {"{",
+                                        "}",
+                                        "[",
+                                        "]",
+                                        "\"",
+                                        ":",
+                                        ",",
+                                        "null",
+                                        "true",
+                                        "1e308",
+                                        "-0.5",
+                                        "\\u0",
+                                        "\\",
+                                        "\xc3",
+                                        "\xff",
+                                        "abc",
+                                        "--",
+                                        "=",
+                                        "-n",
+                                        "size",
+                                        "\n",
+                                        "hunter2",
+                                        "aHVudGVy",
+                                        "%2F",
+                                        "'\\''",
+                                        "ada",
+                                        "a@b.c",
+                                        "hunter2hunter2",
+                                        "[[[[",
+                                        "{\"a\":",
+                                        "999999999999",
+                                        "<a>",
+                                        "</a>",
+                                        "<a b='1'>",
+                                        "<!DOCTYPE a [",
+                                        "&amp;",
+                                        "&x;",
+                                        "<![CDATA[",
+                                        "]]>",
+                                        "<?xml version='1.0'?>"};
     size_t length = 0, wanted = random_below(LONGEST - 20);
     while (length < wanted) {
         if (random_below(6) == 0) {
@@ -145,6 +180,43 @@ static int check_json(lua_State *L) {
     return 0;
 }
 
+/* Calls a reader of bodies with the text: pushes what it returns, a value or nil and a reason. */
+static void read_body(lua_State *L, void (*add)(lua_State *), const char *name, const char *text,
+                      size_t length) {
+    lua_newtable(L);
+    add(L);
+    lua_getfield(L, -1, name);
+    lua_pushlstring(L, text, length);
+    lua_call(L, 1, 1);
+}
+
+/* What is JSON before its bounds are checked is so after that, or is refused. XML gives a table or nothing.
+ */
+static int check_bodies(lua_State *L) {
+    size_t length, offset;
+    const char *text = lua_tolstring(L, lua_upvalueindex(1), &length);
+    read_body(L, json_body_add, "json", text, length);
+    if (!lua_isnil(L, -1) && json_parse(L, text, length, &offset)) {
+        const char *bounded = lua_tolstring(L, -2, &length);
+        if (!json_parse(L, bounded, length, &offset)) {
+            fprintf(stderr, "no JSON any more: %s\n", bounded);
+            abort();
+        }
+    }
+    read_body(L, xml_body_add, "xml", text, length);
+    if (!lua_isnil(L, -1) && !lua_istable(L, -1))
+        abort();
+    return 0;
+}
+
+/* Calls a check with the text; raising is an answer. */
+static void check_in_lua(lua_State *L, lua_CFunction check, const char *text, size_t length) {
+    lua_settop(L, 0);
+    lua_pushlstring(L, text, length);
+    lua_pushcclosure(L, check, 1);
+    lua_pcall(L, 0, 0, 0);
+}
+
 int main(int argc, char **argv) {
     int seconds = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 20;
     state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
@@ -162,10 +234,8 @@ int main(int argc, char **argv) {
         check_cut(exact, length);
         for (int i = 0; i < REQUESTS; i++)
             requests_check(random_below);
-        lua_settop(L, 0);
-        lua_pushlstring(L, exact, length);
-        lua_pushcclosure(L, check_json, 1);
-        lua_pcall(L, 0, 0, 0); /* raising is an answer */
+        check_in_lua(L, check_json, exact, length);
+        check_in_lua(L, check_bodies, exact, length);
         free(exact);
     }
     host_close(L);

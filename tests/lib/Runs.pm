@@ -130,8 +130,9 @@ sub start {
     open STDOUT, '>', 'stdout'    or POSIX::_exit(99);
     open STDERR, '>', 'stderr'    or POSIX::_exit(99);
     $self->fake_clock if $self->{clock};
-    exec qw(unshare --uts sh -c), 'hostname "$1"; shift; exec "$@"', 'sh', $self->{host}, $binary, @arguments if $self->{host};
-    exec $binary, @arguments or POSIX::_exit(98);
+    my $program = $self->{program} // $binary;
+    exec qw(unshare --uts sh -c), 'hostname "$1"; shift; exec "$@"', 'sh', $self->{host}, $program, @arguments if $self->{host};
+    exec $program, @arguments or POSIX::_exit(98);
 }
 
 # With {clock}, an offset such as "+1d" or "-3h", that is how the wall clock differs for what is started; set_clock changes

@@ -175,7 +175,7 @@ sub names {
         }
     }
     for my $class (keys %members) {
-        my $own = $class =~ s/^(json|secret)lib$/$1/r;
+        my $own = $class =~ s/^(json|secret|webhook)lib$/$1/r;
         for my $heir ($own, grep { ($parent{$_} // '') eq $own } keys %parent) {
             $names{ $heir . ($heir =~ /\./ ? ':' : '.') . $_->[0] } = $_->[1] for @{ $members{$class} };
         }
@@ -184,6 +184,9 @@ sub names {
     $names{$_} = [ map { ref $_ ? @{ $fields{$$_} || [] } : $_ } @{ $names{$_} } ] for keys %names;
     $names{secret} = ['optional'];
     $names{require} = [];
+    $names{webhook} = $fields{Webhook};
+    $names{'webhook.hmac'} = [qw(header prefix algorithm encoding time time_prefix signed window)];
+    $names{'webhook.standard'} = ['window'];
     $names{exactly_one} = [qw(things name label code hint target)];
     return \%names;
 }

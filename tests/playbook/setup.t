@@ -188,6 +188,15 @@ subtest 'again' => sub {
     is scalar($cloud->letters_to("$tenant\@example.com")), 1, 'no further mail';
 };
 
+subtest 'for another customer' => sub {
+    my $since = $cloud->mark;
+    my $other = $cloud->setup($tenant, name => 'Grace Hopper', email => 'grace@example.com', flags => ['--new']);
+    is $other->{status}, 1, 'the name is not theirs';
+    like $other->{stderr}, qr/^error: \Q$name\E is taken: it is complete, and answers$/m, 'which is said';
+    is_deeply [ map { "$_->{method} $_->{path}" } grep { $_->{method} ne 'GET' } $cloud->requests($since) ], [],
+        'no request but GET was sent';
+};
+
 subtest 'one run at a time works on an instance' => sub {
     my $first = $cloud->start_setup('held');
     ok Hostler::wait_for($first, qr/step   create droplet: done/), 'while it is being set up';

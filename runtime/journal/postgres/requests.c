@@ -22,6 +22,7 @@ struct request {
     statement *first, *last; /* given to requests_later() before it */
     statement *main;
     bool writes;
+    bool together;  /* `first` is its own: it goes with it or not at all */
     bool connects;  /* and nothing else */
     bool tried;     /* it may have been committed */
     bool lost;      /* a try of it has found no server */
@@ -64,10 +65,10 @@ static void take_queue(requests *q, request *r) {
 
 /* What a failed request should have written goes with the next one that writes. */
 static void put_back(requests *q, request *r) {
-    if (!r->first)
+    if (!r->first || r->together)
         return;
     request *heir = q->next;
-    while (heir && !heir->writes)
+    while (heir && (!heir->writes || heir->together))
         heir = heir->next;
     statement **first = heir ? &heir->first : &q->first, **last = heir ? &heir->last : &q->last;
     r->last->next = *first;
@@ -113,7 +114,7 @@ static void settle(requests *q, request *r, outcome o) {
 
 /* Those that wait for a server which cannot be reached have waited for it as well. */
 static void settle_lost(requests *q, request *r) {
-    bool doubtful = r->tried && r->first && q->guard;
+    bool doubtful = r->tried && r->first && q->guard && !r->together;
     if (doubtful)
         tell(q, r, LOST);
     else
@@ -132,7 +133,7 @@ static void end(requests *q, outcome o) {
         settle_lost(q, r);
         return;
     }
-    if (o == DONE)
+    if (o == DONE && !r->together)
         q->unwritten -= count_statements(r->first);
     if (o == DONE && r->number)
         q->renewed = r->sent;
@@ -241,8 +242,7 @@ static void serve_next(requests *q) {
 
 /* ---- the face ---- */
 
-static void add(requests *q, request *r) {
-    take_queue(q, r);
+static void line_up(requests *q, request *r) {
     request **end_of_line = &q->next;
     while (*end_of_line)
         end_of_line = &(*end_of_line)->next;
@@ -250,10 +250,24 @@ static void add(requests *q, request *r) {
     serve_next(q);
 }
 
+static void add(requests *q, request *r) {
+    take_queue(q, r);
+    line_up(q, r);
+}
+
 void requests_add(requests *q, statement *main, bool writes, request_ended *ended, void *asker) {
     request *r = link_must(calloc(1, sizeof *r));
     *r = (request){.main = main, .writes = writes, .ended = ended, .asker = asker};
     add(q, r);
+}
+
+void requests_together(requests *q, statement *first, statement *main, request_ended *ended, void *asker) {
+    if (q->first)
+        requests_add(q, NULL, true, NULL, NULL);
+    request *r = link_must(calloc(1, sizeof *r));
+    *r = (request){
+        .first = first, .main = main, .writes = true, .together = true, .ended = ended, .asker = asker};
+    line_up(q, r);
 }
 
 void requests_connect(requests *q, request_ended *ended, void *asker) {

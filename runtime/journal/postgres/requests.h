@@ -43,6 +43,10 @@ void requests_connect(requests *q, request_ended *ended, void *asker);
  * called once, perhaps before this returns; it may be NULL. */
 void requests_add(requests *q, statement *main, bool writes, request_ended *ended, void *asker);
 
+/* Writes these statements, in order, and `main`, as one transaction; what requests_later() was given before
+ * is sent before. When it fails nothing of it is kept. */
+void requests_together(requests *q, statement *first, statement *main, request_ended *ended, void *asker);
+
 /* To be written in this order, soon, and at the latest with the next request. On a failure it stays: the next
  * request tells. */
 void requests_later(requests *q, statement *t);

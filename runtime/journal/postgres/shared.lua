@@ -56,6 +56,7 @@ function shared.open(uri, lease, on_fenced)
 
     local store = { clock = CLOCK }
     function store.write(...) return call(postgres.write, ...) end
+    function store.together(...) return call(postgres.together, ...) end
     function store.read(...) return call(postgres.read, ...) end
     function store.later(...)
         if postgres.later(handle, ...) then

@@ -155,6 +155,37 @@ static int write_lua(lua_State *L) {
     return perform(L, true);
 }
 
+/* The statement { n =, sql, ... } on top of the stack, which is popped. */
+static statement *listed_statement(lua_State *L) {
+    int list = lua_gettop(L);
+    lua_getfield(L, list, "n");
+    int count = (int)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    luaL_checkstack(L, count, "too many parameters");
+    for (int i = 1; i <= count; i++)
+        lua_rawgeti(L, list, i);
+    statement *t = statement_new(L, list + 1, list + 2);
+    lua_settop(L, list - 1);
+    return t;
+}
+
+/* together(store, statements) -> rows of the last */
+static int together_lua(lua_State *L) {
+    enum { CALL = 1, STORE, LIST };
+    call *c = new_call(L, finish_rows);
+    luaL_checktype(L, LIST, LUA_TTABLE);
+    statement *first = NULL, **next = &first;
+    int count = (int)lua_objlen(L, LIST);
+    for (int i = 1; i < count; i++) {
+        lua_rawgeti(L, LIST, i);
+        *next = listed_statement(L);
+        next = &(*next)->next;
+    }
+    lua_rawgeti(L, LIST, count);
+    requests_together(&check(L, STORE)->requests, first, listed_statement(L), on_ended, c);
+    return park(L, c);
+}
+
 /* read(store, sql, ...) -> rows */
 static int read_lua(lua_State *L) {
     return perform(L, false);
@@ -322,11 +353,9 @@ int journal_postgres_open(lua_State *L) {
     static const luaL_Reg plain[] = {
         {"open", open_lua}, {"later", later_lua}, {"guard", guard_lua}, {"waiting", waiting_lua},
         {"name", name_lua}, {"close", close_lua}, {NULL, NULL}};
-    static const luaL_Reg waiting[] = {{"connect", connect_lua},
-                                       {"write", write_lua},
-                                       {"read", read_lua},
-                                       {"drain", drain_lua},
-                                       {NULL, NULL}};
+    static const luaL_Reg waiting[] = {{"connect", connect_lua},   {"write", write_lua},
+                                       {"together", together_lua}, {"read", read_lua},
+                                       {"drain", drain_lua},       {NULL, NULL}};
     add_metatable(L, STORE_TYPE, close_lua);
     add_metatable(L, CALL_TYPE, collect_call);
     lua_newtable(L);

@@ -1,0 +1,213 @@
+-- hostler inbox: what came by webhooks, newest first, and what became of it; one delivery with all that was sent; and a
+-- run of it again.
+local native, import = ...
+local inbox = {}
+
+local commandline, params = import "command/commandline", import "run/params"
+local decision, deliveries = import "inbox/decision", import "inbox/deliveries"
+local deliver, errand, hooks = import "inbox/deliver", import "inbox/errand", import "inbox/hooks"
+local refuse = import "base/misuse".refuse
+local tables, text = import "report/rows", import "base/text"
+local system = native.system
+
+local PAGE = 200
+
+local declare = params.globals
+local LIST = {
+    declare.opt("status", { "new", "running", "waiting", "done", "refused", "failed" }, "only these"),
+    declare.opt("webhook", "string", "only what came by this one"),
+    declare.opt("since", "duration", "only what came within this time, such as 12h or 7d"),
+    declare.opt("limit", "int", "how many", 50),
+    declare.flag("turned-away", "how many requests were turned away, of which nothing else is kept"),
+    declare.flag("json", "print a JSON array"),
+    declare.opt("prune", "duration", "forget what came longer ago than this, such as 90d, unless its run goes on"),
+}
+local SHOW = {
+    declare.arg("id", "string", "the delivery: its id, the beginning of it, or `last`"),
+    declare.flag("json", "print it as JSON"),
+}
+
+-- ---- the list ----
+
+local function select_rows(values)
+    local chosen, row = {}, { number = 1e15, id = "" }
+    repeat
+        local rows = deliveries.page(values, row, PAGE)
+        for index = 1, #rows do
+            row = rows[index]
+            row.stands = deliveries.status(row)
+            if #chosen < values.limit and (not values.status or row.stands == values.status) then
+                chosen[#chosen + 1] = row
+            end
+        end
+    until #rows < PAGE or #chosen >= values.limit
+    return chosen
+end
+
+local function as_data(row)
+    return {
+        id = row.id, webhook = row.webhook, key = row.key, status = row.stands, playbook = row.playbook, run = row.run,
+        remote = row.remote, received = os.date("!%Y-%m-%dT%H:%M:%SZ", row.received), reason = deliveries.reason(row),
+    }
+end
+
+local function print_json(list)
+    system.write(json.encode(json.array(list), true) .. "\n")
+end
+
+local function print_rows(cells, nothing)
+    for _, line in ipairs(tables.align(cells)) do
+        system.write_page(line .. "\n")
+    end
+    if #cells == 0 then
+        system.write(nothing .. "\n")
+    end
+end
+
+local function print_list(rows)
+    local cells = {}
+    for index, row in ipairs(rows) do
+        cells[index] = { row.id, row.stands, os.date("%Y-%m-%d %H:%M", row.received), row.webhook, row.run or "-",
+            (system.visible(deliveries.reason(row) or row.playbook or "")) }
+    end
+    print_rows(cells, "no deliveries")
+end
+
+local function print_turned_away(values)
+    local rows = deliveries.turned_away(values.webhook)
+    if values.json then
+        return print_json(rows)
+    end
+    local cells = {}
+    for index, row in ipairs(rows) do
+        cells[index] = { row.day, row.webhook, row.reason, ("%d"):format(row.count) }
+    end
+    print_rows(cells, "nothing was turned away")
+end
+
+local function list(values)
+    if values.prune then
+        local count = deliveries.prune(values.prune)
+        system.write(("%d deliver%s forgotten\n"):format(count, count == 1 and "y" or "ies"))
+        return
+    elseif values.turned_away then
+        return print_turned_away(values)
+    end
+    local rows = select_rows(values)
+    if not values.json then
+        return print_list(rows)
+    end
+    for index, row in ipairs(rows) do
+        rows[index] = as_data(row)
+    end
+    print_json(rows)
+end
+
+-- ---- one of them ----
+
+local function next_lines(row)
+    if row.stands == "refused" then
+        return { ("hostler inbox run %s               once what hindered it is mended"):format(row.id),
+            ("hostler inbox run %s ARGUMENTS     with other arguments"):format(row.id) }
+    elseif row.stands == "failed" then
+        return { ("hostler resume %s                  go on where its run stopped"):format(row.run),
+            ("hostler log %s                     what it did"):format(row.run) }
+    end
+    return { ("hostler log %s -f                  what its run does"):format(row.run) }
+end
+
+local function print_delivery(row, delivery)
+    local lines = {}
+    local function add(label, value)
+        if value then
+            lines[#lines + 1] = ("%-9s  %s"):format(label, (system.visible(tostring(value))))
+        end
+    end
+    add("delivery", row.id)
+    add("status", row.stands)
+    add("webhook", row.webhook)
+    add("key", row.key)
+    add("received", os.date("%Y-%m-%d %H:%M:%S", row.received) .. (row.remote and " from " .. row.remote or ""))
+    add("playbook", row.playbook)
+    add("run", row.run)
+    add("reason", deliveries.reason(row))
+    for index, line in ipairs(next_lines(row)) do
+        lines[#lines + 1] = ("%-9s  %s"):format(index == 1 and "next" or "", line)
+    end
+    lines[#lines + 1] = ""
+    add(delivery.method, delivery.path)
+    for name, value in pairs(delivery.headers) do
+        add(name .. ":", value)
+    end
+    lines[#lines + 1] = ""
+    for line in text.lines(delivery.body) do
+        lines[#lines + 1] = (system.visible(line))
+    end
+    system.write_page(table.concat(lines, "\n") .. "\n")
+end
+
+local function show(values)
+    local row = deliveries.find(values.id)
+    row.stands = deliveries.status(row)
+    local delivery = deliveries.open(row)
+    if not values.json then
+        return print_delivery(row, delivery)
+    end
+    local data = as_data(row)
+    data.headers = delivery.headers
+    data.body = system.is_utf8(delivery.body) and not delivery.body:find "%z" and delivery.body or nil
+    system.write(json.encode(data, true) .. "\n")
+end
+
+-- ---- again ----
+
+--- What the webhook makes of the delivery today.
+local function of_delivery(row)
+    local webhook = hooks.load(hooks.find(row.webhook)).value
+    local kept = deliveries.open(row)
+    local delivery, reason = deliver.delivery(webhook, kept)
+    local ready
+    if delivery then
+        ready, reason = decision.errand(webhook, delivery)
+    end
+    return ready or refuse(reason, ("give the arguments yourself: hostler inbox run %s ARGUMENTS"):format(row.id))
+end
+
+--- The playbook that arguments given by hand are for: the one named, that of the delivery, or the one that deliveries
+--- to its webhook lead to.
+local function playbook_of(row, named)
+    return named or row.playbook or deliveries.usual_playbook(row.webhook)
+        or refuse(("which playbook? delivery %s never came to name one"):format(row.id),
+            ("hostler inbox run %s --playbook NAME ARGUMENTS"):format(row.id))
+end
+
+local UNDER_WAY = { new = "is in the queue", running = "goes on", waiting = "waits for an answer" }
+
+local function run_again(argv)
+    local id, named, first = argv[2], nil, 3
+    if argv[3] == "--playbook" then
+        named, first = argv[4], 5
+    end
+    local row = deliveries.find(id or refuse("which delivery?", "hostler inbox run ID [--playbook NAME] [ARGUMENTS]"))
+    local stands = deliveries.status(row)
+    if UNDER_WAY[stands] then
+        refuse(("run %s of it %s"):format(row.run, UNDER_WAY[stands]), "hostler log " .. row.run .. " -f follows it")
+    end
+    local words = { unpack(argv, first) }
+    local ready = (named or #words > 0) and errand.of_words(playbook_of(row, named), words) or of_delivery(row)
+    local run = deliveries.run_again(row, ready)
+    system.write(("run %s is queued\n"):format(run))
+end
+
+---@param argv string[]
+---@return integer exit status
+function inbox.main(argv)
+    if argv[1] == "run" then
+        return commandline.guard(run_again, argv)
+    elseif argv[1] == "show" then
+        return commandline.call("inbox show", SHOW, { unpack(argv, 2) }, show)
+    end
+    return commandline.call("inbox", LIST, argv, list)
+end
+
+return inbox

@@ -1,0 +1,198 @@
+-- The webhooks there are, by the path that each answers to. They are found as playbooks are, and taken up again when
+-- their files change. A file that is broken leaves in force what it was before; one that never was anything else keeps
+-- its path all the same, since whoever is told that a path is not there may never come back.
+local native, import = ...
+local hooks = {}
+
+local loading, webhook = import "inbox/loading", import "inbox/webhook"
+local folders, library, lua_source = import "run/folders", import "run/library", import "base/lua_source"
+local system, task = native.system, native.task
+
+local BETWEEN_LOOKS_SECONDS = 0.5
+local GONE_SECONDS = 600 -- a file that is being replaced may be away for a moment
+local AGAIN_SECONDS = 5 -- until a broken one is tried again whose file has not changed: what it requires may have
+
+---@class inbox.Hook
+---@field name string the file's
+---@field file string
+---@field path? string what it answers to; nil where that cannot be told
+---@field webhook? Webhook what is in force
+---@field problem? string why the file as it stands is not
+---@field text string
+---@field gone_since? number by the monotonic clock
+---@field rank integer which of the folders it stands in, from 1
+
+-- By name.
+local known = {}
+local looked, looking, seen = nil, false, task.bell()
+local on_change = function() end
+
+--- Has fn called with what becomes of a webhook: taken up, broken, gone.
+---@param fn fun(hook: inbox.Hook, what: "loaded"|"broken"|"gone")
+function hooks.when_changed(fn)
+    on_change = fn
+end
+
+--- Loads a webhook's file.
+---@param path string
+---@return inbox.Loaded
+---@raise "manifest", "syntax", "load", and what the file raises
+function hooks.load(path)
+    local loaded = loading.load(path, "webhook")
+    if not webhook.is(loaded.value) then
+        error(native.error.new {
+            code = "manifest", message = "the file does not return a webhook", file = path, line = 1,
+            hint = "end it with: return webhook { summary = ..., path = ..., from = ..., key = ..., run = ... }",
+        }, 0)
+    end
+    return loaded
+end
+
+--- The file of a webhook given by name or by path.
+---@param name string
+---@return string path
+---@raise "usage"
+function hooks.find(name)
+    local path = library.find(name)
+    if not lua_source.seems_webhook(system.read_file(path) or "") then
+        error(native.error.new {
+            code = "usage", message = ("%s is no webhook"):format(path), hint = "`hostler list` shows what there is",
+        }, 0)
+    end
+    return path
+end
+
+--- The path that a file names which cannot be loaded.
+local function path_in(text)
+    return text:match "%f[%w_]path%s*=%s*[\"']([a-z0-9][a-z0-9.-]*)[\"']"
+end
+
+local function describe(err)
+    err = native.error.complete(err)
+    return err.file and ("%s:%s: %s"):format(err.file, err.line or "?", tostring(err)) or tostring(err)
+end
+
+--- Takes up a file that is new or has changed.
+local function take_up(hook, text)
+    local ok, loaded = pcall(hooks.load, hook.file)
+    local before = hook.problem
+    hook.text, hook.tried = text, system.monotonic()
+    if ok then
+        hook.loaded, hook.webhook, hook.path, hook.problem = loaded, loaded.value, loaded.value.path, nil
+    else
+        hook.problem = describe(loaded)
+        hook.path = hook.webhook and hook.webhook.path or path_in(text) or hook.path
+    end
+    if ok or hook.problem ~= before then
+        on_change(hook, ok and "loaded" or "broken")
+    end
+end
+
+--- Whether there is no reason to load a webhook again.
+local function is_current(hook, path, text)
+    if hook.file ~= path or hook.text ~= text then
+        return false
+    elseif hook.problem then
+        return system.monotonic() - hook.tried < AGAIN_SECONDS
+    end
+    return loading.is_current(hook.loaded)
+end
+
+local function look_at(name, path, rank)
+    local text = system.read_file(path) or ""
+    local hook = known[name]
+    if not hook and not lua_source.seems_webhook(text) then
+        return
+    elseif not hook or not is_current(hook, path, text) then
+        hook = hook or { name = name }
+        known[name], hook.file = hook, path
+        take_up(hook, text)
+    end
+    hook.rank, hook.gone_since = rank, nil
+end
+
+--- What was not found any more.
+local function drop_gone(found)
+    for name, hook in pairs(known) do
+        if not found[name] then
+            hook.gone_since = hook.gone_since or system.monotonic()
+            hook.problem = "the file is gone"
+            if system.monotonic() - hook.gone_since > GONE_SECONDS then
+                known[name] = nil
+                on_change(hook, "gone")
+            end
+        end
+    end
+end
+
+local function look()
+    local found, ranks = {}, {}
+    for rank, folder in ipairs(folders.list()) do
+        ranks[folder] = rank
+    end
+    for _, entry in ipairs(library.playbooks()) do
+        found[entry.name] = true
+        look_at(entry.name, entry.paths[1], ranks[entry.paths[1]:match "^(.*)/"])
+    end
+    drop_gone(found)
+end
+
+--- Looks for files that are new or have changed, unless that was done a moment ago. While somebody looks, others wait:
+--- until the first look is over, nobody can say that there is nothing.
+---@param at_once? boolean also then
+function hooks.refresh(at_once)
+    while looking do
+        task.listen(seen)
+    end
+    local now = system.monotonic()
+    if looked and not at_once and now - looked < BETWEEN_LOOKS_SECONDS then
+        return
+    end
+    looking = true
+    local ok, problem = pcall(look)
+    looking, looked = false, ok and now or looked
+    task.ring(seen)
+    if not ok then
+        error(problem, 0)
+    end
+end
+
+--- By folder, the one that comes first first, and by name.
+local function before(left, right)
+    if left.rank ~= right.rank then
+        return left.rank < right.rank
+    end
+    return left.name < right.name
+end
+
+--- All of them, those of the folder that comes first before others.
+---@return inbox.Hook[]
+function hooks.all()
+    local list = {}
+    for _, hook in pairs(known) do
+        list[#list + 1] = hook
+    end
+    table.sort(list, before)
+    return list
+end
+
+--- Those that answer to a path, of the folder that comes first: one, or several that cannot all. One whose file is gone
+--- counts where there is no other. `unclear` is one whose path cannot be told because its file is broken.
+---@param path string
+---@return inbox.Hook[] found
+---@return inbox.Hook? unclear
+function hooks.at(path)
+    local found, gone, unclear = {}, nil, nil
+    for _, hook in ipairs(hooks.all()) do
+        if hook.path == path and hook.gone_since then
+            gone = hook
+        elseif hook.path == path and (not found[1] or hook.rank == found[1].rank) then
+            found[#found + 1] = hook
+        elseif not hook.path then
+            unclear = unclear or hook
+        end
+    end
+    return found[1] and found or { gone }, unclear
+end
+
+return hooks
