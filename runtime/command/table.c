@@ -16,7 +16,7 @@ const command commands[] = {
     {"cancel", "RUN", "stop a run"},
     {"answer", "RUN VALUE", "answer a run's question, and go on with it"},
     {"repl", "[--write] [-e CODE] [FILE]", "a prompt with everything that playbooks have"},
-    {"worker", "[--jobs N] [--once]", "go through the queue of a store that controllers share"},
+    {"worker", "[--jobs N] [--once]", "go through the runs that were left to workers (run --queue)"},
     {"list", "[--json]", "list the playbooks"},
     {"show", "NAME", "explain a playbook; also a module, a function, a global"},
     {"new", "NAME", "begin a playbook of your own"},

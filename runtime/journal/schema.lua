@@ -94,7 +94,7 @@ local STEPS = {
     },
     {
         -- lease: until when its holder is taken to be alive, by the clock of a shared store. batch: the number of the
-        -- last transaction of this attempt. queued: since when it is the workers'; none for a run that a person began.
+        -- last transaction of this attempt. queued: that it is the workers'; none for a run that a person began.
         -- cancel: who has asked for its end.
         "ALTER TABLE runs ADD COLUMN lease DOUBLE PRECISION",
         "ALTER TABLE runs ADD COLUMN batch BIGINT NOT NULL DEFAULT 0",
@@ -120,6 +120,17 @@ local STEPS = {
     {
         -- reach: of a write that may go on when its run is gone, how a later process comes to it (JSON).
         "ALTER TABLE effects ADD COLUMN reach TEXT",
+    },
+    {
+        -- What the workers go by. queued: from when on they may begin it, 0 for at once. key: of two runs that are
+        -- ordered with the same one there is only the first. priority: higher ones are begun first. at_most: how many
+        -- runs of this playbook they go through at once.
+        "ALTER TABLE runs ADD COLUMN key TEXT",
+        "ALTER TABLE runs ADD COLUMN priority BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN at_most BIGINT",
+        "CREATE UNIQUE INDEX runs_by_key ON runs (key)",
+        "DROP INDEX runs_by_status",
+        "CREATE INDEX runs_by_turn ON runs (status, priority DESC, number)",
     },
 }
 
