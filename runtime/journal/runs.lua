@@ -152,6 +152,9 @@ function runs.claim(run)
     return true
 end
 
+-- SQL: when a run may begin again that has ended its process. Each time it waits longer: it may do so again.
+local AFTER_A_CRASH = "%s + CASE WHEN attempt > 240 THEN 60 ELSE attempt * 0.25 END"
+
 --- Gives runs of the queue back to it whose worker is gone, as its lease or its process tells.
 ---@return table[] statements to be written before a claim
 local function revivals()
@@ -164,8 +167,9 @@ local function revivals()
     for _, row in ipairs(store.open().read [[SELECT id, attempt, holder FROM runs
             WHERE status = 'running' AND queued IS NOT NULL]]) do
         if not row.holder or store.has_ended(row.holder) then
-            statements[#statements + 1] = store.statement([[UPDATE runs SET status = 'queued', holder = NULL,
-                attempt = attempt + 1 WHERE id = $1 AND attempt = $2 AND status = 'running']], row.id, row.attempt)
+            statements[#statements + 1] = store.statement(([[UPDATE runs SET status = 'queued', holder = NULL,
+                attempt = attempt + 1, queued = %s WHERE id = $1 AND attempt = $2 AND status = 'running']]):format(
+                AFTER_A_CRASH:format "$3"), row.id, row.attempt, store.now())
         end
     end
     return statements
@@ -230,8 +234,10 @@ end
 --- Gives a run of the queue back to it whose process has ended in this attempt, whatever its lease says.
 ---@return boolean false when the process had given it back, or ended it, or had lost it
 function runs.give_back(id, attempt)
-    return store.open().write([[UPDATE runs SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1
-        WHERE id = $1 AND attempt = $2 AND status = 'running' AND queued IS NOT NULL RETURNING id]], id, attempt)[1] ~= nil
+    return store.open().write(([[UPDATE runs SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1,
+            queued = %s
+        WHERE id = $1 AND attempt = $2 AND status = 'running' AND queued IS NOT NULL RETURNING id]]):format(
+        AFTER_A_CRASH:format(store.now_sql "$3")), id, attempt, store.now())[1] ~= nil
 end
 
 --- Has a run of the queue wait there for so many seconds when it goes back to it.
