@@ -113,7 +113,8 @@ static void leak(const char *what) {
 }
 int chdir(const char *path) {
     int (*real)(const char *) = (int (*)(const char *))dlsym(RTLD_NEXT, "chdir");
-    leak(getenv("LEAK"));
+    if (strcmp(path, "/") != 0) /* that is the guardian */
+        leak(getenv("LEAK"));
     return real(path);
 }
 C
