@@ -140,14 +140,18 @@ schema.version = #STEPS
 ---@param store table see journal.h
 ---@param path string for the error
 function schema.migrate(store, path)
-    for version = store.version() + 1, schema.version do
+    local present = store.version()
+    for version = present + 1, schema.version do
         store.migrate(table.concat(STEPS[version], ";\n"), version)
     end
-    if store.version() > schema.version then
+    if present < schema.version then -- another process may have brought them further
+        present = store.version()
+    end
+    if present > schema.version then
         error(native.error.new {
             code = "journal",
             message = ("the journal %s was made by a newer hostler (version %d; this one knows %d)"):format(path,
-                store.version(), schema.version),
+                present, schema.version),
             hint = "use that newer hostler, or another journal: XDG_STATE_HOME, HOSTLER_STORE",
         }, 0)
     end
