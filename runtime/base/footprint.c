@@ -5,6 +5,8 @@
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* How many of the names in a folder of /proc are numbers. */
@@ -22,21 +24,22 @@ static int count_children(void) {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
     FILE *file = fopen(path, "re");
-    int count = 0, pid;
-    while (file && fscanf(file, "%d", &pid) == 1)
-        count++;
+    int count = 0;
+    for (int byte; file && (byte = getc(file)) != EOF;)
+        count += byte == ' '; /* after each number */
     if (file)
         fclose(file);
     return count;
 }
 
 static size_t read_resident(void) {
+    char line[128] = "";
     FILE *file = fopen("/proc/self/statm", "re");
-    unsigned long pages = 0;
-    bool known = file && fscanf(file, "%*u %lu", &pages) == 1;
+    bool read = file && fgets(line, sizeof line, file);
+    const char *second = read ? strchr(line, ' ') : NULL;
     if (file)
         fclose(file);
-    return known ? pages * (size_t)sysconf(_SC_PAGESIZE) : 0;
+    return second ? strtoul(second, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 footprint footprint_now(void) {

@@ -62,8 +62,8 @@ local function at_clock(text, now)
     end
     local today = os.date("*t", now)
     local function on(day)
-        return os.time { year = today.year, month = today.month, day = day, hour = tonumber(hour), min = tonumber(minute),
-            sec = 0 }
+        return os.time { year = today.year, month = today.month, day = day, hour = tonumber(hour),
+            min = tonumber(minute), sec = 0 }
     end
     local seconds = on(today.day)
     return seconds > now and seconds or on(today.day + 1)

@@ -6,7 +6,7 @@ local worker_process = {}
 
 local commandline, texts, play = import "command/commandline", import "run/texts", import "command/play"
 local run_record, current, store = import "journal/runs", import "journal/current", import "journal/store"
-local queue, resume = import "queue/queue", import "run/resume"
+local claims, queue, resume = import "queue/claims", import "queue/queue", import "run/resume"
 local sockets, task, json = native.local_socket, native.task, native.json.face
 
 local CONNECTION = 3
@@ -32,8 +32,8 @@ end
 ---@return table? row
 local function look(socket)
     local ok, row, due = pcall(function()
-        local claimed = run_record.claim_next()
-        return claimed, not claimed and run_record.next_due() or nil
+        local claimed = claims.next()
+        return claimed, not claimed and claims.due_in() or nil
     end)
     if not ok then
         row = native.error.complete(row)

@@ -71,8 +71,8 @@ local function insertion(id, run, holder)
     local login = system.env "SUDO_USER" or user
     local arguments = sealing.encode(json.array { unpack(run.arguments) })
     local now, lease = store.now_sql "$12", holder and store.lease_sql() or "NULL"
-    return store.statement([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status,
-            attempt, holder, key, priority, at_most, queued, started, updated, batch, lease, number)
+    return store.statement([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode,
+            status, attempt, holder, key, priority, at_most, queued, started, updated, batch, lease, number)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14, $15, CAST($16 AS DOUBLE PRECISION), ]]
         .. table.concat({ now, now, "0", lease }, ", ") .. [[, (SELECT coalesce(max(number), 0) + 1 FROM runs)) ]]
         .. (run.key and ON_SAME_KEY or ON_SAME_ID),
@@ -95,14 +95,14 @@ function runs.begin(run)
     return current.run
 end
 
---- Puts a new run into the queue, for a worker to claim, in one transaction with its sources. Whoever does so rings the
---- queue's bell afterwards (queue/queue.lua).
+--- Puts a new run into the queue, for a worker to claim, in one transaction with its sources. Whoever does so rings
+--- the queue's bell afterwards (queue/queue.lua).
 ---@param run { playbook: string, file: string, arguments: string[], mode: string, key?: string, priority?: integer,
----  not_before?: number, at_most?: integer } key: of two runs with the same one there is only the first; priority: higher
----  ones are begun first (0); not_before: seconds since the epoch; at_most: what the playbook says
+---  not_before?: number, at_most?: integer } key: of two runs with the same one there is only the first; priority:
+---  higher ones are begun first (0); not_before: seconds since the epoch; at_most: what the playbook says
 ---@param keep fun() called to keep the sources of the run; must not wait
----@param beside? fun(id: string): table[] more statements (store.statement) for the same transaction, which see the run's
----  row, unless its key was taken; must not wait
+---@param beside? fun(id: string): table[] more statements (store.statement) for the same transaction, which see the
+---  run's row, unless its key was taken; must not wait
 ---@return string id, boolean is_new false: it is the run that has this key
 ---@raise "journal", "key"
 function runs.enqueue(run, keep, beside)
@@ -119,14 +119,18 @@ function runs.enqueue(run, keep, beside)
     return first, first == id
 end
 
---- The run and its attempt are this process's now.
-local function hold(id, number)
-    local is_new = number == 1 -- from the queue: nothing of it is on record
-    local last = is_new and 0 or store.open().read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1
+--- The last number that was given to what is on record of a run.
+local function last_number(id)
+    return store.open().read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1
         UNION ALL SELECT number FROM effects WHERE run = $1
         UNION ALL SELECT ended_number FROM effects WHERE run = $1
         UNION ALL SELECT position FROM steps WHERE run = $1) AS numbers]], id)[1].number or 0
-    current.set(id, number, last)
+end
+
+--- The run and its attempt are this process's now.
+local function hold(id, number)
+    local is_new = number == 1 -- from the queue: nothing of it is on record
+    current.set(id, number, is_new and 0 or last_number(id))
     guard()
     earlier_steps.begin(store.open(), id, is_new)
 end
@@ -152,74 +156,8 @@ function runs.claim(run)
     return true
 end
 
--- SQL: when a run may begin again that has ended its process. Each time it waits longer: it may do so again.
-local AFTER_A_CRASH = "%s + CASE WHEN attempt > 240 THEN 60 ELSE attempt * 0.25 END"
-
---- Gives runs of the queue back to it whose worker is gone, as its lease or its process tells.
----@return table[] statements to be written before a claim
-local function revivals()
-    if store.is_shared() then
-        return { store.statement(([[UPDATE runs SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1
-            WHERE id IN (SELECT id FROM runs WHERE status = 'running' AND queued IS NOT NULL AND (holder IS NULL OR %s)
-                FOR UPDATE SKIP LOCKED)]]):format(store.expired_sql())) }
-    end
-    local statements = {}
-    for _, row in ipairs(store.open().read [[SELECT id, attempt, holder FROM runs
-            WHERE status = 'running' AND queued IS NOT NULL]]) do
-        if not row.holder or store.has_ended(row.holder) then
-            statements[#statements + 1] = store.statement(([[UPDATE runs SET status = 'queued', holder = NULL,
-                attempt = attempt + 1, queued = %s WHERE id = $1 AND attempt = $2 AND status = 'running']]):format(
-                AFTER_A_CRASH:format "$3"), row.id, row.attempt, store.now())
-        end
-    end
-    return statements
-end
-
--- In a shared store two who claim at once do not see each other's choice. Where a playbook's runs are limited, that
--- would be one too many: those claims are made one after the other.
-local CLAIMS_LOCK = "SELECT pg_advisory_xact_lock(5216694956355245935)" -- any number that other programs do not use
-
---- What claims the run whose turn it is: of the highest priority the one that was ordered first.
----@param only string SQL: a condition without which nothing is claimed
----@return table statement
-local function claim(only)
-    local shared = store.is_shared()
-    return store.statement(([[UPDATE runs SET status = 'running', holder = $1, attempt = attempt + 1, batch = 0,
-            lease = %s, updated = %s, error = NULL
-        WHERE id = (SELECT id FROM runs AS next WHERE status = 'queued' AND queued <= %s AND (at_most IS NULL OR at_most >
-                (SELECT count(*) FROM runs AS other WHERE other.status = 'running' AND other.queued IS NOT NULL
-                    AND other.playbook = next.playbook))
-            ORDER BY priority DESC, number, id LIMIT 1 %s) AND %s
-        RETURNING id, attempt, playbook, file, directory, arguments, status, cancel, at_most]]):format(store.lease_sql(),
-        store.now_sql "$2", store.now_sql "$2", shared and "FOR UPDATE SKIP LOCKED" or "", only), process.me(),
-        store.now())
-end
-
---- Claims the run of the queue whose turn it is, for this process. For runs.take_up.
----@return table? row
-function runs.claim_next()
-    sealing.prepare()
-    local statements = revivals()
-    statements[#statements + 1] = claim(store.is_shared() and "at_most IS NULL" or "1 = 1")
-    local row = store.open().transaction(statements)[1]
-    if not row and store.is_shared() then
-        row = store.open().transaction({ store.statement(CLAIMS_LOCK), claim "1 = 1" })[1]
-    end
-    return row
-end
-
---- In how many seconds the next run of the queue is due that is not yet, or the lease of one ends; nil: there is none.
----@return number?
-function runs.next_due()
-    local now = store.now_sql "$1"
-    local due = store.open().read(([[SELECT min(CASE WHEN status = 'queued' THEN queued ELSE lease END) - %s AS due
-        FROM runs WHERE queued IS NOT NULL AND ((status = 'queued' AND queued > %s) OR (status = 'running' AND lease > %s))]])
-        :format(now, now, now), store.now())[1].due
-    return due and math.max(due, 0)
-end
-
 --- Goes on with a run that this process has claimed from the queue.
----@param row table what runs.claim_next returned
+---@param row { id: string, attempt: integer } what claims.next returned
 function runs.take_up(row)
     hold(row.id, row.attempt)
 end
@@ -229,21 +167,6 @@ end
 function runs.fence(id, holder)
     return store.open().write(([[UPDATE runs SET attempt = attempt + 1, holder = NULL, lease = NULL
         WHERE id = $1 AND holder = $2 AND %s RETURNING id]]):format(store.expired_sql()), id, holder)[1] ~= nil
-end
-
---- Gives a run of the queue back to it whose process has ended in this attempt, whatever its lease says.
----@return boolean false when the process had given it back, or ended it, or had lost it
-function runs.give_back(id, attempt)
-    return store.open().write(([[UPDATE runs SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1,
-            queued = %s
-        WHERE id = $1 AND attempt = $2 AND status = 'running' AND queued IS NOT NULL RETURNING id]]):format(
-        AFTER_A_CRASH:format(store.now_sql "$3")), id, attempt, store.now())[1] ~= nil
-end
-
---- Has a run of the queue wait there for so many seconds when it goes back to it.
-function runs.postpone(seconds)
-    store.open().later(("UPDATE runs SET queued = %s + $2 WHERE id = $3"):format(store.now_sql "$1"), store.now(), seconds,
-        current.run)
 end
 
 --- Renews the lease. Returns who has asked for the run to be cancelled, if somebody has.

@@ -4,8 +4,7 @@
 local native, import = ...
 local pool = {}
 
-local recorded, run_record = import "journal/recorded", import "journal/runs"
-local queue = import "queue/queue"
+local claims, queue, recorded = import "queue/claims", import "queue/queue", import "journal/recorded"
 local sockets, system, task, json = native.local_socket, native.system, native.task, native.json.face
 
 local POLL_SECONDS = 2 -- a ring may be lost, and a worker of another machine may die
@@ -26,12 +25,12 @@ end
 
 --- The same where the process has ended amid the run.
 local function end_of_process(job, signal)
-    local known, given_back = pcall(run_record.give_back, job.run, job.attempt)
-    if signal == 0 then
+    local known, given_back = pcall(claims.give_back, job.run, job.attempt)
+    if signal == 0 and not (known and given_back) then
         return recorded_end(job.run)
     end
-    return ("its process was ended by signal %d; it is gone on with%s"):format(signal,
-        known and given_back and "" or " when its lease is over")
+    return ("its process %s; it is gone on with%s"):format(signal ~= 0 and "was ended by signal " .. signal
+        or "ended by itself", known and given_back and "" or " when its lease is over")
 end
 
 -- ---- whose turn it is ----
@@ -81,7 +80,8 @@ local function receive(socket)
     end
 end
 
---- The queue cannot be looked into. While the store cannot be reached this waits, unless the queue is gone through once.
+--- The queue cannot be looked into. While the store cannot be reached this waits, unless the queue is gone through
+--- once.
 local function bear(self, problem)
     local err = native.error.new(problem)
     if self.once or err.code ~= "journal.away" then

@@ -3,7 +3,7 @@ local native, import = ...
 local execution = {}
 
 local failure, gate, run_record = import "run/failure", import "gate/gate", import "journal/runs"
-local lease = import "journal/lease"
+local claims, lease = import "queue/claims", import "journal/lease"
 local debugging, live = import "run/debugging", import "run/live"
 local lock, recording = import "run/lock", import "gate/recording"
 local questions, step = import "run/questions", import "run/step"
@@ -90,7 +90,7 @@ end
 local function record_end(ok, err, run)
     local status = ok and "done" or is_requeued(err, run) and "queued" or status_of(err)
     if status == "queued" and failure.code_of(err) == "locked" then
-        run_record.postpone(LOCKED_SECONDS)
+        claims.postpone(LOCKED_SECONDS)
     end
     local problem_text = not ok and status ~= "queued" and failure.describe(err, run.options.verbose) or nil
     return written_down(ok, err, pcall(run_record.finish, status, problem_text))

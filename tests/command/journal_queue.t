@@ -182,6 +182,22 @@ subtest 'what becomes due' => sub {
     $runs->finish($worker);
 };
 
+subtest 'a worker is woken' => sub {
+    my $runs = book();
+    $runs->hostler('runs');
+    my $worker = $runs->beside->start('worker', '--jobs', 2);
+    ok Runs::wait_for(sub { children($worker) == 2 }), 'a worker waits';
+    for my $word (1 .. 7) {
+        $runs->hostler('run', '--queue', 'word', $word);
+        Runs::wait_for(sub { $runs->query("SELECT count(*) FROM runs WHERE status = 'done'") == $word });
+    }
+    my @seconds = sort { $a <=> $b } split /\n/, $runs->query("SELECT e.at - r.started FROM runs r
+        JOIN events e ON e.run = r.id WHERE e.type = 'run.begin'");
+    cmp_ok $seconds[3], '<', 0.7, 'and does not find what is queued by looking every two seconds' or diag "@seconds";
+    kill TERM => $worker;
+    waitpid $worker, 0;
+};
+
 subtest 'a key makes one run' => sub {
     my $runs = book();
     is $runs->hostler('run', '--queue', 'word', 'a', '--key', 'order 7'), 0, 'the first';

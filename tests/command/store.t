@@ -139,6 +139,20 @@ SKIP: {
     };
 }
 
+subtest 'a worker whose server was restarted' => sub {
+    my $runs = book();
+    $runs->hostler('runs');
+    my $worker = $runs->start('worker');
+    my $hears = sub {
+        eval { $runs->query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()") }
+    };
+    ok Runs::wait_for(sub { ($hears->() // '') eq '1' }), 'a worker hears what is queued';
+    Runs::control_postgres('--mode=fast', 'restart');
+    ok Runs::wait_for(sub { ($hears->() // '') eq '1' }), 'and does so again';
+    kill TERM => $worker;
+    is $runs->finish($worker), 0, 'it has gone on' or diag $runs->{said};
+};
+
 # ---- tables ----
 
 subtest 'tables' => sub {
