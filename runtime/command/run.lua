@@ -73,14 +73,15 @@ end
 --- What tells how a run waits in the queue.
 local function check_waiting(options)
     for _, name in ipairs { "key", "priority", "at", "in" } do
-        if options[name] and not options.queue then
+        if options["queue_" .. name] and not options.queue then
             refuse(("--%s is for runs that are left to the workers"):format(name), "give it together with --queue")
         end
     end
-    if options.at and options["in"] then
+    local at = options.queue_at
+    if at and options.queue_in then
         refuse("--at and --in do not go together", "leave out one")
-    elseif options.at and not moment.parse(options.at, system.now()) then
-        refuse(("--at must be %s, not '%s'"):format(moment.expected, options.at))
+    elseif at and not moment.parse(at, system.now()) then
+        refuse(("--at must be %s, not '%s'"):format(moment.expected, at))
     end
 end
 
@@ -167,18 +168,23 @@ end
 
 --- From when on a worker may begin the run, in seconds since the epoch; nil: at once.
 local function not_before(options)
-    return options.at and moment.parse(options.at, system.now()) or options["in"] and system.now() + options["in"]
+    local pause = options.queue_in
+    return options.queue_at and moment.parse(options.queue_at, system.now()) or pause and system.now() + pause
 end
 
 --- Leaves the run to the workers.
 local function enqueue(new)
     local options = new.options
-    unfinished.check(new, manifest.specs(new.book))
-    local id, is_new = run_record.enqueue({
-        playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, options),
-        key = options.key, priority = options.priority, not_before = not_before(options), at_most = new.book.at_most,
-    }, texts.keep)
-    queue.ring()
+    local key = options.queue_key
+    local id, is_new = key and run_record.of_key(key), false
+    if not id then
+        unfinished.check(new, manifest.specs(new.book))
+        id, is_new = run_record.enqueue({
+            playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, options),
+            key = key, priority = options.queue_priority, not_before = not_before(options), at_most = new.book.at_most,
+        }, texts.keep)
+        queue.ring()
+    end
     system.write((is_new and "run %s is queued\n" or "run %s has this key, so there is no second one\n"):format(id))
 end
 

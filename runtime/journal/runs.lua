@@ -119,6 +119,13 @@ function runs.enqueue(run, keep, beside)
     return first, first == id
 end
 
+--- The run that was ordered with a key.
+---@return string? id
+function runs.of_key(key)
+    local row = store.open().read("SELECT id FROM runs WHERE key = $1", key)[1]
+    return row and row.id
+end
+
 --- The last number that was given to what is on record of a run.
 local function last_number(id)
     return store.open().read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1

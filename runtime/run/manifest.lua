@@ -9,7 +9,8 @@ local FIELDS = {
     once = "boolean", at_most = "number", run = "function",
 }
 
---- Options of `hostler run` itself: no parameter of a playbook may be called like one.
+--- Options of `hostler run` itself: no parameter of a playbook may be called like one, except where the option yields
+--- to it: then that playbook's runs do not have the option.
 manifest.run_options = {
     { kind = "flag", name = "dry-run", field = "dry_run", short = "n", default = false,
         help = "show what would be done, without doing it" },
@@ -19,13 +20,13 @@ manifest.run_options = {
     { kind = "flag", name = "debug", field = "debug", default = false, help = "open a prompt where it fails" },
     { kind = "flag", name = "queue", field = "queue", default = false,
         help = "leave it to a `hostler worker`" },
-    { kind = "opt", name = "key", field = "key", type = "name",
+    { kind = "opt", name = "key", field = "queue_key", type = "name", yields = true,
         help = "with --queue: with the same key once more it makes no second run" },
-    { kind = "opt", name = "priority", field = "priority", type = "int",
+    { kind = "opt", name = "priority", field = "queue_priority", type = "int", yields = true,
         help = "with --queue: runs of a higher one are begun before others (0)" },
-    { kind = "opt", name = "at", field = "at", type = "string",
+    { kind = "opt", name = "at", field = "queue_at", type = "string", yields = true,
         help = "with --queue: not before this time, such as 18:30 or 2026-03-01 06:00" },
-    { kind = "opt", name = "in", field = "in", type = "duration",
+    { kind = "opt", name = "in", field = "queue_in", type = "duration", yields = true,
         help = "with --queue: not before so much time has passed, such as 30m" },
     { kind = "flag", name = "undo-on-failure", field = "undo_on_failure", default = false,
         help = "take back what was done when the run fails" },
@@ -89,7 +90,7 @@ end
 local function check_params(specs, file)
     local taken, list_seen = {}, nil
     for _, option in ipairs(manifest.run_options) do
-        taken[option.name] = "an option of `hostler run`"
+        taken[option.name] = not option.yields and "an option of `hostler run`" or nil
     end
     for index, spec in ipairs(specs) do
         if not params.is(spec) then
@@ -133,12 +134,14 @@ end
 --- What the command line of a playbook may hold: its parameters and the options of every run.
 ---@return table[] specs for params.parse
 function manifest.specs(book)
-    local specs = {}
+    local specs, named = {}, {}
     for _, spec in ipairs(book.params) do
-        specs[#specs + 1] = spec
+        specs[#specs + 1], named[spec.name] = spec, true
     end
     for _, spec in ipairs(manifest.run_options) do
-        specs[#specs + 1] = spec
+        if not named[spec.name] then
+            specs[#specs + 1] = spec
+        end
     end
     return specs
 end

@@ -212,6 +212,24 @@ subtest 'a key makes one run' => sub {
     is $runs->query("SELECT count(*) FROM runs"), 2, 'two runs';
     is $runs->hostler('run', '--queue', 'word', 'd', '--key', 'order 7'), 0, 'again, when it has ended';
     like $runs->{stdout}, qr/^run $id has this key/, 'makes no other one';
+    $runs->put('playbooks/half.lua', <<'LUA');
+local sh = require "sh"
+return playbook { summary = "stops half-way", once = true, run = function()
+    step("half", function() sh.run { "false" } end)
+end }
+LUA
+    $runs->hostler('run', '--queue', 'half', '--key', 'order 9');
+    $runs->hostler('worker', '--once');
+    is status($runs), 'failed', 'one that stopped half-way';
+    is $runs->hostler('run', '--queue', 'half', '--key', 'order 9'), 0, 'and is ordered again';
+    like $runs->{stdout}, qr/has this key/, 'is the same';
+    is $runs->hostler('run', '--queue', 'half', '--key', 'order 10'), 1, 'with another key it is refused';
+    $runs->put('playbooks/own.lua', <<'LUA');
+return playbook { summary = "a key of its own", params = { opt("key", "string", "its own") },
+    run = function(p) say("the key is %s", p.key) end }
+LUA
+    is $runs->hostler('run', 'own', '--key', 'order 7'), 0, 'a parameter of this name';
+    like $runs->{said}, qr/the key is order 7/, 'is the playbook\'s';
     is $runs->query('SELECT count(*) FROM sources WHERE run NOT IN (SELECT id FROM runs)'), 0, 'and leaves nothing';
 };
 
