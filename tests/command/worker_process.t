@@ -7,6 +7,8 @@ use lib 'tests/lib';
 use Runs;
 use Test::More;
 
+exec 'tests/lib/with-sshd', $^X, '-Itests/lib', $0 unless $ENV{SSHD};
+
 # Writes into `log` which process it is in, what it sees, and leaves something of each kind that a playbook can.
 my $book = <<'LUA';
 local sh = require "sh"
@@ -68,6 +70,25 @@ subtest 'a directory of its own' => sub {
     my @lines = map { [ split ' ' ] } split /\n/, $runs->get('log');
     is $lines[0][3], $runs->{folder}, 'the first in its own';
     is $lines[1][3], $worker->{folder}, 'the second, whose folder is gone, in the one of the worker' or diag $worker->{said};
+};
+
+subtest 'connections' => sub {
+    my $runs = new_runs();
+    $runs->put('playbooks/book.lua', <<'LUA');
+local ssh, http, dns, sh = require "ssh", require "http", require "dns", require "sh"
+return playbook { summary = "reaches out", run = function()
+    local host = ssh.connect("root@127.0.0.1", { known_hosts = env "SSHD" .. "/known_hosts", identity = env "SSHD" .. "/id_ed25519" })
+    host:run({ "true" }, { read = true })
+    pcall(http.get, "http://localhost:2222/", { timeout = 1 })
+    pcall(dns.resolve, "localhost", "A")
+    step("write", { idempotent = true }, function()
+        host:run { "true" }
+        sh.run { "sh", "-c", 'echo "$PPID" >> "$LOG"' }
+    end)
+end }
+LUA
+    my ($first, $second) = two_runs($runs);
+    is $second->[0], $first->[0], 'end with the run that made them: the process is kept';
 };
 
 subtest 'a run that ends its process' => sub {
