@@ -46,7 +46,7 @@
  * postgres/shared.lua makes one of }. The file's directory is made (0700), and the file, too (0600). */
 int journal_open(lua_State *L);
 
-/* For a process that makes one world after the other: whether a connection to a shared store outlives its
+/* For a process that makes one world after the other: whether the connection to its store outlives a
  * world, for the next one. `false` ends the one that is left. */
 void journal_keep_connection(bool on);
 

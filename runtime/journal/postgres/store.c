@@ -360,11 +360,11 @@ static int open_lua(lua_State *L) {
     return 1;
 }
 
-void journal_keep_connection(bool on) {
+void journal_postgres_keep(bool on) {
     link_keep(on);
 }
 
-int journal_kept_descriptors(void) {
+int journal_postgres_kept_descriptors(void) {
     return link_is_kept() ? 1 : 0;
 }
 
