@@ -35,7 +35,8 @@ PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openss
 PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
                  faketime strace wrk dropbear-bin nodejs npm csh tcsh fish zsh ksh93u+m mksh
 PACKAGES_LINT  = clang-format clang-tidy cppcheck shellcheck
-PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace wrk slowhttptest nodejs openssl
+PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace wrk slowhttptest nodejs npm \
+                 openssl
 
 C_FILES    = $(filter-out runtime/embed/%,$(wildcard runtime/*.c runtime/*/*.c runtime/*/*/*.c modules/*.c modules/*/*.c))
 LUA_FILES  = $(sort $(wildcard runtime/*.lua runtime/*/*.lua runtime/*/*/*.lua modules/*.lua modules/*/*.lua))
@@ -159,6 +160,8 @@ bench: packages-bench
 	tests/bench/web
 	tests/bench/journal
 	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
+	tests/bench/queue
+	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/queue
 	tests/bench/with-sshd tests/bench/prompt
 
 # A file of a part's name beside the playbooks would count before the part, so there is none.

@@ -19,7 +19,7 @@ const command commands[] = {
     {"inbox", "[show ID | run ID [ARGUMENTS]] [--status STATUS] [--json] [--prune 90d]",
      "what came by webhooks, and what became of it"},
     {"webhook", "test NAME --file BODY [--header 'NAME: VALUE']", "say what would come of a delivery"},
-    {"worker", "[--jobs N] [--once]", "go through the queue of a store that controllers share"},
+    {"worker", "[--jobs N] [--once]", "go through the runs that were left to workers (run --queue)"},
     {"list", "[--json]", "list the playbooks"},
     {"show", "NAME", "explain a playbook; also a module, a function, a global"},
     {"new", "NAME", "begin a playbook of your own"},

@@ -67,8 +67,10 @@ local function head_of(delivery)
     return sealing.seal(json.encode { method = delivery.method, path = delivery.path, headers = headers })
 end
 
-local function insert(record, id, hook, delivery, fields)
-    record(INSERT:format(store.now_sql "$5"), id, hook.name, hook.scope, fields.key, store.now(),
+--- Gives `perform` the statement and its parameters.
+---@param perform fun(sql: string, ...): any
+local function insert(perform, id, hook, delivery, fields)
+    return perform(INSERT:format(store.now_sql "$5"), id, hook.name, hook.scope, fields.key, store.now(),
         current.shown(delivery.remote), head_of(delivery), sealing.seal(delivery.body), fields.outcome,
         fields.reason and current.shown(fields.reason):sub(1, LONGEST_REASON), fields.playbook, fields.run)
 end
@@ -79,7 +81,7 @@ end
 ---@return table? row
 ---@raise "journal"
 function deliveries.find_key(scope, key)
-    return store.open().read("SELECT " .. from() .. "WHERE scope = $1 AND key = $2", scope, key)[1]
+    return store.open().read("SELECT " .. from() .. "WHERE inbox.scope = $1 AND inbox.key = $2", scope, key)[1]
 end
 
 --- Records a delivery and puts its run into the queue, in one transaction. Of two at once with one key, one is
@@ -93,9 +95,12 @@ end
 function deliveries.accept(hook, delivery, key, ready)
     sealing.prepare()
     local id = runs.random_id(ID_LENGTH)
-    errand.enqueue(ready, function(run, record)
-        insert(record, id, hook, delivery, { key = key, outcome = "accepted", playbook = ready.playbook, run = run })
-        record("DELETE FROM runs WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM inbox WHERE run = $1)", run)
+    errand.enqueue(ready, function(run)
+        local fields = { key = key, outcome = "accepted", playbook = ready.playbook, run = run }
+        return {
+            insert(store.statement, id, hook, delivery, fields),
+            store.statement("DELETE FROM runs WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM inbox WHERE run = $1)", run),
+        }
     end)
     return deliveries.find_key(hook.scope, key)
 end
@@ -121,8 +126,9 @@ end
 ---@return string run
 ---@raise "journal", "key"
 function deliveries.run_again(row, ready)
-    return errand.enqueue(ready, function(run, record)
-        record("UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3", run, ready.playbook, row.id)
+    return errand.enqueue(ready, function(run)
+        local sql = "UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3"
+        return { store.statement(sql, run, ready.playbook, row.id) }
     end)
 end
 

@@ -6,6 +6,7 @@ local errand = {}
 local loading, manifest, params = import "inbox/loading", import "run/manifest", import "run/params"
 local execution, library, unfinished = import "run/execution", import "run/library", import "run/unfinished"
 local run_record, sources_kept = import "journal/runs", import "journal/sources"
+local queue = import "queue/queue"
 local keys, refuse = import "base/keys", import "base/misuse".refuse
 
 ---@class inbox.Errand
@@ -125,17 +126,17 @@ end
 
 --- Puts it into the queue.
 ---@param ready inbox.Errand
----@param with fun(run: string, record: fun(sql: string, ...)) called to give `record` what goes into the same
----  transaction
----@return string run
+---@param beside fun(run: string): table[] the statements that go into the same transaction; see runs.enqueue
+---@return string? run nil when a statement beside it took it out again
 ---@raise "journal", "key"
-function errand.enqueue(ready, with)
-    return run_record.enqueue(ready, function(run, record)
+function errand.enqueue(ready, beside)
+    local run = run_record.enqueue(ready, function()
         for _, file in ipairs(ready.files) do
-            sources_kept.keep_with(record, run, file.name, file.path, file.text)
+            sources_kept.keep(file.name, file.path, file.text)
         end
-        with(run, record)
-    end)
+    end, beside)
+    queue.ring()
+    return run
 end
 
 return errand

@@ -4,6 +4,7 @@ local runs = {}
 
 local current, earlier_steps = import "journal/current", import "journal/earlier_steps"
 local process, sealing, store = import "base/process", import "journal/sealing", import "journal/store"
+local sources = import "journal/sources"
 local json, system, task = native.json.face, native.system, native.task
 
 local ID_LETTERS, ID_LENGTH = "23456789abcdefghjkmnpqrstuvwxyz", 6
@@ -65,24 +66,26 @@ local function guard()
     end
 end
 
---- Adds a row. A store that is asked twice for the same one adds it once: the holder and the arguments tell.
----@param record function store.write, or what takes statements for store.together
-local function insert(record, run, status, holder)
+-- A store that is asked twice for the same row adds it once: the holder and the arguments tell.
+local ON_SAME_ID = [[ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.holder IS NOT DISTINCT FROM excluded.holder
+    AND runs.arguments = excluded.arguments THEN runs.id END]]
+local ON_SAME_KEY = "ON CONFLICT (key) DO NOTHING"
+
+--- What adds a row: that of a run which its holder begins, or of one which waits for a worker.
+---@return table statement
+local function insertion(id, run, holder)
     local _, user = system.user()
     local login = system.env "SUDO_USER" or user
     local arguments = sealing.encode(json.array { unpack(run.arguments) })
-    local queued, lease = holder and "NULL" or store.now_sql "$12", holder and store.lease_sql() or "NULL"
-    local id = new_id()
-    record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
-            holder, started, updated, queued, batch, lease, number)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ]]
-        .. table.concat({ store.now_sql "$12", store.now_sql "$12", queued, "0", lease }, ", ") .. [[,
-            (SELECT coalesce(max(number), 0) + 1 FROM runs))
-        ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.holder IS NOT DISTINCT FROM excluded.holder
-            AND runs.arguments = excluded.arguments THEN runs.id END]],
-        id, run.playbook, run.file, system.real_path "." or "/", arguments, login, system.version(), run.mode, status,
-        holder and 1 or 0, holder, store.now())
-    return id
+    local now, lease = store.now_sql "$12", holder and store.lease_sql() or "NULL"
+    return store.statement([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode,
+            status, attempt, holder, key, priority, at_most, queued, started, updated, batch, lease, number)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14, $15, CAST($16 AS DOUBLE PRECISION), ]]
+        .. table.concat({ now, now, "0", lease }, ", ") .. [[, (SELECT coalesce(max(number), 0) + 1 FROM runs)) ]]
+        .. (run.key and ON_SAME_KEY or ON_SAME_ID),
+        id, run.playbook, run.file, system.real_path "." or "/", arguments, login, system.version(), run.mode,
+        holder and "running" or "queued", holder and 1 or 0, holder, store.now(), run.key, run.priority or 0,
+        run.at_most, not holder and (run.not_before or 0) or nil)
 end
 
 --- Begins to record a new run.
@@ -91,38 +94,60 @@ end
 ---@raise "journal", "key"
 function runs.begin(run)
     sealing.prepare()
-    current.set(insert(store.open().write, run, "running", process.me()), 1)
+    local id = new_id()
+    store.open().transaction { insertion(id, run, process.me()) }
+    current.set(id, 1)
     guard()
     earlier_steps.begin(store.open(), current.run, true)
     return current.run
 end
 
---- Puts a new run into the queue, for a worker to claim.
----@param run table as for runs.begin
----@param keep fun(id: string, record: fun(sql: string, ...)) called to keep the sources of the run; whatever it gives
----  to `record` is written with the run, in one transaction
----@return string id
-function runs.enqueue(run, keep)
+--- Puts a new run into the queue, for a worker to claim, in one transaction with its sources. Whoever does so rings
+--- the queue's bell afterwards (queue/queue.lua).
+---@param run { playbook: string, file: string, arguments: string[], mode: string, key?: string, priority?: integer,
+---  not_before?: number, at_most?: integer } key: of two runs with the same one there is only the first; priority:
+---  higher ones are begun first (0); not_before: seconds since the epoch; at_most: what the playbook says
+---@param keep fun() called to keep the sources of the run; must not wait
+---@param beside? fun(id: string): table[] more statements (store.statement) for the same transaction, which see the
+---  run's row, unless its key was taken; must not wait
+---@return string? id nil where a statement beside it took it out again
+---@return boolean is_new false: it is the run that has this key
+---@raise "journal", "key"
+function runs.enqueue(run, keep, beside)
     sealing.prepare()
-    local statements = {}
-    local function record(...)
-        statements[#statements + 1] = { n = select("#", ...), ... }
+    local id = new_id()
+    local statements = { insertion(id, run) }
+    for _, more in ipairs { sources.collect(id, keep), beside and beside(id) or {} } do
+        for _, statement in ipairs(more) do
+            statements[#statements + 1] = statement
+        end
     end
-    local id = insert(record, run, "queued")
-    keep(id, record)
-    store.open().together(statements)
-    return id
+    statements[#statements + 1] = store.statement("SELECT id FROM runs WHERE id = $1 OR key = $2", id, run.key)
+    local first = store.open().transaction(statements)[1]
+    return first and first.id, first ~= nil and first.id == id
+end
+
+--- The run that was ordered with a key.
+---@return string? id
+function runs.of_key(key)
+    local row = store.open().read("SELECT id FROM runs WHERE key = $1", key)[1]
+    return row and row.id
+end
+
+--- The last number that was given to what is on record of a run.
+local function last_number(id)
+    return store.open().read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1
+        UNION ALL SELECT number FROM effects WHERE run = $1
+        UNION ALL SELECT ended_number FROM effects WHERE run = $1
+        UNION ALL SELECT position FROM steps WHERE run = $1) AS numbers]], id)[1].number or 0
 end
 
 --- The run and its attempt are this process's now.
 local function hold(id, number)
-    local last = store.open().read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1
-        UNION ALL SELECT number FROM effects WHERE run = $1
-        UNION ALL SELECT ended_number FROM effects WHERE run = $1
-        UNION ALL SELECT position FROM steps WHERE run = $1) AS numbers]], id)[1].number or 0
-    current.set(id, number, last)
+    local is_new = number == 1 -- from the queue: nothing of it is on record
+    current.set(id, number, is_new and 0 or last_number(id))
     guard()
-    earlier_steps.begin(store.open(), id)
+    earlier_steps.begin(store.open(), id, is_new)
 end
 
 --- Takes over a run that no process works on, to go on with it. It is no longer the workers'.
@@ -146,29 +171,10 @@ function runs.claim(run)
     return true
 end
 
---- Claims the run that has waited longest in the queue, or whose worker has lost its lease. For runs.adopt.
----@return { id: string, attempt: integer, playbook: string }?
-function runs.claim_next()
-    return store.open().write(([[UPDATE runs
-        SET status = 'running', holder = $1, attempt = attempt + 1, batch = 0, lease = %s, updated = %s, error = NULL
-        WHERE id = (SELECT id FROM runs
-            WHERE queued <= %s AND (status = 'queued' OR (status = 'running' AND (holder IS NULL OR %s)))
-            ORDER BY queued LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING id, attempt, playbook]]):format(store.lease_sql(), store.open().clock, store.open().clock,
-        store.expired_sql()), process.me())[1]
-end
-
---- Makes a run this process's that another one has claimed for it.
----@return boolean false when it has been taken over meanwhile
----@raise "journal", "key"
-function runs.adopt(id, number)
-    sealing.prepare()
-    local rows = store.open().write(([[UPDATE runs SET holder = $1, lease = %s
-        WHERE id = $2 AND attempt = $3 RETURNING id]]):format(store.lease_sql()), process.me(), id, number)
-    if rows[1] then
-        hold(id, number)
-    end
-    return rows[1] ~= nil
+--- Goes on with a run that this process has claimed from the queue.
+---@param row { id: string, attempt: integer } what claims.next returned
+function runs.take_up(row)
+    hold(row.id, row.attempt)
 end
 
 --- Takes a run from a holder whose lease has run out, so that what it held can be given to another.
@@ -176,12 +182,6 @@ end
 function runs.fence(id, holder)
     return store.open().write(([[UPDATE runs SET attempt = attempt + 1, holder = NULL, lease = NULL
         WHERE id = $1 AND holder = $2 AND %s RETURNING id]]):format(store.expired_sql()), id, holder)[1] ~= nil
-end
-
---- Has a run of the queue wait there for so many seconds when it goes back to it.
-function runs.postpone(seconds)
-    local handle = store.open()
-    handle.later(("UPDATE runs SET queued = %s + $1 WHERE id = $2"):format(handle.clock), seconds, current.run)
 end
 
 --- Renews the lease. Returns who has asked for the run to be cancelled, if somebody has.
@@ -195,6 +195,13 @@ end
 ---@param by string who asks
 function runs.ask_to_cancel(id, by)
     store.open().write("UPDATE runs SET cancel = $1 WHERE id = $2 AND status = 'running'", by, id)
+end
+
+--- Whether somebody has asked for the end of the run; false as well where that cannot be known.
+---@return boolean
+function runs.is_given_up(id)
+    local ok, rows = pcall(store.open().read, "SELECT cancel FROM runs WHERE id = $1 AND cancel IS NOT NULL", id)
+    return ok and rows[1] ~= nil
 end
 
 --- Records how the run ended, and gives back what it held.

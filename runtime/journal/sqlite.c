@@ -14,7 +14,9 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/scrub.h"
+#include "journal/folder_bell.h"
 #include "journal/postgres/store.h"
+#include "journal/statement.h"
 #include "task/handle.h"
 #include "task/task.h"
 
@@ -33,8 +35,9 @@
 #define LATER_MS 200
 #define MOST_QUEUED 256     /* they are written without waiting for more */
 #define MOST_UNWRITTEN 4096 /* whoever adds more has to wait */
-#define MOST_STATEMENTS 64
+#define MOST_STATEMENTS 128
 #define MOST_PARAMETERS 16
+#define KEPT_DESCRIPTORS 3 /* the file, its log, and the index of that */
 /* Beside SQLite's codes: */
 #define FENCED (-1)   /* the guard matched no row */
 #define REPLACED (-2) /* the file is not at its place any more */
@@ -60,22 +63,27 @@ typedef struct {
     ino_t inode;
 } file_identity;
 
+/* The open file. */
 typedef struct {
     sqlite3 *database;
     char *path;              /* as people gave it */
     char *place, *log_place; /* where the file is, and SQLite's log of it */
     file_identity file, log;
-    bool patient; /* the caller cannot wait */
     struct {
         char *sql;
         sqlite3_stmt *statement;
     } statements[MOST_STATEMENTS];
     int statement_count;
+    bool full_sync;
+} connection;
+
+typedef struct {
+    connection c;
+    bool patient; /* the caller cannot wait */
     queued *first, **last;
     int queue_length;
     queued *guard;
     uv_timer_t *timer;
-    bool full_sync;
     char detail[200]; /* what SQLite said of the last failure: a rollback makes it forget */
 } store;
 
@@ -128,12 +136,12 @@ static int raise_problem(lua_State *L, store *s, int code) {
         return lua_error(L);
     }
     /* Where SQLite only knows that a system call failed, the system knows why. */
-    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->database) : 0;
+    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->c.database) : 0;
     if (reason == ENOSPC || reason == EDQUOT)
         code = SQLITE_FULL;
     else if (reason == EROFS || reason == EACCES)
         code = SQLITE_READONLY;
-    push_problem(L, s->path, code, *s->detail ? s->detail : sqlite3_errmsg(s->database));
+    push_problem(L, s->c.path, code, *s->detail ? s->detail : sqlite3_errmsg(s->c.database));
     *s->detail = '\0';
     return lua_error(L);
 }
@@ -177,20 +185,20 @@ static void bind_value(sqlite3_stmt *statement, int number, const value *v) {
 
 /* The prepared statement of this SQL text, made once. */
 static sqlite3_stmt *prepare(lua_State *L, store *s, const char *sql) {
-    for (int i = 0; i < s->statement_count; i++)
-        if (strcmp(s->statements[i].sql, sql) == 0)
-            return s->statements[i].statement;
+    for (int i = 0; i < s->c.statement_count; i++)
+        if (strcmp(s->c.statements[i].sql, sql) == 0)
+            return s->c.statements[i].statement;
     sqlite3_stmt *statement;
-    int code = sqlite3_prepare_v3(s->database, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL);
+    int code = sqlite3_prepare_v3(s->c.database, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL);
     if (code != SQLITE_OK)
         raise_problem(L, s, code);
-    char *copy = s->statement_count < MOST_STATEMENTS ? strdup(sql) : NULL;
+    char *copy = s->c.statement_count < MOST_STATEMENTS ? strdup(sql) : NULL;
     if (!copy) {
         sqlite3_finalize(statement);
         luaL_error(L, "too many different statements");
     }
-    s->statements[s->statement_count].sql = copy;
-    s->statements[s->statement_count++].statement = statement;
+    s->c.statements[s->c.statement_count].sql = copy;
+    s->c.statements[s->c.statement_count++].statement = statement;
     return statement;
 }
 
@@ -238,7 +246,7 @@ static bool is_same(file_identity *known, const char *place) {
 
 /* What goes into a file that nobody finds is not on record. SQLite keeps its log as long as one uses it. */
 static int check_place(store *s) {
-    if (is_same(&s->file, s->place) && is_same(&s->log, s->log_place))
+    if (is_same(&s->c.file, s->c.place) && is_same(&s->c.log, s->c.log_place))
         return SQLITE_OK;
     snprintf(s->detail, sizeof s->detail, "another or no file is there now");
     return REPLACED;
@@ -247,7 +255,7 @@ static int check_place(store *s) {
 /* ---- transactions ---- */
 
 static int execute(store *s, const char *sql) {
-    return sqlite3_exec(s->database, sql, NULL, NULL, NULL);
+    return sqlite3_exec(s->c.database, sql, NULL, NULL, NULL);
 }
 
 static void bind_queued(const queued *q) {
@@ -265,11 +273,11 @@ static int check_guard(store *s) {
 }
 
 static int begin(store *s, bool flush) {
-    if (flush != s->full_sync) {
+    if (flush != s->c.full_sync) {
         int code = execute(s, flush ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
         if (code != SQLITE_OK)
             return code;
-        s->full_sync = flush;
+        s->c.full_sync = flush;
     }
     int code = execute(s, "BEGIN IMMEDIATE");
     if (code == SQLITE_OK)
@@ -311,8 +319,8 @@ static int finish(store *s, int code) {
         code = execute(s, "COMMIT");
     if (code != SQLITE_OK) {
         if (code > 0)
-            scrub_format(s->detail, sizeof s->detail, "%s", sqlite3_errmsg(s->database));
-        if (!sqlite3_get_autocommit(s->database))
+            scrub_format(s->detail, sizeof s->detail, "%s", sqlite3_errmsg(s->c.database));
+        if (!sqlite3_get_autocommit(s->c.database))
             execute(s, "ROLLBACK");
         return code;
     }
@@ -354,22 +362,22 @@ static void start_timer(store *s) {
 
 static store *self(lua_State *L) {
     store *s = lua_touserdata(L, lua_upvalueindex(1));
-    if (!s->database)
+    if (!s->c.database)
         luaL_error(L, "the journal is closed");
     return s;
 }
 
 /* Leaves nothing of a transaction in whose middle an error was raised. */
 static void abandon(store *s) {
-    for (sqlite3_stmt *t = sqlite3_next_stmt(s->database, NULL); t; t = sqlite3_next_stmt(s->database, t))
+    for (sqlite3_stmt *t = sqlite3_next_stmt(s->c.database, NULL); t; t = sqlite3_next_stmt(s->c.database, t))
         sqlite3_reset(t);
-    if (!sqlite3_get_autocommit(s->database))
+    if (!sqlite3_get_autocommit(s->c.database))
         execute(s, "ROLLBACK");
 }
 
 static void be_patient(store *s, bool patient) {
     s->patient = patient;
-    sqlite3_busy_timeout(s->database, patient ? BUSY_MS : 0);
+    sqlite3_busy_timeout(s->c.database, patient ? BUSY_MS : 0);
 }
 
 /* What Lua calls: the function that is the second upvalue, with the arguments given. */
@@ -390,9 +398,10 @@ static int parameter_count(lua_State *L) {
     return count;
 }
 
-static void bind_arguments(lua_State *L, sqlite3_stmt *statement, int count) {
+/* Binds the `count` values above the index `sql`. */
+static void bind_arguments(lua_State *L, sqlite3_stmt *statement, int sql, int count) {
     for (int i = 1; i <= count; i++) {
-        value v = value_from_lua(L, i + 1);
+        value v = value_from_lua(L, sql + i);
         bind_value(statement, i, &v);
     }
 }
@@ -406,79 +415,39 @@ static int write_lua(lua_State *L) {
     if (code == SQLITE_OK)
         code = run_queue(s);
     if (code == SQLITE_OK) {
-        bind_arguments(L, statement, count);
+        bind_arguments(L, statement, 1, count);
         code = run_statement(L, statement, true);
     }
     code = finish(s, code);
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
 
-/* Calls fn for each statement of the list at index 1, with its table at index 3; stops at the first failure.
- */
-static int for_each_statement(lua_State *L, store *s, int (*fn)(lua_State *, store *, bool is_last)) {
-    int code = SQLITE_OK, count = (int)lua_objlen(L, 1);
-    for (int i = 1; i <= count && code == SQLITE_OK; i++) {
-        lua_settop(L, 2);
-        lua_rawgeti(L, 1, i);
-        code = fn(L, s, i == count);
-    }
-    lua_settop(L, 2);
+/* Runs the statement at index `sql` with the parameters above it, and leaves its rows in their place. */
+static int run_given(lua_State *L, store *s, int sql) {
+    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, sql));
+    bind_arguments(L, statement, sql, lua_gettop(L) - sql);
+    lua_settop(L, sql);
+    lua_newtable(L);
+    int code = run_statement(L, statement, true);
+    lua_replace(L, sql);
     return code;
 }
 
-/* The parameters of the statement at index 3, pushed behind it; returns how many. */
-static int push_parameters(lua_State *L) {
-    lua_getfield(L, 3, "n");
-    int count = (int)lua_tointeger(L, -1) - 1;
-    lua_pop(L, 1);
-    luaL_argcheck(L, count >= 0 && count <= MOST_PARAMETERS, 1, "too many parameters");
-    luaL_checkstack(L, count, "too many parameters");
-    for (int i = 1; i <= count; i++)
-        lua_rawgeti(L, 3, i + 1);
-    return count;
-}
-
-static sqlite3_stmt *prepare_listed(lua_State *L, store *s) {
-    lua_rawgeti(L, 3, 1);
-    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, -1));
-    lua_pop(L, 1);
-    return statement;
-}
-
-/* Raises for what cannot be run, while no transaction is open. */
-static int check_listed(lua_State *L, store *s, bool is_last) {
-    (void)is_last;
-    prepare_listed(L, s);
-    int count = push_parameters(L);
-    for (int i = 1; i <= count; i++)
-        value_from_lua(L, 3 + i);
-    return SQLITE_OK;
-}
-
-/* Of the last one the rows are added to the table at index 2. */
-static int run_listed(lua_State *L, store *s, bool is_last) {
-    sqlite3_stmt *statement = prepare_listed(L, s);
-    int count = push_parameters(L);
-    for (int i = 1; i <= count; i++) {
-        value v = value_from_lua(L, 3 + i);
-        bind_value(statement, i, &v);
-    }
-    lua_pushvalue(L, 2);
-    return run_statement(L, statement, is_last);
-}
-
-/* together(statements) -> rows of the last */
-static int together_lua(lua_State *L) {
+/* transaction({ { sql, ..., n = parameters }, ... }) -> rows of the last */
+static int transaction_lua(lua_State *L) {
     store *s = self(L);
     luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
-    lua_newtable(L);
-    for_each_statement(L, s, check_listed);
-    int code = begin(s, true);
+    int count = (int)lua_objlen(L, 1), code = begin(s, true);
+    luaL_argcheck(L, count > 0, 1, "no statements");
     if (code == SQLITE_OK)
         code = run_queue(s);
-    if (code == SQLITE_OK)
-        code = for_each_statement(L, s, run_listed);
+    for (int i = 1; i <= count && code == SQLITE_OK; i++) {
+        enum { ITEM = 2, SQL };
+        lua_settop(L, 1);
+        lua_rawgeti(L, 1, i);
+        unpack_statement(L, ITEM);
+        code = run_given(L, s, SQL);
+    }
     code = finish(s, code);
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
@@ -491,7 +460,7 @@ static int read_lua(lua_State *L) {
     if (code != SQLITE_OK)
         return raise_problem(L, s, code);
     lua_newtable(L);
-    bind_arguments(L, statement, count);
+    bind_arguments(L, statement, 1, count);
     code = run_statement(L, statement, true);
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
@@ -558,9 +527,9 @@ static int drain_lua(lua_State *L) {
 
 static int read_version(store *s, int *version) {
     sqlite3_stmt *statement;
-    int code = sqlite3_prepare_v2(s->database, "PRAGMA user_version", -1, &statement, NULL);
+    int code = sqlite3_prepare_v2(s->c.database, "PRAGMA user_version", -1, &statement, NULL);
     if (code == SQLITE_OK)
-        code = sqlite3_step(statement) == SQLITE_ROW ? SQLITE_OK : sqlite3_errcode(s->database);
+        code = sqlite3_step(statement) == SQLITE_ROW ? SQLITE_OK : sqlite3_errcode(s->c.database);
     if (code == SQLITE_OK)
         *version = sqlite3_column_int(statement, 0);
     sqlite3_finalize(statement);
@@ -594,23 +563,58 @@ static int migrate_lua(lua_State *L) {
     return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
 }
 
+static void close_connection(connection *c) {
+    for (int i = 0; i < c->statement_count; i++) {
+        sqlite3_finalize(c->statements[i].statement);
+        free(c->statements[i].sql);
+    }
+    sqlite3_close(c->database);
+    free(c->path);
+    free(c->place);
+    free(c->log_place);
+    memset(c, 0, sizeof *c);
+}
+
+/* Between two transactions a connection is as good as new. */
+static struct {
+    bool wanted;
+    connection connection;
+} kept;
+
 static void close_store(store *s) {
-    if (!s->database)
+    if (!s->c.database)
         return;
     be_patient(s, true);
     write_queue(s);
     empty_queue(s);
     free_queued(s->guard);
+    s->guard = NULL;
     handle_discard(s->timer);
-    for (int i = 0; i < s->statement_count; i++) {
-        sqlite3_finalize(s->statements[i].statement);
-        free(s->statements[i].sql);
+    s->timer = NULL;
+    if (kept.wanted && !kept.connection.database && sqlite3_get_autocommit(s->c.database) &&
+        check_place(s) == SQLITE_OK) {
+        kept.connection = s->c;
+        memset(&s->c, 0, sizeof s->c);
+    } else {
+        close_connection(&s->c);
     }
-    sqlite3_close(s->database);
-    free(s->path);
-    free(s->place);
-    free(s->log_place);
-    s->database = NULL;
+}
+
+static void keep_file(bool on) {
+    kept.wanted = on;
+    if (!on)
+        close_connection(&kept.connection);
+}
+
+/* Takes over the connection that was left, if it is one to the file that is at this place now. */
+static bool take_kept(store *s, const char *path) {
+    s->c = kept.connection;
+    memset(&kept.connection, 0, sizeof kept.connection);
+    if (s->c.database && strcmp(s->c.path, path) == 0 && check_place(s) == SQLITE_OK)
+        return true;
+    close_connection(&s->c);
+    *s->detail = '\0';
+    return false;
 }
 
 static int close_lua(lua_State *L) {
@@ -640,23 +644,28 @@ static int configure(store *s) {
     int code = execute(s, "PRAGMA journal_mode = WAL");
     if (code == SQLITE_OK)
         code = execute(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
-    s->full_sync = true;
+    s->c.full_sync = true;
     return code;
 }
 
 /* Remembers which file this is. Whoever has changed the directory meanwhile means it as well. */
 static int note_place(store *s) {
-    s->place = realpath(s->path, NULL);
-    if (!s->place || asprintf(&s->log_place, "%s-wal", s->place) < 0)
+    s->c.place = realpath(s->c.path, NULL);
+    if (!s->c.place || asprintf(&s->c.log_place, "%s-wal", s->c.place) < 0)
         return SQLITE_CANTOPEN;
-    return is_same(&s->file, s->place) ? SQLITE_OK : SQLITE_CANTOPEN;
+    return is_same(&s->c.file, s->c.place) ? SQLITE_OK : SQLITE_CANTOPEN;
 }
 
 static void add_functions(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"together", together_lua}, {"write", write_lua},     {"later", later_lua},
-        {"read", read_lua},         {"guard", guard_lua},     {"version", version_lua},
-        {"drain", drain_lua},       {"migrate", migrate_lua}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"write", write_lua},
+                                         {"later", later_lua},
+                                         {"read", read_lua},
+                                         {"guard", guard_lua},
+                                         {"version", version_lua},
+                                         {"drain", drain_lua},
+                                         {"migrate", migrate_lua},
+                                         {"transaction", transaction_lua},
+                                         {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);
@@ -680,25 +689,38 @@ static void need_file(lua_State *L, const char *path) {
     lua_error(L);
 }
 
-/* sqlite(path) -> functions, or false while another process has the file locked */
-static int sqlite_lua(lua_State *L) {
-    const char *path = luaL_checkstring(L, 1);
-    need_file(L, path);
-    bool patient = !lua_isyieldable(L);
+static store *new_store(lua_State *L) {
     store *s = lua_newuserdata(L, sizeof *s);
     memset(s, 0, sizeof *s);
     s->last = &s->first;
     luaL_getmetatable(L, STORE_TYPE);
     lua_setmetatable(L, -2);
-    s->path = strdup(path);
-    int code = sqlite3_open_v2(path, &s->database, SQLITE_OPEN_READWRITE, NULL);
+    return s;
+}
+
+static int open_file(store *s, const char *path, bool patient) {
+    s->c.path = strdup(path);
+    int code = sqlite3_open_v2(path, &s->c.database, SQLITE_OPEN_READWRITE, NULL);
     be_patient(s, patient);
     if (code == SQLITE_OK)
         code = note_place(s);
-    if (code == SQLITE_OK)
-        code = configure(s);
+    return code == SQLITE_OK ? configure(s) : code;
+}
+
+/* sqlite(path) -> functions, or false while another process has the file locked. Where a connection was left,
+ * the file must not be opened beside it: closing that would end the locks of both, as fcntl(2) says. */
+static int sqlite_lua(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    store *s = new_store(L);
+    if (take_kept(s, path)) {
+        add_functions(L);
+        return 1;
+    }
+    need_file(L, path);
+    bool patient = !lua_isyieldable(L);
+    int code = open_file(s, path, patient);
     if (code == SQLITE_BUSY && !patient) {
-        close_store(s);
+        close_connection(&s->c);
         lua_pushboolean(L, 0);
     } else if (code != SQLITE_OK) {
         return raise_problem(L, s, code);
@@ -706,6 +728,15 @@ static int sqlite_lua(lua_State *L) {
         add_functions(L);
     }
     return 1;
+}
+
+void journal_keep_connection(bool on) {
+    keep_file(on);
+    journal_postgres_keep(on);
+}
+
+int journal_kept_descriptors(void) {
+    return (kept.connection.database ? KEPT_DESCRIPTORS : 0) + journal_postgres_kept_descriptors();
 }
 
 int journal_open(lua_State *L) {
@@ -716,6 +747,7 @@ int journal_open(lua_State *L) {
     lua_newtable(L);
     lua_pushcfunction(L, sqlite_lua);
     lua_setfield(L, -2, "sqlite");
+    folder_bell_add(L);
     journal_postgres_open(L);
     lua_setfield(L, -2, "postgres");
     return 1;

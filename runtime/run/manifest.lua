@@ -7,10 +7,11 @@ local keys = import "base/keys"
 
 local FIELDS = {
     summary = "string", handbook = "string", description = "string", params = "table", effects = "string",
-    once = "boolean", run = "function",
+    once = "boolean", at_most = "number", run = "function",
 }
 
---- Options of `hostler run` itself: no parameter of a playbook may be called like one.
+--- Options of `hostler run` itself: no parameter of a playbook may be called like one, except where the option yields
+--- to it: then that playbook's runs do not have the option.
 manifest.run_options = {
     { kind = "flag", name = "dry-run", field = "dry_run", short = "n", default = false,
         help = "show what would be done, without doing it" },
@@ -19,7 +20,15 @@ manifest.run_options = {
     { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false, help = "show every effect" },
     { kind = "flag", name = "debug", field = "debug", default = false, help = "open a prompt where it fails" },
     { kind = "flag", name = "queue", field = "queue", default = false,
-        help = "leave it to a `hostler worker` of any controller" },
+        help = "leave it to a `hostler worker`" },
+    { kind = "opt", name = "key", field = "queue_key", type = "name", yields = true,
+        help = "with --queue: with the same key once more it makes no second run" },
+    { kind = "opt", name = "priority", field = "queue_priority", type = "int", yields = true,
+        help = "with --queue: runs of a higher one are begun before others (0)" },
+    { kind = "opt", name = "at", field = "queue_at", type = "string", yields = true,
+        help = "with --queue: not before this time, such as 18:30 or 2026-03-01 06:00" },
+    { kind = "opt", name = "in", field = "queue_in", type = "duration", yields = true,
+        help = "with --queue: not before so much time has passed, such as 30m" },
     { kind = "flag", name = "undo-on-failure", field = "undo_on_failure", default = false,
         help = "take back what was done when the run fails" },
     { kind = "opt", name = "record", field = "record", type = "string",
@@ -92,12 +101,16 @@ local function check_fields(fields, file)
     if fields.effects and fields.effects ~= "read" and fields.effects ~= "write" then
         wrong(file, "effects", "the field 'effects' is \"read\" or \"write\"")
     end
+    local most = fields.at_most
+    if most and not (most >= 1 and most < 1e6 and most % 1 == 0) then
+        wrong(file, "at_most", "the field 'at_most' is a whole number from 1 up")
+    end
 end
 
 local function check_params(specs, file)
     local taken, list_seen = {}, nil
     for _, option in ipairs(manifest.run_options) do
-        taken[option.name] = "an option of `hostler run`"
+        taken[option.name] = not option.yields and "an option of `hostler run`" or nil
     end
     for index, spec in ipairs(specs) do
         if not params.is(spec) then
@@ -120,6 +133,7 @@ end
 ---@field params? Parameter[]
 ---@field effects? "read"|"write" "read": what writes is refused ("write")
 ---@field once? boolean a run that did not end has to be resumed or undone before the same is begun anew
+---@field at_most? integer how many of its runs the workers of the queue go through at once
 ---@field run fun(p: table): any does it; p has the parameters by name, dashes written as underscores
 
 --- Declares a playbook; the file returns it.
@@ -140,12 +154,14 @@ end
 --- What the command line of a playbook may hold: its parameters and the options of every run.
 ---@return table[] specs for params.parse
 function manifest.specs(book)
-    local specs = {}
+    local specs, named = {}, {}
     for _, spec in ipairs(book.params) do
-        specs[#specs + 1] = spec
+        specs[#specs + 1], named[spec.name] = spec, true
     end
     for _, spec in ipairs(manifest.run_options) do
-        specs[#specs + 1] = spec
+        if not named[spec.name] then
+            specs[#specs + 1] = spec
+        end
     end
     return specs
 end

@@ -71,15 +71,6 @@ function texts.keep()
     end
 end
 
---- Keeps the texts of all files loaded so far with a run that is on its way into the store.
----@param run string its id
----@param record fun(sql: string, ...) takes the statements
-function texts.keep_with(run, record)
-    for _, file in ipairs(loaded) do
-        sources_kept.keep_with(record, run, file.name, file.path, by_path[file.path])
-    end
-end
-
 --- The files that were loaded by a name, with their texts.
 ---@return { name: string, path: string, text: string }[]
 function texts.files()

@@ -27,6 +27,8 @@ sub set_version {
 
 # What takes a journal of a version back to the one before.
 my %back = (
+    7 => "DROP INDEX runs_by_turn; DROP INDEX runs_by_key; CREATE INDEX runs_by_status ON runs (status);
+        ALTER TABLE runs DROP COLUMN key; ALTER TABLE runs DROP COLUMN priority; ALTER TABLE runs DROP COLUMN at_most",
     6 => "DROP TABLE inbox; DROP TABLE inbox_turned_away",
     5 => "ALTER TABLE effects DROP COLUMN reach",
     4 => "DROP INDEX runs_by_number; ALTER TABLE runs DROP COLUMN number; CREATE INDEX runs_by_start ON runs (started)",

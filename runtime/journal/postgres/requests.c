@@ -22,7 +22,6 @@ struct request {
     statement *first, *last; /* given to requests_later() before it */
     statement *main;
     bool writes;
-    bool together;  /* `first` is its own: it goes with it or not at all */
     bool connects;  /* and nothing else */
     bool tried;     /* it may have been committed */
     bool lost;      /* a try of it has found no server */
@@ -33,17 +32,9 @@ struct request {
 
 /* ---- what is written later ---- */
 
-static void free_statements(statement *t) {
-    while (t) {
-        statement *next = t->next;
-        statement_free(t);
-        t = next;
-    }
-}
-
 static void free_request(request *r) {
-    free_statements(r->first);
-    statement_free(r->main);
+    statements_free(r->first);
+    statements_free(r->main);
     free(r);
 }
 
@@ -65,10 +56,10 @@ static void take_queue(requests *q, request *r) {
 
 /* What a failed request should have written goes with the next one that writes. */
 static void put_back(requests *q, request *r) {
-    if (!r->first || r->together)
+    if (!r->first)
         return;
     request *heir = q->next;
-    while (heir && (!heir->writes || heir->together))
+    while (heir && !heir->writes)
         heir = heir->next;
     statement **first = heir ? &heir->first : &q->first, **last = heir ? &heir->last : &q->last;
     r->last->next = *first;
@@ -99,7 +90,7 @@ static void tell(requests *q, request *r, outcome o) {
 /* It may have been committed all the same. Its asker has heard of a failure; what it had to write for others
  * is sent again, with the same number, before anything else. */
 static void keep(requests *q, request *r) {
-    statement_free(r->main);
+    statements_free(r->main);
     r->main = NULL;
     r->next = q->next;
     q->next = r;
@@ -114,7 +105,7 @@ static void settle(requests *q, request *r, outcome o) {
 
 /* Those that wait for a server which cannot be reached have waited for it as well. */
 static void settle_lost(requests *q, request *r) {
-    bool doubtful = r->tried && r->first && q->guard && !r->together;
+    bool doubtful = r->tried && r->first && q->guard;
     if (doubtful)
         tell(q, r, LOST);
     else
@@ -133,7 +124,7 @@ static void end(requests *q, outcome o) {
         settle_lost(q, r);
         return;
     }
-    if (o == DONE && !r->together)
+    if (o == DONE)
         q->unwritten -= count_statements(r->first);
     if (o == DONE && r->number)
         q->renewed = r->sent;
@@ -242,7 +233,8 @@ static void serve_next(requests *q) {
 
 /* ---- the face ---- */
 
-static void line_up(requests *q, request *r) {
+static void add(requests *q, request *r) {
+    take_queue(q, r);
     request **end_of_line = &q->next;
     while (*end_of_line)
         end_of_line = &(*end_of_line)->next;
@@ -250,24 +242,10 @@ static void line_up(requests *q, request *r) {
     serve_next(q);
 }
 
-static void add(requests *q, request *r) {
-    take_queue(q, r);
-    line_up(q, r);
-}
-
 void requests_add(requests *q, statement *main, bool writes, request_ended *ended, void *asker) {
     request *r = link_must(calloc(1, sizeof *r));
     *r = (request){.main = main, .writes = writes, .ended = ended, .asker = asker};
     add(q, r);
-}
-
-void requests_together(requests *q, statement *first, statement *main, request_ended *ended, void *asker) {
-    if (q->first)
-        requests_add(q, NULL, true, NULL, NULL);
-    request *r = link_must(calloc(1, sizeof *r));
-    *r = (request){
-        .first = first, .main = main, .writes = true, .together = true, .ended = ended, .asker = asker};
-    line_up(q, r);
 }
 
 void requests_connect(requests *q, request_ended *ended, void *asker) {
@@ -309,8 +287,8 @@ static void drop_kept(requests *q) {
 
 void requests_guard(requests *q, statement *guard, statement *written) {
     drop_kept(q);
-    statement_free(q->guard);
-    statement_free(q->written);
+    statements_free(q->guard);
+    statements_free(q->written);
     q->guard = guard;
     q->written = written;
     q->number = 0;
@@ -347,7 +325,7 @@ void requests_close(requests *q) {
         free_request(q->current);
     while (q->next)
         free_request(take_next(q));
-    free_statements(q->first);
+    statements_free(q->first);
     requests_guard(q, NULL, NULL);
     handle_discard(q->later);
     handle_discard(q->pause);

@@ -25,10 +25,10 @@ end
 local function together(prefix, last)
     local statements = {}
     for index = 1, 600 do
-        insert(function(...) statements[index] = { n = select("#", ...), ... } end, prefix .. index)
+        insert(function(sql, ...) statements[index] = { sql, n = select("#", ...), ... } end, prefix .. index)
     end
-    statements[601] = { n = 1, last }
-    return pcall(store.together, statements)
+    statements[601] = { last, n = 0 }
+    return pcall(store.transaction, statements)
 end
 
 insert(store.later, "before")

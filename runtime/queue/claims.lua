@@ -1,0 +1,91 @@
+-- Which run of the queue a process takes, and how a run comes back to the queue.
+local _, import = ...
+local claims = {}
+
+local current, sealing, store = import "journal/current", import "journal/sealing", import "journal/store"
+local process = import "base/process"
+
+-- SQL: when a run may begin again that has ended its process. Each time it waits longer: it may do so again.
+local AFTER_A_CRASH = "%s + CASE WHEN attempt > 240 THEN 60 ELSE attempt * 0.25 END"
+
+--- Gives runs of the queue back to it whose worker is gone, as its lease or its process tells.
+---@return table[] statements to be written before a claim
+local function revivals()
+    if store.is_shared() then
+        return { store.statement(([[UPDATE runs
+            SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1
+            WHERE id IN (SELECT id FROM runs WHERE status = 'running' AND queued IS NOT NULL
+                AND (holder IS NULL OR %s) FOR UPDATE SKIP LOCKED)]]):format(store.expired_sql())) }
+    end
+    local statements = {}
+    for _, row in ipairs(store.open().read [[SELECT id, attempt, holder FROM runs
+            WHERE status = 'running' AND queued IS NOT NULL]]) do
+        if not row.holder or store.has_ended(row.holder) then
+            statements[#statements + 1] = store.statement(([[UPDATE runs SET status = 'queued', holder = NULL,
+                attempt = attempt + 1, queued = %s WHERE id = $1 AND attempt = $2 AND status = 'running']]):format(
+                AFTER_A_CRASH:format "$3"), row.id, row.attempt, store.now())
+        end
+    end
+    return statements
+end
+
+-- In a shared store two who claim at once do not see each other's choice. Where a playbook's runs are limited, that
+-- would be one too many: those claims are made one after the other.
+local CLAIMS_LOCK = "SELECT pg_advisory_xact_lock(5216694956355245935)" -- any number that other programs do not use
+
+--- What claims the run whose turn it is: of the highest priority the one that was ordered first.
+---@param only string SQL: a condition without which nothing is claimed
+---@return table statement
+local function claim(only)
+    local shared = store.is_shared()
+    return store.statement(([[UPDATE runs SET status = 'running', holder = $1, attempt = attempt + 1, batch = 0,
+            lease = %s, updated = %s, error = NULL
+        WHERE id = (SELECT id FROM runs AS next WHERE status = 'queued' AND queued <= %s
+            AND (at_most IS NULL OR at_most > (SELECT count(*) FROM runs AS other
+                WHERE other.status = 'running' AND other.queued IS NOT NULL AND other.playbook = next.playbook))
+            ORDER BY priority DESC, number, id LIMIT 1 %s) AND %s
+        RETURNING id, attempt, playbook, file, directory, arguments, status, cancel, at_most]]):format(
+        store.lease_sql(), store.now_sql "$2", store.now_sql "$2", shared and "FOR UPDATE SKIP LOCKED" or "", only),
+        process.me(), store.now())
+end
+
+--- Claims the run of the queue whose turn it is, for this process. For runs.take_up (journal/runs.lua).
+---@return table? row
+function claims.next()
+    sealing.prepare()
+    local statements = revivals()
+    statements[#statements + 1] = claim(store.is_shared() and "at_most IS NULL" or "1 = 1")
+    local row = store.open().transaction(statements)[1]
+    if not row and store.is_shared() then
+        row = store.open().transaction({ store.statement(CLAIMS_LOCK), claim "1 = 1" })[1]
+    end
+    return row
+end
+
+--- In how many seconds the next run of the queue is due that is not yet, or the lease of one ends; nil: there is none.
+---@return number?
+function claims.due_in()
+    local now = store.now_sql "$1"
+    local due = store.open().read(([[SELECT min(CASE WHEN status = 'queued' THEN queued ELSE lease END) - %s AS due
+        FROM runs WHERE queued IS NOT NULL
+            AND ((status = 'queued' AND queued > %s) OR (status = 'running' AND lease > %s))]]):format(now, now, now),
+        store.now())[1].due
+    return due and math.max(due, 0)
+end
+
+--- Gives a run of the queue back to it whose process has ended in this attempt, whatever its lease says.
+---@return boolean false when the process had given it back, or ended it, or had lost it
+function claims.give_back(id, attempt)
+    return store.open().write(([[UPDATE runs
+        SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1, queued = %s
+        WHERE id = $1 AND attempt = $2 AND status = 'running' AND queued IS NOT NULL RETURNING id]]):format(
+        AFTER_A_CRASH:format(store.now_sql "$3")), id, attempt, store.now())[1] ~= nil
+end
+
+--- Has a run of the queue wait there for so many seconds when it goes back to it.
+function claims.postpone(seconds)
+    store.open().later(("UPDATE runs SET queued = %s + $2 WHERE id = $3"):format(store.now_sql "$1"), store.now(),
+        seconds, current.run)
+end
+
+return claims
