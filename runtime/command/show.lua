@@ -37,7 +37,8 @@ function show.main(argv)
         path = library.find(argv[1])
         book, name = library.load(path)
     end)
-    if not path and print_reference(argv[1]) then
+    local is_book = path and lua_source.seems_playbook(system.read_file(path) or "")
+    if not is_book and print_reference(argv[1]) then
         return 0
     elseif not ok then
         local err = native.error.complete(problem)

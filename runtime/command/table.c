@@ -17,6 +17,8 @@ const command commands[] = {
     {"answer", "RUN VALUE", "answer a run's question, and go on with it"},
     {"repl", "[--write] [-e CODE] [FILE]", "a prompt with everything that playbooks have"},
     {"worker", "[--jobs N] [--once]", "go through the queue of a store that controllers share"},
+    {"schedules", "[--install | --remove] [--force] [--json]",
+     "what runs by itself and when, by systemd's timers"},
     {"list", "[--json]", "list the playbooks"},
     {"show", "NAME", "explain a playbook; also a module, a function, a global"},
     {"new", "NAME", "begin a playbook of your own"},

@@ -64,7 +64,7 @@ local function insert(record, run, status, holder)
     local _, user = system.user()
     local login = system.env "SUDO_USER" or user
     local arguments = sealing.encode(json.array { unpack(run.arguments) })
-    local queued, lease = holder and "NULL" or store.open().clock, holder and store.lease_sql() or "NULL"
+    local queued, lease = holder and "NULL" or store.now_sql "$12", holder and store.lease_sql() or "NULL"
     local id = new_id()
     record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
             holder, started, updated, queued, batch, lease, number)
@@ -92,13 +92,13 @@ end
 
 --- Puts a new run into the queue, for a worker to claim.
 ---@param run table as for runs.begin
----@param keep function called to keep the sources of the run: they go with it
+---@param keep fun(id: string) called to keep the sources of the run: they, and all that it writes later, go with it
 ---@return string id
 function runs.enqueue(run, keep)
     sealing.prepare()
     local id = insert(store.open().later, run, "queued")
     current.set(id)
-    keep()
+    keep(id)
     current.set(nil)
     store.open().write(("UPDATE runs SET updated = %s WHERE id = $2"):format(store.now_sql "$1"), store.now(), id)
     return id
@@ -148,6 +148,13 @@ function runs.claim_next()
         store.expired_sql()), process.me())[1]
 end
 
+--- Has the run that is being enqueued wait for the end of those before it with the same turn. To call in `keep` of
+--- runs.enqueue.
+---@param name string
+function runs.set_turn(name)
+    store.open().later("UPDATE runs SET turn = $1 WHERE id = $2", name, current.run)
+end
+
 --- Makes a run this process's that another one has claimed for it.
 ---@return boolean false when it has been taken over meanwhile
 ---@raise "journal", "key"
@@ -171,7 +178,8 @@ end
 --- Has a run of the queue wait there for so many seconds when it goes back to it.
 function runs.postpone(seconds)
     local handle = store.open()
-    handle.later(("UPDATE runs SET queued = %s + $1 WHERE id = $2"):format(handle.clock), seconds, current.run)
+    handle.later(("UPDATE runs SET queued = %s + $1 WHERE id = $2"):format(store.now_sql "$3"), seconds, current.run,
+        store.now())
 end
 
 --- Renews the lease. Returns who has asked for the run to be cancelled, if somebody has.
