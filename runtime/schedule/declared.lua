@@ -3,7 +3,7 @@
 local native, import = ...
 local declared = {}
 
-local calendar = import "schedule/calendar"
+local calendar = import.later "schedule/calendar"
 local folders, library, manifest = import "run/folders", import "run/library", import "run/manifest"
 local params, texts = import "run/params", import "run/texts"
 local keys, suggest = import "base/keys", import "base/suggest"
