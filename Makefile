@@ -34,7 +34,8 @@ PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openss
 PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
                  faketime strace dropbear-bin nodejs npm csh tcsh fish zsh ksh93u+m mksh
 PACKAGES_LINT  = clang-format clang-tidy cppcheck shellcheck
-PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace
+PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace \
+                 nodejs npm
 
 C_FILES    = $(filter-out runtime/embed/%,$(wildcard runtime/*.c runtime/*/*.c runtime/*/*/*.c modules/*.c modules/*/*.c))
 LUA_FILES  = $(sort $(wildcard runtime/*.lua runtime/*/*.lua runtime/*/*/*.lua modules/*.lua modules/*/*.lua))
@@ -157,6 +158,8 @@ bench: packages-bench
 	tests/bench/run
 	tests/bench/journal
 	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
+	tests/bench/queue
+	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/queue
 	tests/bench/with-sshd tests/bench/prompt
 
 # A file of a part's name beside the playbooks would count before the part, so there is none.

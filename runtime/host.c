@@ -198,4 +198,5 @@ void host_close(lua_State *L) {
     memory_release(L);
     lua_close(L);
     task_close();
+    scrub_forget();
 }

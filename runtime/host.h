@@ -1,4 +1,4 @@
-/* One Lua world: its state, its strict globals, its modules. A process has one. */
+/* One Lua world: its state, its strict globals, its modules. A process has one at a time. */
 #ifndef HOSTLER_HOST_H
 #define HOSTLER_HOST_H
 
@@ -22,6 +22,7 @@ lua_State *host_open(void);
  * after printing the error it raised. */
 int host_call(lua_State *L, const char *file, const char *name, int arguments);
 
+/* Leaves nothing of it: another one may follow. */
 void host_close(lua_State *L);
 
 #endif

@@ -5,6 +5,7 @@
 #include "command/lua_main.h"
 #include "command/table.h"
 #include "command/version.h"
+#include "command/worker_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,6 +57,8 @@ static int run(const char *name, int argc, char **argv) {
         return help_main(argc, argv);
     if (strcmp(name, "version") == 0)
         return version_main(argc, argv);
+    if (strcmp(name, "worker") == 0 && argc == 2 && strcmp(argv[1], "--process") == 0)
+        return worker_process_main();
     return lua_main(name, argc, argv);
 }
 

@@ -49,6 +49,7 @@ bool memory_limit(lua_State *L, void (*on_need)(void)) {
     bool valid = read_setting();
     memory.check_at = memory.most / 2;
     memory.on_need = on_need;
+    memory.enforced = memory.needed = false;
     memory.inner = lua_getallocf(L, &memory.inner_data);
     memory.used = (size_t)lua_gc(L, LUA_GCCOUNT, 0) * 1024;
     lua_setallocf(L, allocate, NULL);

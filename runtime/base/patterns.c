@@ -82,6 +82,19 @@ void pattern_add(pattern_set *set, const char *text, size_t length) {
     set->count++;
 }
 
+void pattern_clear(pattern_set *set) {
+    for (size_t i = 0; i < set->room; i++) {
+        while (set->slots[i]) {
+            pattern *p = set->slots[i];
+            set->slots[i] = p->next;
+            explicit_bzero(p->text, p->length);
+            free(p);
+        }
+    }
+    free(set->slots);
+    memset(set, 0, sizeof *set);
+}
+
 size_t pattern_at(const pattern_set *set, const char *text, size_t left) {
     if (left < PATTERN_SHORTEST)
         return 0;

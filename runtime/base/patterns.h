@@ -21,6 +21,9 @@ typedef struct {
 /* Adds a text. One that is shorter than PATTERN_SHORTEST, or is there already, adds nothing. */
 void pattern_add(pattern_set *set, const char *text, size_t length);
 
+/* Empties it, and overwrites what it had. */
+void pattern_clear(pattern_set *set);
+
 /* The length of the longest pattern that the text begins with, or 0. */
 size_t pattern_at(const pattern_set *set, const char *text, size_t left);
 

@@ -109,6 +109,11 @@ void scrub_remember(const char *text, size_t length) {
     }
 }
 
+void scrub_forget(void) {
+    pattern_clear(&as_it_is);
+    pattern_clear(&squeezed);
+}
+
 /* ---- what is hidden ---- */
 
 typedef struct {

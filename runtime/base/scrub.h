@@ -16,6 +16,9 @@
  * for: they would hit words that mean nothing. */
 void scrub_remember(const char *text, size_t length);
 
+/* From now on nothing is hidden: what had secrets to show is gone. */
+void scrub_forget(void);
+
 /* A copy of the text with every secret seen so far replaced by SCRUB_MASK. Free with free(). */
 char *scrub(const char *text, size_t length, size_t *scrubbed_length);
 

@@ -101,6 +101,7 @@ static int open_lua(lua_State *L) {
 int seal_open(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"key", key_lua}, {"close", close_lua}, {"open", open_lua}, {NULL, NULL}};
+    sodium_memzero(key, sizeof key); /* another world's */
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     return 1;

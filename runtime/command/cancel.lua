@@ -12,11 +12,13 @@ local SIGTERM = 15
 local PATIENCE_SECONDS, POLL_SECONDS = 30, 0.05
 
 --- Tells the process that works on it: by a signal, or, as it may be on another machine, through the store, where it
---- looks when it renews its lease.
+--- looks when it renews its lease. A worker's, which a signal has give the run back, looks there as well.
 local function tell(row, pid)
-    if store.is_shared() then
+    if store.is_shared() or row.queued then
         local _, user = system.user()
         run_record.ask_to_cancel(row.id, user)
+    end
+    if store.is_shared() then
         return
     end
     local sent, reason = system.signal(pid, SIGTERM)
@@ -40,6 +42,16 @@ local function stop(row)
         PATIENCE_SECONDS), ("hostler log %s -f"):format(row.id))
 end
 
+--- Takes a run out of the queue.
+---@return boolean false when a worker was faster
+local function take_out(row)
+    local ok, err = pcall(resume.claim, row)
+    if not ok and not (err.code == "locked" and recorded.status(recorded.find(row.id)) == "running") then
+        error(err, 0)
+    end
+    return ok
+end
+
 ---@param argv string[]
 ---@return integer exit status
 function cancel.main(argv)
@@ -48,10 +60,12 @@ function cancel.main(argv)
         local status = recorded.status(row)
         if status == "done" or status == "undone" or status == "cancelled" then
             refuse(("run %s is %s"):format(row.id, status))
-        elseif status == "running" then
-            stop(row)
+        elseif status == "running" or (status == "queued" and not take_out(row)) then
+            stop(recorded.find(row.id))
         else
-            resume.claim(row)
+            if status ~= "queued" then
+                resume.claim(row)
+            end
             store.open().later("DELETE FROM answers WHERE run = $1 AND answered IS NULL", row.id)
             run_record.finish("cancelled", "given up with `hostler cancel`")
         end

@@ -6,7 +6,7 @@ local manifest, params, library = import "run/manifest", import "run/params", im
 local texts = import "run/texts"
 local play, execution, failure = import "command/play", import "run/execution", import "run/failure"
 local recording, current, run_record = import "gate/recording", import "journal/current", import "journal/runs"
-local store = import "journal/store"
+local queue, moment = import "queue/queue", import "base/moment"
 local unfinished = import "run/unfinished"
 local help, show = import.later "command/help", import.later "command/show"
 local system = native.system
@@ -66,8 +66,27 @@ function run.print_usage(err, book, name)
     return native.task.interrupted() and EXIT_INTERRUPTED or EXIT_USAGE
 end
 
+local function refuse(message, hint)
+    error(native.error.new { code = "usage", message = message, hint = hint }, 0)
+end
+
+--- What tells how a run waits in the queue.
+local function check_waiting(options)
+    for _, name in ipairs { "key", "priority", "at", "in" } do
+        if options[name] and not options.queue then
+            refuse(("--%s is for runs that are left to the workers"):format(name), "give it together with --queue")
+        end
+    end
+    if options.at and options["in"] then
+        refuse("--at and --in do not go together", "leave out one")
+    elseif options.at and not moment.parse(options.at, system.now()) then
+        refuse(("--at must be %s, not '%s'"):format(moment.expected, options.at))
+    end
+end
+
 --- Of --dry-run, --queue, --record and --replay a run may have one.
 local function check_options(options)
+    check_waiting(options)
     local given = {}
     for _, name in ipairs { "dry_run", "queue", "record", "replay" } do
         if options[name] then
@@ -78,10 +97,7 @@ local function check_options(options)
         given = { "--queue", "--debug" }
     end
     if #given > 1 then
-        error(native.error.new {
-            code = "usage", message = table.concat(given, " and ") .. " do not go together",
-            hint = "leave out all but one",
-        }, 0)
+        refuse(table.concat(given, " and ") .. " do not go together", "leave out all but one")
     end
 end
 
@@ -149,14 +165,21 @@ local function wants_help(words)
     return false
 end
 
+--- From when on a worker may begin the run, in seconds since the epoch; nil: at once.
+local function not_before(options)
+    return options.at and moment.parse(options.at, system.now()) or options["in"] and system.now() + options["in"]
+end
+
 --- Leaves the run to the workers.
 local function enqueue(new)
-    store.require_queue()
+    local options = new.options
     unfinished.check(new, manifest.specs(new.book))
-    local id = run_record.enqueue({
-        playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, new.options),
+    local id, is_new = run_record.enqueue({
+        playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, options),
+        key = options.key, priority = options.priority, not_before = not_before(options), at_most = new.book.at_most,
     }, texts.keep)
-    system.write(("run %s is queued\n"):format(id))
+    queue.ring()
+    system.write((is_new and "run %s is queued\n" or "run %s has this key, so there is no second one\n"):format(id))
 end
 
 --- argv without "run". Returns the exit status.

@@ -25,7 +25,7 @@ local DURATION = 4 -- the column
 --- The next runs after one, newest first.
 local function page(values, after)
     return store.open().read("SELECT " .. store.leased_sql() .. [[, id, number, playbook, arguments, operator,
-            mode, status, attempt, holder, started, updated, error,
+            mode, status, attempt, holder, started, updated, error, key, priority, queued,
             (SELECT count(*) FROM steps WHERE run = runs.id AND status = 'done') AS steps
         FROM runs WHERE (number < $1 OR (number = $1 AND id > $2)) AND ($3 = '' OR playbook = $3)
             AND ($4 < 0 OR started >= ]] .. store.now_sql "$5" .. [[ - $4)
@@ -53,30 +53,56 @@ local function arguments_of(row)
     return row.arguments:find "%$sealed" and { "[secret]" } or sealing.decode(row.arguments)
 end
 
+local function utc(seconds)
+    return os.date("!%Y-%m-%dT%H:%M:%SZ", seconds)
+end
+
+--- When a run of the queue may begin, where that is not at once.
+local function not_before(row)
+    return row.status == "queued" and row.queued > system.now() and row.queued or nil
+end
+
 local function as_json(rows)
     local list = {}
     for index, row in ipairs(rows) do
+        local later = not_before(row)
         list[index] = {
             id = row.id, playbook = row.playbook, arguments = json.array(arguments_of(row)), operator = row.operator,
             mode = row.mode, status = row.status, attempts = row.attempt, steps = row.steps,
-            started = os.date("!%Y-%m-%dT%H:%M:%SZ", row.started),
-            updated = os.date("!%Y-%m-%dT%H:%M:%SZ", row.updated),
+            started = utc(row.started), updated = utc(row.updated), key = row.key,
+            priority = row.queued and row.priority, not_before = later and utc(later),
             error = row.error and row.error:match "^[^\n]*",
         }
     end
     system.write_data(json.encode(json.array(list), true) .. "\n")
 end
 
+--- How the run stands; of one in the queue its priority, too.
+local function standing(row)
+    return row.status == "queued" and row.priority ~= 0 and ("queued, priority %d"):format(row.priority) or row.status
+end
+
+--- How long it took or has taken, or in how long it may begin.
+local function duration(row)
+    local later = not_before(row)
+    if later then
+        return "in " .. text.duration(later - system.now())
+    elseif row.status == "queued" then
+        return ""
+    end
+    local took = row.status == "running" and system.now() - row.started or row.updated - row.started
+    return text.duration(math.max(took, 0))
+end
+
 local function as_table(rows)
     local cells = {}
     for index, row in ipairs(rows) do
-        local took = row.status == "running" and system.now() - row.started or row.updated - row.started
         local words = { row.playbook }
         for _, word in ipairs(arguments_of(row)) do
             words[#words + 1] = text.shell_word(word)
         end
-        cells[index] = { row.id, row.status, os.date("%Y-%m-%d %H:%M", row.started),
-            text.duration(math.max(took, 0)), row.operator or "?", text.one_line(table.concat(words, " ")) }
+        cells[index] = { row.id, standing(row), os.date("%Y-%m-%d %H:%M", row.started), duration(row),
+            row.operator or "?", text.one_line(table.concat(words, " ")) }
     end
     for _, line in ipairs(tables.align(cells, { right = { [DURATION] = true } })) do
         system.write(line .. "\n")

@@ -16,7 +16,7 @@ const command commands[] = {
     {"cancel", "RUN", "stop a run"},
     {"answer", "RUN VALUE", "answer a run's question, and go on with it"},
     {"repl", "[--write] [-e CODE] [FILE]", "a prompt with everything that playbooks have"},
-    {"worker", "[--jobs N] [--once]", "go through the queue of a store that controllers share"},
+    {"worker", "[--jobs N] [--once]", "go through the runs that were left to workers (run --queue)"},
     {"schedules", "[--install | --remove] [--force] [--json]",
      "what runs by itself and when, by systemd's timers"},
     {"list", "[--json]", "list the playbooks"},

@@ -230,7 +230,9 @@ static void add(lua_State *L, const char *name, lua_CFunction function) {
 int event_open(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"show", show_lua}, {"suspend", suspend_lua}, {"resume", resume_lua}, {NULL, NULL}};
-    lua_newtable(L); /* the listeners */
+    last_scope = 0;
+    ticker_made = false; /* it was another loop's */
+    lua_newtable(L);     /* the listeners */
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     add(L, "emit", emit_lua);

@@ -6,6 +6,8 @@
  *
  * - write(sql, ...) -> rows: everything given to later() before, then this, as one transaction. It is on disk
  *   when write returns; when it raises, nothing of this statement has happened.
+ * - transaction(statements) -> rows of the last: the same of several statements, each { sql, ..., n = how
+ * many parameters }. When it raises, nothing of them has happened.
  * - later(sql, ...): written in order, soon, and at the latest with the next write. Not worth a flush of its
  *   own: a power cut may lose it, a kill what is younger than a moment.
  * - read(sql, ...) -> rows: sees what was written and what was given to later().
@@ -18,6 +20,10 @@
  * - migrate(sql, version): runs these statements and sets the version, in one transaction; does nothing when
  *   another process has already brought the tables to that version.
  * - close()
+ * - ring(): wakes who hears, in all processes that use the store, soon after what was written before. It may
+ * be lost.
+ * - hear(bell) -> what has to be kept as long as the bell of this process (task/bell.h) is to ring with it;
+ * nil where it cannot.
  * - clock: SQL for the seconds since the epoch by the clock that all who share the store go by; nil when it
  * is not shared with other machines.
  * - waiting() -> seconds, text: where it is shared, for how long the call that is served has been, 0 when
@@ -34,10 +40,18 @@
 #define HOSTLER_JOURNAL_JOURNAL_H
 
 #include <lua.h>
+#include <stdbool.h>
 
-/* Pushes { sqlite = what sqlite.lua makes a store of, postgres = what postgres/shared.lua makes one of }. The
- * file's directory is made (0700), and the file, too (0600). */
+/* Pushes { sqlite, ring_folder, hear_folder = what sqlite.lua makes a store of, postgres = what
+ * postgres/shared.lua makes one of }. The file's directory is made (0700), and the file, too (0600). */
 int journal_open(lua_State *L);
+
+/* For a process that makes one world after the other: whether a connection to a shared store outlives its
+ * world, for the next one. `false` ends the one that is left. */
+void journal_keep_connection(bool on);
+
+/* How many descriptors belong to what is left of a world. */
+int journal_kept_descriptors(void);
 
 /* Raises "fenced": the guard matched no row. */
 int journal_raise_fenced(lua_State *L);

@@ -4,6 +4,7 @@ local runs = {}
 
 local current, earlier_steps = import "journal/current", import "journal/earlier_steps"
 local process, sealing, store = import "base/process", import "journal/sealing", import "journal/store"
+local sources = import "journal/sources"
 local json, system, task = native.json.face, native.system, native.task
 
 local ID_LETTERS, ID_LENGTH = "23456789abcdefghjkmnpqrstuvwxyz", 6
@@ -58,24 +59,26 @@ local function guard()
     end
 end
 
---- Adds a row. A store that is asked twice for the same one adds it once: the holder and the arguments tell.
----@param record function store.write or store.later
-local function insert(record, run, status, holder)
+-- A store that is asked twice for the same row adds it once: the holder and the arguments tell.
+local ON_SAME_ID = [[ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.holder IS NOT DISTINCT FROM excluded.holder
+    AND runs.arguments = excluded.arguments THEN runs.id END]]
+local ON_SAME_KEY = "ON CONFLICT (key) DO NOTHING"
+
+--- What adds a row: that of a run which its holder begins, or of one which waits for a worker.
+---@return table statement
+local function insertion(id, run, holder)
     local _, user = system.user()
     local login = system.env "SUDO_USER" or user
     local arguments = sealing.encode(json.array { unpack(run.arguments) })
-    local queued, lease = holder and "NULL" or store.now_sql "$12", holder and store.lease_sql() or "NULL"
-    local id = new_id()
-    record([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status, attempt,
-            holder, started, updated, queued, batch, lease, number)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, ]]
-        .. table.concat({ store.now_sql "$12", store.now_sql "$12", queued, "0", lease }, ", ") .. [[,
-            (SELECT coalesce(max(number), 0) + 1 FROM runs))
-        ON CONFLICT (id) DO UPDATE SET id = CASE WHEN runs.holder IS NOT DISTINCT FROM excluded.holder
-            AND runs.arguments = excluded.arguments THEN runs.id END]],
-        id, run.playbook, run.file, system.real_path "." or "/", arguments, login, system.version(), run.mode, status,
-        holder and 1 or 0, holder, store.now())
-    return id
+    local now, lease = store.now_sql "$12", holder and store.lease_sql() or "NULL"
+    return store.statement([[INSERT INTO runs (id, playbook, file, directory, arguments, operator, version, mode, status,
+            attempt, holder, key, priority, at_most, queued, started, updated, batch, lease, number)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14, $15, CAST($16 AS DOUBLE PRECISION), ]]
+        .. table.concat({ now, now, "0", lease }, ", ") .. [[, (SELECT coalesce(max(number), 0) + 1 FROM runs)) ]]
+        .. (run.key and ON_SAME_KEY or ON_SAME_ID),
+        id, run.playbook, run.file, system.real_path "." or "/", arguments, login, system.version(), run.mode,
+        holder and "running" or "queued", holder and 1 or 0, holder, store.now(), run.key, run.priority or 0,
+        run.at_most, not holder and (run.not_before or 0) or nil)
 end
 
 --- Begins to record a new run.
@@ -84,35 +87,48 @@ end
 ---@raise "journal", "key"
 function runs.begin(run)
     sealing.prepare()
-    current.set(insert(store.open().write, run, "running", process.me()), 1)
+    local id = new_id()
+    store.open().transaction { insertion(id, run, process.me()) }
+    current.set(id, 1)
     guard()
     earlier_steps.begin(store.open(), current.run, true)
     return current.run
 end
 
---- Puts a new run into the queue, for a worker to claim.
----@param run table as for runs.begin
----@param keep fun(id: string) called to keep the sources of the run: they, and all that it writes later, go with it
----@return string id
-function runs.enqueue(run, keep)
+--- Puts a new run into the queue, for a worker to claim, in one transaction with its sources. Whoever does so rings the
+--- queue's bell afterwards (queue/queue.lua).
+---@param run { playbook: string, file: string, arguments: string[], mode: string, key?: string, priority?: integer,
+---  not_before?: number, at_most?: integer } key: of two runs with the same one there is only the first; priority: higher
+---  ones are begun first (0); not_before: seconds since the epoch; at_most: what the playbook says
+---@param keep fun() called to keep the sources of the run; must not wait
+---@param beside? fun(id: string): table[] more statements (store.statement) for the same transaction, which see the run's
+---  row, unless its key was taken, and may delete it; must not wait
+---@return string? id, boolean is_new false: it is the run that has this key; nil when `beside` has deleted it
+---@raise "journal", "key"
+function runs.enqueue(run, keep, beside)
     sealing.prepare()
-    local id = insert(store.open().later, run, "queued")
-    current.set(id)
-    keep(id)
-    current.set(nil)
-    store.open().write(("UPDATE runs SET updated = %s WHERE id = $2"):format(store.now_sql "$1"), store.now(), id)
-    return id
+    local id = new_id()
+    local statements = { insertion(id, run) }
+    for _, more in ipairs { sources.collect(id, keep), beside and beside(id) or {} } do
+        for _, statement in ipairs(more) do
+            statements[#statements + 1] = statement
+        end
+    end
+    statements[#statements + 1] = store.statement("SELECT id FROM runs WHERE id = $1 OR key = $2", id, run.key)
+    local row = store.open().transaction(statements)[1]
+    return row and row.id, row ~= nil and row.id == id
 end
 
 --- The run and its attempt are this process's now.
 local function hold(id, number)
-    local last = store.open().read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1
+    local is_new = number == 1 -- from the queue: nothing of it is on record
+    local last = is_new and 0 or store.open().read([[SELECT max(number) AS number FROM (SELECT number FROM events WHERE run = $1
         UNION ALL SELECT number FROM effects WHERE run = $1
         UNION ALL SELECT ended_number FROM effects WHERE run = $1
         UNION ALL SELECT position FROM steps WHERE run = $1) AS numbers]], id)[1].number or 0
     current.set(id, number, last)
     guard()
-    earlier_steps.begin(store.open(), id)
+    earlier_steps.begin(store.open(), id, is_new)
 end
 
 --- Takes over a run that no process works on, to go on with it. It is no longer the workers'.
@@ -136,36 +152,76 @@ function runs.claim(run)
     return true
 end
 
---- Claims the run that has waited longest in the queue, or whose worker has lost its lease. For runs.adopt.
----@return { id: string, attempt: integer, playbook: string }?
-function runs.claim_next()
-    return store.open().write(([[UPDATE runs
-        SET status = 'running', holder = $1, attempt = attempt + 1, batch = 0, lease = %s, updated = %s, error = NULL
-        WHERE id = (SELECT id FROM runs
-            WHERE queued <= %s AND (status = 'queued' OR (status = 'running' AND (holder IS NULL OR %s)))
-            ORDER BY queued LIMIT 1 FOR UPDATE SKIP LOCKED)
-        RETURNING id, attempt, playbook]]):format(store.lease_sql(), store.open().clock, store.open().clock,
-        store.expired_sql()), process.me())[1]
-end
+-- SQL: when a run may begin again that has ended its process. Each time it waits longer: it may do so again.
+local AFTER_A_CRASH = "%s + CASE WHEN attempt > 240 THEN 60 ELSE attempt * 0.25 END"
 
---- Has the run that is being enqueued wait for the end of those before it with the same turn. To call in `keep` of
---- runs.enqueue.
----@param name string
-function runs.set_turn(name)
-    store.open().later("UPDATE runs SET turn = $1 WHERE id = $2", name, current.run)
-end
-
---- Makes a run this process's that another one has claimed for it.
----@return boolean false when it has been taken over meanwhile
----@raise "journal", "key"
-function runs.adopt(id, number)
-    sealing.prepare()
-    local rows = store.open().write(([[UPDATE runs SET holder = $1, lease = %s
-        WHERE id = $2 AND attempt = $3 RETURNING id]]):format(store.lease_sql()), process.me(), id, number)
-    if rows[1] then
-        hold(id, number)
+--- Gives runs of the queue back to it whose worker is gone, as its lease or its process tells.
+---@return table[] statements to be written before a claim
+local function revivals()
+    if store.is_shared() then
+        return { store.statement(([[UPDATE runs SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1
+            WHERE id IN (SELECT id FROM runs WHERE status = 'running' AND queued IS NOT NULL AND (holder IS NULL OR %s)
+                FOR UPDATE SKIP LOCKED)]]):format(store.expired_sql())) }
     end
-    return rows[1] ~= nil
+    local statements = {}
+    for _, row in ipairs(store.open().read [[SELECT id, attempt, holder FROM runs
+            WHERE status = 'running' AND queued IS NOT NULL]]) do
+        if not row.holder or store.has_ended(row.holder) then
+            statements[#statements + 1] = store.statement(([[UPDATE runs SET status = 'queued', holder = NULL,
+                attempt = attempt + 1, queued = %s WHERE id = $1 AND attempt = $2 AND status = 'running']]):format(
+                AFTER_A_CRASH:format "$3"), row.id, row.attempt, store.now())
+        end
+    end
+    return statements
+end
+
+-- In a shared store two who claim at once do not see each other's choice. Where a playbook's runs are limited, that
+-- would be one too many: those claims are made one after the other.
+local CLAIMS_LOCK = "SELECT pg_advisory_xact_lock(5216694956355245935)" -- any number that other programs do not use
+
+--- What claims the run whose turn it is: of the highest priority the one that was ordered first.
+---@param only string SQL: a condition without which nothing is claimed
+---@return table statement
+local function claim(only)
+    local shared = store.is_shared()
+    return store.statement(([[UPDATE runs SET status = 'running', holder = $1, attempt = attempt + 1, batch = 0,
+            lease = %s, updated = %s, error = NULL
+        WHERE id = (SELECT id FROM runs AS next WHERE status = 'queued' AND queued <= %s AND (at_most IS NULL OR at_most >
+                (SELECT count(*) FROM runs AS other WHERE other.status = 'running' AND other.queued IS NOT NULL
+                    AND other.playbook = next.playbook))
+            ORDER BY priority DESC, number, id LIMIT 1 %s) AND %s
+        RETURNING id, attempt, playbook, file, directory, arguments, status, cancel, at_most]]):format(store.lease_sql(),
+        store.now_sql "$2", store.now_sql "$2", shared and "FOR UPDATE SKIP LOCKED" or "", only), process.me(),
+        store.now())
+end
+
+--- Claims the run of the queue whose turn it is, for this process. For runs.take_up.
+---@return table? row
+function runs.claim_next()
+    sealing.prepare()
+    local statements = revivals()
+    statements[#statements + 1] = claim(store.is_shared() and "at_most IS NULL" or "1 = 1")
+    local row = store.open().transaction(statements)[1]
+    if not row and store.is_shared() then
+        row = store.open().transaction({ store.statement(CLAIMS_LOCK), claim "1 = 1" })[1]
+    end
+    return row
+end
+
+--- In how many seconds the next run of the queue is due that is not yet, or the lease of one ends; nil: there is none.
+---@return number?
+function runs.next_due()
+    local now = store.now_sql "$1"
+    local due = store.open().read(([[SELECT min(CASE WHEN status = 'queued' THEN queued ELSE lease END) - %s AS due
+        FROM runs WHERE queued IS NOT NULL AND ((status = 'queued' AND queued > %s) OR (status = 'running' AND lease > %s))]])
+        :format(now, now, now), store.now())[1].due
+    return due and math.max(due, 0)
+end
+
+--- Goes on with a run that this process has claimed from the queue.
+---@param row table what runs.claim_next returned
+function runs.take_up(row)
+    hold(row.id, row.attempt)
 end
 
 --- Takes a run from a holder whose lease has run out, so that what it held can be given to another.
@@ -175,11 +231,19 @@ function runs.fence(id, holder)
         WHERE id = $1 AND holder = $2 AND %s RETURNING id]]):format(store.expired_sql()), id, holder)[1] ~= nil
 end
 
+--- Gives a run of the queue back to it whose process has ended in this attempt, whatever its lease says.
+---@return boolean false when the process had given it back, or ended it, or had lost it
+function runs.give_back(id, attempt)
+    return store.open().write(([[UPDATE runs SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1,
+            queued = %s
+        WHERE id = $1 AND attempt = $2 AND status = 'running' AND queued IS NOT NULL RETURNING id]]):format(
+        AFTER_A_CRASH:format(store.now_sql "$3")), id, attempt, store.now())[1] ~= nil
+end
+
 --- Has a run of the queue wait there for so many seconds when it goes back to it.
 function runs.postpone(seconds)
-    local handle = store.open()
-    handle.later(("UPDATE runs SET queued = %s + $1 WHERE id = $2"):format(store.now_sql "$3"), seconds, current.run,
-        store.now())
+    store.open().later(("UPDATE runs SET queued = %s + $2 WHERE id = $3"):format(store.now_sql "$1"), store.now(), seconds,
+        current.run)
 end
 
 --- Renews the lease. Returns who has asked for the run to be cancelled, if somebody has.
@@ -193,6 +257,13 @@ end
 ---@param by string who asks
 function runs.ask_to_cancel(id, by)
     store.open().write("UPDATE runs SET cancel = $1 WHERE id = $2 AND status = 'running'", by, id)
+end
+
+--- Whether somebody has asked for the end of the run; false as well where that cannot be known.
+---@return boolean
+function runs.is_given_up(id)
+    local ok, rows = pcall(store.open().read, "SELECT cancel FROM runs WHERE id = $1 AND cancel IS NOT NULL", id)
+    return ok and rows[1] ~= nil
 end
 
 --- Records how the run ended, and gives back what it held.

@@ -94,7 +94,7 @@ local STEPS = {
     },
     {
         -- lease: until when its holder is taken to be alive, by the clock of a shared store. batch: the number of the
-        -- last transaction of this attempt. queued: since when it is the workers'; none for a run that a person began.
+        -- last transaction of this attempt. queued: that it is the workers'; none for a run that a person began.
         -- cancel: who has asked for its end.
         "ALTER TABLE runs ADD COLUMN lease DOUBLE PRECISION",
         "ALTER TABLE runs ADD COLUMN batch BIGINT NOT NULL DEFAULT 0",
@@ -122,6 +122,17 @@ local STEPS = {
         "ALTER TABLE effects ADD COLUMN reach TEXT",
     },
     {
+        -- What the workers go by. queued: from when on they may begin it, 0 for at once. key: of two runs that are
+        -- ordered with the same one there is only the first. priority: higher ones are begun first. at_most: how many
+        -- runs of this playbook they go through at once.
+        "ALTER TABLE runs ADD COLUMN key TEXT",
+        "ALTER TABLE runs ADD COLUMN priority BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN at_most BIGINT",
+        "CREATE UNIQUE INDEX runs_by_key ON runs (key)",
+        "DROP INDEX runs_by_status",
+        "CREATE INDEX runs_by_turn ON runs (status, priority DESC, number)",
+    },
+    {
         -- turn: of the runs with the same one, each waits for the end of those before it.
         "ALTER TABLE runs ADD COLUMN turn TEXT",
         -- fired: when a time of it came last, on whichever machine. Who writes it has the schedule's turn until then.
@@ -143,14 +154,18 @@ schema.version = #STEPS
 ---@param store table see journal.h
 ---@param path string for the error
 function schema.migrate(store, path)
-    for version = store.version() + 1, schema.version do
+    local present = store.version()
+    for version = present + 1, schema.version do
         store.migrate(table.concat(STEPS[version], ";\n"), version)
     end
-    if store.version() > schema.version then
+    if present < schema.version then -- another process may have brought them further
+        present = store.version()
+    end
+    if present > schema.version then
         error(native.error.new {
             code = "journal",
             message = ("the journal %s was made by a newer hostler (version %d; this one knows %d)"):format(path,
-                store.version(), schema.version),
+                present, schema.version),
             hint = "use that newer hostler, or another journal: XDG_STATE_HOME, HOSTLER_STORE",
         }, 0)
     end

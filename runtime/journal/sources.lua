@@ -5,21 +5,48 @@ local run_sources = {}
 
 local current, store = import "journal/current", import "journal/store"
 
+-- The run that texts are collected for, and the statements that keep them.
+local collecting, statements
+
+local function perform(...)
+    if collecting then
+        statements[#statements + 1] = store.statement(...)
+    else
+        store.open().later(...)
+    end
+end
+
 --- Keeps a text with the run that is being recorded, if there is one.
 ---@param name string "playbook", or the module's name
 ---@param path string
 ---@param text string
 function run_sources.keep(name, path, text)
-    if not current.run then
+    local run = collecting or current.run
+    if not run then
         return
     end
-    local handle, hash = store.open(), native.system.hash(text)
+    local hash = native.system.hash(text)
     -- Where others may forget runs meanwhile, the row is held, so that it stays until it is referred to.
-    handle.later("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
-        .. (handle.clock and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
-    handle.later([[INSERT INTO sources (run, name, path, hash) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]],
-        current.run, name, path, hash)
+    perform("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
+        .. (store.is_shared() and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
+    -- There may be no such run: see runs.enqueue.
+    perform([[INSERT INTO sources (run, name, path, hash) SELECT id, $2, $3, $4 FROM runs WHERE id = $1
+        ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]], run, name, path, hash)
+end
+
+--- The statements by which fn, which keeps texts, keeps them with this run.
+---@param run string its id
+---@param fn fun() must not wait
+---@return table[] for a store's transaction()
+function run_sources.collect(run, fn)
+    collecting, statements = run, {}
+    local ok, err = pcall(fn)
+    local collected = statements
+    collecting, statements = nil, nil
+    if not ok then
+        error(err, 0)
+    end
+    return collected
 end
 
 --- The kept texts of a run, by name.

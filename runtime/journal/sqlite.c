@@ -14,7 +14,9 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/scrub.h"
+#include "journal/folder_bell.h"
 #include "journal/postgres/store.h"
+#include "journal/statement.h"
 #include "task/handle.h"
 #include "task/task.h"
 
@@ -33,7 +35,7 @@
 #define LATER_MS 200
 #define MOST_QUEUED 256     /* they are written without waiting for more */
 #define MOST_UNWRITTEN 4096 /* whoever adds more has to wait */
-#define MOST_STATEMENTS 64
+#define MOST_STATEMENTS 128
 #define MOST_PARAMETERS 16
 /* Beside SQLite's codes: */
 #define FENCED (-1)   /* the guard matched no row */
@@ -390,9 +392,10 @@ static int parameter_count(lua_State *L) {
     return count;
 }
 
-static void bind_arguments(lua_State *L, sqlite3_stmt *statement, int count) {
+/* Binds the `count` values above the index `sql`. */
+static void bind_arguments(lua_State *L, sqlite3_stmt *statement, int sql, int count) {
     for (int i = 1; i <= count; i++) {
-        value v = value_from_lua(L, i + 1);
+        value v = value_from_lua(L, sql + i);
         bind_value(statement, i, &v);
     }
 }
@@ -406,8 +409,38 @@ static int write_lua(lua_State *L) {
     if (code == SQLITE_OK)
         code = run_queue(s);
     if (code == SQLITE_OK) {
-        bind_arguments(L, statement, count);
+        bind_arguments(L, statement, 1, count);
         code = run_statement(L, statement, true);
+    }
+    code = finish(s, code);
+    return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
+}
+
+/* Runs the statement at index `sql` with the parameters above it, and leaves its rows in their place. */
+static int run_given(lua_State *L, store *s, int sql) {
+    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, sql));
+    bind_arguments(L, statement, sql, lua_gettop(L) - sql);
+    lua_settop(L, sql);
+    lua_newtable(L);
+    int code = run_statement(L, statement, true);
+    lua_replace(L, sql);
+    return code;
+}
+
+/* transaction({ { sql, ..., n = parameters }, ... }) -> rows of the last */
+static int transaction_lua(lua_State *L) {
+    store *s = self(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    int count = (int)lua_objlen(L, 1), code = begin(s, true);
+    luaL_argcheck(L, count > 0, 1, "no statements");
+    if (code == SQLITE_OK)
+        code = run_queue(s);
+    for (int i = 1; i <= count && code == SQLITE_OK; i++) {
+        enum { ITEM = 2, SQL };
+        lua_settop(L, 1);
+        lua_rawgeti(L, 1, i);
+        unpack_statement(L, ITEM);
+        code = run_given(L, s, SQL);
     }
     code = finish(s, code);
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
@@ -421,7 +454,7 @@ static int read_lua(lua_State *L) {
     if (code != SQLITE_OK)
         return raise_problem(L, s, code);
     lua_newtable(L);
-    bind_arguments(L, statement, count);
+    bind_arguments(L, statement, 1, count);
     code = run_statement(L, statement, true);
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
@@ -583,9 +616,15 @@ static int note_place(store *s) {
 }
 
 static void add_functions(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"write", write_lua},     {"later", later_lua}, {"read", read_lua},       {"guard", guard_lua},
-        {"version", version_lua}, {"drain", drain_lua}, {"migrate", migrate_lua}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"write", write_lua},
+                                         {"later", later_lua},
+                                         {"read", read_lua},
+                                         {"guard", guard_lua},
+                                         {"version", version_lua},
+                                         {"drain", drain_lua},
+                                         {"migrate", migrate_lua},
+                                         {"transaction", transaction_lua},
+                                         {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushvalue(L, -2);
@@ -645,6 +684,7 @@ int journal_open(lua_State *L) {
     lua_newtable(L);
     lua_pushcfunction(L, sqlite_lua);
     lua_setfield(L, -2, "sqlite");
+    folder_bell_add(L);
     journal_postgres_open(L);
     lua_setfield(L, -2, "postgres");
     return 1;

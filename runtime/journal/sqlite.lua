@@ -55,7 +55,7 @@ function sqlite.open(path, patience, on_waiting)
     end
 
     local store = { close = file.close }
-    for _, name in ipairs { "write", "read", "guard", "version", "migrate" } do
+    for _, name in ipairs { "write", "transaction", "read", "guard", "version", "migrate" } do
         store[name] = function(...) return call(file[name], ...) end
     end
     function store.later(...)
@@ -63,6 +63,9 @@ function sqlite.open(path, patience, on_waiting)
             call(file.drain)
         end
     end
+    local folder = path:gsub("[^/]*$", "") .. "bell"
+    function store.ring() native.journal.ring_folder(folder) end
+    function store.hear(bell) return (native.journal.hear_folder(folder, bell)) end
     return store
 end
 

@@ -69,15 +69,12 @@ function store.is_shared()
     return store.open().clock ~= nil
 end
 
---- Refuses where there is no queue.
----@raise "usage"
-function store.require_queue()
-    if not store.is_shared() then
-        error(native.error.new {
-            code = "usage", message = "there is no queue in a journal that is a file",
-            hint = "name a store that several controllers share: HOSTLER_STORE=postgresql://USER@HOST/DBNAME",
-        }, 0)
-    end
+--- A statement for a store's transaction().
+---@param sql string
+---@param ... any its parameters
+---@return table
+function store.statement(sql, ...)
+    return { sql, n = select("#", ...), ... }
 end
 
 --- SQL for the present time. In a shared store it is the store's own: the machines' clocks may differ, and jump.

@@ -1,4 +1,4 @@
-/* Sockets in the file system; see local_socket.h. */
+/* See local_socket.h. */
 #define _GNU_SOURCE /* accept4, O_PATH, ucred */
 #include "net/local_socket.h"
 
@@ -188,6 +188,20 @@ static int remove_lua(lua_State *L) {
     return 0;
 }
 
+static int pair_lua(lua_State *L) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
+        return luaL_error(L, "no connection to a process of our own: %s", strerror(errno));
+    push_socket(L, ends[0], false);
+    lua_pushinteger(L, ends[1]);
+    return 2;
+}
+
+static int adopt_lua(lua_State *L) {
+    int fd = fcntl((int)luaL_checkinteger(L, 1), F_DUPFD_CLOEXEC, 3);
+    return fd < 0 ? outcome_push(L, errno) : push_socket(L, fd, false);
+}
+
 static int accept_lua(lua_State *L) {
     int fd = accept4(check_socket(L)->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
@@ -287,9 +301,17 @@ static int close_lua(lua_State *L) {
 
 int local_socket_open(lua_State *L) {
     static const luaL_Reg functions[] = {
-        {"listen", listen_lua}, {"connect", connect_lua}, {"remove", remove_lua},
-        {"accept", accept_lua}, {"receive", receive_lua}, {"send", send_lua},
-        {"queued", queued_lua}, {"close", close_lua},     {NULL, NULL},
+        {"listen", listen_lua},
+        {"connect", connect_lua},
+        {"remove", remove_lua},
+        {"pair", pair_lua},
+        {"adopt", adopt_lua},
+        {"accept", accept_lua},
+        {"receive", receive_lua},
+        {"send", send_lua},
+        {"queued", queued_lua},
+        {"close", close_lua},
+        {NULL, NULL},
     };
     static const luaL_Reg waiting[] = {{"ready", ready_lua}, {NULL, NULL}};
     luaL_newmetatable(L, SOCKET_TYPE);

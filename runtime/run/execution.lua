@@ -66,14 +66,14 @@ local AWAY = "journal.away"
 -- After this time a run that found something locked by another one is tried again.
 local LOCKED_SECONDS = 5
 
---- Whether the run goes back to the queue: this process was told to stop, something is locked, or the journal was away
---- until the lease was over.
-local function is_requeued(err, options)
-    if not options.requeue then
+--- Whether the run goes back to the queue: this process was told to stop, and not because somebody gave the run up;
+--- something is locked, or the journal was away until the lease was over.
+local function is_requeued(err, run)
+    if not run.options.requeue then
         return false
     end
-    return failure.code_of(err) == "locked" or (err.code == "cancelled" and task.interrupted())
-        or failure.involves(err, AWAY)
+    return failure.code_of(err) == "locked" or failure.involves(err, AWAY)
+        or (err.code == "cancelled" and task.interrupted() and not run_record.is_given_up(run.id))
 end
 
 --- How the run ended, after what should have written that down: where it could not, the run has failed for that.
@@ -88,12 +88,12 @@ local function written_down(ok, err, recorded, problem)
 end
 
 --- Records the end.
-local function record_end(ok, err, options)
-    local status = ok and "done" or is_requeued(err, options) and "queued" or status_of(err)
+local function record_end(ok, err, run)
+    local status = ok and "done" or is_requeued(err, run) and "queued" or status_of(err)
     if status == "queued" and failure.code_of(err) == "locked" then
         run_record.postpone(LOCKED_SECONDS)
     end
-    local problem_text = not ok and status ~= "queued" and failure.describe(err, options.verbose) or nil
+    local problem_text = not ok and status ~= "queued" and failure.describe(err, run.options.verbose) or nil
     return written_down(ok, err, pcall(run_record.finish, status, problem_text))
 end
 
@@ -167,14 +167,14 @@ function execution.run(run, around)
     local take_back = not ok and run.id and not live.again and run.options.undo_on_failure
         and status_of(err) == "failed"
     if not take_back then
-        ok, err = record_end(ok, err, run.options)
+        ok, err = record_end(ok, err, run)
     end
     native.report "none"
     if ok then
         return 0
     elseif live.again then
         return failure.exit_status(err)
-    elseif not is_requeued(err, run.options) then
+    elseif not is_requeued(err, run) then
         report_failure(err, run)
     elseif failure.involves(err, AWAY) then
         system.write_error(("hostler: run %s goes back to the queue: %s\n"):format(run.id, tostring(err)))

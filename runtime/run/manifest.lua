@@ -6,7 +6,7 @@ local params, suggest, texts = import "run/params", import "base/suggest", impor
 
 local FIELDS = {
     summary = "string", handbook = "string", description = "string", params = "table", effects = "string",
-    once = "boolean", run = "function",
+    once = "boolean", at_most = "number", run = "function",
 }
 
 --- Options of `hostler run` itself: no parameter of a playbook may be called like one.
@@ -18,7 +18,15 @@ manifest.run_options = {
     { kind = "flag", name = "verbose", field = "verbose", short = "v", default = false, help = "show every effect" },
     { kind = "flag", name = "debug", field = "debug", default = false, help = "open a prompt where it fails" },
     { kind = "flag", name = "queue", field = "queue", default = false,
-        help = "leave it to a `hostler worker` of any controller" },
+        help = "leave it to a `hostler worker`" },
+    { kind = "opt", name = "key", field = "key", type = "name",
+        help = "with --queue: with the same key once more it makes no second run" },
+    { kind = "opt", name = "priority", field = "priority", type = "int",
+        help = "with --queue: runs of a higher one are begun before others (0)" },
+    { kind = "opt", name = "at", field = "at", type = "string",
+        help = "with --queue: not before this time, such as 18:30 or 2026-03-01 06:00" },
+    { kind = "opt", name = "in", field = "in", type = "duration",
+        help = "with --queue: not before so much time has passed, such as 30m" },
     { kind = "flag", name = "undo-on-failure", field = "undo_on_failure", default = false,
         help = "take back what was done when the run fails" },
     { kind = "opt", name = "record", field = "record", type = "string",
@@ -72,6 +80,10 @@ local function check_fields(fields, file)
     if fields.effects and fields.effects ~= "read" and fields.effects ~= "write" then
         wrong(file, "effects", "the field 'effects' is \"read\" or \"write\"")
     end
+    local most = fields.at_most
+    if most and not (most >= 1 and most < 1e6 and most % 1 == 0) then
+        wrong(file, "at_most", "the field 'at_most' is a whole number from 1 up")
+    end
 end
 
 local function check_params(specs, file)
@@ -100,6 +112,7 @@ end
 ---@field params? Parameter[]
 ---@field effects? "read"|"write" "read": what writes is refused ("write")
 ---@field once? boolean a run that did not end has to be resumed or undone before the same is begun anew
+---@field at_most? integer how many of its runs the workers of the queue go through at once
 ---@field run fun(p: table): any does it; p has the parameters by name, dashes written as underscores
 
 --- Declares a playbook; the file returns it.

@@ -4,7 +4,7 @@ local _, import = ...
 local times = {}
 
 local run_record, store = import "journal/runs", import "journal/store"
-local texts = import "run/texts"
+local queue, texts, utc = import "queue/queue", import "run/texts", import "base/utc"
 
 -- How many runs of the schedule that have not ended there may be besides the new one, and what is said of one that
 -- is too many.
@@ -29,23 +29,23 @@ local function stopped_runs(name)
     return "," .. table.concat(ids, ",") .. ","
 end
 
---- Takes the schedule's turn until the end of the transaction: who takes it next sees what was written in this one.
+--- What takes the schedule's turn until the end of the transaction: who takes it next sees what was written in it.
 local function take_turn(name)
-    store.open().later("INSERT INTO schedules (name, fired) VALUES ($1, " .. store.now_sql "$2"
+    return store.statement("INSERT INTO schedules (name, fired) VALUES ($1, " .. store.now_sql "$2"
         .. ") ON CONFLICT (name) DO UPDATE SET fired = excluded.fired", name, store.now())
 end
 
---- Gives the time to a run, unless it is another's, or too many runs of the schedule have not ended. One that was
+--- What gives the time to a run, unless it is another's, or too many runs of the schedule have not ended. One that was
 --- stopped by its process's end is no obstacle.
 local function give(name, at, id, overlap, stopped)
-    store.open().later([[INSERT INTO schedule_times (schedule, at, run, skipped)
+    return store.statement([[INSERT INTO schedule_times (schedule, at, run, skipped)
         SELECT CAST($1 AS TEXT), CAST($2 AS BIGINT), CASE WHEN runs <= $4 THEN CAST($3 AS TEXT) END,
             CASE WHEN runs > $4 THEN CAST($6 AS TEXT) END
         FROM (SELECT count(*) AS runs
             FROM schedule_times t JOIN runs r ON r.id = t.run
             WHERE t.schedule = $1 AND r.status IN ('queued', 'running', 'parked') AND r.id <> $3
                 AND $5 NOT LIKE '%,' || r.id || ',%') AS found
-        WHERE 1 = 1
+        WHERE EXISTS (SELECT 1 FROM runs WHERE id = $3)
         ON CONFLICT (schedule, at) DO NOTHING]], name, at, id, MOST[overlap], stopped, SKIPPED[overlap])
 end
 
@@ -103,17 +103,18 @@ end
 ---@return boolean is_new false when the time had a run, or a reason to have none, before
 function times.enqueue(name, at, overlap, run)
     local stopped = stopped_runs(name)
-    local id = run_record.enqueue(run, function(new)
-        take_turn(name)
-        if overlap == "wait" then
-            run_record.set_turn(turn_of(name))
-        end
-        texts.keep()
-        give(name, at, new, overlap, stopped)
-        store.open().later([[DELETE FROM runs WHERE id = $1
-            AND NOT EXISTS (SELECT 1 FROM schedule_times WHERE run = $1)]], new)
+    run.key = ("schedule:%s:%s"):format(name, utc.text(at))
+    local _, is_new = run_record.enqueue(run, texts.keep, function(id)
+        return {
+            take_turn(name),
+            store.statement("UPDATE runs SET turn = $1 WHERE id = $2", overlap == "wait" and turn_of(name) or nil, id),
+            give(name, at, id, overlap, stopped),
+            store.statement([[DELETE FROM runs WHERE id = $1
+                AND NOT EXISTS (SELECT 1 FROM schedule_times WHERE run = $1)]], id),
+        }
     end)
-    return times.find(name, at).run == id
+    queue.ring()
+    return is_new
 end
 
 return times

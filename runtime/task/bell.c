@@ -7,9 +7,10 @@
 
 typedef struct listener listener;
 
-typedef struct {
+struct bell {
     listener *first;
-} bell;
+    lua_Integer rings;
+};
 
 struct listener {
     wait wait;
@@ -17,8 +18,8 @@ struct listener {
     listener *next;
 };
 
-static bell *check_bell(lua_State *L) {
-    return luaL_checkudata(L, 1, BELL_TYPE);
+bell *bell_check(lua_State *L, int index) {
+    return luaL_checkudata(L, index, BELL_TYPE);
 }
 
 static void stop_listening(wait *w) {
@@ -40,14 +41,14 @@ static int finish_listening(lua_State *L, wait *w) {
 
 int bell_new_lua(lua_State *L) {
     bell *b = lua_newuserdata(L, sizeof *b);
-    b->first = NULL;
+    *b = (bell){0};
     luaL_newmetatable(L, BELL_TYPE);
     lua_setmetatable(L, -2);
     return 1;
 }
 
 int bell_listen_lua(lua_State *L) {
-    bell *b = check_bell(L);
+    bell *b = bell_check(L, 1);
     listener *l = wait_new(L, sizeof *l, stop_listening, finish_listening);
     l->wait.what = "another task";
     l->bell = b;
@@ -60,13 +61,22 @@ int bell_listen_lua(lua_State *L) {
     return wait_park(L, &l->wait);
 }
 
-int bell_ring_lua(lua_State *L) {
-    bell *b = check_bell(L);
+void bell_ring(bell *b) {
+    b->rings++;
     while (b->first) {
         listener *l = b->first;
         b->first = l->next;
         l->bell = NULL;
         wait_done(&l->wait);
     }
+}
+
+int bell_ring_lua(lua_State *L) {
+    bell_ring(bell_check(L, 1));
     return 0;
+}
+
+int bell_rings_lua(lua_State *L) {
+    lua_pushinteger(L, bell_check(L, 1)->rings);
+    return 1;
 }

@@ -96,7 +96,7 @@ static void tell_of_me(void) {
         tell(getpid());
 }
 
-static int begin_guardian(void) {
+int guard_begin(void) {
     static bool forks_are_told;
     int ends[2];
     if (!forks_are_told && pthread_atfork(NULL, NULL, tell_of_me))
@@ -119,7 +119,7 @@ static int begin_guardian(void) {
 }
 
 int guard_spawn(uv_loop_t *loop, uv_process_t *process, uv_process_options_t *options) {
-    int problem = guardian >= 0 && tell(BEGINS) ? 0 : begin_guardian();
+    int problem = guardian >= 0 && tell(BEGINS) ? 0 : guard_begin();
     if (problem)
         return problem;
     options->flags |= UV_PROCESS_DETACHED;

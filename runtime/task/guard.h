@@ -13,6 +13,9 @@
  * UV_PROCESS_DETACHED. Returns 0 or a libuv error. */
 int guard_spawn(uv_loop_t *loop, uv_process_t *process, uv_process_options_t *options);
 
+/* Forks the guardian already, so that it is there before anything else is. Returns 0 or a libuv error. */
+int guard_begin(void);
+
 /* Nobody is left of the group, or whoever is may stay. */
 void guard_release(pid_t group);
 

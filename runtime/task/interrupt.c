@@ -86,6 +86,7 @@ void interrupt_open(uv_loop_t *loop, lua_Hook hook) {
     uv_unref((uv_handle_t *)&wakeup);
     first_signal_at = 0;
     forgives = false;
+    abort_count = 0;
     handle(SIGINT, on_signal);
     handle(SIGTERM, on_signal);
     handle(SIGHUP, on_signal);

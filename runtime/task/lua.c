@@ -294,6 +294,7 @@ int task_open(lua_State *L) {
         {"cancel", lua_cancel},
         {"bell", bell_new_lua},
         {"ring", bell_ring_lua},
+        {"rings", bell_rings_lua},
         {"context", lua_context},
         {"foreground", lua_foreground},
         {"tree", lua_tree},

@@ -75,8 +75,8 @@ void task_deliver_signals(void);
 /* True once the root task was interrupted: the exit status is 130 whatever the playbook made of it. */
 bool task_interrupted(void);
 
-/* Pushes a table: spawn spawn_shielded join join_shielded cancel checkpoint sleep pause bell ring listen
- * context time_left foreground tree interrupt interrupted threads hold_deadlines release_deadlines
+/* Pushes a table: spawn spawn_shielded join join_shielded cancel checkpoint sleep pause bell ring rings
+ * listen context time_left foreground tree interrupt interrupted threads hold_deadlines release_deadlines
  * effect_begin effect_end. */
 int task_open(lua_State *L);
 

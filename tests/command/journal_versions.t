@@ -27,7 +27,9 @@ sub set_version {
 
 # What takes a journal of a version back to the one before.
 my %back = (
-    6 => "DROP TABLE schedule_times; DROP TABLE schedules; ALTER TABLE runs DROP COLUMN turn",
+    7 => "DROP TABLE schedule_times; DROP TABLE schedules; ALTER TABLE runs DROP COLUMN turn",
+    6 => "DROP INDEX runs_by_turn; DROP INDEX runs_by_key; CREATE INDEX runs_by_status ON runs (status);
+        ALTER TABLE runs DROP COLUMN key; ALTER TABLE runs DROP COLUMN priority; ALTER TABLE runs DROP COLUMN at_most",
     5 => "ALTER TABLE effects DROP COLUMN reach",
     4 => "DROP INDEX runs_by_number; ALTER TABLE runs DROP COLUMN number; CREATE INDEX runs_by_start ON runs (started)",
     3 => "ALTER TABLE runs ADD COLUMN seal TEXT; UPDATE runs SET seal = (SELECT fingerprint FROM seal); DROP TABLE seal;

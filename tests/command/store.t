@@ -1,6 +1,6 @@
 #!/usr/bin/perl
-# The journal in PostgreSQL, where it differs from a file: leases, locks and cancellations between controllers, the
-# queue. What a server that is away means has store_away.t.
+# The journal in PostgreSQL, where it differs from a file: leases, locks and cancellations between controllers. What a
+# server that is away means has store_away.t.
 use strict;
 use warnings;
 use lib 'tests/lib';
@@ -139,80 +139,6 @@ SKIP: {
     };
 }
 
-# ---- the queue ----
-
-subtest 'the queue' => sub {
-    my $runs = book();
-    $runs->hostler('runs');
-    is $runs->hostler('run', '--queue', 'book', '--wrong'), 2, 'arguments are checked first';
-    is $runs->hostler('run', '--queue', 'book', '-n'), 2, 'a dry run is not queued';
-    is $runs->query('SELECT count(*) FROM runs'), 0, 'so nothing is queued' or diag $runs->{said};
-    is $runs->hostler('run', 'book', '--queue'), 0, 'queued';
-    like $runs->{stdout}, qr/^run \w{6} is queued$/, 'says its id';
-    is $runs->hostler('runs', '--status', 'queued'), 0, 'runs';
-    like $runs->{stdout}, qr/ queued /, 'lists it';
-    is $runs->hostler('cancel', 'last'), 0, 'it can be cancelled';
-    is status($runs), 'cancelled', 'and is';
-
-    $runs->hostler('run', 'book', '--queue');
-    unlink $runs->path('playbooks/book.lua');
-    my $worker = $runs->start('worker');
-    ok at($runs, 'one'), 'a worker takes the next one, with the playbook as it was';
-    go($runs, 'one');
-    ok at($runs, 'two'), 'and goes on with it';
-    kill TERM => $worker;
-    is $runs->finish($worker), 0, 'told to stop, it ends' or diag $runs->{said};
-    is status($runs), 'queued', 'and the run is in the queue again' or diag $runs->{said};
-    like $runs->{stdout}, qr/^run \w{6} \(book\): stopped, and back in the queue$/m, 'it says so';
-    go($runs);
-    is $runs->hostler('worker', '--once'), 0, 'another worker';
-    is status($runs), 'done', 'ends it';
-    is wrote($runs), 'one two three', 'everything happened once';
-    like $runs->{stdout}, qr/\Arun \w{6} \(book\): begins\nrun \w{6} \(book\): done\n\z/, 'it says what it does';
-};
-
-subtest 'a run of a worker is cancelled, or waits for an answer' => sub {
-    my $runs = book(asks => 'return playbook { summary = "x", run = function() say(ask "What?") end }');
-    $runs->hostler('run', 'book', '--queue');
-    my $worker = $runs->start('worker', '--jobs', 2);
-    ok at($runs, 'one'), 'a worker has a run';
-    my $other = $runs->beside;
-    $other->hostler('run', 'asks', '--queue');
-    ok Runs::wait_for(sub { status($runs) eq 'parked' }), 'a second one, meanwhile, asks';
-    is $other->hostler('cancel', $runs->query("SELECT id FROM runs WHERE status = 'running'")), 0, 'the first is cancelled';
-    is $runs->query("SELECT count(*) FROM runs WHERE status = 'cancelled'"), 1, 'and stays so';
-    is $other->hostler('answer', 'last', 'that'), 0, 'the second gets its answer';
-    kill TERM => $worker;
-    is $runs->finish($worker), 0, 'the worker goes on all the while';
-    like $runs->{stdout}, qr/^run \w{6} \(book\): cancelled$/m, 'and has said how the first one ended';
-};
-
-subtest 'a run of a worker waits for a lock' => sub {
-    my $runs = book();
-    my $holder = $runs->start('run', 'book', '--lock', 'thing');
-    ok at($runs, 'one'), 'a run has a lock';
-    my $other = $runs->beside;
-    go($other);
-    $other->hostler('run', '--queue', 'book', '--lock', 'thing');
-    my $id = $runs->query("SELECT id FROM runs WHERE status = 'queued'");
-    my $worker = $other->start('worker');
-    ok Runs::wait_for(sub { $other->get('stdout') =~ /^run $id .*: waits for a lock$/m }), 'one of the queue waits for it';
-    is $runs->query("SELECT 1 FROM runs WHERE id = '$id' AND status = 'queued' AND error IS NULL"), 1, 'in the queue';
-    go($runs);
-    is $runs->finish($holder), 0, 'the first ends';
-    ok Runs::wait_for(sub { $runs->query("SELECT status FROM runs WHERE id = '$id'") eq 'done' }), 'the other one, too';
-    kill TERM => $worker;
-    is $other->finish($worker), 0, 'the worker as well';
-};
-
-subtest 'without a shared store' => sub {
-    my $runs = book();
-    delete $runs->{store};
-    is $runs->hostler('worker'), 2, 'no worker';
-    is $runs->hostler('run', 'book', '--queue'), 2, 'no queue';
-    like $runs->{said}, qr/HOSTLER_STORE=postgresql/, 'and what to do';
-};
-
 # ---- tables ----
 
 subtest 'tables' => sub {
@@ -220,18 +146,6 @@ subtest 'tables' => sub {
     my @others = map { $runs->beside } 1 .. 6;
     my @pids = map { $_->start('runs') } @others;
     is_deeply [ map { $others[$_]->finish($pids[$_]) } 0 .. $#others ], [ (0) x @others ], 'several make them at once';
-};
-
-subtest 'a run of a worker can be joined' => sub {
-    my $runs = book();
-    is $runs->hostler('run', '--queue', 'book'), 0, 'a queued run';
-    my $worker = $runs->start('worker', '--once');
-    ok at($runs, 'one'), 'a worker is at it';
-    is $runs->hostler('attach', 'last'), 0, 'attach';
-    like $runs->{said}, qr/^run \w{6} \(book\)/m, 'finds it in the process that has it';
-    go($runs);
-    is $runs->finish($worker), 0, 'and it goes on' or diag $runs->{said};
-    is wrote($runs), 'one two three', 'to its end';
 };
 
 done_testing;

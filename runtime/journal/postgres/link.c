@@ -76,13 +76,15 @@ statement *statement_new(lua_State *L, int sql, int first) {
     return t;
 }
 
-void statement_free(statement *t) {
-    if (!t)
-        return;
-    for (int i = 0; i < t->count; i++)
-        free(t->values[i]);
-    free(t->sql);
-    free(t);
+void statements_free(statement *t) {
+    while (t) {
+        statement *next = t->next;
+        for (int i = 0; i < t->count; i++)
+            free(t->values[i]);
+        free(t->sql);
+        free(t);
+        t = next;
+    }
 }
 
 /* ---- what went wrong ---- */
@@ -124,7 +126,39 @@ void link_drop(journal_link *l) {
     l->done = NULL;
 }
 
+/* Between two transactions a connection is as good as new. */
+static struct {
+    bool wanted;
+    PGconn *connection;
+} kept;
+
+void link_keep(bool on) {
+    kept.wanted = on;
+    if (!on)
+        PQfinish(kept.connection);
+    kept.connection = on ? kept.connection : NULL;
+}
+
+bool link_is_kept(void) {
+    return kept.connection != NULL;
+}
+
+static void leave_connection(journal_link *l) {
+    if (!kept.wanted || kept.connection || !l->connection || l->done ||
+        PQtransactionStatus(l->connection) != PQTRANS_IDLE)
+        return;
+    kept.connection = l->connection;
+    l->connection = NULL;
+}
+
+static PGconn *take_kept(void) {
+    PGconn *connection = kept.connection;
+    kept.connection = NULL;
+    return connection;
+}
+
 void link_close(journal_link *l) {
+    leave_connection(l);
     link_drop(l);
     handle_discard(l->timer);
     l->timer = NULL;
@@ -186,6 +220,11 @@ static void on_connected(void *data, PGconn *connection, const char *problem) {
 void link_connect(journal_link *l, int64_t deadline, link_done *done) {
     link_drop(l);
     begin(l, deadline, done);
+    l->connection = take_kept();
+    if (l->connection) {
+        end(l, DONE);
+        return;
+    }
     int64_t left = deadline - clock_milliseconds();
     l->attempt =
         postgres_dial_begin(&l->settings, left > 0 ? (double)left / 1000 : 0, ignore_notice, on_connected, l);
@@ -262,10 +301,14 @@ static void go_on(journal_link *l) {
         receive(l);
 }
 
-static bool send_statement(journal_link *l, const statement *t) {
-    l->sent++;
-    return PQsendQueryParams(l->connection, t->sql, t->count, NULL, (const char *const *)t->values, NULL,
-                             NULL, 0);
+static bool send_statements(journal_link *l, const statement *t) {
+    for (; t; t = t->next) {
+        l->sent++;
+        if (!PQsendQueryParams(l->connection, t->sql, t->count, NULL, (const char *const *)t->values, NULL,
+                               NULL, 0))
+            return false;
+    }
+    return true;
 }
 
 void link_exchange(journal_link *l, int64_t deadline, const statement *guard, const statement *queue,
@@ -275,11 +318,7 @@ void link_exchange(journal_link *l, int64_t deadline, const statement *guard, co
     l->wants_rows = main;
     l->sent = l->answered = 0;
     l->first = DONE;
-    bool sent = !guard || send_statement(l, guard);
-    for (const statement *t = queue; t && sent; t = t->next)
-        sent = send_statement(l, t);
-    if (main && sent)
-        sent = send_statement(l, main);
+    bool sent = send_statements(l, guard) && send_statements(l, queue) && send_statements(l, main);
     if (sent && PQpipelineSync(l->connection))
         go_on(l);
     else

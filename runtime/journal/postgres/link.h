@@ -47,18 +47,27 @@ void *link_must(void *memory);
 
 /* The statement at index `sql` with the parameters from `first` up to the top of the stack. */
 statement *statement_new(lua_State *L, int sql, int first);
-void statement_free(statement *t);
+/* Frees it and those that follow it. */
+void statements_free(statement *t);
 
 /* Connects anew. */
 void link_connect(journal_link *l, int64_t deadline, link_done *done);
 
-/* Sends guard, queue and `main` as one transaction (those that are not NULL) and reads all answers. The
- * connection is dropped when it is LOST. */
+/* Sends guard, queue and `main`, and what follows each, as one transaction (those that are not NULL) and
+ * reads all answers. The connection is dropped when it is LOST. */
 void link_exchange(journal_link *l, int64_t deadline, const statement *guard, const statement *queue,
                    const statement *main, link_done *done);
 
-/* The rows of `main` in the last exchange, for the caller to clear; NULL when there are none. */
+/* The rows of the last statement of `main` in the last exchange, for the caller to clear; NULL when there are
+ * none. */
 PGresult *link_take_rows(journal_link *l);
+
+/* Whether the connection of a link that is closed is kept for the next link that connects, in this process,
+ * with the same settings; `false` ends the one that is kept. */
+void link_keep(bool on);
+
+/* Whether one is kept at this moment. */
+bool link_is_kept(void);
 
 /* Ends the connection, and what is under way: `done` is not called. */
 void link_drop(journal_link *l);

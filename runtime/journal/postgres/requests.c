@@ -32,17 +32,9 @@ struct request {
 
 /* ---- what is written later ---- */
 
-static void free_statements(statement *t) {
-    while (t) {
-        statement *next = t->next;
-        statement_free(t);
-        t = next;
-    }
-}
-
 static void free_request(request *r) {
-    free_statements(r->first);
-    statement_free(r->main);
+    statements_free(r->first);
+    statements_free(r->main);
     free(r);
 }
 
@@ -98,7 +90,7 @@ static void tell(requests *q, request *r, outcome o) {
 /* It may have been committed all the same. Its asker has heard of a failure; what it had to write for others
  * is sent again, with the same number, before anything else. */
 static void keep(requests *q, request *r) {
-    statement_free(r->main);
+    statements_free(r->main);
     r->main = NULL;
     r->next = q->next;
     q->next = r;
@@ -295,8 +287,8 @@ static void drop_kept(requests *q) {
 
 void requests_guard(requests *q, statement *guard, statement *written) {
     drop_kept(q);
-    statement_free(q->guard);
-    statement_free(q->written);
+    statements_free(q->guard);
+    statements_free(q->written);
     q->guard = guard;
     q->written = written;
     q->number = 0;
@@ -333,7 +325,7 @@ void requests_close(requests *q) {
         free_request(q->current);
     while (q->next)
         free_request(take_next(q));
-    free_statements(q->first);
+    statements_free(q->first);
     requests_guard(q, NULL, NULL);
     handle_discard(q->later);
     handle_discard(q->pause);

@@ -38,7 +38,8 @@ void requests_close(requests *q);
 /* Connects, before everything else. It is not tried again. */
 void requests_connect(requests *q, request_ended *ended, void *asker);
 
-/* Writes what requests_later() was given before, and `main`, which becomes the request's, when there is one.
+/* Writes what requests_later() was given before, and `main` with what follows it, which become the request's,
+ * when there is one.
  * Without anything to write, and unless `writes` says that `main` does, the guard is not asked. `ended` is
  * called once, perhaps before this returns; it may be NULL. */
 void requests_add(requests *q, statement *main, bool writes, request_ended *ended, void *asker);

@@ -56,6 +56,7 @@ function shared.open(uri, lease, on_fenced)
 
     local store = { clock = CLOCK }
     function store.write(...) return call(postgres.write, ...) end
+    function store.transaction(...) return call(postgres.transaction, ...) end
     function store.read(...) return call(postgres.read, ...) end
     function store.later(...)
         if postgres.later(handle, ...) then
@@ -64,6 +65,8 @@ function shared.open(uri, lease, on_fenced)
     end
     function store.guard(...) postgres.guard(handle, ...) end
     function store.waiting() return postgres.waiting(handle) end
+    function store.ring() call(postgres.read, "SELECT pg_notify('hostler_queue', '')") end
+    function store.hear(bell) return postgres.hear(handle, bell) end
     function store.version() return version(store) end
     function store.migrate(sql, number) store.read(migration(sql, number)) end
     function store.close() postgres.close(handle) end

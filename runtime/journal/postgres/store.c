@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "journal/journal.h"
+#include "journal/postgres/listener.h"
 #include "journal/postgres/requests.h"
+#include "journal/statement.h"
 #include "task/task.h"
 
 #include <lauxlib.h>
@@ -18,6 +20,7 @@
 
 #define STORE_TYPE "hostler.journal.postgres"
 #define CALL_TYPE "hostler.journal.postgres.call"
+#define EAR_TYPE "hostler.journal.postgres.ear"
 #define MOST_UNWRITTEN 4096 /* whoever adds more has to wait */
 
 typedef struct {
@@ -46,6 +49,7 @@ typedef struct {
     outcome o;
     char state[6], detail[400];
     PGresult *rows;
+    statement *given; /* until they are the request's */
 } call;
 
 static int raise_outcome(lua_State *L, const call *c) {
@@ -101,6 +105,8 @@ static int collect_call(lua_State *L) {
     call *c = lua_touserdata(L, 1);
     PQclear(c->rows);
     c->rows = NULL;
+    statements_free(c->given);
+    c->given = NULL;
     return 0;
 }
 
@@ -158,6 +164,27 @@ static int write_lua(lua_State *L) {
 /* read(store, sql, ...) -> rows */
 static int read_lua(lua_State *L) {
     return perform(L, false);
+}
+
+/* transaction(store, { { sql, ..., n = parameters }, ... }) -> rows of the last */
+static int transaction_lua(lua_State *L) {
+    enum { CALL = 1, STORE, LIST, ITEM, SQL, FIRST };
+    call *c = new_call(L, finish_rows);
+    luaL_checktype(L, LIST, LUA_TTABLE);
+    int count = (int)lua_objlen(L, LIST);
+    luaL_argcheck(L, count > 0, LIST, "no statements");
+    statement **last = &c->given;
+    for (int i = 1; i <= count; i++, last = &(*last)->next) {
+        lua_settop(L, LIST);
+        lua_rawgeti(L, LIST, i);
+        unpack_statement(L, ITEM);
+        *last = statement_new(L, SQL, FIRST);
+    }
+    lua_settop(L, LIST);
+    statement *given = c->given;
+    c->given = NULL;
+    requests_add(&check(L, STORE)->requests, given, true, on_ended, c);
+    return park(L, c);
 }
 
 /* drain(store): writes what later() was given. */
@@ -230,6 +257,28 @@ static int waiting_lua(lua_State *L) {
     lua_pushnumber(L, (double)requests_waiting(&check(L, 1)->requests, &why) / 1000);
     lua_pushstring(L, why);
     return 2;
+}
+
+/* hear(store, bell) -> ear: the bell rings with each notification as long as this is kept. */
+static int hear_lua(lua_State *L) {
+    store *s = check(L, 1);
+    bell *b = bell_check(L, 2);
+    listener *l = lua_newuserdata(L, sizeof *l);
+    listener_open(l, &s->requests.link.settings, b);
+    luaL_getmetatable(L, EAR_TYPE);
+    lua_setmetatable(L, -2);
+    lua_createtable(L, 2, 0);
+    for (int i = 1; i <= 2; i++) {
+        lua_pushvalue(L, i);
+        lua_rawseti(L, -2, i);
+    }
+    lua_setfenv(L, -2);
+    return 1;
+}
+
+static int collect_ear(lua_State *L) {
+    listener_close(lua_touserdata(L, 1));
+    return 0;
 }
 
 /* name(store) -> the address, as people may see it */
@@ -311,6 +360,14 @@ static int open_lua(lua_State *L) {
     return 1;
 }
 
+void journal_keep_connection(bool on) {
+    link_keep(on);
+}
+
+int journal_kept_descriptors(void) {
+    return link_is_kept() ? 1 : 0;
+}
+
 static void add_metatable(lua_State *L, const char *type, lua_CFunction collect) {
     luaL_newmetatable(L, type);
     lua_pushcfunction(L, collect);
@@ -319,16 +376,15 @@ static void add_metatable(lua_State *L, const char *type, lua_CFunction collect)
 }
 
 int journal_postgres_open(lua_State *L) {
-    static const luaL_Reg plain[] = {
-        {"open", open_lua}, {"later", later_lua}, {"guard", guard_lua}, {"waiting", waiting_lua},
-        {"name", name_lua}, {"close", close_lua}, {NULL, NULL}};
-    static const luaL_Reg waiting[] = {{"connect", connect_lua},
-                                       {"write", write_lua},
-                                       {"read", read_lua},
-                                       {"drain", drain_lua},
-                                       {NULL, NULL}};
+    static const luaL_Reg plain[] = {{"open", open_lua},       {"later", later_lua}, {"guard", guard_lua},
+                                     {"waiting", waiting_lua}, {"name", name_lua},   {"hear", hear_lua},
+                                     {"close", close_lua},     {NULL, NULL}};
+    static const luaL_Reg waiting[] = {
+        {"connect", connect_lua}, {"write", write_lua}, {"transaction", transaction_lua},
+        {"read", read_lua},       {"drain", drain_lua}, {NULL, NULL}};
     add_metatable(L, STORE_TYPE, close_lua);
     add_metatable(L, CALL_TYPE, collect_call);
+    add_metatable(L, EAR_TYPE, collect_ear);
     lua_newtable(L);
     luaL_register(L, NULL, plain);
     task_register_shielded(L, waiting);

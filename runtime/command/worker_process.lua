@@ -1,0 +1,98 @@
+-- A world of a process that a worker keeps for runs (worker_process.c): it waits until the worker asks it to look into
+-- the queue, claims a run, goes through it and says how it went. The end of the connection means that the worker stops
+-- or is gone: then the run goes back to the queue. Both sides speak JSON, a line each (queue/pool.lua).
+local native, import = ...
+local worker_process = {}
+
+local commandline, texts, play = import "command/commandline", import "run/texts", import "command/play"
+local run_record, current, store = import "journal/runs", import "journal/current", import "journal/store"
+local queue, resume = import "queue/queue", import "run/resume"
+local sockets, task, json = native.local_socket, native.task, native.json.face
+
+local CONNECTION = 3
+local EXIT_NEXT, EXIT_LAST = 0, 1 -- for worker_process.c: whether another world may follow
+local CANCELLED = 1
+
+local function answer(socket, values)
+    sockets.send(socket, json.encode(values))
+end
+
+--- Waits for a line; nil at the end of the connection.
+local function receive(socket)
+    while true do
+        local line = sockets.receive(socket)
+        if line ~= nil then
+            return line or nil
+        end
+        sockets.ready(socket)
+    end
+end
+
+--- Claims the run whose turn it is, and tells the worker what was found.
+---@return table? row
+local function look(socket)
+    local ok, row, due = pcall(function()
+        local claimed = run_record.claim_next()
+        return claimed, not claimed and run_record.next_due() or nil
+    end)
+    if not ok then
+        row = native.error.complete(row)
+        answer(socket, { code = row.code, message = row.message, hint = row.hint })
+        return nil
+    end
+    answer(socket, row and { run = row.id, attempt = row.attempt, playbook = row.playbook } or { due = due })
+    return row
+end
+
+--- Waits until there is a run for this process; nil when there will be none.
+---@return table? row
+local function wait_for_run(socket)
+    pcall(store.open) -- so that it is open when there is one; what is wrong with it is told then
+    local row
+    while not row and receive(socket) do
+        row = look(socket)
+    end
+    return row
+end
+
+--- Goes on with the run.
+---@return integer exit status
+local function go_through(row)
+    run_record.take_up(row)
+    if row.cancel then
+        run_record.finish("cancelled", "cancelled by " .. row.cancel)
+        return CANCELLED
+    end
+    local run = resume.prepare(row, { anywhere = true })
+    run.options = setmetatable({ silent = true, requeue = true }, { __index = run.options })
+    texts.keep()
+    return play.run(run)
+end
+
+--- Stops this process, as Ctrl-C would, when the connection ends.
+local function stop_with(socket)
+    while receive(socket) do end
+    task.interrupt "the worker stops"
+end
+
+--- Goes through one run of the queue. Returns an exit status for worker_process.c.
+---@return integer
+function worker_process.main()
+    local socket = sockets.adopt(CONNECTION)
+    local row = socket and wait_for_run(socket)
+    if not row then
+        return EXIT_LAST
+    end
+    local watcher = task.spawn(nil, stop_with, socket)
+    local status = commandline.guard(go_through, row)
+    task.cancel(watcher)
+    pcall(task.join_shielded, watcher)
+    if row.at_most or status ~= 0 then -- others may begin what waited for this one's end, or this one again
+        queue.ring()
+    end
+    answer(socket, { ended = status })
+    sockets.close(socket)
+    return not current.run and not task.interrupted() and EXIT_NEXT or EXIT_LAST
+end
+
+return worker_process

@@ -1,0 +1,37 @@
+-- The bell of the queue: who has put a run into it rings, and who works on it hears, in this process or another one.
+local native, import = ...
+local queue = {}
+
+local store = import "journal/store"
+local task = native.task
+
+local bell, ear, heard = task.bell(), nil, 0
+
+--- Says that there is something to do, once it is written. A ring may be lost, also because the store is away: who
+--- hears looks now and then all the same.
+function queue.ring()
+    task.ring(bell)
+    pcall(store.open().ring)
+end
+
+local function listen()
+    if task.rings(bell) == heard then
+        task.listen(bell)
+    end
+end
+
+--- Begins to hear.
+function queue.hear()
+    ear = ear or store.open().hear(bell)
+end
+
+--- Waits until somebody has rung since this was called last, or for so many seconds. One task of a process does.
+---@param seconds number
+function queue.wait(seconds)
+    queue.hear()
+    pcall(task.join, task.spawn(seconds, listen))
+    heard = task.rings(bell)
+    task.checkpoint()
+end
+
+return queue
