@@ -4,7 +4,7 @@ globals = {}
 read_globals = {
     "playbook", "arg", "opt", "flag", "list", "step", "each", "parallel", "lock", "wait_until", "sleep", "retry", "timeout",
     "shield", "ask", "confirm", "manual", "say", "show", "warn", "fail", "try", "secret", "env", "now", "uuid", "json",
-    "unknown", "require", "breakpoint", "webhook",
+    "unknown", "require", "breakpoint", "webhook", "schedules",
 }
 files["runtime/world.lua"] = { globals = { "_G" } }
 files["runtime/base/sandbox.lua"] = { globals = { "_G" }, read_globals = { "string" }, ignore = { "122" } }

@@ -6,7 +6,7 @@ local _, gate, import = ...
 local systemd = {}
 
 local exits = require "systemd_exit"
-local texts = import "base/text"
+local texts, utc = import "base/text", import "base/utc"
 
 ---@class systemd.Systemd the services of a host
 ---@field host ssh.Host
@@ -56,18 +56,7 @@ end
 ---@param text? string
 ---@return integer? seconds nil for "n/a" and an empty text
 function systemd.parse_time(text)
-    local year, month, day, hour, minute, second = (text or ""):match "(%d+)%-(%d+)%-(%d+) (%d+):(%d+):(%d+) UTC"
-    if not year then
-        return nil
-    end
-    year, month, day = tonumber(year), tonumber(month), tonumber(day)
-    -- Days since 1970 in the proleptic Gregorian calendar, years counted from March.
-    if month <= 2 then
-        year, month = year - 1, month + 12
-    end
-    local days = 365 * year + math.floor(year / 4) - math.floor(year / 100) + math.floor(year / 400)
-        + math.floor((153 * (month - 3) + 2) / 5) + day - 719469
-    return ((days * 24 + hour) * 60 + minute) * 60 + second
+    return utc.seconds(text)
 end
 
 -- "[not set]", and what older versions print for it: the largest 64-bit number.

@@ -30,6 +30,7 @@
 #include "task/foreground.h"
 #include "task/input.h"
 #include "task/interrupt.h"
+#include "task/program.h"
 #include "task/task.h"
 #include "web/web.h"
 
@@ -98,6 +99,7 @@ static int build_world(lua_State *L) {
     add(L, "line_editor", line_editor_lua_open);
     add(L, "journal", journal_open);
     add(L, "child", child_open);
+    add(L, "program", program_open);
     add(L, "local_socket", local_socket_open);
     add(L, "web", web_open);
     add(L, "seal", seal_open);

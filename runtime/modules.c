@@ -1,6 +1,7 @@
 /* The registration table of modules with a C half. */
 #include "host.h"
 
+#include "task/program.h"
 #include "web/web.h"
 
 #include <stddef.h>
@@ -14,7 +15,6 @@ int http_open(lua_State *L);
 int known_hosts_file_open(lua_State *L);
 int mail_open(lua_State *L);
 int postgres_open(lua_State *L);
-int sh_open(lua_State *L);
 int ssh_open(lua_State *L);
 
 const native_module native_modules[] = {
@@ -28,7 +28,7 @@ const native_module native_modules[] = {
     {"known_hosts_file", known_hosts_file_open},
     {"mail/mail", mail_open},
     {"postgres/postgres", postgres_open},
-    {"sh", sh_open},
+    {"sh", program_open},
     {"ssh/native", ssh_open},
     {NULL, NULL},
 };

@@ -51,7 +51,7 @@ _G.xpcall = import "base/handled".xpcall
 -- The prelude: each of these files adds its `globals` to the world.
 for _, part in ipairs { "run/failure", "gate/gate", "run/lock", "run/concurrency", "run/each", "run/waiting",
     "run/step", "run/saying", "run/questions", "run/values", "report/rows", "run/params", "run/manifest",
-    "run/modules", "report/inspect", "inbox/webhook", "debug/breakpoint" } do
+    "run/modules", "schedule/declared", "report/inspect", "inbox/webhook", "debug/breakpoint" } do
     for name, value in pairs(import(part).globals) do
         _G[name] = value
     end

@@ -117,6 +117,8 @@ end
 local function prune(seconds)
     local gone = store.open().write("DELETE FROM runs WHERE updated < " .. store.now_sql "$1" .. [[ - $2
         AND status IN ('done', 'failed', 'cancelled', 'undone') RETURNING id]], store.now(), seconds)
+    store.open().write("DELETE FROM schedule_times WHERE run IS NULL AND at < " .. store.now_sql "$1" .. " - $2",
+        store.now(), seconds)
     store.open().write "DELETE FROM source_texts WHERE hash NOT IN (SELECT hash FROM sources)"
     system.write(("%d run%s forgotten\n"):format(#gone, #gone == 1 and "" or "s"))
 end

@@ -87,17 +87,19 @@ function show.main(argv)
         system.write_error "usage: hostler show NAME\n"
         return 2
     end
-    local path, lines
+    local path, lines, is_one
     local ok, problem = pcall(function()
         path = library.find(argv[1])
-        if lua_source.seems_webhook(system.read_file(path) or "") then
+        local source = system.read_file(path) or ""
+        is_one = lua_source.seems_webhook(source) or lua_source.seems_playbook(source)
+        if lua_source.seems_webhook(source) then
             lines = webhook_page(path:match "([^/]+)%.lua$" or path, hooks.load(path).value, path)
         else
             local book, name = library.load(path)
             lines = playbook_page(name, book, path)
         end
     end)
-    if not path and print_reference(argv[1]) then
+    if not is_one and print_reference(argv[1]) then
         return 0
     elseif not ok then
         local err = native.error.complete(problem)

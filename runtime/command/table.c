@@ -20,6 +20,8 @@ const command commands[] = {
      "what came by webhooks, and what became of it"},
     {"webhook", "test NAME --file BODY [--header 'NAME: VALUE']", "say what would come of a delivery"},
     {"worker", "[--jobs N] [--once]", "go through the runs that were left to workers (run --queue)"},
+    {"schedules", "[--install | --remove] [--force] [--json]",
+     "what runs by itself and when, by systemd's timers"},
     {"list", "[--json]", "list the playbooks"},
     {"show", "NAME", "explain a playbook; also a module, a function, a global"},
     {"new", "NAME", "begin a playbook of your own"},

@@ -161,6 +161,20 @@ local STEPS = {
         "DROP INDEX runs_by_status",
         "CREATE INDEX runs_by_turn ON runs (status, priority DESC, number)",
     },
+    {
+        -- turn: of the runs with the same one, each waits for the end of those before it.
+        "ALTER TABLE runs ADD COLUMN turn TEXT",
+        -- fired: when a time of it came last, on whichever machine. Who writes it has the schedule's turn until then.
+        "CREATE TABLE schedules (name TEXT PRIMARY KEY, fired DOUBLE PRECISION)",
+        -- A time of a schedule has one run, or a reason why there is none.
+        [[CREATE TABLE schedule_times (
+            schedule TEXT NOT NULL,
+            at BIGINT NOT NULL,
+            run TEXT REFERENCES runs (id) ON DELETE CASCADE,
+            skipped TEXT,
+            PRIMARY KEY (schedule, at))]],
+        "CREATE INDEX schedule_times_by_run ON schedule_times (run)",
+    },
 }
 
 schema.version = #STEPS

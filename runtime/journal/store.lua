@@ -100,8 +100,10 @@ function store.expired_sql()
 end
 
 --- SQL for a column `leased`: 1 while the lease lasts.
-function store.leased_sql()
-    return store.open().clock and ("CASE WHEN lease >= %s THEN 1 ELSE 0 END AS leased"):format(opened.clock)
+---@param column? string ("lease")
+function store.leased_sql(column)
+    return store.open().clock and ("CASE WHEN %s >= %s THEN 1 ELSE 0 END AS leased"):format(column or "lease",
+            opened.clock)
         or "1 AS leased"
 end
 

@@ -7,6 +7,7 @@ local claims, lease = import "queue/claims", import "journal/lease"
 local debugging, live = import "run/debugging", import "run/live"
 local lock, recording = import "run/lock", import "gate/recording"
 local questions, step = import "run/questions", import "run/step"
+local turn = import "run/turn"
 local reporting, text, undo = import "run/reporting", import "base/text", import "run/undo"
 local event, system, task = native.event, native.system, native.task
 
@@ -97,7 +98,8 @@ local function record_end(ok, err, run)
 end
 
 --- Goes through the playbook in a task that a person at a prompt may abort, and shows it to them when it has failed.
-local function go()
+local function go(run)
+    turn.demand(run)
     local ok, err = pcall(live.go)
     if not ok then
         debugging.failed(err)
@@ -120,8 +122,8 @@ end
 
 --- Goes through the playbook once, with the events of a run around it.
 ---@param run { book: table, name: string, given: string, arguments: string[], values: table, options: table,
----  id?: string } options: json, verbose, yes, dry_run, undo_on_failure; silent: no events; requeue: when this process
----  is told to stop, the run goes back to the queue
+---  id?: string, turn?: string } turn: see turn.lua; options: json, verbose, yes, dry_run,
+---  undo_on_failure; silent: no events; requeue: when this process is told to stop, the run goes back to the queue
 ---@return boolean ok, table? err
 local function go_through(run, around)
     local context = task.context()

@@ -57,7 +57,8 @@ function resume.load(row, options)
     end
     values.debug = options.debug or false -- somebody was there then; is there now?
     return {
-        id = row.id, book = book, name = name, given = row.playbook, arguments = arguments, values = values,
+        id = row.id, turn = row.turn, book = book, name = name, given = row.playbook,
+        arguments = arguments, values = values,
         options = setmetatable({ look_into = options.look_into }, { __index = values }),
         changed = options.code == "latest" and texts.changed(sources) or {},
     }

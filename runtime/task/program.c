@@ -1,9 +1,11 @@
-/* Local commands: one program, an argument list, its output. Never a shell.
+/* See program.h.
  *
- * A command runs in a session of its own, so that stopping it reaches everything it started: SIGTERM to the
+ * The program runs in a session of its own, so that stopping it reaches everything it started: SIGTERM to the
  * group, SIGKILL two seconds later, SIGKILL at once when this process is gone. The call returns when the
  * program has ended and both its outputs are closed, also by programs that it left in the background. */
 #define _GNU_SOURCE /* close_range, sigabbrev_np */
+#include "task/program.h"
+
 #include "base/error.h"
 #include "base/scrub.h"
 #include "base/secret.h"
@@ -442,7 +444,7 @@ static int run_lua(lua_State *L) {
     return wait_park(L, &r->wait);
 }
 
-int sh_open(lua_State *L) {
+int program_open(lua_State *L) {
     static const luaL_Reg waiting[] = {{"run", run_lua}, {NULL, NULL}};
     luaL_newmetatable(L, RUN_TYPE);
     lua_pushcfunction(L, run_gc);
