@@ -2,8 +2,7 @@
 --
 -- Makes     a droplet from the newest meltano- snapshot, an A record, a database cluster that trusts only the droplet,
 --           two 1Password items; configures Meltano and Caddy on the droplet; sends one mail.
--- Checks    before it makes anything: the name is free, the account has a key of the agent, every token may write,
---           there is room, domain, project and image are there, the mail server takes mail.
+-- Checks    first: the name, a key of the agent's, write access, room, domain, project, image, the mail server.
 -- Again     an instance that is complete is left as it is; one that is half there is described and left alone.
 local api_answer = require "api_answer"
 local caddy = require "caddy"

@@ -67,21 +67,27 @@ function library.find(name)
     }, 0)
 end
 
---- What a file returns. The gate is closed meanwhile: `hostler list` loads them all.
-local function evaluate(path, name)
-    task.context().loading = path
-    return texts.load(path, name)()
-end
-
---- What a file returns, loaded with the gate closed; its folder comes first for `require`. One that never ends is not
---- waited for.
+--- What a file returns, loaded with the gate closed, since `hostler list` loads them all; its folder comes first for
+--- `require`.
 ---@param path string
 ---@param name? string what its text is remembered as; see texts.load
 ---@return any
 ---@raise "syntax", "load", and what the file raises
 function library.evaluate(path, name)
     folders.stand_beside(path)
-    local ok, value = pcall(task.join, task.spawn(LONGEST_LOADING_SECONDS, evaluate, path, name))
+    local context = task.context()
+    context.loading = path
+    local ok, value = xpcall(function() return texts.load(path, name)() end, native.error.complete)
+    context.loading = nil
+    if not ok then
+        error(value, 0)
+    end
+    return value
+end
+
+--- The same for a playbook, in a task: a file that never ends is not waited for.
+local function evaluate_in_time(path)
+    local ok, value = pcall(task.join, task.spawn(LONGEST_LOADING_SECONDS, library.evaluate, path, "playbook"))
     task.checkpoint()
     if ok then
         return value
@@ -99,7 +105,7 @@ end
 ---@return table playbook, string name
 ---@raise "syntax", "manifest", "load"
 function library.load(path)
-    local value = library.evaluate(path, "playbook")
+    local value = evaluate_in_time(path)
     local name = path:match "([^/]+)%.lua$" or path
     if not manifest.is(value) then
         local is_webhook = lua_source.seems_webhook(system.read_file(path) or "")
