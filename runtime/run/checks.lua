@@ -31,6 +31,14 @@ function checks.name(what, name, path)
     end
 end
 
+--- A name as the journal has it: without the secrets in it, which a short hash tells apart.
+---@param name string
+---@return string
+function checks.without_secrets(name)
+    local clean = native.secret.scrub(name)
+    return clean == name and name or ("%s (%s)"):format(clean, native.system.hash(name):sub(1, 8))
+end
+
 --- A number of things, where one is given.
 function checks.count(what, name, value, least)
     if value ~= nil and not (type(value) == "number" and value >= least and value % 1 == 0) then

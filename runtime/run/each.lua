@@ -36,7 +36,7 @@ end
 local function keys_of(items, key)
     local keys, seen = {}, {}
     for index, item in ipairs(items) do
-        local name = key_of(item, key)
+        local name = checks.without_secrets(key_of(item, key))
         checks.name("each", name)
         if seen[name] then
             usage(("each: two items have the key '%s'"):format(name), 2)

@@ -92,6 +92,7 @@ end
 ---@raise "locked" when another run holds it, naming that run
 local function lock_name(name)
     checks.name("lock", name)
+    name = checks.without_secrets(name)
     local scope = task.context().locks
     if not scope or gate.mode == "dry-run" or is_held_here(scope, name) then
         return

@@ -267,6 +267,7 @@ local function run_step(name, options, fn)
         checks.usage "step(\"name\", [options,] function() ... end)"
     end
     local context = task.context()
+    name = checks.without_secrets(name)
     local path = context.path .. "/" .. name
     checks.name("step", name, path)
     options_of.check(("step '%s'"):format(name), options, OPTIONS)

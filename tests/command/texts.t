@@ -70,9 +70,21 @@ return playbook { summary = "starts what is not there", params = { arg("how", "s
 end }
 LUA
 
+my $named = <<'LUA';
+local sh = require "sh"
+return playbook { summary = "names with a secret in them", run = function()
+    local raw = sh.run({ "cat" }, { stdin = secret.wrap "hunter2-hunter2", read = true }).stdout
+    local other = sh.run({ "cat" }, { stdin = secret.wrap "correct-horse", read = true }).stdout
+    lock("of " .. raw)
+    each({ raw, other }, function(name)
+        step("login " .. name, function() sh.run { "true" } end)
+    end)
+end }
+LUA
+
 for my $store ('postgresql', 'sqlite') {
     local $ENV{RUNS_STORE} = $store eq 'sqlite' ? '' : $store;
-    my $runs = Runs->new(names => $book, talk => $talk, reads => $reads, starts => $starts);
+    my $runs = Runs->new(names => $book, talk => $talk, reads => $reads, starts => $starts, named => $named);
     for my $where (qw(step item lock)) {
         for my $case ([ 'a NUL', qr/must not contain a NUL/ ], [ 'an empty one', qr/must not be empty/ ],
             [ 'a long one', qr/must not have more than 400 bytes, and this one, 'xx/ ]) {
@@ -83,6 +95,13 @@ for my $store ('postgresql', 'sqlite') {
     }
     is $runs->hostler('run', 'names', 'deep', 'step'), 1, "$store: names within names";
     like $runs->{said}, qr/must not have more than 2000 bytes with all that it is in/, '  are refused';
+
+    is $runs->hostler('run', 'named'), 0, "$store: names with a secret in them" or diag $runs->{said};
+    unlike $runs->{said}, qr/hunter2|correct-horse/, '  are not shown';
+    for my $place ('path FROM steps', 'step FROM effects', 'name FROM events', 'name FROM locks') {
+        unlike $runs->query("SELECT $place"), qr/hunter2|correct-horse/, "  nor kept: $place";
+    }
+    is $runs->query('SELECT count(DISTINCT path) FROM steps'), 2, '  and are told apart';
 
     is $runs->hostler('run', 'talk', '--yes'), 0, "$store: texts with a NUL" or diag $runs->{said};
     my $shown = qr/before\\x00after.*one\\x00two\\x00/s;
