@@ -12,6 +12,9 @@ local sockets, task, json = native.local_socket, native.task, native.json.face
 local CONNECTION = 3
 local EXIT_NEXT, EXIT_LAST = 0, 1 -- for worker_process.c: whether another world may follow
 local CANCELLED = 1
+-- Exit statuses after which the process is as it was: done, waits for an answer, waits for a lock. After another one
+-- who knows, and one that has lost its run must not meet it again.
+local IN_ORDER = { [0] = true, [3] = true, [4] = true }
 
 local function answer(socket, values)
     sockets.send(socket, json.encode(values))
@@ -55,9 +58,15 @@ local function wait_for_run(socket)
     return row
 end
 
+--- Stops this process, as Ctrl-C would, when the connection ends.
+local function stop_with(socket)
+    while receive(socket) do end
+    task.interrupt "the worker stops"
+end
+
 --- Goes on with the run.
 ---@return integer exit status
-local function go_through(row)
+local function go_through(row, socket)
     run_record.take_up(row)
     if row.cancel then
         run_record.finish("cancelled", "cancelled by " .. row.cancel)
@@ -66,13 +75,11 @@ local function go_through(row)
     local run = resume.prepare(row, { anywhere = true })
     run.options = setmetatable({ silent = true, requeue = true }, { __index = run.options })
     texts.keep()
-    return play.run(run)
-end
-
---- Stops this process, as Ctrl-C would, when the connection ends.
-local function stop_with(socket)
-    while receive(socket) do end
-    task.interrupt "the worker stops"
+    local watcher = task.spawn(nil, stop_with, socket) -- from here on the run can be given back
+    local status = play.run(run)
+    task.cancel(watcher)
+    pcall(task.join_shielded, watcher)
+    return status
 end
 
 --- Goes through one run of the queue. Returns an exit status for worker_process.c.
@@ -83,16 +90,13 @@ function worker_process.main()
     if not row then
         return EXIT_LAST
     end
-    local watcher = task.spawn(nil, stop_with, socket)
-    local status = commandline.guard(go_through, row)
-    task.cancel(watcher)
-    pcall(task.join_shielded, watcher)
+    local status = commandline.guard(go_through, row, socket)
     if row.at_most or status ~= 0 then -- others may begin what waited for this one's end, or this one again
         queue.ring()
     end
     answer(socket, { ended = status })
     sockets.close(socket)
-    return not current.run and not task.interrupted() and EXIT_NEXT or EXIT_LAST
+    return IN_ORDER[status] and not current.run and not task.interrupted() and EXIT_NEXT or EXIT_LAST
 end
 
 return worker_process

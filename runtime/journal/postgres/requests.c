@@ -169,6 +169,31 @@ static void look(requests *q) {
     link_exchange(&q->link, q->current->deadline, NULL, NULL, q->written, on_looked);
 }
 
+/* Whether the lease that the transaction renewed is over: this process stood still, and the run may be
+ * another's.
+ */
+static bool is_late(const requests *q) {
+    const request *r = q->current;
+    return r->number && q->guard && clock_milliseconds() >= r->sent + q->lease_ms;
+}
+
+static void renew(requests *q);
+
+static void on_renewed(journal_link *link, outcome o) {
+    requests *q = link->owner;
+    if (o == DONE && is_late(q))
+        renew(q);
+    else
+        end(q, o);
+}
+
+/* What was committed stays so; but before its asker goes on, the lease has to be renewed. */
+static void renew(requests *q) {
+    q->current->sent = clock_milliseconds();
+    set_number(q->guard, ++q->number);
+    link_exchange(&q->link, q->current->sent + q->patience_ms, q->guard, NULL, NULL, on_renewed);
+}
+
 static void on_exchanged(journal_link *link, outcome o) {
     requests *q = link->owner;
     request *r = q->current;
@@ -178,6 +203,8 @@ static void on_exchanged(journal_link *link, outcome o) {
         look(q);
     else if (o == LOST)
         try_again(q);
+    else if (o == DONE && is_late(q))
+        renew(q);
     else
         end(q, o);
 }
