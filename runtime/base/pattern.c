@@ -127,16 +127,23 @@ static bool matches_item(const pattern_match *m, const char *s, const char *item
 
 /* ---- items that repeat ---- */
 
-static void step(pattern_match *m) {
-    if (++m->steps % STEPS_BETWEEN_CHECKS == 0 && on_long)
+/* So many bytes of text and pattern have been looked at. */
+static void count_steps(pattern_match *m, size_t count) {
+    unsigned long before = m->steps / STEPS_BETWEEN_CHECKS;
+    m->steps += count;
+    if (m->steps / STEPS_BETWEEN_CHECKS != before && on_long)
         on_long(m->L, m->steps / STEPS_BETWEEN_CHECKS);
+}
+
+static void step(pattern_match *m) {
+    count_steps(m, 1);
 }
 
 /* As many as there are, then fewer, down to `least`. */
 static const char *match_most(pattern_match *m, const char *s, const char *item, const char *end, int least) {
     const char *last = s;
     for (; matches_item(m, last, item, end); last++)
-        step(m);
+        count_steps(m, (size_t)(end - item));
     for (; last - s >= least; last--) {
         const char *result = match(m, last, end + 1);
         if (result)
@@ -187,6 +194,7 @@ static const char *match_again(pattern_match *m, const char *s, char digit) {
     if (index < 0 || index >= m->count || m->captures[index].length == OPEN)
         luaL_error(m->L, "invalid capture index");
     ptrdiff_t length = m->captures[index].length;
+    count_steps(m, length > 0 ? (size_t)length : 1);
     bool same = length != POSITION && m->text_end - s >= length &&
                 memcmp(m->captures[index].start, s, (size_t)length) == 0;
     return same ? s + length : NULL;
@@ -201,6 +209,7 @@ static const char *match_balance(pattern_match *m, const char *s, const char *p)
         return NULL;
     int depth = 1;
     for (s++; s < m->text_end; s++) {
+        step(m);
         if (*s == p[1] && --depth == 0)
             return s + 1;
         depth += *s == p[0] && p[0] != p[1];
@@ -212,6 +221,7 @@ static bool is_frontier(pattern_match *m, const char *s, const char *p, const ch
     if (p == m->pattern_end || *p != '[')
         luaL_error(m->L, "missing '[' after '%%f' in pattern");
     *end = end_of_item(m, p);
+    count_steps(m, (size_t)(*end - p));
     int before = s == m->text ? 0 : byte_at(s - 1), here = s == m->text_end ? 0 : byte_at(s);
     return !in_set(before, p, *end) && in_set(here, p, *end);
 }
@@ -253,6 +263,7 @@ static bool match_special(pattern_match *m, const char **s, const char **p) {
 /* One item with what says how often: true when the rest is still to be matched, from s and p on. */
 static bool match_item(pattern_match *m, const char **s, const char **p) {
     const char *item = *p, *end = end_of_item(m, item), *at = *s;
+    count_steps(m, (size_t)(end - item));
     switch (end < m->pattern_end ? *end : '\0') {
     case '*':
         *s = match_most(m, at, item, end, 0);

@@ -23,6 +23,9 @@ sub interrupted {
 interrupted('a sleep', 'sleep(100)');
 interrupted('a loop', 'while true do end');
 interrupted('a pattern that takes for ever', 'local text = ("a"):rep(40) return text:find(("a?"):rep(40) .. text .. "b")');
+interrupted('brackets that never close', 'return (("("):rep(3000000)):find("%b()")');
+interrupted('a large set', 'return (("a"):rep(1000000)):find("[" .. ("b"):rep(3000000) .. "]")');
+interrupted('the same text again', 'return (("a"):rep(3000000) .. "b"):find("^(a*)%1c")');
 interrupted('a gsub of a large text', 'local text = ("a"):rep(30) return (text:rep(1000):gsub("(a*)*(a*)*(a*)*(a*)*(a*)*c", ""))');
 interrupted('a loop that catches', 'while true do pcall(sleep, 100) end');
 interrupted('a loop that computes and catches', 'while true do pcall(function() while true do end end) end');
