@@ -100,6 +100,19 @@ function text.whole_characters(bytes)
     end))
 end
 
+local REPLACEMENT = "\239\191\189"
+
+--- The text with U+FFFD for what is no UTF-8.
+---@param source string
+---@return string
+function text.valid(source)
+    return (source:gsub("[\128-\255]+", function(bytes)
+        return is_utf8(bytes) and bytes or bytes:gsub("[\192-\255]?[\128-\191]*", function(character)
+            return character ~= "" and not is_utf8(character) and REPLACEMENT or nil
+        end)
+    end))
+end
+
 --- The number of characters of a text.
 ---@return integer
 function text.characters(source)

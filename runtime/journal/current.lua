@@ -1,5 +1,7 @@
 -- The run that this process records: which it is, and the numbers of what is recorded of it.
-local native = ...
+local native, import = ...
+local texts = import "base/text"
+
 local current = {
     --- Its id; nil when nothing is recorded: in a dry run, in tests of modules.
     run = nil,
@@ -43,10 +45,10 @@ function current.in_attempt(scope)
     return scope and scope + current.attempt * SCOPES_AN_ATTEMPT
 end
 
---- Text for the journal: as a person would see it, never a secret. A NUL, which no text in PostgreSQL can hold, is
---- spelled out.
+--- Text for the journal: as a person would see it, never a secret, and UTF-8. A NUL, which no text in PostgreSQL
+--- can hold, is spelled out.
 function current.shown(value)
-    return value ~= nil and (scrub(tostring(value)):gsub("%z", "\\x00")) or nil
+    return value ~= nil and (texts.valid(scrub(tostring(value))):gsub("%z", "\\x00")) or nil
 end
 
 return current

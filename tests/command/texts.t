@@ -84,7 +84,8 @@ LUA
 
 for my $store ('postgresql', 'sqlite') {
     local $ENV{RUNS_STORE} = $store eq 'sqlite' ? '' : $store;
-    my $runs = Runs->new(names => $book, talk => $talk, reads => $reads, starts => $starts, named => $named);
+    my $runs = Runs->new(names => $book, talk => $talk, reads => $reads, starts => $starts, named => $named,
+        latin => 'return playbook { summary = "x", run = function() step("one", function() fail("it said: caf\233") end) end }');
     for my $where (qw(step item lock)) {
         for my $case ([ 'a NUL', qr/must not contain a NUL/ ], [ 'an empty one', qr/must not be empty/ ],
             [ 'a long one', qr/must not have more than 400 bytes, and this one, 'xx/ ]) {
@@ -102,6 +103,10 @@ for my $store ('postgresql', 'sqlite') {
         unlike $runs->query("SELECT $place"), qr/hunter2|correct-horse/, "  nor kept: $place";
     }
     is $runs->query('SELECT count(DISTINCT path) FROM steps'), 2, '  and are told apart';
+
+    is $runs->hostler('run', 'latin'), 1, "$store: an error that is no UTF-8";
+    like $runs->{said}, qr/^error: it said: caf\xef\xbf\xbd$/m, '  is told as it is';
+    like $runs->query('SELECT error FROM steps'), qr/it said: caf/, '  and kept';
 
     is $runs->hostler('run', 'talk', '--yes'), 0, "$store: texts with a NUL" or diag $runs->{said};
     my $shown = qr/before\\x00after.*one\\x00two\\x00/s;
