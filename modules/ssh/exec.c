@@ -13,6 +13,7 @@ enum { EXEC_OPEN, EXEC_REQUEST, EXEC_TALK, EXEC_STATUS, EXEC_CLOSE };
 
 #define CHUNK (64 * 1024)
 #define MOST_BEFORE (64 * 1024) /* of output that comes before the command's own, over the limit */
+#define BEGIN_SECONDS 60        /* so long may the login shell take before it begins */
 
 static void fail(ssh_exec *e, int rc, const char *doing) {
     if (!session_note_error(e->operation.session, rc, doing))
@@ -102,11 +103,17 @@ static bool read_stream(ssh_exec *e, int number) {
     }
 }
 
+/* The input is for the command: what the login shell reads before it begins, in a start-up file, would be
+ * taken out of it, and perhaps be run. */
+static bool may_feed(const ssh_exec *e) {
+    return e->sent <= e->input.length && (e->has_begun || e->input.length == 0);
+}
+
 static bool talk(ssh_exec *e) {
-    if (e->sent <= e->input.length)
-        write_input(e);
     if (!read_stream(e, 0) || !read_stream(e, 1))
         return true;
+    if (may_feed(e))
+        write_input(e);
     if (!libssh2_channel_eof(e->channel))
         return false;
     e->phase = EXEC_STATUS;
@@ -194,9 +201,26 @@ static void on_timeout(uv_timer_t *timer) {
     session_wake(e->operation.session);
 }
 
+static void on_no_begin(uv_timer_t *timer) {
+    ssh_exec *e = timer->data;
+    if (e->operation.settled || e->has_begun)
+        return;
+    failure_set(&e->operation.failure, "ssh.shell",
+                "the login shell had not begun with the command after %d s, and got no input until then",
+                BEGIN_SECONDS);
+    failure_add(
+        &e->operation.failure, "hint",
+        "a start-up file of the shell (.bashrc, .zshenv ...) may wait for input: let it ask only where there "
+        "is a terminal");
+    operation_settle(&e->operation);
+    e->operation.abandoned = true;
+    session_wake(e->operation.session);
+}
+
 static void free_exec(ssh_operation *op) {
     ssh_exec *e = (ssh_exec *)op;
     handle_discard(e->timer);
+    handle_discard(e->begin_timer);
     if (e->input.data)
         sodium_memzero(e->input.data, e->input.capacity);
     buffer_free(&e->command);
@@ -216,16 +240,22 @@ ssh_exec *exec_new(void) {
     return e;
 }
 
+static uv_timer_t *start_timer(ssh_exec *e, uv_timer_cb on_end, uint64_t milliseconds) {
+    uv_timer_t *timer = malloc(sizeof *timer);
+    if (!timer)
+        abort();
+    uv_timer_init(task_loop(), timer);
+    timer->data = e;
+    uv_update_time(task_loop());
+    uv_timer_start(timer, on_end, milliseconds, 0);
+    return timer;
+}
+
 void exec_begin(ssh_exec *e, ssh_session *s) {
-    if (e->timeout) {
-        e->timer = malloc(sizeof *e->timer);
-        if (!e->timer)
-            abort();
-        uv_timer_init(task_loop(), e->timer);
-        e->timer->data = e;
-        uv_update_time(task_loop());
-        uv_timer_start(e->timer, on_timeout, e->timeout, 0);
-    }
+    if (e->timeout)
+        e->timer = start_timer(e, on_timeout, e->timeout);
+    if (e->input.length > 0)
+        e->begin_timer = start_timer(e, on_no_begin, BEGIN_SECONDS * 1000);
     operation_begin(&e->operation, s);
     session_wake(s);
 }

@@ -20,7 +20,7 @@ typedef struct {
     /* on the way */
     int phase;
     LIBSSH2_CHANNEL *channel;
-    uv_timer_t *timer;
+    uv_timer_t *timer, *begin_timer;
     size_t sent;
 } ssh_exec;
 

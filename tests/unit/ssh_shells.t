@@ -119,4 +119,21 @@ tap.is(host:sh('printf %s "$e$n$script$hostler_script"; env | grep -c "^hostler"
     read = true, env = { e = "1", n = "\n", script = "3" },
 }).stdout, "1\n3" .. 'printf %s "$e$n$script$hostler_script"; env | grep -c "^hostler"; true' .. "0\n",
     "variables of any name reach the program, and no other")
+-- What is meant for the command is not for a start-up file that reads, nor for a shell that this becomes.
+local DATA = "touch taken\nsecond\n"
+local patient = login("patient", "/bin/bash", ".bashrc", "read -t 0.2 x")
+tap.is(patient:run({ "cat" }, { read = true, stdin = DATA, env = { A = "1" } }).stdout, DATA,
+    "a start-up file that reads for a moment gets nothing of the input")
+for name, startup in pairs { waits = "read x", becomes = "exec bash --norc" } do
+    local host = login(name, "/bin/bash", ".bashrc", startup)
+    for what, call in pairs {
+        ["its input"] = function() host:run({ "cat" }, { read = true, stdin = DATA, timeout = 2 }) end,
+        ["an odd argument"] = function() host:run({ "printf", "%s", "a\ntouch taken\n" }, { read = true, timeout = 2 }) end,
+        ["a script"] = function() host:sh("cat", { read = true, stdin = DATA, timeout = 2 }) end,
+    } do
+        local err = tap.raises("timeout", call, ("a shell that %s and never begins: %s"):format(name, what))
+        tap.like(err and err.message or "", "the login shell had not begun with it", "is told")
+    end
+    tap.is(sh.run({ "find", home .. "/" .. name, "-name", "taken" }, { read = true }).stdout, "", "and nothing of it was run")
+end
 tap.done()
