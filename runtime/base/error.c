@@ -156,15 +156,18 @@ static void push_from_text(lua_State *thread, const char *text) {
     }
 }
 
-/* A table that was raised keeps its message, and anything else that is no text stays as `value`. */
+/* A table that was raised keeps its message, read without its metamethods, which may fail; and anything else
+ * that is no text stays as `value`. */
 static void wrap_plain_value(lua_State *thread) {
     const char *shown = hidden_shown(thread, -1, NULL);
     if (shown) {
         push_from_text(thread, shown);
     } else {
         bool table = lua_istable(thread, -1);
-        if (table)
-            lua_getfield(thread, -1, "message");
+        if (table) {
+            lua_pushliteral(thread, "message");
+            lua_rawget(thread, -2);
+        }
         if (table && lua_type(thread, -1) == LUA_TSTRING)
             error_push(thread, "lua", "%s", lua_tostring(thread, -1));
         else

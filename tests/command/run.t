@@ -99,6 +99,7 @@ my @wrong = (
     ["x = 5", qr/book\.lua:1: 'x' would become a global/],
     ["local a\nfial 'x'", qr/lua:2: there is no global 'fial'.*did you mean 'fail'/s],
     ["sh.run { \"true\" }", qr/there is no global 'sh'.*`local sh = require "sh"`/s],
+    ["error(setmetatable({}, { __index = function() error 'again' end, __tostring = error }))", qr/a table value was raised as an error/],
     ["error 'boom'", qr/book\.lua:1: boom/],
     ["\x1bLJ\x02\x0a\x00", qr/book\.lua/],
     ["\x00\xff\xfe binary", qr/book\.lua/],
