@@ -8,46 +8,33 @@
  *
  * While another process has the file locked, a function returns false, for its caller to try again: the loop
  * does not stand still. Where the caller cannot wait, SQLite waits. */
-#define _GNU_SOURCE /* asprintf */
 #include "journal/journal.h"
 
 #include "base/error.h"
-#include "base/files.h"
 #include "base/scrub.h"
 #include "journal/folder_bell.h"
 #include "journal/postgres/store.h"
+#include "journal/sqlite_file.h"
+#include "journal/sqlite_value.h"
 #include "journal/statement.h"
 #include "task/handle.h"
 #include "task/task.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <lauxlib.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define STORE_TYPE "hostler.journal.sqlite"
 #define BUSY_MS 10000
 #define LATER_MS 200
 #define MOST_QUEUED 256     /* they are written without waiting for more */
 #define MOST_UNWRITTEN 4096 /* whoever adds more has to wait */
-#define MOST_STATEMENTS 128
 #define MOST_PARAMETERS 16
-#define KEPT_DESCRIPTORS 3 /* the file, its log, and the index of that */
 /* Beside SQLite's codes: */
 #define FENCED (-1)   /* the guard matched no row */
 #define REPLACED (-2) /* the file is not at its place any more */
-
-typedef struct {
-    enum { VALUE_NULL, VALUE_NUMBER, VALUE_TEXT } type;
-    double number;
-    char *text;
-    size_t length;
-} value;
 
 typedef struct queued queued;
 struct queued {
@@ -57,28 +44,8 @@ struct queued {
     value values[];
 };
 
-/* Which file a name stood for; inode 0: none yet. */
 typedef struct {
-    dev_t device;
-    ino_t inode;
-} file_identity;
-
-/* The open file. */
-typedef struct {
-    sqlite3 *database;
-    char *path;              /* as people gave it */
-    char *place, *log_place; /* where the file is, and SQLite's log of it */
-    file_identity file, log;
-    struct {
-        char *sql;
-        sqlite3_stmt *statement;
-    } statements[MOST_STATEMENTS];
-    int statement_count;
-    bool full_sync;
-} connection;
-
-typedef struct {
-    connection c;
+    sqlite_file file;
     bool patient; /* the caller cannot wait */
     queued *first, **last;
     int queue_length;
@@ -136,131 +103,41 @@ static int raise_problem(lua_State *L, store *s, int code) {
         return lua_error(L);
     }
     /* Where SQLite only knows that a system call failed, the system knows why. */
-    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->c.database) : 0;
+    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->file.database) : 0;
     if (reason == ENOSPC || reason == EDQUOT)
         code = SQLITE_FULL;
     else if (reason == EROFS || reason == EACCES)
         code = SQLITE_READONLY;
-    push_problem(L, s->c.path, code, *s->detail ? s->detail : sqlite3_errmsg(s->c.database));
+    push_problem(L, s->file.path, code, *s->detail ? s->detail : sqlite3_errmsg(s->file.database));
     *s->detail = '\0';
     return lua_error(L);
 }
 
-/* ---- values ---- */
-
-static value value_from_lua(lua_State *L, int index) {
-    value v = {VALUE_NULL, 0, NULL, 0};
-    switch (lua_type(L, index)) {
-    case LUA_TNIL:
-    case LUA_TNONE:
-        break;
-    case LUA_TBOOLEAN:
-        v.type = VALUE_NUMBER;
-        v.number = lua_toboolean(L, index);
-        break;
-    case LUA_TNUMBER:
-        v.type = VALUE_NUMBER;
-        v.number = lua_tonumber(L, index);
-        break;
-    default:
-        v.type = VALUE_TEXT;
-        v.text = (char *)luaL_checklstring(L, index, &v.length);
-    }
-    return v;
-}
-
-static void bind_value(sqlite3_stmt *statement, int number, const value *v) {
-    char name[16];
-    snprintf(name, sizeof name, "$%d", number);
-    int index = sqlite3_bind_parameter_index(statement, name);
-    if (v->type == VALUE_TEXT)
-        sqlite3_bind_text64(statement, index, v->text, v->length, SQLITE_STATIC, SQLITE_UTF8);
-    else if (v->type == VALUE_NULL)
-        sqlite3_bind_null(statement, index);
-    else if (v->number == (double)(sqlite3_int64)v->number)
-        sqlite3_bind_int64(statement, index, (sqlite3_int64)v->number);
-    else
-        sqlite3_bind_double(statement, index, v->number);
-}
-
-/* The prepared statement of this SQL text, made once. */
 static sqlite3_stmt *prepare(lua_State *L, store *s, const char *sql) {
-    for (int i = 0; i < s->c.statement_count; i++)
-        if (strcmp(s->c.statements[i].sql, sql) == 0)
-            return s->c.statements[i].statement;
     sqlite3_stmt *statement;
-    int code = sqlite3_prepare_v3(s->c.database, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL);
+    int code = sqlite_file_prepare(&s->file, sql, &statement);
     if (code != SQLITE_OK)
         raise_problem(L, s, code);
-    char *copy = s->c.statement_count < MOST_STATEMENTS ? strdup(sql) : NULL;
-    if (!copy) {
-        sqlite3_finalize(statement);
-        luaL_error(L, "too many different statements");
-    }
-    s->c.statements[s->c.statement_count].sql = copy;
-    s->c.statements[s->c.statement_count++].statement = statement;
     return statement;
-}
-
-static void push_row(lua_State *L, sqlite3_stmt *statement) {
-    int columns = sqlite3_column_count(statement);
-    lua_createtable(L, 0, columns);
-    for (int i = 0; i < columns; i++) {
-        int type = sqlite3_column_type(statement, i);
-        if (type == SQLITE_NULL)
-            continue;
-        if (type == SQLITE_INTEGER || type == SQLITE_FLOAT) {
-            lua_pushnumber(L, sqlite3_column_double(statement, i));
-        } else {
-            const char *text = (const char *)sqlite3_column_text(statement, i);
-            lua_pushlstring(L, text ? text : "", (size_t)sqlite3_column_bytes(statement, i));
-        }
-        lua_setfield(L, -2, sqlite3_column_name(statement, i));
-    }
-}
-
-/* Runs a bound statement to its end and appends its rows to the table on top of the stack. */
-static int run_statement(lua_State *L, sqlite3_stmt *statement, bool keep_rows) {
-    int code, rows = 0;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        if (!keep_rows)
-            continue;
-        push_row(L, statement);
-        lua_rawseti(L, -2, ++rows);
-    }
-    int result = sqlite3_reset(statement);
-    sqlite3_clear_bindings(statement);
-    return code == SQLITE_DONE ? SQLITE_OK : result;
-}
-
-/* ---- the file's place ---- */
-
-static bool is_same(file_identity *known, const char *place) {
-    struct stat status;
-    if (stat(place, &status))
-        return false;
-    if (known->inode == 0)
-        *known = (file_identity){status.st_dev, status.st_ino};
-    return known->inode == status.st_ino && known->device == status.st_dev;
-}
-
-/* What goes into a file that nobody finds is not on record. SQLite keeps its log as long as one uses it. */
-static int check_place(store *s) {
-    if (is_same(&s->c.file, s->c.place) && is_same(&s->c.log, s->c.log_place))
-        return SQLITE_OK;
-    snprintf(s->detail, sizeof s->detail, "another or no file is there now");
-    return REPLACED;
 }
 
 /* ---- transactions ---- */
 
 static int execute(store *s, const char *sql) {
-    return sqlite3_exec(s->c.database, sql, NULL, NULL, NULL);
+    return sqlite_file_execute(&s->file, sql);
+}
+
+/* What goes into a file that nobody finds is not on record. SQLite keeps its log as long as one uses it. */
+static int check_place(store *s) {
+    if (sqlite_file_is_in_place(&s->file))
+        return SQLITE_OK;
+    snprintf(s->detail, sizeof s->detail, "another or no file is there now");
+    return REPLACED;
 }
 
 static void bind_queued(const queued *q) {
     for (int i = 0; i < q->count; i++)
-        bind_value(q->statement, i + 1, &q->values[i]);
+        value_bind(q->statement, i + 1, &q->values[i]);
 }
 
 static int check_guard(store *s) {
@@ -273,11 +150,11 @@ static int check_guard(store *s) {
 }
 
 static int begin(store *s, bool flush) {
-    if (flush != s->c.full_sync) {
+    if (flush != s->file.full_sync) {
         int code = execute(s, flush ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
         if (code != SQLITE_OK)
             return code;
-        s->c.full_sync = flush;
+        s->file.full_sync = flush;
     }
     int code = execute(s, "BEGIN IMMEDIATE");
     if (code == SQLITE_OK)
@@ -288,7 +165,7 @@ static int begin(store *s, bool flush) {
 static int run_queue(store *s) {
     for (queued *q = s->first; q; q = q->next) {
         bind_queued(q);
-        int code = run_statement(NULL, q->statement, false);
+        int code = statement_run(NULL, q->statement, false);
         if (code != SQLITE_OK)
             return code;
     }
@@ -319,8 +196,8 @@ static int finish(store *s, int code) {
         code = execute(s, "COMMIT");
     if (code != SQLITE_OK) {
         if (code > 0)
-            scrub_format(s->detail, sizeof s->detail, "%s", sqlite3_errmsg(s->c.database));
-        if (!sqlite3_get_autocommit(s->c.database))
+            scrub_format(s->detail, sizeof s->detail, "%s", sqlite3_errmsg(s->file.database));
+        if (!sqlite3_get_autocommit(s->file.database))
             execute(s, "ROLLBACK");
         return code;
     }
@@ -362,22 +239,23 @@ static void start_timer(store *s) {
 
 static store *self(lua_State *L) {
     store *s = lua_touserdata(L, lua_upvalueindex(1));
-    if (!s->c.database)
+    if (!s->file.database)
         luaL_error(L, "the journal is closed");
     return s;
 }
 
 /* Leaves nothing of a transaction in whose middle an error was raised. */
 static void abandon(store *s) {
-    for (sqlite3_stmt *t = sqlite3_next_stmt(s->c.database, NULL); t; t = sqlite3_next_stmt(s->c.database, t))
+    for (sqlite3_stmt *t = sqlite3_next_stmt(s->file.database, NULL); t;
+         t = sqlite3_next_stmt(s->file.database, t))
         sqlite3_reset(t);
-    if (!sqlite3_get_autocommit(s->c.database))
+    if (!sqlite3_get_autocommit(s->file.database))
         execute(s, "ROLLBACK");
 }
 
 static void be_patient(store *s, bool patient) {
     s->patient = patient;
-    sqlite3_busy_timeout(s->c.database, patient ? BUSY_MS : 0);
+    sqlite3_busy_timeout(s->file.database, patient ? BUSY_MS : 0);
 }
 
 /* What Lua calls: the function that is the second upvalue, with the arguments given. */
@@ -402,7 +280,7 @@ static int parameter_count(lua_State *L) {
 static void bind_arguments(lua_State *L, sqlite3_stmt *statement, int sql, int count) {
     for (int i = 1; i <= count; i++) {
         value v = value_from_lua(L, sql + i);
-        bind_value(statement, i, &v);
+        value_bind(statement, i, &v);
     }
 }
 
@@ -416,7 +294,7 @@ static int write_lua(lua_State *L) {
         code = run_queue(s);
     if (code == SQLITE_OK) {
         bind_arguments(L, statement, 1, count);
-        code = run_statement(L, statement, true);
+        code = statement_run(L, statement, true);
     }
     code = finish(s, code);
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
@@ -428,7 +306,7 @@ static int run_given(lua_State *L, store *s, int sql) {
     bind_arguments(L, statement, sql, lua_gettop(L) - sql);
     lua_settop(L, sql);
     lua_newtable(L);
-    int code = run_statement(L, statement, true);
+    int code = statement_run(L, statement, true);
     lua_replace(L, sql);
     return code;
 }
@@ -461,7 +339,7 @@ static int read_lua(lua_State *L) {
         return raise_problem(L, s, code);
     lua_newtable(L);
     bind_arguments(L, statement, 1, count);
-    code = run_statement(L, statement, true);
+    code = statement_run(L, statement, true);
     return code == SQLITE_OK ? 1 : raise_problem(L, s, code);
 }
 
@@ -527,9 +405,9 @@ static int drain_lua(lua_State *L) {
 
 static int read_version(store *s, int *version) {
     sqlite3_stmt *statement;
-    int code = sqlite3_prepare_v2(s->c.database, "PRAGMA user_version", -1, &statement, NULL);
+    int code = sqlite3_prepare_v2(s->file.database, "PRAGMA user_version", -1, &statement, NULL);
     if (code == SQLITE_OK)
-        code = sqlite3_step(statement) == SQLITE_ROW ? SQLITE_OK : sqlite3_errcode(s->c.database);
+        code = sqlite3_step(statement) == SQLITE_ROW ? SQLITE_OK : sqlite3_errcode(s->file.database);
     if (code == SQLITE_OK)
         *version = sqlite3_column_int(statement, 0);
     sqlite3_finalize(statement);
@@ -563,26 +441,8 @@ static int migrate_lua(lua_State *L) {
     return code == SQLITE_OK ? 0 : raise_problem(L, s, code);
 }
 
-static void close_connection(connection *c) {
-    for (int i = 0; i < c->statement_count; i++) {
-        sqlite3_finalize(c->statements[i].statement);
-        free(c->statements[i].sql);
-    }
-    sqlite3_close(c->database);
-    free(c->path);
-    free(c->place);
-    free(c->log_place);
-    memset(c, 0, sizeof *c);
-}
-
-/* Between two transactions a connection is as good as new. */
-static struct {
-    bool wanted;
-    connection connection;
-} kept;
-
 static void close_store(store *s) {
-    if (!s->c.database)
+    if (!s->file.database)
         return;
     be_patient(s, true);
     write_queue(s);
@@ -591,30 +451,7 @@ static void close_store(store *s) {
     s->guard = NULL;
     handle_discard(s->timer);
     s->timer = NULL;
-    if (kept.wanted && !kept.connection.database && sqlite3_get_autocommit(s->c.database) &&
-        check_place(s) == SQLITE_OK) {
-        kept.connection = s->c;
-        memset(&s->c, 0, sizeof s->c);
-    } else {
-        close_connection(&s->c);
-    }
-}
-
-static void keep_file(bool on) {
-    kept.wanted = on;
-    if (!on)
-        close_connection(&kept.connection);
-}
-
-/* Takes over the connection that was left, if it is one to the file that is at this place now. */
-static bool take_kept(store *s, const char *path) {
-    s->c = kept.connection;
-    memset(&kept.connection, 0, sizeof kept.connection);
-    if (s->c.database && strcmp(s->c.path, path) == 0 && check_place(s) == SQLITE_OK)
-        return true;
-    close_connection(&s->c);
-    *s->detail = '\0';
-    return false;
+    sqlite_file_leave(&s->file);
 }
 
 static int close_lua(lua_State *L) {
@@ -628,33 +465,6 @@ static int collect(lua_State *L) {
 }
 
 /* ---- opening ---- */
-
-/* SQLite gives its log the mode of the file, so the file is made before SQLite sees it. */
-static int make_file(const char *path) {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return errno;
-    struct stat status;
-    int failed = fstat(fd, &status) || ((status.st_mode & 077) && fchmod(fd, 0600)) ? errno : 0;
-    close(fd);
-    return failed;
-}
-
-static int configure(store *s) {
-    int code = execute(s, "PRAGMA journal_mode = WAL");
-    if (code == SQLITE_OK)
-        code = execute(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
-    s->c.full_sync = true;
-    return code;
-}
-
-/* Remembers which file this is. Whoever has changed the directory meanwhile means it as well. */
-static int note_place(store *s) {
-    s->c.place = realpath(s->c.path, NULL);
-    if (!s->c.place || asprintf(&s->c.log_place, "%s-wal", s->c.place) < 0)
-        return SQLITE_CANTOPEN;
-    return is_same(&s->c.file, s->c.place) ? SQLITE_OK : SQLITE_CANTOPEN;
-}
 
 static void add_functions(lua_State *L) {
     static const luaL_Reg functions[] = {{"write", write_lua},
@@ -680,9 +490,7 @@ static void add_functions(lua_State *L) {
 }
 
 static void need_file(lua_State *L, const char *path) {
-    int failed = files_make_private_parent(path);
-    if (!failed)
-        failed = make_file(path);
+    int failed = sqlite_file_make(path);
     if (!failed)
         return;
     push_problem(L, path, failed == ENOSPC ? SQLITE_FULL : SQLITE_CANTOPEN, strerror(failed));
@@ -698,29 +506,20 @@ static store *new_store(lua_State *L) {
     return s;
 }
 
-static int open_file(store *s, const char *path, bool patient) {
-    s->c.path = strdup(path);
-    int code = sqlite3_open_v2(path, &s->c.database, SQLITE_OPEN_READWRITE, NULL);
-    be_patient(s, patient);
-    if (code == SQLITE_OK)
-        code = note_place(s);
-    return code == SQLITE_OK ? configure(s) : code;
-}
-
-/* sqlite(path) -> functions, or false while another process has the file locked. Where a connection was left,
- * the file must not be opened beside it: closing that would end the locks of both, as fcntl(2) says. */
+/* sqlite(path) -> functions, or false while another process has the file locked. */
 static int sqlite_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     store *s = new_store(L);
-    if (take_kept(s, path)) {
+    if (sqlite_file_take_kept(&s->file, path)) {
         add_functions(L);
         return 1;
     }
     need_file(L, path);
     bool patient = !lua_isyieldable(L);
-    int code = open_file(s, path, patient);
+    s->patient = patient;
+    int code = sqlite_file_open(&s->file, path, patient ? BUSY_MS : 0);
     if (code == SQLITE_BUSY && !patient) {
-        close_connection(&s->c);
+        sqlite_file_close(&s->file);
         lua_pushboolean(L, 0);
     } else if (code != SQLITE_OK) {
         return raise_problem(L, s, code);
@@ -731,12 +530,12 @@ static int sqlite_lua(lua_State *L) {
 }
 
 void journal_keep_connection(bool on) {
-    keep_file(on);
+    sqlite_file_keep(on);
     journal_postgres_keep(on);
 }
 
 int journal_kept_descriptors(void) {
-    return (kept.connection.database ? KEPT_DESCRIPTORS : 0) + journal_postgres_kept_descriptors();
+    return sqlite_file_kept_descriptors() + journal_postgres_kept_descriptors();
 }
 
 int journal_open(lua_State *L) {
