@@ -6,7 +6,7 @@ local inbox = {}
 local commandline, params = import "command/commandline", import "run/params"
 local decision, deliveries = import "inbox/decision", import "inbox/deliveries"
 local deliver, errand, hooks = import "inbox/deliver", import "inbox/errand", import "inbox/hooks"
-local refuse = import "base/misuse".refuse
+local selection, refuse = import "command/selection", import "base/misuse".refuse
 local tables, text = import "report/rows", import "base/text"
 local system = native.system
 
@@ -30,18 +30,10 @@ local SHOW = {
 -- ---- the list ----
 
 local function select_rows(values)
-    local chosen, row = {}, { number = 1e15, id = "" }
-    repeat
-        local rows = deliveries.page(values, row, PAGE)
-        for index = 1, #rows do
-            row = rows[index]
-            row.stands = deliveries.status(row)
-            if #chosen < values.limit and (not values.status or row.stands == values.status) then
-                chosen[#chosen + 1] = row
-            end
-        end
-    until #rows < PAGE or #chosen >= values.limit
-    return chosen
+    local function page(after)
+        return deliveries.page(values, after, PAGE)
+    end
+    return selection.choose(page, PAGE, deliveries.status, values)
 end
 
 local function as_data(row)

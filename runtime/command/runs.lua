@@ -4,7 +4,7 @@ local runs = {}
 
 local recorded = import "journal/recorded"
 local commandline, params, store = import "command/commandline", import "run/params", import "journal/store"
-local tables, text = import "report/rows", import "base/text"
+local selection, tables, text = import "command/selection", import "report/rows", import "base/text"
 local sealing = import "journal/sealing"
 local system, json = native.system, native.json.face
 
@@ -33,21 +33,6 @@ local function page(values, after)
         after.number, after.id, values.playbook or "", values.since or -1, store.now(), PAGE)
 end
 
-local function select_runs(values)
-    local chosen, row = {}, { number = 1e15, id = "" }
-    repeat
-        local rows = page(values, row)
-        for index = 1, #rows do
-            row = rows[index]
-            row.status = recorded.status(row)
-            if #chosen < values.limit and (not values.status or row.status == values.status) then
-                chosen[#chosen + 1] = row
-            end
-        end
-    until #rows < PAGE or #chosen >= values.limit
-    return chosen
-end
-
 --- The arguments as one line; those that hold a secret need the key, and a list must not.
 local function arguments_of(row)
     return row.arguments:find "%$sealed" and { "[secret]" } or sealing.decode(row.arguments)
@@ -59,7 +44,7 @@ end
 
 --- When a run of the queue may begin, where that is not at once.
 local function not_before(row)
-    return row.status == "queued" and row.queued > system.now() and row.queued or nil
+    return row.stands == "queued" and row.queued > system.now() and row.queued or nil
 end
 
 local function as_json(rows)
@@ -68,7 +53,7 @@ local function as_json(rows)
         local later = not_before(row)
         list[index] = {
             id = row.id, playbook = row.playbook, arguments = json.array(arguments_of(row)), operator = row.operator,
-            mode = row.mode, status = row.status, attempts = row.attempt, steps = row.steps,
+            mode = row.mode, status = row.stands, attempts = row.attempt, steps = row.steps,
             started = utc(row.started), updated = utc(row.updated), key = row.key,
             priority = row.queued and row.priority, not_before = later and utc(later),
             error = row.error and row.error:match "^[^\n]*",
@@ -79,7 +64,7 @@ end
 
 --- How the run stands; of one in the queue its priority, too.
 local function standing(row)
-    return row.status == "queued" and row.priority ~= 0 and ("queued, priority %d"):format(row.priority) or row.status
+    return row.stands == "queued" and row.priority ~= 0 and ("queued, priority %d"):format(row.priority) or row.stands
 end
 
 --- How long it took or has taken, or in how long it may begin.
@@ -87,10 +72,10 @@ local function duration(row)
     local later = not_before(row)
     if later then
         return "in " .. text.duration(later - system.now())
-    elseif row.status == "queued" then
+    elseif row.stands == "queued" then
         return ""
     end
-    local took = row.status == "running" and system.now() - row.started or row.updated - row.started
+    local took = row.stands == "running" and system.now() - row.started or row.updated - row.started
     return text.duration(math.max(took, 0))
 end
 
@@ -131,7 +116,7 @@ function runs.main(argv)
             prune(values.prune)
             return
         end
-        local rows = select_runs(values)
+        local rows = selection.choose(function(after) return page(values, after) end, PAGE, recorded.status, values)
         if values.json then
             as_json(rows)
         else

@@ -7,30 +7,10 @@ use JSON::PP qw(decode_json);
 use POSIX ();
 use Runs;
 use Test::More;
+use ThreeThings qw(at go wrote status);
 use Time::HiRes qw(sleep time);
 
 $ENV{HOSTLER_LEASE} = Runs::lease(3) if Runs::shared();
-
-# Each step writes its name into the file `log` once the file `go-NAME` is there; `at` says where it is.
-my $book = <<'LUA';
-local sh = require "sh"
-return playbook {
-    summary = "three things, each when it may",
-    params = { opt("lock", "string", "a lock to hold") },
-    run = function(p)
-        if p.lock then lock(p.lock) end
-        for _, name in ipairs { "one", "two", "three" } do
-            wait_until("go-" .. name, { timeout = 60, interval = 0.05 }, function()
-                return sh.run({ "sh", "-c", "echo $1 > at; test -e go-$1", "sh", name }, { read = true, check = false }).status == 0
-            end)
-            local function written()
-                return sh.run({ "grep", "-qx", name, "log" }, { read = true, check = false }).status == 0 or nil
-            end
-            step(name, { probe = written }, function() sh.run { "sh", "-c", "echo $1 >> log", "sh", name } end)
-        end
-    end,
-}
-LUA
 
 # Writes its word into the file `log`.
 my $word = <<'LUA';
@@ -44,11 +24,7 @@ return playbook {
 }
 LUA
 
-sub book { return Runs->new(book => $book, word => $word, @_) }
-sub at { my ($runs, $name) = @_; return Runs::wait_for(sub { $runs->get('at') eq "$name\n" }) }
-sub go { my ($runs, @names) = @_; $runs->put("go-$_", '') for @names ? @names : qw(one two three) }
-sub wrote { my ($runs) = @_; return join ' ', split /\n/, $runs->get('log') }
-sub status { my ($runs) = @_; return $runs->query('SELECT status FROM runs ORDER BY number DESC LIMIT 1') }
+sub book { return ThreeThings::book(word => $word, @_) }
 sub children { my ($pid) = @_; local @ARGV = "/proc/$pid/task/$pid/children"; return split ' ', <> // '' }
 
 subtest 'a run is left to a worker' => sub {

@@ -7,6 +7,7 @@ use lib 'tests/lib';
 use Runs;
 use Socket;
 use Test::More;
+use ThreeThings;
 use Time::HiRes qw(sleep time);
 
 if (!$ENV{POSTGRES_PORT}) {
@@ -16,33 +17,6 @@ if (!$ENV{POSTGRES_PORT}) {
 
 $ENV{HOSTLER_LEASE} = Runs::lease(3);
 
-# Each step writes its name into the file `log` once the file `go-NAME` is there; `at` says where it is.
-my $book = <<'LUA';
-local sh = require "sh"
-return playbook {
-    summary = "three things, each when it may",
-    params = { opt("lock", "string", "a lock to hold") },
-    run = function(p)
-        if p.lock then lock(p.lock) end
-        for _, name in ipairs { "one", "two", "three" } do
-            wait_until("go-" .. name, { timeout = 60, interval = 0.05 }, function()
-                return sh.run({ "sh", "-c", "echo $1 > at; test -e go-$1", "sh", name }, { read = true, check = false }).status == 0
-            end)
-            local function written()
-                return sh.run({ "grep", "-qx", name, "log" }, { read = true, check = false }).status == 0 or nil
-            end
-            step(name, { probe = written }, function() sh.run { "sh", "-c", "echo $1 >> log", "sh", name } end)
-        end
-        say("the store is %s", env "HOSTLER_STORE")
-    end,
-}
-LUA
-
-sub book { return Runs->new(book => $book, @_) }
-sub at { my ($runs, $name) = @_; return Runs::wait_for(sub { $runs->get('at') eq "$name\n" }) }
-sub go { my ($runs, @names) = @_; $runs->put("go-$_", '') for @names ? @names : qw(one two three) }
-sub wrote { my ($runs) = @_; return join ' ', split /\n/, $runs->get('log') }
-sub status { my ($runs) = @_; return $runs->query('SELECT status FROM runs ORDER BY number DESC LIMIT 1') }
 
 subtest 'the password is nowhere' => sub {
     my $runs = book();
