@@ -128,10 +128,3 @@ size_t public_key_decode(const public_key_text *key, unsigned char bytes[LARGEST
     size_t size = public_key_bytes(key->base64, key->base64_length, bytes);
     return size > 0 && is_well_formed(key, bytes, size) ? size : 0;
 }
-
-bool public_key_is_certificate(const void *blob, size_t length) {
-    wire_reader reader = {blob, length, false};
-    size_t size;
-    const char *type = (const char *)wire_string(&reader, &size);
-    return !reader.bad && ends_with(type, size, CERTIFICATE);
-}

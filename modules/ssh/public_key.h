@@ -28,7 +28,4 @@ size_t public_key_bytes(const char *base64, size_t length, unsigned char bytes[L
  * 0. Of a certificate only the type is checked. */
 size_t public_key_decode(const public_key_text *key, unsigned char bytes[LARGEST_PUBLIC_KEY]);
 
-/* Whether these bytes are a certificate: "...-cert-v01@openssh.com". */
-bool public_key_is_certificate(const void *blob, size_t length);
-
 #endif

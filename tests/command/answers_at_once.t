@@ -70,7 +70,9 @@ for my $round (1 .. 3) {
     my ($winner, @more) = grep { $status{$_} == 0 } keys %status;
     is scalar(@more), 0, 'one of them goes on with it';
     my ($loser) = grep { $_ ne $winner } keys %status;
-    is $status{$loser}, 4, 'the other is refused' or diag $people{$loser}{said};
+    # Who comes so late that the answer is there already asks about a run that asks nothing.
+    my $late = $people{$loser}{said} =~ /asks nothing/;
+    is $status{$loser}, $late ? 2 : 4, 'the other is refused' or diag $people{$loser}{said};
     like $people{$loser}{said}, qr/taken over by another process|is being worked on|asks nothing/, 'and told why';
     like $people{$winner}{said}, qr/it is $winner$/m, "$winner, who went on, is who was heard" or diag $people{$winner}{said};
 }
