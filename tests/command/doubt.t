@@ -13,8 +13,8 @@ exec 'tests/lib/with-sshd', 'tests/lib/with-postgres', $^X, '-Itests/lib', $0 un
 # A server of one connection at a time, on a free port: what it says to each is the function's.
 sub serve {
     my ($talk) = @_;
-    my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', ReuseAddr => 1) or BAIL_OUT("listen: $!");
-    my $pid = fork // BAIL_OUT("fork: $!");
+    my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', ReuseAddr => 1) or die("listen: $!");
+    my $pid = fork // die("fork: $!");
     if (!$pid) {
         $SIG{ALRM} = 'DEFAULT';
         alarm 120;
@@ -73,7 +73,7 @@ my %server = (
     mail_from => serve(smtp_until('RCPT')),
 );
 my $closed = do {
-    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or BAIL_OUT("listen: $!");
+    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die("listen: $!");
     $socket->sockport; # closed when this block ends
 };
 

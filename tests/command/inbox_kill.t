@@ -43,7 +43,7 @@ my (%answered, $kills, $rounds);
 
 # Each process begins to send what it has no answer to; some are killed in the midst of it.
 while (grep { @$_ } @missing) {
-    BAIL_OUT 'it does not come to an end' if ++$rounds > 60;
+    die 'it does not come to an end' if ++$rounds > 60;
     my $gate = $runs->path("gate$rounds");
     my @begun = grep { @{ $missing[$_] } } 0 .. 2;
     my %pid = map {

@@ -90,7 +90,7 @@ $beside->put($_, $runs->get($_)) for 'item.json', 'key.pem', 'ca.pem';
 $beside->{state} = $beside->path('state'); # what the stand-in itself records is no trace of the run
 my $server = $beside->start('run', 'server');
 END { kill TERM => $server if $server }
-ok Runs::wait_for(sub { $beside->get('address') }), 'the stand-in serves' or BAIL_OUT $beside->get('stderr');
+ok Runs::wait_for(sub { $beside->get('address') }), 'the stand-in serves' or die $beside->get('stderr');
 $ENV{ADDRESS} = $beside->get('address');
 
 is $runs->hostler('run', 'book', '--record', 'recording', '--verbose'), 1, 'a run that fails in the end';

@@ -40,7 +40,7 @@ my %environment = (
 sub run_here { return hostler({ in => $folder, env => \%environment }, @_) }
 
 my $status = start({ in => $folder, env => { %environment, XDG_STATE_HOME => "$folder/other" } }, 'run', 'status');
-wait_for($status, qr/it listens/) or BAIL_OUT "there is no server: $status->{stdout}$status->{stderr}";
+wait_for($status, qr/it listens/) or die "there is no server: $status->{stdout}$status->{stderr}";
 playbook($folder, $_->{file} =~ s/\.lua\z//r, $_->{code}) for grep { $_->{file} } @examples;
 open my $order, '>', "$folder/order.json" or die $!;
 print $order '{"id":"order-1","customer":"Ada Lovelace","boxes":2}';

@@ -74,7 +74,7 @@ LUA
 
 my $folder = playbooks(servers => $SERVERS);
 my $run = start({ in => $folder }, 'run', 'servers');
-wait_for($run, qr/ready/) or BAIL_OUT "there are no servers: $run->{stdout}$run->{stderr}";
+wait_for($run, qr/ready/) or die "there are no servers: $run->{stdout}$run->{stderr}";
 my %port = $run->{stdout} =~ /(\w+)=(\d+)/g;
 $SIG{PIPE} = 'IGNORE';
 

@@ -40,7 +40,7 @@ LUA
 
 my $folder = playbooks(server => $SERVER);
 my $server = start({ in => $folder }, 'run', 'server');
-wait_for($server, qr/port (\d+)/) or BAIL_OUT "there is no server: $server->{stdout}$server->{stderr}";
+wait_for($server, qr/port (\d+)/) or die "there is no server: $server->{stdout}$server->{stderr}";
 my ($port) = $server->{stdout} =~ /port (\d+)/;
 
 sub dial { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) or die "no connection: $!" }

@@ -13,7 +13,7 @@ sub new {
     my ($class, $tenant) = @_;
     my $cloud = Cloud->connect;
     my $made  = $cloud->setup($tenant);
-    is $made->{status}, 0, 'an instance' or BAIL_OUT $made->{stderr};
+    is $made->{status}, 0, 'an instance' or die $made->{stderr};
     return bless {
         cloud => $cloud, tenant => $tenant, name => "$tenant.meltanodata.com", droplet => $cloud->droplet($tenant),
         cluster => $cloud->cluster($tenant),
@@ -46,7 +46,7 @@ sub wait_until_it_serves {
         return if $self->shell('curl -s -o /dev/null -m 5 -w "%{http_code}" http://localhost:5000/') eq '302';
         sleep 0.05;
     }
-    BAIL_OUT 'the instance does not serve again: ' . $self->triage->{stdout};
+    die 'the instance does not serve again: ' . $self->triage->{stdout};
 }
 
 # A drop-in of the unit, and a start with it, which may fail; an empty text takes it away.

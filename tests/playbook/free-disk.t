@@ -9,7 +9,7 @@ use Test::More;
 my $cloud  = Cloud->connect;
 my $tenant = 'crowded';
 my $made   = $cloud->setup($tenant);
-is $made->{status}, 0, 'an instance' or BAIL_OUT $made->{stderr};
+is $made->{status}, 0, 'an instance' or die $made->{stderr};
 my $droplet = $cloud->droplet($tenant);
 my ($project, $log) = ('/var/meltano/project', '/var/meltano/project/.meltano/run/meltano-ui.log');
 

@@ -13,7 +13,7 @@ use Test::More;
 my $cloud  = Cloud->connect;
 my $tenant = 'promised';
 my $made   = $cloud->setup($tenant);
-$made->{status} == 0 or BAIL_OUT "there is no instance: $made->{stderr}";
+$made->{status} == 0 or die "there is no instance: $made->{stderr}";
 my ($droplet, $cluster) = ($cloud->droplet($tenant), $cloud->cluster($tenant));
 
 sub inside  { return $cloud->inside($droplet, @_) }

@@ -10,7 +10,7 @@ use Time::HiRes qw(sleep time);
 my $cloud  = Cloud->connect;
 my $tenant = 'dotenv';
 my $made   = $cloud->setup($tenant);
-is $made->{status}, 0, 'an instance' or BAIL_OUT $made->{stderr};
+is $made->{status}, 0, 'an instance' or die $made->{stderr};
 my $droplet = $cloud->droplet($tenant);
 my ($env, $folder) = ('/var/meltano/project/.env', '/etc/meltano/environment.d');
 

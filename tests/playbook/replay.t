@@ -15,7 +15,7 @@ my $folder = tempdir(CLEANUP => 1);
 my $file   = "$folder/recording";
 
 my $run = $cloud->setup($tenant, flags => [ '--record', $file ]);
-is $run->{status}, 0, 'set-up is recorded' or BAIL_OUT $run->{stderr};
+is $run->{status}, 0, 'set-up is recorded' or die $run->{stderr};
 is sprintf('%o', (stat $file)[2] & 07777), '600', 'the recording is its owner\'s alone';
 
 my $text   = Cloud::read_file($file);

@@ -34,7 +34,7 @@ sub on {
 sub on_as_json {
     my ($host, @command) = @_;
     my $text = on($host, @command);
-    return eval { JSON::PP::decode_json($text) } // BAIL_OUT "@command: $text";
+    return eval { JSON::PP::decode_json($text) } // die "@command: $text";
 }
 
 sub row {

@@ -9,7 +9,7 @@ use Test::More;
 
 my $cloud = Cloud->connect;
 my $setup = $cloud->setup('ada');
-$setup->{status} == 0 or BAIL_OUT "ada cannot be set up: $setup->{stderr}";
+$setup->{status} == 0 or die "ada cannot be set up: $setup->{stderr}";
 
 my $folder = playbooks();
 system("cp -r playbooks/* $folder/playbooks/") == 0 or die 'cp failed';

@@ -24,7 +24,7 @@ is $run->{status}, 0, 'set-up succeeds' or diag $run->{stdout}, $run->{stderr};
 is $run->{stderr}, '', 'and has nothing to complain about';
 $odd = Hostler::finish($odd);
 
-my $droplet = $cloud->droplet($tenant) or BAIL_OUT 'there is no droplet';
+my $droplet = $cloud->droplet($tenant) or die 'there is no droplet';
 my $cluster = $cloud->cluster($tenant);
 
 subtest 'the droplet' => sub {

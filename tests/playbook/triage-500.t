@@ -13,7 +13,7 @@ my $cloud  = Cloud->connect;
 my $tenant = 'triage';
 my $name   = "$tenant.meltanodata.com";
 my $made   = $cloud->setup($tenant);
-is $made->{status}, 0, 'an instance' or BAIL_OUT $made->{stderr};
+is $made->{status}, 0, 'an instance' or die $made->{stderr};
 my $droplet = $cloud->droplet($tenant);
 my $cluster = $cloud->cluster($tenant);
 my $project = '/var/meltano/project';
@@ -49,7 +49,7 @@ sub wait_until_it_serves {
         return if shell('curl -s -o /dev/null -m 5 -w "%{http_code}" http://localhost:5000/') eq '302';
         sleep 0.1;
     }
-    BAIL_OUT 'the instance does not serve again: ' . triage()->{stdout};
+    die 'the instance does not serve again: ' . triage()->{stdout};
 }
 
 # Does what a verdict says, to the letter, and agrees when asked.

@@ -10,7 +10,7 @@ my $cloud = Cloud->connect;
 my $tenant = 'ftp';
 my $name   = "$tenant.meltanodata.com";
 my $made   = $cloud->setup($tenant);
-is $made->{status}, 0, 'an instance' or BAIL_OUT $made->{stderr};
+is $made->{status}, 0, 'an instance' or die $made->{stderr};
 my $droplet  = $cloud->droplet($tenant);
 my $password = 'Geheim-' . join '', map { chr 97 + int rand 26 } 1 .. 12;
 open my $pipe, '|-', 'tests/cloud/droplet', 'exec', $droplet->{id}, 'chpasswd' or die $!;

@@ -13,7 +13,7 @@ my @tenants = map { "up$_" } 1 .. 5;
 my %setup   = map { $_ => $cloud->start_setup($_) } @tenants;
 for (@tenants) {
     my $run = Hostler::finish($setup{$_});
-    $run->{status} == 0 or BAIL_OUT "$_ cannot be set up: $run->{stderr}";
+    $run->{status} == 0 or die "$_ cannot be set up: $run->{stderr}";
 }
 my %droplet = map { $_ => $cloud->droplet($_) } @tenants;
 

@@ -14,10 +14,10 @@ for ([good => "DNS:localhost,IP:127.0.0.1"], [wrong => "DNS:mail.example.org"]) 
     system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=$name -addext subjectAltName=$names"
         . " -keyout $directory/$name.key -out $directory/$name.crt 2>/dev/null"
         . " && cat $directory/$name.crt $directory/$name.key > $directory/$name.pem") == 0
-        or BAIL_OUT("openssl cannot make a certificate");
+        or die("openssl cannot make a certificate");
 }
-my $pid = open(my $output, "-|", "/usr/bin/python3", $server, $directory) or BAIL_OUT("cannot start $server: $!");
-my $ports = <$output> // BAIL_OUT("$server did not start");
+my $pid = open(my $output, "-|", "/usr/bin/python3", $server, $directory) or die("cannot start $server: $!");
+my $ports = <$output> // die("$server did not start");
 chomp $ports;
 
 system(($ENV{HOSTLER_BUILD} // "build") . "/lua-test", "tests/unit/mail/cases.lua", $directory, $ports);
