@@ -26,6 +26,7 @@
 #include "prompt/line_editor.h"
 #include "report/reports.h"
 #include "report/terminal_lua.h"
+#include "serve/systemd.h"
 #include "task/child.h"
 #include "task/foreground.h"
 #include "task/input.h"
@@ -61,6 +62,7 @@ static const part system_parts[] = {clock_add,  environment_add,  files_lua_add,
                                     unique_add, code_add,         embed_add,     text_lua_add,
                                     input_add,  terminal_lua_add, NULL};
 static const part inbox_parts[] = {proof_add, json_body_add, xml_body_add, NULL};
+static const part serve_parts[] = {systemd_add, NULL};
 static const part user_file_parts[] = {files_lua_add_for_users, NULL};
 
 static void add_parts(lua_State *L, const char *name, const part *parts) {
@@ -104,6 +106,7 @@ static int build_world(lua_State *L) {
     add(L, "web", web_open);
     add(L, "seal", seal_open);
     add_parts(L, "inbox", inbox_parts);
+    add_parts(L, "serve", serve_parts);
     add_parts(L, "user_files", user_file_parts);
     lua_pushcfunction(L, foreground_run);
     lua_setfield(L, -2, "run_in_foreground");

@@ -20,6 +20,8 @@ const command commands[] = {
      "what came by webhooks, and what became of it"},
     {"webhook", "test NAME --file BODY [--header 'NAME: VALUE']", "say what would come of a delivery"},
     {"worker", "[--jobs N] [--once]", "go through the runs that were left to workers (run --queue)"},
+    {"serve", "[--jobs N] [--socket PATH | --listen ADDRESS:PORT]",
+     "answer webhooks, and go through the runs that come of them"},
     {"schedules", "[--install | --remove] [--force] [--json]",
      "what runs by itself and when, by systemd's timers"},
     {"list", "[--json]", "list the playbooks"},

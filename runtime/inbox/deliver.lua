@@ -24,12 +24,18 @@ local NOT_KEPT = { authorization = true, ["proxy-authorization"] = true, cookie 
 ---@field headers table<string, string>
 ---@field body string JSON
 
-local on_trouble = function() end
+local on_trouble, on_record = function() end, function() end
 
 --- Has fn called with what hinders a delivery and its sender is not told: for the log of whatever serves.
 ---@param fn fun(message: string)
 function deliver.when_troubled(fn)
     on_trouble = fn
+end
+
+--- Has fn called with each delivery that has been recorded, by the row that deliveries.find_key gives.
+---@param fn fun(row: table)
+function deliver.when_recorded(fn)
+    on_record = fn
 end
 
 --- The most bytes that a body may have.
@@ -139,7 +145,11 @@ local function record(hook, delivery)
     else
         row = deliveries.refuse(named, delivery, key, reason, playbook)
     end
-    return row and of_row(row) or later "a delivery could not be recorded: its number was taken"
+    if not row then
+        return later "a delivery could not be recorded: its number was taken"
+    end
+    on_record(row)
+    return of_row(row)
 end
 
 local function answer_to(request)

@@ -9,7 +9,7 @@ my @commands = hostler({}, 'help')->{stdout} =~ /^  hostler (\w+) /mg;
 cmp_ok @commands, '>', 20, 'the commands';
 
 # What may be left out, and where any word is an argument of its own.
-my %takes_nothing = map { $_ => 1 } qw(runs inbox repl worker schedules list check doctor version help);
+my %takes_nothing = map { $_ => 1 } qw(runs inbox repl worker serve schedules list check doctor version help);
 my %takes_many = map { $_ => 1 } qw(run check answer help);
 
 my $folder = playbooks();

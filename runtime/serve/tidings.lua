@@ -1,0 +1,41 @@
+-- What the service tells whoever runs it, a line each. Trouble that goes on is told once a minute.
+local native = ...
+local tidings = {}
+
+local scrub, system = native.secret.scrub, native.system
+
+local AGAIN_SECONDS = 60
+local MOST_KEPT = 200
+
+local told = {} -- when each trouble was, by the monotonic clock
+local kept = 0
+
+local function line(text)
+    return (system.visible((scrub(text):gsub("%s*\n%s*", "; "))))
+end
+
+--- Tells what happens.
+function tidings.say(text)
+    system.write(line(text) .. "\n")
+end
+
+--- Tells what a person should look after.
+function tidings.warn(text)
+    system.write_error("hostler: " .. line(text) .. "\n")
+end
+
+--- The same, unless it was told a moment ago.
+function tidings.trouble(text)
+    local now = system.monotonic()
+    if told[text] and now - told[text] < AGAIN_SECONDS then
+        return
+    end
+    if kept >= MOST_KEPT then
+        told, kept = {}, 0
+    end
+    kept = kept + (told[text] and 0 or 1)
+    told[text] = now
+    tidings.warn(text)
+end
+
+return tidings
