@@ -58,13 +58,19 @@ end
 
 --- Starts a part of the service. The first that ends with an error ends all.
 local function start(self, fn, ...)
-    return task.spawn(nil, function(...)
+    table.insert(self.parts, task.spawn(nil, function(...)
         local ok, problem = pcall(fn, ...)
         if not ok then
             self.problem = self.problem or problem
             task.ring(self.ended)
         end
-    end, ...)
+    end, ...))
+end
+
+local function stop_parts(self)
+    for _, part in ipairs(self.parts) do
+        task.cancel(part, "the service ends")
+    end
 end
 
 --- A key that is not the journal's is told before anything listens; a store that is away is waited for.
@@ -104,6 +110,12 @@ local function start_parts(self, jobs)
     end
 end
 
+local function join_all(tasks)
+    for _, one in ipairs(tasks) do
+        pcall(task.join_shielded, one)
+    end
+end
+
 local function stop_late(self)
     task.sleep(DRAIN_SECONDS)
     for _, one in ipairs(self.servers) do
@@ -118,11 +130,9 @@ local function drain(self)
         one:drain()
     end
     local stopper = task.spawn_shielded(FOR_EVER, stop_late, self)
-    for _, working in ipairs(self.working) do
-        pcall(task.join_shielded, working)
-    end
+    join_all(self.working)
     task.cancel(stopper)
-    pcall(task.join_shielded, stopper)
+    join_all { stopper }
     deliver.flush()
 end
 
@@ -132,7 +142,7 @@ end
 ---@raise "usage", "http.listen", "key", "journal"
 function serve.run(options)
     local places = listening.places(options, systemd.inherited())
-    local self = { servers = {}, working = {}, ended = task.bell() }
+    local self = { servers = {}, working = {}, parts = {}, ended = task.bell() }
     prepare_key()
     hooks.when_changed(tell_of_hook)
     deliver.when_troubled(tidings.trouble)
@@ -143,7 +153,9 @@ function serve.run(options)
     start_parts(self, options.jobs)
     systemd.notify "READY=1"
     local told = pcall(task.listen, self.ended) -- raises when this is told to end
+    stop_parts(self)
     drain(self)
+    join_all(self.parts)
     if told then
         error(self.problem, 0)
     end
