@@ -564,12 +564,13 @@ end
 ---  tls?: { certificate: string, key: string }, limit?: integer, memory?: integer, timeout?: number,
 ---  deadline?: number, connections?: integer, per_address?: integer } address: an IP address (127.0.0.1); port: 0 takes
 ---  a free one (0); path: a unix socket's file instead, for its owner and group (mode 0660), in place of one that
----  nobody listens on; group: whose the file is, by name or number (the process's own); fd: an inherited descriptor that
+---  nobody listens on; group: whose that file is, by name or number (the process's); fd: an inherited descriptor that
 ---  listens, as systemd's 3; tls: PEM files; limit: bytes of a request's body (1 MiB), more is answered with 413;
----  memory: bytes held for all clients together (64 MiB), of what has come of requests until they are answered and of
----  what waits in answers in parts, 8 KiB each not counted; timeout: seconds a client may be silent (30); deadline: for
----  a whole request (120); connections: most at once (4096), fewer where the process may not have the descriptors;
----  per_address: most of one IPv4 address or IPv6 /64 network (a quarter of connections), more are answered with 429
+---  memory: bytes held for all clients together (64 MiB, or limit), of what has come of requests until they are
+---  answered and of what waits in answers in parts, 8 KiB of each not counted; timeout: seconds a client may be silent
+---  (30); deadline: for a whole request (120); connections: most at once (4096), fewer where the process may not have
+---  the descriptors; per_address: most of one IPv4 address or IPv6 /64 network (a quarter of connections), more are
+---  answered with 429
 ---@param handler fun(request: http.ServerRequest): any
 ---@return http.Server
 ---@raise "http.listen" when the port or socket cannot be had, "usage"

@@ -67,13 +67,14 @@ static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* While a handler is at work what is sent is an answer in parts, which waits in here for who does not read.
- */
+/* What waits to be sent while a handler is at work is of an answer in parts. How large a whole answer is, is
+ * up to its handler. */
 static void weigh(connection *c) {
-    bool streams = c->phase == HANDLING && bytes_length(&c->out) > 0;
-    size_t unsent = streams ? smaller(c->out.text.room, COUNTED_UNSENT) : 0;
+    bool waits = bytes_length(&c->out) > 0;
+    c->in_parts = waits && (c->in_parts || c->phase == HANDLING);
+    size_t unsent = c->in_parts ? smaller(c->out.text.room, COUNTED_UNSENT) : 0;
     budget_set(&c->rules->budget, &c->burden, request_memory(&c->request) + c->in.text.room + unsent,
-               c->phase == READING || streams);
+               c->phase == READING || c->in_parts);
 }
 
 size_t connection_forget_body(connection *c) {

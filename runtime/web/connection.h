@@ -62,7 +62,8 @@ struct connection {
     size_t moved;    /* bytes sent since `heard`, and in the end thrown away */
     request request; /* the one that is read or answered */
     bool keep_alive, broken;
-    void *owner; /* of whom `arrived` is; NULL at first */
+    bool in_parts; /* what waits to be sent is of a streamed answer */
+    void *owner;   /* of whom `arrived` is; NULL at first */
 };
 
 /* Takes this socket, and a place; NULL when there is none for the address, or no memory. The socket is then

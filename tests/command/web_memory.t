@@ -17,15 +17,16 @@ my $MEMORY = 8 << 20;
 my $SERVERS = <<'LUA';
 local http = require "http"
 return playbook { summary = "Servers with little memory", params = { arg("folder", "string", "with a certificate") }, run = function(p)
-    local servers, release, ended = {}, false, {}
+    local servers, release, ended, written = {}, false, {}, 0
     local function handler(request)
         if request.path == "/stall" then
             wait_until("it is released", { timeout = 300, interval = 0.01 }, function() return release end)
         elseif request.path == "/parts" then
             return { stream = function(write)
                 local ok, problem = pcall(function()
-                    for _ = 1, 100 do
-                        write(("x"):rep(2 ^ 16))
+                    for part = 1, tonumber(request.query.count) do
+                        write(("x"):rep(request.query.size))
+                        written = part
                     end
                 end)
                 table.insert(ended, ok and "done" or problem.code)
@@ -44,7 +45,7 @@ return playbook { summary = "Servers with little memory", params = { arg("folder
                 server:close()
             end
         end
-        local status = { ended = json.array(ended) }
+        local status = { ended = json.array(ended), written = written }
         for name, server in pairs(servers) do
             status[name] = server:status()
         end
@@ -186,14 +187,38 @@ is ask('tight', "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\
 
 # ---- answers in parts ----
 
-my $before = memory();
-@crowd = map { my $socket = dial('parts'); say_to($socket, "GET /parts HTTP/1.1\r\nHost: a\r\n\r\n"); $socket } 1 .. 300;
+@crowd = map { my $socket = dial('parts'); say_to($socket, "GET /parts?count=100&size=65536 HTTP/1.1\r\nHost: a\r\n\r\n"); $socket } 1 .. 300;
 $status = until_so('parts', sub { $_[0]{requests} == 300 && $_[0]{connections} + $_[0]{crowded_out} == 300 && $_[0]{crowded_out} > 0 });
 ok $status, 'of many clients that do not read their answers in parts some give way';
 cmp_ok $status->{held}, '<=', $MEMORY, 'for these are held together with all else';
 is ask('parts', post('/', 500_000)), '500000', 'a request is answered';
 ok until_so('ended', sub { @{ $_[0] } >= $status->{crowded_out} && !grep { !/^(?:http\.gone|cancelled)$/ } @{ $_[0] } }),
     'who wrote these answers is told';
+@crowd = ();
+
+# An answer that is complete, and of which the client leaves a rest: a little less than at which the writer waits.
+my $parts = "GET /parts?size=8192&count=%d HTTP/1.1\r\nHost: a\r\n\r\n";
+my $first = dial('unix');
+say_to($first, sprintf $parts, 10_000);
+my ($written, $same) = (0, 0);
+while ($same < 20) { # turns in which it might have gone on
+    my $now = manage('/')->{written};
+    ($written, $same) = ($now, $now && $now == $written ? $same + 1 : 0);
+}
+undef $first;
+$status = until_so('unix', sub { $_[0]{connections} == 0 });
+my ($crowded, $done) = ($status->{crowded_out}, 0);
+for (1 .. 300) {
+    my $ended = @{ manage('/')->{ended} };
+    push @crowd, dial('unix');
+    say_to($crowd[-1], sprintf $parts, $written - 2);
+    until_so('ended', sub { @{ $_[0] } > $ended });
+    $done++ if manage('/')->{ended}[$ended] eq 'done';
+}
+is $done, 300, 'answers are complete of which their clients leave a rest';
+$status = until_so('unix', sub { $_[0]{crowded_out} > $crowded && $_[0]{connections} + $_[0]{crowded_out} - $crowded == 300 });
+ok $status, 'some of which give way';
+cmp_ok $status->{held}, '<=', $MEMORY, 'for it counts as well';
 
 # ---- options ----
 
@@ -206,6 +231,7 @@ for ([ 'memory = 2 ^ 19', 'memory must be a number from 1048576' ], [ 'limit = 2
 }
 
 @crowd = ();
+ok until_so($_, sub { $_[0]{held} == 0 }), "$_: when all have left nothing is held" for sort keys %port;
 print { dial('manager') } "GET /end HTTP/1.1\r\nHost: a\r\n\r\n";
 is finish($run)->{status}, 0, 'all servers end';
 done_testing;
