@@ -9,7 +9,6 @@ local SERVE_OPTIONS = {
     limit = "number", memory = "number", timeout = "number", deadline = "number", connections = "number",
     per_address = "number",
 }
-local USUAL_LIMIT, USUAL_MEMORY = 2 ^ 20, 2 ^ 26 -- bytes
 
 ---@class http.Server
 ---@field port? integer none of a unix socket
@@ -180,13 +179,13 @@ local function place_of(options)
 end
 
 local function native_options(options)
-    local tls, most, limit = options.tls or {}, options.connections or 4096, options.limit or USUAL_LIMIT
+    local tls, most = options.tls or {}, options.connections or 4096
     return {
         address = not options.path and not options.fd and (options.address or "127.0.0.1") or nil,
         port = options.port or 0, path = options.path, fd = options.fd,
         group = options.group and tostring(options.group),
         certificate = tls.certificate, key = tls.key,
-        limit = limit, memory = options.memory or math.max(USUAL_MEMORY, limit),
+        limit = options.limit or 1024 * 1024, memory = options.memory,
         timeout = options.timeout or 30, deadline = options.deadline or 120,
         connections = most, per_address = options.per_address or math.max(1, math.floor(most / 4)),
     }

@@ -19,6 +19,7 @@
 
 #define BACKLOG 4096 /* the kernel takes as many of these as it allows */
 #define LEAST_MEMORY (1024 * 1024)
+#define USUAL_MEMORY (64 * 1024 * 1024)
 
 /* ---- the options ---- */
 
@@ -64,6 +65,8 @@ static void check_place(lua_State *L, int index, listen_options *options) {
 /* Of requests and answers all together, and one request must find room. */
 static size_t check_memory(lua_State *L, int index, size_t limit) {
     lua_Integer least = limit > LEAST_MEMORY ? (lua_Integer)limit : LEAST_MEMORY;
+    if (!is_given(L, index, "memory"))
+        return least > USUAL_MEMORY ? (size_t)least : USUAL_MEMORY;
     return (size_t)integer_field(L, index, "memory", least, (lua_Integer)1 << 40);
 }
 

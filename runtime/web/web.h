@@ -17,13 +17,15 @@
  *
  * All options of serve but those in brackets are given:
  *
- *   address, port | path [group] | fd   an IP address; a unix socket's file (mode 0660), which belongs to
- * this group, by name or number; an inherited descriptor that listens already [certificate, key] PEM files
- *   limit                               bytes of a request's body
- *   memory                              bytes held for all clients together (budget.h): `limit` or more, and
- * a MiB or more; those who hold much the longest give way, with 503 timeout, deadline seconds a client may be
- * silent, and take for a whole request connections, per_address            most at once, and from one address
- */
+ *   address, port              an IP address,
+ *   or path, [group]           or a unix socket's file (mode 0660), and whose it is, by name or number,
+ *   or fd                      or an inherited descriptor that listens already
+ *   [certificate, key]         PEM files
+ *   limit                      bytes of a request's body
+ *   [memory]                   bytes held for all clients together (budget.h): a MiB or more, and `limit` or
+ *                              more (64 MiB, or `limit`); who holds much the longest gives way
+ *   timeout, deadline          seconds a client may be silent, and take for a whole request
+ *   connections, per_address   most at once, and from one address */
 int web_open(lua_State *L);
 
 #endif

@@ -73,7 +73,9 @@ LUA
 my $folder = playbooks(servers => $SERVERS);
 system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2 -subj /CN=localhost"
     . " -keyout $folder/server.key -out $folder/server.pem 2>/dev/null") == 0 or die;
-my $run = start({ in => $folder }, 'run', 'servers', $folder);
+# Where the sanitizer keeps what was freed, to see whether it is used, it is not to keep much.
+my $run = start({ in => $folder, env => { ASAN_OPTIONS => join ':', $ENV{ASAN_OPTIONS} // (), 'quarantine_size_mb=1' } },
+    'run', 'servers', $folder);
 wait_for($run, qr/ready|error/) or die "there are no servers: $run->{stdout}$run->{stderr}";
 my %port = $run->{stdout} =~ /(\w+)=(\d+)/g;
 $SIG{PIPE} = 'IGNORE';
