@@ -43,7 +43,9 @@ static bool is_given(lua_State *L, int index, const char *name) {
 
 static const char *text_field(lua_State *L, int index, const char *name) {
     lua_getfield(L, index, name);
-    const char *text = lua_isnil(L, -1) ? NULL : luaL_checkstring(L, -1);
+    if (!lua_isnil(L, -1))
+        luaL_checktype(L, -1, LUA_TSTRING); /* the text of a number would be nobody's */
+    const char *text = lua_tostring(L, -1);
     lua_pop(L, 1);
     return text;
 }

@@ -18,7 +18,7 @@
  * All options of serve but those in brackets are given:
  *
  *   address, port              an IP address,
- *   or path, [group]           or a unix socket's file (mode 0660), and whose it is, by name or number,
+ *   or path, [group]           or a unix socket's file (mode 0660), and whose: a name, or a number's text
  *   or fd                      or an inherited descriptor that listens already
  *   [certificate, key]         PEM files
  *   limit                      bytes of a request's body
