@@ -557,15 +557,20 @@ end
 ---
 --- A request that can be read in two ways, as one with two lengths can, is answered with 400, one that does not come in
 --- time with 408, and its connection is closed: handlers see neither. When as many clients are connected as may be,
---- those give way to new ones that are idle, then those that are slow to say what they want.
----@param options? { address?: string, port?: integer, path?: string, fd?: integer,
----  tls?: { certificate: string, key: string }, limit?: integer, timeout?: number, deadline?: number,
----  connections?: integer, per_address?: integer } address: an IP address (127.0.0.1); port: 0 takes a free one (0);
----  path: a unix socket's file instead, for its owner and group (mode 0660), in place of one that nobody listens on;
----  fd: an inherited descriptor that listens, as systemd's 3; tls: PEM files; limit: bytes of a request's body (1 MiB),
----  more is answered with 413; timeout: seconds a client may be silent (30); deadline: for a whole request (120);
----  connections: most at once (4096), fewer where the process may not have the descriptors; per_address: most of one
----  IPv4 address or IPv6 /64 network (a quarter of connections), more are answered with 429
+--- those give way to new ones that are idle, then those that are slow to say what they want. When more than `memory` is
+--- held, those give way who have sent a large request, or read a large answer in parts, for the longest: a request that
+--- is not complete is answered with 503 and Retry-After, an answer in parts breaks off.
+---@param options? { address?: string, port?: integer, path?: string, group?: string|integer, fd?: integer,
+---  tls?: { certificate: string, key: string }, limit?: integer, memory?: integer, timeout?: number,
+---  deadline?: number, connections?: integer, per_address?: integer } address: an IP address (127.0.0.1); port: 0 takes
+---  a free one (0); path: a unix socket's file instead, for its owner and group (mode 0660), in place of one that
+---  nobody listens on; group: whose that file is, by name or number (the process's); fd: an inherited descriptor that
+---  listens, as systemd's 3; tls: PEM files; limit: bytes of a request's body (1 MiB), more is answered with 413;
+---  memory: bytes held for all clients together (64 MiB, or limit), of what has come of requests until they are
+---  answered and of what waits in answers in parts, 8 KiB of each not counted; timeout: seconds a client may be silent
+---  (30); deadline: for a whole request (120); connections: most at once (4096), fewer where the process may not have
+---  the descriptors; per_address: most of one IPv4 address or IPv6 /64 network (a quarter of connections), more are
+---  answered with 429
 ---@param handler fun(request: http.ServerRequest): any
 ---@return http.Server
 ---@raise "http.listen" when the port or socket cannot be had, "usage"

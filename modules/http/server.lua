@@ -5,8 +5,9 @@ local connections = import "gate/connections"
 local http_server = {}
 
 local SERVE_OPTIONS = {
-    address = "string", port = "number", path = "string", fd = "number", tls = "table", limit = "number",
-    timeout = "number", deadline = "number", connections = "number", per_address = "number",
+    address = "string", port = "number", path = "string", group = "string or number", fd = "number", tls = "table",
+    limit = "number", memory = "number", timeout = "number", deadline = "number", connections = "number",
+    per_address = "number",
 }
 
 ---@class http.Server
@@ -182,8 +183,10 @@ local function native_options(options)
     return {
         address = not options.path and not options.fd and (options.address or "127.0.0.1") or nil,
         port = options.port or 0, path = options.path, fd = options.fd,
+        group = options.group and tostring(options.group),
         certificate = tls.certificate, key = tls.key,
-        limit = options.limit or 1024 * 1024, timeout = options.timeout or 30, deadline = options.deadline or 120,
+        limit = options.limit or 1024 * 1024, memory = options.memory,
+        timeout = options.timeout or 30, deadline = options.deadline or 120,
         connections = most, per_address = options.per_address or math.max(1, math.floor(most / 4)),
     }
 end
@@ -208,7 +211,8 @@ function http_server.serve(options, handler)
     options_of.check("http.serve", options, SERVE_OPTIONS)
     gate.unrecordable "a server"
     local place = place_of(options)
-    local server = setmetatable({}, Server)
+    local tls = options.tls and { certificate = options.tls.certificate, key = options.tls.key }
+    local server = setmetatable({ tls = tls }, Server)
     gate.perform({
         kind = "read", name = "http.serve", target = place,
         summary = options.path and "serve HTTP" or ("serve HTTP on port %d"):format(options.port or 0),
@@ -231,10 +235,22 @@ function Server:drain()
     native.drain(self.handle)
 end
 
+--- Reads the files of the certificate and its key again: who connects from now on is shown what they have now, who is
+--- connected already keeps what he was shown. Files that do not do change nothing.
+---@raise "http.listen" when they cannot be read or do not belong together, "usage" of a server without TLS
+function Server:renew()
+    local tls = self.tls or fail("server:renew(): this server has no certificate, it serves without TLS",
+        { code = "usage" })
+    gate.perform({
+        kind = "read", name = "http.renew", target = self.url, summary = "read the certificate " .. tls.certificate,
+    }, function() native.renew(self.handle, tls.certificate, tls.key) end)
+end
+
 --- How many connections there are and may be; requests that came, and that were refused because they could not be
---- understood or did not come in time; connections that gave way to others, and that were too many of their address.
+--- understood or did not come in time; connections that gave way to others, and that were too many of their address;
+--- bytes held for clients beyond 8 KiB each, and how many may be; requests and answers that gave way for that.
 ---@return { connections: integer, most: integer, requests: integer, refused: integer, evicted: integer,
----  turned_away: integer }
+---  turned_away: integer, held: integer, memory: integer, crowded_out: integer }
 function Server:status()
     return native.status(self.handle)
 end

@@ -13,15 +13,17 @@
 #define REPLACEMENT 0xfffd
 #define ELLIPSIS "\xe2\x80\xa6"
 
+void text_set_room(text_buffer *b, size_t room) {
+    char *moved = realloc(b->text, room);
+    if (!moved)
+        abort();
+    b->text = moved;
+    b->room = room;
+}
+
 void text_add(text_buffer *b, const char *bytes, size_t length) {
-    if (b->length + length + 1 > b->room) {
-        size_t room = (b->length + length + 1) * 2;
-        char *larger = realloc(b->text, room);
-        if (!larger)
-            abort();
-        b->text = larger;
-        b->room = room;
-    }
+    if (b->length + length + 1 > b->room)
+        text_set_room(b, (b->length + length + 1) * 2);
     memcpy(b->text + b->length, bytes, length);
     b->length += length;
     b->text[b->length] = '\0';

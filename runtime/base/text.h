@@ -18,6 +18,10 @@ typedef struct {
 } text_buffer;
 
 void text_add(text_buffer *b, const char *bytes, size_t length);
+
+/* Has exactly this room, the NUL counted, for what is there and for what is added; not less than is there. */
+void text_set_room(text_buffer *b, size_t room);
+
 void text_puts(text_buffer *b, const char *text);
 void text_printf(text_buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_spaces(text_buffer *b, size_t count);

@@ -28,6 +28,14 @@ void bytes_take(byte_queue *q, size_t count) {
         bytes_free(q);
 }
 
+void bytes_trim(byte_queue *q) {
+    size_t left = bytes_length(q);
+    if (!left || q->text.room <= 4 * (left + 1))
+        return;
+    compact(q);
+    text_set_room(&q->text, q->text.length + 1);
+}
+
 void bytes_free(byte_queue *q) {
     text_free(&q->text);
     q->taken = 0;

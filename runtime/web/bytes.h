@@ -24,6 +24,9 @@ void bytes_add(byte_queue *q, const char *bytes, size_t length);
 /* Lets go of the first `count` bytes. */
 void bytes_take(byte_queue *q, size_t count);
 
+/* Gives back the memory that what waits does not need. */
+void bytes_trim(byte_queue *q);
+
 void bytes_free(byte_queue *q);
 
 #endif

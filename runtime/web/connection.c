@@ -5,13 +5,15 @@
 #include "web/status.h"
 
 #include <netinet/tcp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW_WAITING (16 * 1024)    /* bytes: more is asked for when no more than these wait */
-#define LEAST_PROGRESS (16 * 1024) /* bytes that a client takes in the time for which it may be silent */
-#define LONGEST_WRITE (256 * 1024) /* in one turn of the loop, for others are to have theirs */
-#define MOST_UNSENT (128 * 1024)   /* bytes that the kernel keeps of an answer */
+#define FEW_WAITING (16 * 1024)     /* bytes: more is asked for when no more than these wait */
+#define LEAST_PROGRESS (16 * 1024)  /* bytes that a client takes in the time for which it may be silent */
+#define LONGEST_WRITE (256 * 1024)  /* in one turn of the loop, for others are to have theirs */
+#define MOST_UNSENT (128 * 1024)    /* bytes that the kernel keeps of an answer */
+#define COUNTED_UNSENT (128 * 1024) /* bytes of a streamed answer: of larger parts its handler decides */
 #define LATE_MS 50
 #define LINGER_SILENCE_MS 5000
 #define LINGER_MS 30000
@@ -50,12 +52,36 @@ void connection_close(connection *c) {
         wire_abort(&c->wire);
     wire_close(&c->wire);
     places_leave(&c->rules->places, &c->place);
+    budget_set(&c->rules->budget, &c->burden, 0, false);
     bytes_free(&c->in);
     bytes_free(&c->out);
     if (unfinished)
         c->rules->gone(c);
     request_clear(&c->request);
     c->rules->left(c->rules);
+}
+
+/* ---- memory ---- */
+
+static size_t smaller(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+/* What waits to be sent while a handler is at work is of an answer in parts. How large a whole answer is, is
+ * up to its handler. */
+static void weigh(connection *c) {
+    bool waits = bytes_length(&c->out) > 0;
+    c->in_parts = waits && (c->in_parts || c->phase == HANDLING);
+    size_t unsent = c->in_parts ? smaller(c->out.text.room, COUNTED_UNSENT) : 0;
+    budget_set(&c->rules->budget, &c->burden, request_memory(&c->request) + c->in.text.room + unsent,
+               c->phase == READING || c->in_parts);
+}
+
+size_t connection_forget_body(connection *c) {
+    size_t length = c->request.body.length;
+    text_free(&c->request.body);
+    weigh(c);
+    return length;
 }
 
 /* ---- time ---- */
@@ -107,6 +133,7 @@ static void update(connection *c) {
     if (events != c->events)
         uv_poll_start(&c->poll, events, on_ready);
     c->events = events;
+    weigh(c);
     schedule(c);
 }
 
@@ -125,7 +152,6 @@ static void read_next(connection *c);
 
 /* All of an answer has been sent. */
 static void begin_anew(connection *c) {
-    request_clear(&c->request);
     c->owner = NULL;
     if (c->broken) {
         connection_close(c);
@@ -145,6 +171,7 @@ static void note_progress(connection *c, size_t count) {
         return;
     c->moved = 0;
     c->heard = now();
+    budget_excuse(&c->rules->budget, &c->burden);
     if (c->place.kind == PLACE_WRITING)
         move(c, PLACE_WRITING);
 }
@@ -179,12 +206,15 @@ void connection_queue(connection *c, const char *bytes, size_t length) {
     bytes_add(&c->out, bytes, length);
 }
 
+static void relieve(connection_rules *rules);
+
 void connection_send(connection *c, const char *bytes, size_t length) {
     if (c->phase == CLOSED)
         return;
     connection_queue(c, bytes, length);
     flush(c);
     update(c);
+    relieve(c->rules);
 }
 
 size_t connection_waiting(const connection *c) {
@@ -196,6 +226,7 @@ void connection_finish(connection *c, bool broken) {
         return;
     c->phase = SENDING;
     c->broken = broken;
+    request_clear(&c->request);
     move(c, PLACE_WRITING);
     flush(c);
     update(c);
@@ -203,14 +234,33 @@ void connection_finish(connection *c, bool broken) {
 
 /* ---- reading ---- */
 
-static void refuse(connection *c, unsigned status, const char *problem) {
+static void answer_at_once(connection *c, unsigned status, const char *problem) {
     text_buffer text = {0};
-    c->rules->refused++;
     status_add_refusal(&text, status, problem);
     c->keep_alive = false;
+    bytes_free(&c->in);
     connection_queue(c, text.text, text.length);
     text_free(&text);
     connection_finish(c, false);
+}
+
+static void refuse(connection *c, unsigned status, const char *problem) {
+    c->rules->refused++;
+    answer_at_once(c, status, problem);
+}
+
+/* Who is sending a request is told; who has a part of his answer sees it break off. */
+static void give_way(connection *c) {
+    c->rules->crowded++;
+    if (c->phase == READING)
+        answer_at_once(c, 503, "the server has as much to hold as it can: try again later");
+    else
+        connection_close(c);
+}
+
+static void relieve(connection_rules *rules) {
+    for (burden *b; (b = budget_next(&rules->budget));)
+        give_way((connection *)((char *)b - offsetof(connection, burden)));
 }
 
 static void complete(connection *c) {
@@ -256,6 +306,7 @@ static void receive(connection *c) {
     if (count > 0) {
         bytes_add(&c->in, c->rules->scratch, (size_t)count);
         read_next(c);
+        bytes_trim(&c->in);
     }
 }
 
@@ -288,6 +339,7 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
     else
         proceed(c, events);
     update(c);
+    relieve(c->rules);
 }
 
 static bool has_session(const connection *c) {

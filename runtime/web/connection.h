@@ -1,11 +1,12 @@
 /* One connection of a server: reads a request, hands it over, sends what it is given for an answer, and
  * begins anew. It ends when the client leaves, is silent or too slow, when a request cannot be understood, or
- * when another one is given its place.
+ * when another one is given its place or its memory.
  *
  * Times are of the loop's clock, in milliseconds. */
 #ifndef HOSTLER_WEB_CONNECTION_H
 #define HOSTLER_WEB_CONNECTION_H
 
+#include "web/budget.h"
 #include "web/places.h"
 #include "web/request.h"
 #include "web/wire.h"
@@ -20,8 +21,10 @@ typedef struct connection_rules {
     uint64_t silence, deadline; /* how long a client may say nothing, and take for a whole request */
     SSL_CTX *tls;               /* or NULL */
     places places;
+    budget budget;  /* of what is held for clients */
     bool ending;    /* no request follows another one any more */
     size_t refused; /* requests that were not understood, or came too slowly */
+    size_t crowded; /* requests and answers that gave way when too much was held */
     char *scratch;  /* CONNECTION_SCRATCH bytes to read into */
     /* The request is complete; connection_send and connection_finish answer it, now or later. */
     void (*arrived)(connection *);
@@ -55,10 +58,12 @@ struct connection {
     connection_address remote;
     uint64_t started, heard, fires; /* the request or the phase; the last bytes; the timer */
     byte_queue in, out;
+    burden burden;   /* what is held for it */
     size_t moved;    /* bytes sent since `heard`, and in the end thrown away */
     request request; /* the one that is read or answered */
     bool keep_alive, broken;
-    void *owner; /* of whom `arrived` is; NULL at first */
+    bool in_parts; /* what waits to be sent is of a streamed answer */
+    void *owner;   /* of whom `arrived` is; NULL at first */
 };
 
 /* Takes this socket, and a place; NULL when there is none for the address, or no memory. The socket is then
@@ -76,6 +81,9 @@ size_t connection_waiting(const connection *c);
 /* The answer is complete. The next request is read when the client has it and agrees, else the connection
  * ends; a `broken` one ends without a word, for the client to notice. */
 void connection_finish(connection *c, bool broken);
+
+/* Lets go of the request's body, which its handler has now; the bytes that it had. */
+size_t connection_forget_body(connection *c);
 
 /* Whether the client has sent what nobody has read yet. */
 bool connection_has_news(const connection *c);

@@ -6,8 +6,10 @@
 #include "web/wire.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@
 #include <unistd.h>
 
 #define BACKLOG 4096 /* the kernel takes as many of these as it allows */
+#define LEAST_MEMORY (1024 * 1024)
+#define USUAL_MEMORY (64 * 1024 * 1024)
 
 /* ---- the options ---- */
 
@@ -25,7 +29,8 @@ static lua_Integer integer_field(lua_State *L, int index, const char *name, lua_
     lua_Number value = luaL_checknumber(L, -1);
     lua_pop(L, 1);
     if (!(value >= (lua_Number)least && value <= (lua_Number)most))
-        error_raise(L, "usage", "http.serve: %s must be a number from %d to %d", name, (int)least, (int)most);
+        error_raise(L, "usage", "http.serve: %s must be a number from %.0f to %.0f", name, (double)least,
+                    (double)most);
     return (lua_Integer)value;
 }
 
@@ -38,7 +43,9 @@ static bool is_given(lua_State *L, int index, const char *name) {
 
 static const char *text_field(lua_State *L, int index, const char *name) {
     lua_getfield(L, index, name);
-    const char *text = lua_isnil(L, -1) ? NULL : luaL_checkstring(L, -1);
+    if (!lua_isnil(L, -1))
+        luaL_checktype(L, -1, LUA_TSTRING); /* the text of a number would be nobody's */
+    const char *text = lua_tostring(L, -1);
     lua_pop(L, 1);
     return text;
 }
@@ -52,6 +59,17 @@ static void check_place(lua_State *L, int index, listen_options *options) {
         error_raise(L, "usage", "http.serve: one of address, path and fd says where to listen");
     if (options->address)
         options->port = (int)integer_field(L, index, "port", 0, 65535);
+    options->group = text_field(L, index, "group");
+    if (options->group && !options->path)
+        error_raise(L, "usage", "http.serve: a group is for the file of a unix socket, and goes with path");
+}
+
+/* Of requests and answers all together, and one request must find room. */
+static size_t check_memory(lua_State *L, int index, size_t limit) {
+    lua_Integer least = limit > LEAST_MEMORY ? (lua_Integer)limit : LEAST_MEMORY;
+    if (!is_given(L, index, "memory"))
+        return least > USUAL_MEMORY ? (size_t)least : USUAL_MEMORY;
+    return (size_t)integer_field(L, index, "memory", least, (lua_Integer)1 << 40);
 }
 
 listen_options listen_check(lua_State *L, int index) {
@@ -59,6 +77,7 @@ listen_options listen_check(lua_State *L, int index) {
     luaL_checktype(L, index, LUA_TTABLE);
     check_place(L, index, &options);
     options.limit = (size_t)integer_field(L, index, "limit", 0, 1 << 30);
+    options.memory = check_memory(L, index, options.limit);
     options.timeout = (unsigned)integer_field(L, index, "timeout", 1, 86400);
     options.deadline = (unsigned)integer_field(L, index, "deadline", 1, 86400);
     options.connections = (size_t)integer_field(L, index, "connections", 1, 1 << 20);
@@ -79,17 +98,15 @@ static void check_readable(lua_State *L, const char *path) {
     close(fd);
 }
 
-SSL_CTX *listen_context(lua_State *L, const listen_options *options) {
-    if (!options->certificate)
-        return NULL;
-    check_readable(L, options->certificate);
-    check_readable(L, options->key);
+SSL_CTX *listen_context(lua_State *L, const char *certificate, const char *key) {
+    check_readable(L, certificate);
+    check_readable(L, key);
     const char *problem;
-    SSL_CTX *context = wire_context(options->certificate, options->key, &problem);
+    SSL_CTX *context = wire_context(certificate, key, &problem);
     if (context)
         return context;
-    error_push(L, "http.listen", "the certificate %s with the key %s does not do: %s", options->certificate,
-               options->key, problem);
+    error_push(L, "http.listen", "the certificate %s with the key %s does not do: %s", certificate, key,
+               problem);
     error_set(L, "hint", "both must be PEM without a passphrase, and belong together");
     lua_error(L);
     return NULL;
@@ -163,10 +180,46 @@ static void describe_process(pid_t process, char *text, size_t room) {
         snprintf(text, room, "a process");
 }
 
-static listener open_path(lua_State *L, const char *path) {
+/* A name counts before a number, as for chown. False when there is neither. */
+static bool find_group(const char *name, gid_t *group) {
+    const struct group *entry = getgrnam(name);
+    char *end = NULL;
+    errno = 0;
+    unsigned long number = isdigit((unsigned char)*name) ? strtoul(name, &end, 10) : 0;
+    bool is_number = end && !*end && errno == 0 && number < LOCAL_OWN_GROUP;
+    *group = entry ? entry->gr_gid : (gid_t)number;
+    return entry || is_number;
+}
+
+static gid_t group_of(lua_State *L, const listen_options *options) {
+    gid_t group = LOCAL_OWN_GROUP;
+    if (!options->group || find_group(options->group, &group))
+        return group;
+    error_push(L, "http.listen", "cannot listen on %s: there is no group '%s'", options->path,
+               options->group);
+    error_set(L, "hint", "`getent group` lists those there are, `groupadd --system NAME` makes one");
+    return (gid_t)lua_error(L);
+}
+
+static void check_group(lua_State *L, const listen_options *options, const local_listener *opened,
+                        int problem) {
+    if (!opened->group_denied)
+        return;
+    error_push(L, "http.listen", "cannot listen on %s: its file cannot be given to the group '%s': %s",
+               options->path, options->group, strerror(problem));
+    error_set(L, "hint",
+              "whoever is not root may only give it to a group that he is in: add the user to it, in a "
+              "systemd unit by SupplementaryGroups=");
+    lua_error(L);
+}
+
+static listener open_path(lua_State *L, const listen_options *options) {
+    const char *path = options->path;
+    local_options wanted = {.backlog = BACKLOG, .group = group_of(L, options)};
     local_listener opened;
     char owner[80];
-    int problem = local_listen(path, BACKLOG, &opened);
+    int problem = local_listen(path, &wanted, &opened);
+    check_group(L, options, &opened, problem);
     if (problem == EADDRINUSE) {
         describe_process(opened.owner, owner, sizeof owner);
         error_push(L, "http.listen", "cannot listen on %s: %s listens there already", path, owner);
@@ -227,6 +280,6 @@ static listener take_descriptor(lua_State *L, int fd) {
 
 listener listen_open(lua_State *L, const listen_options *options) {
     if (options->path)
-        return open_path(L, options->path);
+        return open_path(L, options);
     return options->address ? open_address(L, options) : take_descriptor(L, options->fd);
 }

@@ -9,9 +9,9 @@
 #include <sys/types.h>
 
 typedef struct {
-    const char *address, *path, *certificate, *key; /* NULL where not given */
-    int port, fd;                                   /* fd: -1 where not given */
-    size_t limit, connections, per_address;
+    const char *address, *path, *group, *certificate, *key; /* NULL where not given */
+    int port, fd;                                           /* fd: -1 where not given */
+    size_t limit, memory, connections, per_address;
     unsigned timeout, deadline; /* seconds */
 } listen_options;
 
@@ -26,8 +26,8 @@ typedef struct {
 /* Reads the options at this index; their texts live as long as the table. Raises "usage". */
 listen_options listen_check(lua_State *L, int index);
 
-/* The context of these options' certificate and key, or NULL without them. Raises "http.listen". */
-SSL_CTX *listen_context(lua_State *L, const listen_options *options);
+/* The context of the certificate and key in these PEM files. Raises "http.listen". */
+SSL_CTX *listen_context(lua_State *L, const char *certificate, const char *key);
 
 /* Opens an address and port, a unix socket, or takes an inherited descriptor. A socket file is replaced when
  * nobody listens on it; one that somebody has is left to him. Raises "http.listen". */

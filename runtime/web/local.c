@@ -45,22 +45,34 @@ static int remove_stale(int directory, const char *name, const struct sockaddr_u
     return unlinkat(directory, name, 0) && errno != ENOENT ? errno : 0;
 }
 
-/* Between bind and listen nobody can connect: the mode is right before anybody may. */
-static int bind_and_listen(int directory, const char *name, const struct sockaddr_un *address, int backlog,
-                           local_listener *out) {
+static int set_up_file(int directory, const char *name, gid_t group, local_listener *out) {
     struct stat file;
-    out->fd = new_socket();
-    if (out->fd < 0 || bind(out->fd, (const struct sockaddr *)address, sizeof *address) ||
-        fchmodat(directory, name, LOCAL_MODE, 0) || fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW) ||
-        listen(out->fd, backlog)) {
-        int problem = errno;
-        if (out->fd >= 0)
-            close(out->fd);
-        return problem;
+    if (group != LOCAL_OWN_GROUP && fchownat(directory, name, (uid_t)-1, group, AT_SYMLINK_NOFOLLOW)) {
+        out->group_denied = true;
+        return errno;
     }
+    if (fchmodat(directory, name, LOCAL_MODE, 0) || fstatat(directory, name, &file, AT_SYMLINK_NOFOLLOW))
+        return errno;
     out->device = file.st_dev;
     out->inode = file.st_ino;
     return 0;
+}
+
+/* Between bind and listen nobody can connect: group and mode are right before anybody may. */
+static int bind_and_listen(int directory, const char *name, const struct sockaddr_un *address,
+                           const local_options *options, local_listener *out) {
+    out->fd = new_socket();
+    if (out->fd < 0)
+        return errno;
+    bool bound = bind(out->fd, (const struct sockaddr *)address, sizeof *address) == 0;
+    int problem = bound ? set_up_file(directory, name, options->group, out) : errno;
+    if (!problem && listen(out->fd, options->backlog))
+        problem = errno;
+    if (problem && bound)
+        unlinkat(directory, name, 0);
+    if (problem)
+        close(out->fd);
+    return problem;
 }
 
 /* Two processes that both found the file stale would otherwise remove each other's. The lock ends with its
@@ -75,12 +87,13 @@ static int lock_directory(int directory) {
     return -1;
 }
 
-static int listen_in(const char *directory, const char *name, int backlog, local_listener *out) {
+static int listen_in(const char *directory, const char *name, const local_options *options,
+                     local_listener *out) {
     struct sockaddr_un address;
     int fd = local_address(directory, name, &address), lock = fd < 0 ? -1 : lock_directory(fd);
     int problem = lock < 0 ? errno : remove_stale(fd, name, &address, &out->owner);
     if (!problem)
-        problem = bind_and_listen(fd, name, &address, backlog, out);
+        problem = bind_and_listen(fd, name, &address, options, out);
     if (lock >= 0)
         close(lock);
     if (fd >= 0)
@@ -88,7 +101,7 @@ static int listen_in(const char *directory, const char *name, int backlog, local
     return problem;
 }
 
-int local_listen(const char *path, int backlog, local_listener *out) {
+int local_listen(const char *path, const local_options *options, local_listener *out) {
     *out = (local_listener){.fd = -1};
     char *copy = strdup(path);
     if (!copy)
@@ -98,7 +111,7 @@ int local_listen(const char *path, int backlog, local_listener *out) {
     if (slash)
         *slash = '\0';
     const char *directory = slash == copy ? "/" : slash ? copy : ".";
-    int problem = *name ? listen_in(directory, name, backlog, out) : EISDIR;
+    int problem = *name ? listen_in(directory, name, options, out) : EISDIR;
     free(copy);
     return problem;
 }

@@ -46,7 +46,8 @@ static int serve_lua(lua_State *L) {
     server *s = *slot = calloc(1, sizeof *s);
     if (!s)
         return luaL_error(L, "out of memory");
-    s->rules.tls = listen_context(L, &options);
+    if (options.certificate)
+        s->rules.tls = listen_context(L, options.certificate, options.key);
     listener l = listen_open(L, &options);
     if (!server_start(s, &options, &l)) {
         listen_forget(&l);
@@ -55,6 +56,20 @@ static int serve_lua(lua_State *L) {
     }
     lua_pushinteger(L, l.port);
     return 2;
+}
+
+/* renew(server, certificate, key): new connections are served with what these PEM files have now; those that
+ * are there go on with what they began with. Raises "http.listen" when the files do not do: then nothing has
+ * changed. */
+static int renew_lua(lua_State *L) {
+    if (!task_in_effect())
+        return luaL_error(L, "an HTTP server's certificate outside an effect");
+    server *s = check(L, 1);
+    const char *certificate = luaL_checkstring(L, 2), *key = luaL_checkstring(L, 3);
+    if (!s->rules.tls)
+        error_raise(L, "usage", "the HTTP server has no certificate to renew: it serves without TLS");
+    server_renew(s, listen_context(L, certificate, key));
+    return 0;
 }
 
 /* Starts a wait in *slot; it keeps the server at index 1 alive. */
@@ -88,12 +103,14 @@ static void cancel_wait(wait *w) {
 static int finish_next(lua_State *L, wait *w) {
     server *s = ((server_wait *)w)->server;
     exchange *e = s->closing ? NULL : server_take(s);
-    if (!e)
+    if (!e) {
         lua_pushboolean(L, !s->closing);
-    else if (e->connection)
-        request_push(L, e->id, e->connection);
-    else
+    } else if (!e->connection) {
         lua_pushinteger(L, e->id);
+    } else {
+        request_push(L, e->id, e->connection);
+        server_hand_over(e);
+    }
     return 1;
 }
 
@@ -257,26 +274,30 @@ static void add_count(lua_State *L, const char *name, size_t count) {
     lua_setfield(L, -2, name);
 }
 
-/* status(server) -> { connections, most, requests, refused, evicted, turned_away }: how many there are, and
- * may be; requests that came, and that were none; connections given up for others, and refused for their
- * address. */
+/* status(server) -> { connections, most, requests, refused, evicted, turned_away, held, memory, crowded_out
+ * }: how many there are, and may be; requests that came, and that were none; connections given up for others,
+ * and refused for their address; bytes held for clients, and most; requests and answers that gave way for
+ * that. */
 static int status_lua(lua_State *L) {
     const server *s = check(L, 1);
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 9);
     add_count(L, "connections", s->rules.places.count);
     add_count(L, "most", s->rules.places.most);
     add_count(L, "requests", (size_t)s->last_id);
     add_count(L, "refused", s->rules.refused);
     add_count(L, "evicted", s->evicted);
     add_count(L, "turned_away", s->turned_away);
+    add_count(L, "held", s->rules.budget.held);
+    add_count(L, "memory", s->rules.budget.most);
+    add_count(L, "crowded_out", s->rules.crowded);
     return 1;
 }
 
 int web_open(lua_State *L) {
-    static const luaL_Reg functions[] = {{"serve", serve_lua}, {"close", close_lua},   {"drain", drain_lua},
-                                         {"stop", stop_lua},   {"drop", drop_lua},     {"answer", answer_lua},
-                                         {"begin", begin_lua}, {"finish", finish_lua}, {"status", status_lua},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"serve", serve_lua},   {"renew", renew_lua}, {"close", close_lua},
+                                         {"drain", drain_lua},   {"stop", stop_lua},   {"drop", drop_lua},
+                                         {"answer", answer_lua}, {"begin", begin_lua}, {"finish", finish_lua},
+                                         {"status", status_lua}, {NULL, NULL}};
     static const luaL_Reg waiting[] = {
         {"next", next_lua}, {"stopped", stopped_lua}, {"write", write_lua}, {NULL, NULL}};
     if (luaL_newmetatable(L, SERVER_TYPE)) {

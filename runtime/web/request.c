@@ -41,11 +41,19 @@ static unsigned read_head(request *r, byte_queue *in, size_t limit) {
     return after_head(r, limit, bytes_length(in) == 0);
 }
 
+/* Grows the body by doubling, but not beyond what may come of it. */
+static void add_to_body(request *r, const char *bytes, size_t count, size_t most) {
+    size_t needed = r->body.length + count + 1;
+    if (needed > r->body.room)
+        text_set_room(&r->body, needed * 2 < most + 1 ? needed * 2 : most + 1);
+    text_add(&r->body, bytes, count);
+}
+
 static unsigned read_body(request *r, byte_queue *in, size_t limit) {
     (void)limit;
     uint64_t left = r->framing.length - r->body.length;
     size_t count = bytes_length(in) < left ? bytes_length(in) : (size_t)left;
-    text_add(&r->body, bytes_first(in), count);
+    add_to_body(r, bytes_first(in), count, (size_t)r->framing.length);
     bytes_take(in, count);
     return count == left ? DONE : IN_BODY;
 }
@@ -58,7 +66,7 @@ static unsigned read_chunks(request *r, byte_queue *in, size_t limit) {
     if (result == CHUNKS_DATA) {
         if (count > limit - r->body.length)
             return refuse(r, 413, "the request's body is too large");
-        text_add(&r->body, bytes_first(in) + used - count, count);
+        add_to_body(r, bytes_first(in) + used - count, count, limit);
     }
     bytes_take(in, used);
     if (result == CHUNKS_END)
@@ -94,6 +102,15 @@ request_result request_read(request *r, byte_queue *in, size_t limit) {
             r->phase = readers[phase](r, in, limit);
     } while (r->phase < DONE && (bytes_length(in) != before || r->phase != phase));
     return r->phase == DONE ? REQUEST_COMPLETE : r->phase == REFUSED ? REQUEST_WRONG : REQUEST_INCOMPLETE;
+}
+
+static size_t fields_of(const head *h) {
+    return h->room * sizeof *h->fields;
+}
+
+size_t request_memory(const request *r) {
+    size_t text = r->text ? r->head.position + 1 : 0;
+    return text + r->body.room + fields_of(&r->head) + fields_of(&r->trailer);
 }
 
 void request_clear(request *r) {

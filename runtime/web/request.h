@@ -27,6 +27,9 @@ typedef struct {
  * as soon as that is known. */
 request_result request_read(request *r, byte_queue *in, size_t limit);
 
+/* Bytes of memory that it holds. */
+size_t request_memory(const request *r);
+
 /* Frees what it holds; it is zeroed. */
 void request_clear(request *r);
 

@@ -72,6 +72,7 @@ void server_end(exchange *e) {
         link = &(*link)->same_bucket;
     *link = e->same_bucket;
     server_wake(&e->writer);
+    budget_set(&s->rules.budget, &e->burden, 0, false);
     if (e->connection)
         e->connection->owner = NULL;
     free(e);
@@ -99,13 +100,18 @@ exchange *server_take(server *s) {
     return e;
 }
 
+void server_hand_over(exchange *e) {
+    size_t bytes = connection_forget_body(e->connection);
+    budget_set(&e->server->rules.budget, &e->burden, bytes, false);
+}
+
 /* ---- what connections tell ---- */
 
 static void turn_down(connection *c) {
     text_buffer text = {0};
     status_add_refusal(&text, 503, "the server is about to end");
     c->keep_alive = false;
-    connection_send(c, text.text, text.length);
+    connection_queue(c, text.text, text.length);
     connection_finish(c, false);
     text_free(&text);
 }
@@ -230,6 +236,7 @@ static size_t affordable(size_t wanted) {
 static void set_rules(server *s, const listen_options *options) {
     connection_rules *rules = &s->rules;
     rules->limit = options->limit;
+    rules->budget.most = options->memory;
     rules->silence = options->timeout * 1000ULL;
     rules->deadline = options->deadline * 1000ULL;
     rules->arrived = on_arrived;
@@ -254,6 +261,11 @@ bool server_start(server *s, const listen_options *options, const listener *l) {
     s->holds = 1;
     s->running = true;
     return true;
+}
+
+void server_renew(server *s, SSL_CTX *tls) {
+    SSL_CTX_free(s->rules.tls); /* sessions under way hold it themselves */
+    s->rules.tls = tls;
 }
 
 /* ---- the end of a server ---- */

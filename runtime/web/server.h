@@ -29,6 +29,7 @@ struct exchange {
     exchange_state state;
     bool has_body; /* of a streamed answer: it may be sent */
     wait *writer;  /* who waits for the client to read */
+    burden burden; /* the body, which its handler has */
 };
 
 typedef struct {
@@ -55,6 +56,10 @@ struct server {
  * False when memory is out; the listener is then still the caller's. */
 bool server_start(server *s, const listen_options *options, const listener *l);
 
+/* Who connects from now on is served with this context, which the server owns; who is connected already keeps
+ * his. */
+void server_renew(server *s, SSL_CTX *tls);
+
 /* Stops listening and ends what is idle; other connections live on, but no request is taken any more. */
 void server_close_port(server *s);
 
@@ -75,6 +80,10 @@ exchange *server_take(server *s);
 
 /* Whether server_take has one. */
 bool server_has_next(const server *s);
+
+/* Its request, which was taken, has been handed over as a value: the body is held there until the exchange is
+ * over. */
+void server_hand_over(exchange *e);
 
 /* The exchange is over: frees it. Its connection is up to the caller. */
 void server_end(exchange *e);

@@ -14,10 +14,10 @@ use Test::More;
 my $SERVER = <<'LUA';
 local http = require "http"
 return playbook { summary = "A server", params = { opt("path", "string", "a unix socket"), opt("fd", "int", "a descriptor"),
-    opt("tls", "string", "a folder with a certificate") }, run = function(p)
+    opt("group", "string", "whose the socket is"), opt("tls", "string", "a folder with a certificate") }, run = function(p)
     local tls = p.tls and { certificate = p.tls .. "/server.pem", key = p.tls .. "/server.key" }
     local server
-    server = http.serve({ path = p.path, fd = p.fd, tls = tls, limit = 2 ^ 24 }, function(request)
+    server = http.serve({ path = p.path, group = tonumber(p.group) or p.group, fd = p.fd, tls = tls, limit = 2 ^ 24 }, function(request)
         if request.path == "/end" then
             server:drain()
         elseif request.path == "/parts" then
@@ -112,6 +112,30 @@ like "$refused->{stdout}$refused->{stderr}", qr/cannot listen on \Q$path\E: the 
 is -s $path, 8, 'and left alone';
 $refused = finish(serve({}, '--path', "$folder/nowhere/socket"));
 like "$refused->{stdout}$refused->{stderr}", qr/nowhere\/socket: No such file or directory/, 'and a folder that is not there';
+
+# ---- the socket's group ----
+
+# As root that may not give files away, in these groups.
+sub confined { return { wrap => [ 'setpriv', '--bounding-set=-chown', '--inh-caps=-chown', "--groups=$_[0]", '--' ] } }
+
+unlink $path;
+for ([ 'www-data', {} ], [ 33, {} ], [ 'www-data', confined('0,33') ]) {
+    $run = serve($_->[1], '--path', $path, '--group', $_->[0]);
+    is_deeply [ sprintf('%o', (stat $path)[2]), (stat $path)[ 4, 5 ] ], [ '140660', $>, 33 ], "a socket belongs to the group $_->[0]";
+    is end_of($run, $path), 0, 'and its server ends';
+}
+$run = serve({ wrap => [ 'strace', '-f', '-o', "$folder/calls", '-e', 'trace=bind,fchownat,fchmodat,listen' ] }, '--path', $path, '--group', 33);
+end_of($run, $path);
+my $calls = do { open my $in, '<', "$folder/calls" or die $!; local $/; <$in> };
+like $calls, qr/bind\(.*fchownat\(.*fchmodat\(.*0660.*listen\(/s, 'it does before anybody can connect';
+for ([ 'no-such-group', {}, qr/there is no group 'no-such-group'.*groupadd/s ], [ '4294967295', {}, qr/there is no group '4294967295'/ ],
+    [ 33, confined('0'), qr/its file cannot be given to the group '33': Operation not permitted.*SupplementaryGroups/s ]) {
+    my $ended = finish(serve($_->[1], '--path', $path, '--group', $_->[0]));
+    like "$ended->{stdout}$ended->{stderr}", qr/cannot listen on \Q$path\E: .*$_->[2]/s, "another one does not do: $_->[0]";
+    ok !-e $path, 'and leaves no file';
+}
+my $without = finish(serve({}, '--fd', 3, '--group', 33));
+like "$without->{stdout}$without->{stderr}", qr/a group is for the file of a unix socket/, 'nor one without a path';
 
 my $deep = "$folder/" . 'a' x 100;
 mkdir $deep or die $!;
