@@ -10,6 +10,7 @@ local pool, sealing = import "queue/pool", import "journal/sealing"
 local system, systemd, task = native.system, native.serve, native.task
 
 local LOOK_SECONDS = 1 -- between looks for webhooks that were edited
+local CERTIFICATE_SECONDS = 10
 local DRAIN_SECONDS = 40 -- a request may take 30 to come, and 25 to be answered; a rude client is not waited for
 local FOR_EVER = 1e8
 
@@ -43,6 +44,22 @@ local function look_after_hooks()
         task.sleep(LOOK_SECONDS)
         hooks.refresh(true)
         deliver.flush()
+    end
+end
+
+-- ---- certificates ----
+
+local function look_after_certificates(servers)
+    while true do
+        task.sleep(CERTIFICATE_SECONDS)
+        for _, one in ipairs(servers) do
+            local ok, result = pcall(one.renew, one)
+            if not ok then
+                tidings.warn(("the certificate before stays in force: %s"):format(tostring(result)))
+            elseif result then
+                tidings.say("a new certificate for " .. one.url)
+            end
+        end
     end
 end
 
@@ -105,6 +122,9 @@ local function start_parts(self, jobs)
         start(self, keep_watchdog, watchdog)
     end
     start(self, look_after_hooks)
+    if self.servers[1].options.certificate then
+        start(self, look_after_certificates, self.servers)
+    end
     if jobs > 0 then
         start(self, pool.work, { jobs = jobs, say = tidings.say })
     end

@@ -25,6 +25,10 @@ local function in_effect(fn, ...)
     return first, second
 end
 
+local function texts_of(options)
+    return (native.system.read_file(options.certificate) or "") .. (native.system.read_file(options.key) or "")
+end
+
 --- Begins to listen.
 ---@param place serve.Place
 ---@param most_bytes integer of a request's body
@@ -38,9 +42,12 @@ function server.open(place, most_bytes)
     for name, value in pairs(place.options) do
         options[name] = value
     end
+    local texts = options.certificate and texts_of(options)
     local handle, port = in_effect(web.serve, options)
-    local self = { handle = handle, url = place.url:gsub(":0$", ":" .. port), under_way = 0, free = task.bell() }
-    return setmetatable(self, server)
+    return setmetatable({
+        handle = handle, options = options, texts = texts, url = place.url:gsub(":0$", ":" .. port), under_way = 0,
+        free = task.bell(),
+    }, server)
 end
 
 local function header_list(headers)
@@ -62,6 +69,21 @@ local function handle(self, request, respond)
     web.drop(self.handle, request.id)
     self.under_way = self.under_way - 1
     task.ring(self.free)
+end
+
+--- Takes up a certificate whose files have changed: those who connect from then on get it. One that does not do leaves
+--- in force what was before.
+---@return boolean changed
+---@raise "http.listen" once for each change
+function server:renew()
+    local options = self.options
+    local texts = options.certificate and texts_of(options)
+    if texts == self.texts then
+        return false
+    end
+    self.texts = texts
+    in_effect(web.renew, self.handle, options.certificate, options.key)
+    return true
 end
 
 --- Takes requests until the server is drained, and returns when the last one is answered.
