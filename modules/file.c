@@ -101,8 +101,11 @@ static int write_stream_lua(lua_State *L) {
 }
 
 int file_open(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"read", read_lua}, {"write", write_lua}, {"stat", stat_lua}, {"is_stream", is_stream_lua}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"read", read_lua},
+                                         {"write", write_lua},
+                                         {"stat", stat_lua},
+                                         {"is_stream", is_stream_lua},
+                                         {NULL, NULL}};
     static const luaL_Reg waiting[] = {
         {"read_stream", read_stream_lua}, {"write_stream", write_stream_lua}, {NULL, NULL}};
     lua_newtable(L);

@@ -90,8 +90,8 @@ local function planned_diff(path, text)
 end
 
 --- Writes a file whole: others see the old one or the new one, never a part, and when it fails the old one stays. A
---- file that exists keeps its mode and owner. A FIFO that somebody reads, a pipe such as /dev/stdout, or a terminal stays
---- one, and gets the text.
+--- file that exists keeps its mode and owner. A FIFO that somebody reads, a pipe such as /dev/stdout, or a terminal
+--- stays one, and gets the text.
 ---@param path string "~/" is the home directory
 ---@param text string
 ---@param options? { mode?: integer } mode: of a new file (0644)

@@ -29,13 +29,13 @@ local WRITERS = {
 }
 
 local function judge(native, content, file)
-    local words = WRITERS[file.writers]
-    if not words then
+    local wording = WRITERS[file.writers]
+    if not wording then
         return
     end
     local found = {
-        message = words[1]:format(("%s (mode %04o)"):format(file.path, file.mode)),
-        hint = file.writers == "owner" and words[2]:format(native.user(), file.path) or words[2]:format(file.path),
+        message = wording[1]:format(("%s (mode %04o)"):format(file.path, file.mode)),
+        hint = file.writers == "owner" and wording[2]:format(native.user(), file.path) or wording[2]:format(file.path),
     }
     local field = file.writers == "group" and "doubtful" or "refusal"
     content[field] = content[field] or found

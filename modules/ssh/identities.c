@@ -177,9 +177,10 @@ static void note_file(ssh_identities *all, const ssh_target *target, const key_f
     else if (file->result == KEY_UNREADABLE)
         identities_note(&all->notes, "%s cannot be read: %s", file->path, files_reason(file->key.problem));
     else if (file->result == KEY_EXPOSED)
-        identities_note(&all->notes,
-                        "%s may be read by others than its owner, so it is not used, nor by ssh: chmod 600 %s",
-                        file->path, file->path);
+        identities_note(
+            &all->notes,
+            "%s may be read by others than its owner, so it is not used, nor by ssh: chmod 600 %s",
+            file->path, file->path);
     else if (file->result == KEY_MALFORMED)
         identities_note(&all->notes, "%s holds no private key that can be used", file->path);
     else if (file->result == KEY_MISSING && target->identities_given)

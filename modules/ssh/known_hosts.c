@@ -69,8 +69,8 @@ static int judge(const struct stat *status) {
     return problem && problem != EISDIR ? problem : ENOENT;
 }
 
-/* The newest snapshot of the file; NULL with errno set, to a problem as base/files.h has it, when it cannot be
- * read. */
+/* The newest snapshot of the file; NULL with errno set, to a problem as base/files.h has it, when it cannot
+ * be read. */
 static const snapshot *snapshot_of(const char *path) {
     struct stat status;
     if (stat(path, &status))

@@ -89,9 +89,9 @@ static bool push_config(lua_State *L, const char *path) {
     return true;
 }
 
-/* config_files(pattern) -> a list of the files that match, in order: { path, text, writers, mode }, where writers is
- * "owner", "others", "group" or nil for who may change it besides its user; or { path, problem, is_strange }, where
- * is_strange says that it is no ordinary file. */
+/* config_files(pattern) -> a list of the files that match, in order: { path, text, writers, mode }, where
+ * writers is "owner", "others", "group" or nil for who may change it besides its user; or { path, problem,
+ * is_strange }, where is_strange says that it is no ordinary file. */
 static int config_files_lua(lua_State *L) {
     glob_t found;
     const char *pattern = luaL_checkstring(L, 1);

@@ -1,5 +1,5 @@
-/* Opens files, and writes them whole; see files.h. The new text goes into a file beside the one that is meant,
- * which takes its place when all of it is on the disk. */
+/* Opens files, and writes them whole; see files.h. The new text goes into a file beside the one that is
+ * meant, which takes its place when all of it is on the disk. */
 #define _GNU_SOURCE /* mkostemp, renameat2 */
 #include "base/files.h"
 
@@ -215,7 +215,8 @@ static int write_into(const char *path, int flags, const char *text, size_t leng
     if (problem)
         return problem;
     struct stat status;
-    bool is_ours = (flags & O_CREAT) && fstat(fd, &status) == 0 && S_ISREG(status.st_mode); /* not /dev/null */
+    bool is_ours =
+        (flags & O_CREAT) && fstat(fd, &status) == 0 && S_ISREG(status.st_mode); /* not /dev/null */
     if (is_ours && fchmod(fd, FILES_PRIVATE))
         problem = errno;
     if (!problem)

@@ -25,8 +25,8 @@ int files_judge(const struct stat *status);
 /* Whether `path` can be read, for a library that opens it by its name. */
 int files_check_readable(const char *path);
 
-/* Reads up to `room` bytes, fewer only at the file's end. FILES_WAITS: it is one that the kernel makes up, such as
- * /proc/kmsg, and there is nothing in it yet. */
+/* Reads up to `room` bytes, fewer only at the file's end. FILES_WAITS: it is one that the kernel makes up,
+ * such as /proc/kmsg, and there is nothing in it yet. */
 int files_read(int fd, char *bytes, size_t room, size_t *length);
 
 /* The mode of a new file that the umask leaves. */

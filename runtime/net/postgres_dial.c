@@ -259,8 +259,8 @@ static void begin_host(postgres_dial *a) {
 
 /* ---- the beginning ---- */
 
-/* libpq opens these by name, whenever it wants to, and would wait for a FIFO. That .pgpass and a key are ordinary
- * files it sees to itself. */
+/* libpq opens these by name, whenever it wants to, and would wait for a FIFO. That .pgpass and a key are
+ * ordinary files it sees to itself. */
 static bool find_strange_file(postgres_dial *a) {
     static const struct {
         const char *keyword, *variable;

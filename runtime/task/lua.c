@@ -310,9 +310,11 @@ int task_open(lua_State *L) {
         {"release_deadlines", lua_release_deadlines},
         {NULL, NULL},
     };
-    static const luaL_Reg waiting[] = {
-        {"join", lua_join}, {"sleep", sleep_lua}, {"listen", bell_listen_lua},
-        {"read_stream", stream_read_lua}, {NULL, NULL}};
+    static const luaL_Reg waiting[] = {{"join", lua_join},
+                                       {"sleep", sleep_lua},
+                                       {"listen", bell_listen_lua},
+                                       {"read_stream", stream_read_lua},
+                                       {NULL, NULL}};
     if (!task_scheduler_open(L))
         return luaL_error(L, "no event loop");
     luaL_newmetatable(L, TASK_TYPE);

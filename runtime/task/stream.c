@@ -135,7 +135,8 @@ static void on_ready(uv_poll_t *poll, int status, int events) {
         end(s, EPIPE);
 }
 
-/* Never waits, and is no block device: these are looked at before they are opened, for that may do something. */
+/* Never waits, and is no block device: these are looked at before they are opened, for that may do something.
+ */
 static int open_file(const char *path, int flags, stream *s) {
     struct stat status;
     if (stat(path, &status))

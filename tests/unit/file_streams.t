@@ -30,10 +30,9 @@ tap.is(result.stdout, big .. "\n", "standard input")
 result = run([[local ok, err = pcall(timeout, 0.1, function() return file.read(fifo) end) say(err.code)]])
 tap.is(result.stdout, "timeout\n", "a deadline is heard while nobody writes")
 result = run([[say("reading") file.read(fifo)]], {
-    shell = [["$@" > "$3.out" & pid=$!
+    shell = [[timeout --foreground -s KILL 60 "$@" > "$3.out" & pid=$!
 until grep -q reading "$3.out"; do sleep 0.05; done
-(sleep 60; kill -9 $pid) 2> /dev/null & guard=$!
-kill -INT $pid; wait $pid; status=$?; kill $guard; exit $status]] })
+kill -INT $pid; wait $pid]] })
 tap.like(result.stderr, "interrupted %(Ctrl%-C%)", "and so is Ctrl-C")
 tap.is(file.read "/dev/null", "", "/dev/null is empty")
 local err = tap.raises("file", function() file.read "/dev/zero" end, "what never ends is too large")
