@@ -3,51 +3,24 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/files_lua.h"
 #include "base/outcome.h"
+#include "task/stream.h"
 #include "task/task.h"
 
 #include <errno.h>
 #include <lauxlib.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #define LARGEST_FILE (256 * 1024 * 1024)
 
 int file_open(lua_State *L);
 
-static int push_problem(lua_State *L, int problem) {
-    lua_pushstring(L, strerror(problem));
-    return 1;
-}
-
 /* ---- reading ---- */
 
-static int push_text(lua_State *L, FILE *file) {
-    luaL_Buffer text;
-    size_t total = 0, count = 1;
-    luaL_buffinit(L, &text);
-    while (count > 0 && total <= LARGEST_FILE) {
-        count = fread(luaL_prepbuffer(&text), 1, LUAL_BUFFERSIZE, file);
-        luaL_addsize(&text, count);
-        total += count;
-    }
-    luaL_pushresult(&text);
-    return ferror(file) ? EIO : total > LARGEST_FILE ? EFBIG : 0;
-}
-
 int file_read(lua_State *L) {
-    const char *path = luaL_checkstring(L, 1);
-    lua_Integer most = luaL_optinteger(L, 2, LARGEST_FILE);
-    FILE *file = fopen(path, "re");
-    struct stat status;
-    int problem = !file ? errno : fstat(fileno(file), &status) ? errno : S_ISDIR(status.st_mode) ? EISDIR : 0;
-    if (!problem && status.st_size > most)
-        problem = EFBIG;
-    if (!problem)
-        problem = push_text(L, file);
-    if (file)
-        fclose(file);
+    int problem =
+        files_push_text(L, luaL_checkstring(L, 1), (size_t)luaL_optnumber(L, 2, (lua_Number)LARGEST_FILE));
     return problem ? outcome_push(L, problem) : 1;
 }
 
@@ -57,7 +30,8 @@ int file_write(lua_State *L) {
     size_t length;
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
     int problem = files_replace(path, text, length, (mode_t)luaL_checkinteger(L, 3));
-    return problem ? push_problem(L, problem) : 0;
+    lua_pushstring(L, files_reason(problem));
+    return problem ? 1 : 0;
 }
 
 /* ---- looking ---- */
@@ -105,10 +79,37 @@ static int stat_lua(lua_State *L) {
     return file_stat(L);
 }
 
+/* is_stream(path) -> whether read_stream and write_stream are for it */
+static int is_stream_lua(lua_State *L) {
+    check_effect(L);
+    lua_pushboolean(L, stream_is(luaL_checkstring(L, 1)));
+    return 1;
+}
+
+/* read_stream(path) -> text, or nil, reason. Waits. */
+static int read_stream_lua(lua_State *L) {
+    check_effect(L);
+    lua_settop(L, 1);
+    lua_pushnumber(L, LARGEST_FILE);
+    return stream_read_lua(L);
+}
+
+/* write_stream(path, text) -> true, or nil, reason. Waits. */
+static int write_stream_lua(lua_State *L) {
+    check_effect(L);
+    return stream_write_lua(L);
+}
+
 int file_open(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"read", read_lua}, {"write", write_lua}, {"stat", stat_lua}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"read", read_lua},
+                                         {"write", write_lua},
+                                         {"stat", stat_lua},
+                                         {"is_stream", is_stream_lua},
+                                         {NULL, NULL}};
+    static const luaL_Reg waiting[] = {
+        {"read_stream", read_stream_lua}, {"write_stream", write_stream_lua}, {NULL, NULL}};
     lua_newtable(L);
     luaL_register(L, NULL, functions);
+    task_register(L, waiting);
     return 1;
 }

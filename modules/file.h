@@ -4,7 +4,7 @@
 
 #include <lua.h>
 
-/* read(path, [most bytes]) -> text, or nil and why not. At most 256 MiB. */
+/* read(path, [most bytes]) -> text, or nil and why not. An ordinary file, of at most 256 MiB. */
 int file_read(lua_State *L);
 
 /* write(path, text, mode) -> nothing, or why not. Whole or not at all: others see the old file or the new

@@ -32,16 +32,34 @@ local function perform(kind, name, path, summary, run, details)
     return gate.perform(effect, run)
 end
 
---- The content of a file.
+--- Only what is no ordinary file may keep us waiting: the others can be read in functions that may not wait.
+local function read(path)
+    local text, reason
+    if native.is_stream(path) then
+        text, reason = native.read_stream(path)
+    else
+        text, reason = native.read(path)
+    end
+    return text or refuse("read", path, reason)
+end
+
+local function write(path, shown, text, mode)
+    local reason
+    if native.is_stream(path) then
+        reason = select(2, native.write_stream(path, text))
+    else
+        reason = native.write(path, text, mode)
+    end
+    return not reason or refuse("write", shown, reason)
+end
+
+--- The content of a file. A FIFO, a pipe such as /dev/stdin, or a terminal is read to its end, and waited for.
 ---@param path string "~/" is the home directory
 ---@return string
 ---@raise "file" with path and reason
 function file.read(path)
     path = check_path("file.read", path)
-    return perform("read", "file.read", path, "read " .. path, function()
-        local text, reason = native.read(path)
-        return text or refuse("read", path, reason)
-    end)
+    return perform("read", "file.read", path, "read " .. path, function() return read(path) end)
 end
 
 --- What a file is, links followed.
@@ -59,6 +77,10 @@ end
 
 local function planned_diff(path, text)
     return function()
+        local stat = try(file.stat, path)
+        if stat and stat.kind ~= "file" then
+            return nil
+        end
         local old = try(file.read, path) or ""
         if secret.is(text) or unknown(text) or #old > LARGEST_DIFFED or #text > LARGEST_DIFFED then
             return nil
@@ -68,7 +90,8 @@ local function planned_diff(path, text)
 end
 
 --- Writes a file whole: others see the old one or the new one, never a part, and when it fails the old one stays. A
---- file that exists keeps its mode and owner.
+--- file that exists keeps its mode and owner. A FIFO that somebody reads, a pipe such as /dev/stdout, or a terminal
+--- stays one, and gets the text.
 ---@param path string "~/" is the home directory
 ---@param text string
 ---@param options? { mode?: integer } mode: of a new file (0644)
@@ -83,8 +106,7 @@ function file.write(path, text, options)
     options_of.check("file.write", options, WRITE_OPTIONS)
     local size = unknown(text) and "" or (" (%d bytes)"):format(#text)
     return perform("write", "file.write", path, "write " .. path .. size, function()
-        local reason = native.write(path, text, options.mode or 420) -- 0644
-        return not reason or refuse("write", path, reason)
+        return write(path, path, text, options.mode or 420) -- 0644
     end, { detail = planned_diff(path, text), inputs = { text } })
 end
 
@@ -97,12 +119,7 @@ end
 function file.copy(from, to)
     from, to = check_path("file.copy", from), check_path("file.copy", to)
     return perform("write", "file.copy", to, ("copy %s to %s"):format(from, to), function()
-        local text, reason = native.read(from)
-        if not text then
-            refuse("read", from, reason)
-        end
-        reason = native.write(to, text, native.stat(from).mode)
-        return not reason or refuse("write", to, reason)
+        return write(to, to, read(from), native.stat(from).mode)
     end)
 end
 
@@ -118,8 +135,7 @@ function file.write_output(path, text)
         kind = "output", name = "file.write_output", target = path,
         summary = ("write %s (%d bytes)"):format(path, #text),
     }, function()
-        local reason = native.write(real, gate.scrub(text), 384) -- 0600: who may read it is for them to say
-        return not reason or refuse("write", path, reason)
+        return write(real, path, gate.scrub(text), 384) -- 0600: who may read it is for them to say
     end)
 end
 
@@ -130,7 +146,11 @@ end
 ---@raise "file" with path and reason
 ---@effect write
 function file.keep(path)
-    local text, stat = file.read(path), file.stat(path)
+    local stat = file.stat(path)
+    if stat and stat.kind == "other" then
+        refuse("keep", path, "it is no ordinary file")
+    end
+    local text = file.read(path)
     local dated = ("%s.%s"):format(path, os.date("!%Y-%m-%dT%H:%M:%SZ", stat.modified))
     local copy, number = dated, 1
     while file.stat(copy) do

@@ -1,5 +1,6 @@
 /* FTP with libcurl: connect, log in, list a directory, leave. */
 #include "base/error.h"
+#include "base/files_lua.h"
 #include "base/scrub.h"
 #include "base/secret.h"
 #include "curl_thread.h"
@@ -161,6 +162,7 @@ static int list_lua(lua_State *L) {
     ftp *f = ftp_new(L);
     CURL *easy = f->curl.easy;
     const char *ca_file = text_option(L, "ca_file", NULL);
+    files_check_given(L, "ca_file", ca_file);
     bool encrypted = strcmp(text_option(L, "tls", "required"), "never") != 0;
     snprintf(f->server, sizeof f->server, "%s", text_option(L, "address", ""));
     lua_getfield(L, 1, "timeout");

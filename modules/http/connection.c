@@ -2,6 +2,7 @@
 #include "http/connection.h"
 
 #include "base/error.h"
+#include "base/files_lua.h"
 #include "base/version.h"
 
 #include <lauxlib.h>
@@ -29,7 +30,8 @@ void http_connection_set(lua_State *L, int index, curl_pool_transfer *t) {
     if (!lua_isnil(L, -1)) {
         /* Without this the system's directory of roots would still be asked. */
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-        curl_easy_setopt(easy, CURLOPT_CAINFO, luaL_checkstring(L, -1));
+        files_check_given(L, "ca_file", luaL_checkstring(L, -1));
+        curl_easy_setopt(easy, CURLOPT_CAINFO, lua_tostring(L, -1));
     }
     lua_getfield(L, index, "insecure");
     if (lua_toboolean(L, -1)) {

@@ -1,5 +1,6 @@
 /* Mail over SMTP with libcurl: connect, STARTTLS, login, one message to all of its recipients or to none. */
 #include "base/error.h"
+#include "base/files_lua.h"
 #include "base/scrub.h"
 #include "base/secret.h"
 #include "curl_thread.h"
@@ -239,6 +240,7 @@ static void push_url(lua_State *L) {
 static void set_connection(lua_State *L, mail *m) {
     CURL *easy = m->curl.easy;
     const char *user = text_option(L, "user", NULL), *ca_file = text_option(L, "ca_file", NULL);
+    files_check_given(L, "ca_file", ca_file);
     snprintf(m->server, sizeof m->server, "%s", text_option(L, "address", ""));
     m->has_user = user != NULL;
     lua_getfield(L, 1, "timeout");

@@ -14,13 +14,20 @@ local USER_KNOWN_HOSTS = { "~/.ssh/known_hosts", "~/.ssh/known_hosts2" }
 local SYSTEM_KNOWN_HOSTS = { "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2" }
 
 -- Without a statement libssh2 chooses, since it has other ones than OpenSSH.
-local ALGORITHMS = { key_exchanges = "kexalgorithms", host_key_algorithms = "hostkeyalgorithms", ciphers = "ciphers",
-    macs = "macs" }
+local ALGORITHMS = { key_exchanges = { "kexalgorithms" }, host_key_algorithms = { "hostkeyalgorithms" },
+    ciphers = { "ciphers" }, macs = { "macs" },
+    login_algorithms = { "pubkeyacceptedalgorithms", "pubkeyacceptedkeytypes" } } -- the second is its old name
 
 local content
 
 local function refuse(host, problem, hint)
     fail(("the OpenSSH configuration of %s %s"):format(host, problem), { code = "ssh.config", hint = hint })
+end
+
+--- For every host, as ssh does. The files are read again for the next connection: they may have been mended.
+local function refuse_file(refusal)
+    content.refusal = refusal
+    fail("the OpenSSH configuration cannot be used: " .. refusal.message, { code = "ssh.config", hint = refusal.hint })
 end
 
 local function expand_all(paths)
@@ -82,7 +89,9 @@ local function ask(host, wanted)
     arguments[#arguments + 1] = "--"
     arguments[#arguments + 1] = host
     local text, status = native.resolve(arguments)
-    if status ~= 0 then
+    if status ~= 0 and content.doubtful then
+        refuse_file(content.doubtful)
+    elseif status ~= 0 then
         fail(("ssh -G %s ended with status %d"):format(host, status), {
             code = "ssh.config", hint = ("run it yourself to see what is wrong in %s"):format(USER_FILE),
         })
@@ -197,8 +206,12 @@ local function settings_of(host, values)
     settings.timeout = tonumber(one(values, "connecttimeout"))
     settings.family = one(values, "addressfamily")
     settings.bind_address = one(values, "bindaddress")
-    for field, keyword in pairs(ALGORITHMS) do
-        settings[field] = content.set[keyword] and one(values, keyword)
+    for field, names in pairs(ALGORITHMS) do
+        for _, keyword in ipairs(names) do
+            if content.set[keyword] then
+                settings[field] = one(values, names[1]) or one(values, names[2])
+            end
+        end
     end
     settings.lenient = keywords.given(values, "lenient")
     if strict == "no" or strict == "off" or strict == "false" then
@@ -230,6 +243,7 @@ end
 ---@field host_key_algorithms? string
 ---@field ciphers? string
 ---@field macs? string
+---@field login_algorithms? string by which keys and certificates may be offered, best first
 ---@field lenient? { keyword: string, value: string }[] what would trust more hosts
 ---@field login? { keyword: string, value: string }[] what would give more ways to log in
 
@@ -237,13 +251,18 @@ end
 ---@param host string as the playbook names it
 ---@param wanted { user?: string, port?: integer } what is decided already
 ---@return ssh.Settings
----@raise "ssh.config" for what ssh would do and hostler cannot
+---@raise "ssh.config" for what ssh would do and hostler cannot, and for files that ssh would not read
 function config.resolve(host, wanted)
-    content = content or files.read(native)
-    if files.concern(content, host) then
-        return settings_of(host, ask(host, wanted))
+    if not content or content.refusal then
+        content = files.read(native)
     end
-    return defaults(host)
+    if content.refusal then
+        refuse_file(content.refusal)
+    end
+    local is_concerned = files.concern(content, host)
+    local values = (is_concerned or content.doubtful) and ask(host, wanted)
+    content.doubtful = nil -- ssh takes the file
+    return is_concerned and settings_of(host, values) or defaults(host)
 end
 
 return config

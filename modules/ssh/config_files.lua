@@ -15,8 +15,31 @@ local LISTS = { userknownhostsfile = true, globalknownhostsfile = true, revokedh
 ---  may be concerned
 ---@field set table<string, true> the keywords of all statements
 ---@field lists table<string, string[][]> by keyword: the words of each statement
+---@field refusal? { message: string, hint?: string } why none of it may be used
+---@field doubtful? { message: string, hint?: string } the same, should ssh refuse: builds of ssh differ in it
 
 local read_file
+
+-- What OpenSSH's readconf.c wants of the user's file and of those that are included: whoever can change them says which
+-- programs are run and who is trusted. Debian's ssh takes a file that a group may change which has no other member.
+local WRITERS = {
+    owner = { "%s belongs to somebody else, and ssh does not read it either", "chown %s %s" },
+    others = { "everybody may change %s, and ssh does not read it either", "chmod go-w %s" },
+    group = { "its group may change %s, and ssh does not read it either", "chmod g-w %s" },
+}
+
+local function judge(native, content, file)
+    local wording = WRITERS[file.writers]
+    if not wording then
+        return
+    end
+    local found = {
+        message = wording[1]:format(("%s (mode %04o)"):format(file.path, file.mode)),
+        hint = file.writers == "owner" and wording[2]:format(native.user(), file.path) or wording[2]:format(file.path),
+    }
+    local field = file.writers == "group" and "doubtful" or "refusal"
+    content[field] = content[field] or found
+end
 
 local function include(native, content, patterns, base, home, names, depth)
     if depth == DEEPEST_INCLUDE then
@@ -26,7 +49,7 @@ local function include(native, content, patterns, base, home, names, depth)
     for _, name in ipairs(names) do
         name = name:gsub("^~/", function() return home .. "/" end)
         name = name:find "^[/~$%%]" and name or base .. "/" .. name
-        read_file(native, content, name, base, home, patterns, depth + 1)
+        read_file(native, content, name, base, home, patterns, depth + 1, true)
     end
 end
 
@@ -52,13 +75,23 @@ local function read_text(native, content, text, base, home, outer, depth)
     end
 end
 
-function read_file(native, content, pattern, base, home, patterns, depth)
+--- `is_judged`: by who may change it.
+function read_file(native, content, pattern, base, home, patterns, depth, is_judged)
     if pattern:find "^[~$%%]" then
         table.insert(content.blocks, {}) -- only ssh knows which file that is
         return
     end
-    for _, text in ipairs(native.config_files(pattern)) do
-        read_text(native, content, text, base, home, patterns, depth)
+    for _, file in ipairs(native.config_files(pattern)) do
+        if file.is_strange then
+            content.refusal = content.refusal or { message = ("cannot read %s: %s"):format(file.path, file.problem) }
+        elseif file.problem then
+            table.insert(content.blocks, {}) -- ssh knows whether it matters
+        else
+            if is_judged then
+                judge(native, content, file)
+            end
+            read_text(native, content, file.text, base, home, patterns, depth)
+        end
     end
 end
 
@@ -68,8 +101,8 @@ end
 function files.read(native)
     local content, home = { blocks = {}, lists = {}, set = {} }, native.home() or ""
     local base = home .. "/.ssh"
-    read_file(native, content, base .. "/config", base, home, nil, 0)
-    read_file(native, content, "/etc/ssh/ssh_config", "/etc/ssh", home, nil, 0)
+    read_file(native, content, base .. "/config", base, home, nil, 0, true)
+    read_file(native, content, "/etc/ssh/ssh_config", "/etc/ssh", home, nil, 0, false)
     return content
 end
 

@@ -22,7 +22,8 @@ local DONE = [[
 addressfamily bindaddress canonicaldomains canonicalizefallbacklocal canonicalizehostname canonicalizemaxdots
 canonicalizepermittedcnames certificatefile checkhostip ciphers connecttimeout globalknownhostsfile host
 hostkeyalgorithms hostkeyalias hostname identitiesonly identityagent identityfile identityfile2 ignoreunknown include
-kexalgorithms macs match port proxyjump revokedhostkeys stricthostkeychecking tag user userknownhostsfile
+kexalgorithms macs match port proxyjump pubkeyacceptedalgorithms pubkeyacceptedkeytypes revokedhostkeys
+stricthostkeychecking tag user userknownhostsfile
 ]]
 
 -- `given` says for which value of `ssh -G` it counts.
@@ -52,8 +53,8 @@ local ASIDE = {
         gssapitrustdns hostbasedacceptedalgorithms hostbasedauthentication hostbasedkeytypes
         kbdinteractiveauthentication kbdinteractivedevices numberofpasswordprompts passwordauthentication
         securitykeyprovider skeyauthentication tisauthentication usekeychain ]],
-    ["the server decides which keys it takes"] =
-        "casignaturealgorithms pubkeyacceptedalgorithms pubkeyacceptedkeytypes",
+    ["libssh2 takes no certificates of hosts, and for those of users ssh does not look at it"] =
+        "casignaturealgorithms",
     ["the playbook says what is forwarded"] = [[
         clearallforwardings dynamicforward exitonforwardfailure forwardagent forwardx11 forwardx11timeout
         forwardx11trusted gatewayports localforward permitremoteopen remoteforward streamlocalbindmask

@@ -1,6 +1,7 @@
 /* Moving a file through its phases; see copy.h. */
 #include "ssh/copy.h"
 
+#include "base/files.h"
 #include "task/handle.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ static void fail(ssh_copy *c, bool local, const char *reason) {
 }
 
 void copy_fail_local(ssh_copy *c, int problem) {
-    fail(c, true, problem == ECANCELED ? "it changed while it was read" : strerror(problem));
+    fail(c, true, problem == ECANCELED ? "it changed while it was read" : files_reason(problem));
     if (problem == ENOSPC || problem == EDQUOT)
         failure_add(&c->operation.failure, "hint", "nothing was changed; here: df -h %s", c->local);
 }

@@ -183,7 +183,7 @@ static int look_here(ssh_copy *c) {
     if (stat(c->local_target, &c->local_stat))
         return errno;
     if (!S_ISREG(c->local_stat.st_mode))
-        return S_ISDIR(c->local_stat.st_mode) ? EISDIR : EINVAL;
+        return files_judge(&c->local_stat) ? files_judge(&c->local_stat) : FILES_IS_DEVICE; /* /dev/null */
     c->mode = c->mode >= 0 ? c->mode : (int64_t)(c->local_stat.st_mode & 07777);
     return 0;
 }

@@ -2,6 +2,7 @@
  * keys. */
 #include "ssh/host_key.h"
 
+#include "base/files.h"
 #include "ssh/algorithms.h"
 #include "ssh/key.h"
 #include "ssh/known_hosts.h"
@@ -20,7 +21,7 @@ static void find_known_keys(ssh_session *s, const char *name, known_keys *keys) 
         int problem;
         known_hosts_find(*file, name, keys, &problem);
         if (problem) {
-            failure_set(&s->failure, "ssh.known_hosts", "cannot read %s: %s", *file, strerror(problem));
+            failure_set(&s->failure, "ssh.known_hosts", "cannot read %s: %s", *file, files_reason(problem));
             failure_add(&s->failure, "hint", "without it the host's key cannot be checked");
         }
     }
@@ -208,7 +209,7 @@ static void accept_new(ssh_session *s, const shown_key *key) {
         file ? known_hosts_append(file, s->target.host_key_names[0], key->blob, key->length) : ENOENT;
     if (problem) {
         failure_set(&s->failure, "ssh.known_hosts", "cannot write the host's key to %s: %s",
-                    file ? file : "known_hosts", strerror(problem));
+                    file ? file : "known_hosts", files_reason(problem));
     }
 }
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* vasprintf */
 #include "ssh/identities.h"
 
+#include "base/files.h"
 #include "ssh/certificate.h"
 
 #include <stdarg.h>
@@ -31,7 +32,7 @@ typedef struct key_file key_file;
 struct key_file {
     key_file *next;
     char *path;
-    struct timespec changed;
+    struct timespec changed; /* content, mode or owner */
     key_file_result result;
     ssh_key key; /* of a certificate only its blob and its path */
 };
@@ -42,13 +43,13 @@ static const key_file *open_file(const char *path, key_file_result (*load)(const
     struct stat status = {.st_size = 0};
     stat(path, &status);
     for (key_file *known = key_files; known; known = known->next)
-        if (strcmp(known->path, path) == 0 && known->changed.tv_sec == status.st_mtim.tv_sec &&
-            known->changed.tv_nsec == status.st_mtim.tv_nsec)
+        if (strcmp(known->path, path) == 0 && known->changed.tv_sec == status.st_ctim.tv_sec &&
+            known->changed.tv_nsec == status.st_ctim.tv_nsec)
             return known;
     key_file *file = calloc(1, sizeof *file);
     if (!file || !(file->path = strdup(path)))
         abort();
-    file->changed = status.st_mtim;
+    file->changed = status.st_ctim;
     file->result = load(path, &file->key);
     file->next = key_files;
     key_files = file;
@@ -90,16 +91,48 @@ static bool same_blob(const ssh_buffer *a, const ssh_buffer *b) {
     return a->length == b->length && a->length > 0 && memcmp(a->data, b->data, a->length) == 0;
 }
 
-static void add(ssh_identities *all, const ssh_key *signer, const ssh_buffer *blob, const char *name) {
+/* Which of the key's algorithms may be used, in the order of PubkeyAcceptedAlgorithms where that is set, as
+ * OpenSSH's key_sig_algorithm chooses. Returns how many. */
+static int choose_algorithms(const ssh_identities *all, const ssh_buffer *blob,
+                             const char *chosen[KEY_MOST_ALGORITHMS]) {
     key_algorithms *algorithms = key_algorithms_of(blob->data, blob->length);
+    int count = 0;
+    for (const char *at = all->allowed ? all->allowed : ""; *at && count < KEY_MOST_ALGORITHMS;) {
+        size_t length = strcspn(at, ",");
+        for (int i = 0; i < KEY_MOST_ALGORITHMS && (*algorithms)[i]; i++)
+            if (count < KEY_MOST_ALGORITHMS && strlen((*algorithms)[i]) == length &&
+                strncmp(at, (*algorithms)[i], length) == 0)
+                chosen[count++] = (*algorithms)[i];
+        at += length + (at[length] == ',');
+    }
+    while (!all->allowed && count < KEY_MOST_ALGORITHMS && (*algorithms)[count]) {
+        chosen[count] = (*algorithms)[count];
+        count++;
+    }
+    return count;
+}
+
+static void note_useless(ssh_identities *all, const ssh_buffer *blob, const char *name) {
+    const char *shown = key_type_shown(blob->data, blob->length);
+    if ((*key_algorithms_of(blob->data, blob->length))[0])
+        identities_note(&all->notes,
+                        "'%s' is a %s key, for which PubkeyAcceptedAlgorithms in the OpenSSH configuration "
+                        "allows no algorithm that hostler has",
+                        name, shown);
+    else
+        identities_note(&all->notes, "'%s' is a %s key, which is of no use here", name, shown);
+}
+
+static void add(ssh_identities *all, const ssh_key *signer, const ssh_buffer *blob, const char *name) {
+    const char *algorithms[KEY_MOST_ALGORITHMS];
+    int count = choose_algorithms(all, blob, algorithms);
     for (size_t i = 0; i < all->count; i++)
         if (same_blob(all->list[i].blob, blob))
             return;
-    if (!(*algorithms)[0])
-        identities_note(&all->notes, "'%s' is a %s key, which is of no use here", name,
-                        key_type_shown(blob->data, blob->length));
-    for (int i = 0; i < KEY_MOST_ALGORITHMS && (*algorithms)[i] && all->count < MOST_IDENTITIES; i++)
-        all->list[all->count++] = (ssh_identity){signer, blob, name, (*algorithms)[i], i > 0};
+    if (count == 0)
+        note_useless(all, blob, name);
+    for (int i = 0; i < count && all->count < MOST_IDENTITIES; i++)
+        all->list[all->count++] = (ssh_identity){signer, blob, name, algorithms[i], i > 0};
 }
 
 static void add_certificate(ssh_identities *all, const ssh_key *signer, const key_file *certificate) {
@@ -142,21 +175,30 @@ static void note_file(ssh_identities *all, const ssh_target *target, const key_f
             "%s is a public key, and the agent does not have its private key: add that with ssh-add",
             file->path);
     else if (file->result == KEY_UNREADABLE)
-        identities_note(&all->notes, "%s cannot be read", file->path);
+        identities_note(&all->notes, "%s cannot be read: %s", file->path, files_reason(file->key.problem));
+    else if (file->result == KEY_EXPOSED)
+        identities_note(
+            &all->notes,
+            "%s may be read by others than its owner, so it is not used, nor by ssh: chmod 600 %s",
+            file->path, file->path);
     else if (file->result == KEY_MALFORMED)
         identities_note(&all->notes, "%s holds no private key that can be used", file->path);
     else if (file->result == KEY_MISSING && target->identities_given)
         identities_note(&all->notes, "%s does not exist", file->path);
 }
 
-/* Of the certificates that are configured, those that are not offered. */
+/* Of the certificates that are configured, those that are not offered. What of those that may not be is said
+ * already. */
 static void note_certificates(ssh_identities *all, const ssh_target *target) {
     for (char **path = target->certificates; *path; path++) {
         const key_file *file = open_certificate(*path);
-        bool offered = false;
+        const char *algorithms[KEY_MOST_ALGORITHMS];
+        bool offered = file->result == KEY_LOADED && choose_algorithms(all, &file->key.blob, algorithms) == 0;
         for (size_t i = 0; i < all->count; i++)
             offered = offered || same_blob(all->list[i].blob, &file->key.blob);
-        if (file->result != KEY_LOADED)
+        if (file->key.problem)
+            identities_note(&all->notes, "%s cannot be read: %s", *path, files_reason(file->key.problem));
+        else if (file->result != KEY_LOADED)
             identities_note(&all->notes, "%s holds no certificate", *path);
         else if (!offered)
             identities_note(&all->notes, "nobody has the private key of the certificate %s", *path);
@@ -177,6 +219,7 @@ static void put_last_resorts_last(ssh_identities *all) {
 }
 
 void identities_choose(ssh_identities *all, const ssh_target *target) {
+    all->allowed = target->login_algorithms;
     for (char **path = target->identities; *path; path++)
         add_from_agent(all, target, &open_key(*path)->key.blob);
     for (size_t i = 0; i < all->agent_count && !target->only_identities; i++)

@@ -18,6 +18,7 @@ typedef struct {
 } ssh_identity;
 
 typedef struct {
+    const char *allowed; /* algorithms with commas, best first; NULL for all */
     ssh_key from_agent[MOST_AGENT_KEYS];
     size_t agent_count;
     ssh_identity list[MOST_IDENTITIES];

@@ -2,9 +2,11 @@
  * and leaves PEM to OpenSSL. */
 #include "ssh/key.h"
 
+#include "base/files.h"
 #include "ssh/public_key.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LARGEST_KEY_FILE 65536
@@ -292,15 +295,21 @@ static key_file_result load_pem(const char *text, ssh_key *key) {
 
 /* ---- files ---- */
 
-static int read_text(const char *path, char *text, size_t size) {
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return errno;
-    size_t length = fread(text, 1, size - 1, file);
-    int problem = ferror(file) ? EIO : length == size - 1 ? EFBIG : 0;
-    fclose(file);
+static int read_text(const char *path, char *text, size_t size, struct stat *status) {
+    size_t length = 0;
+    int fd, problem = files_open(path, O_RDONLY, &fd);
+    *text = '\0';
+    if (problem)
+        return problem;
+    problem = fstat(fd, status) ? errno : files_read(fd, text, size - 1, &length);
     text[length] = '\0';
-    return problem;
+    close(fd);
+    return problem ? problem : length == size - 1 ? EFBIG : 0;
+}
+
+/* As OpenSSH judges it: others' keys are theirs to look after. */
+static bool is_exposed(const struct stat *status) {
+    return status->st_uid == getuid() && (status->st_mode & 077);
 }
 
 /* Takes the public key on a text's first line: "type base64 comment". False when there is none. */
@@ -316,26 +325,41 @@ static bool read_public_half(const char *text, ssh_key *key) {
 
 bool key_load_public(const char *path, ssh_key *key) {
     char text[LARGEST_KEY_FILE];
-    return read_text(path, text, sizeof text) == 0 && read_public_half(text, key);
+    struct stat status;
+    key->problem = read_text(path, text, sizeof text, &status);
+    return key->problem == 0 && read_public_half(text, key);
 }
 
 static void load_public_half(const char *path, ssh_key *key) {
     char name[4096];
     snprintf(name, sizeof name, "%s.pub", path);
-    if (key->blob.length == 0)
-        key_load_public(name, key);
+    if (key->blob.length > 0)
+        return;
+    int problem = key->problem; /* of the private half's file */
+    key_load_public(name, key);
+    key->problem = problem;
+}
+
+static key_file_result parse(const char *text, ssh_key *key) {
+    if (strstr(text, OPENSSH_BEGIN))
+        return load_openssh(text, key);
+    return read_public_half(text, key) ? KEY_PUBLIC : load_pem(text, key);
 }
 
 key_file_result key_file_load(const char *path, ssh_key *key) {
     char text[LARGEST_KEY_FILE];
+    struct stat status;
     memset(key, 0, sizeof *key);
-    int problem = read_text(path, text, sizeof text);
-    key_file_result result = problem == ENOENT             ? KEY_MISSING
-                             : problem                     ? KEY_UNREADABLE
-                             : strstr(text, OPENSSH_BEGIN) ? load_openssh(text, key)
-                             : read_public_half(text, key) ? KEY_PUBLIC
-                                                           : load_pem(text, key);
+    key->problem = read_text(path, text, sizeof text, &status);
+    key_file_result result = key->problem == ENOENT ? KEY_MISSING
+                             : key->problem         ? KEY_UNREADABLE
+                                                    : parse(text, key);
     sodium_memzero(text, sizeof text);
+    if (!key->problem && result != KEY_PUBLIC && is_exposed(&status)) {
+        EVP_PKEY_free(key->private);
+        key->private = NULL;
+        result = KEY_EXPOSED;
+    }
     if (result != KEY_LOADED && result != KEY_PUBLIC)
         load_public_half(path, key);
     key->comment = strdup(path);

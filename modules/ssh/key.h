@@ -10,6 +10,7 @@ typedef struct {
     ssh_buffer blob;   /* the public key, as RFC 4253 section 6.6 has it */
     char *comment;     /* what people call it: the agent's comment or the file's path */
     EVP_PKEY *private; /* NULL when an agent signs */
+    int problem;       /* why its file cannot be read, as base/files.h has it; else 0 */
 } ssh_key;
 
 typedef enum {
@@ -17,6 +18,7 @@ typedef enum {
     KEY_PUBLIC, /* only the public half: an agent may have the private one */
     KEY_MISSING,
     KEY_UNREADABLE,
+    KEY_EXPOSED, /* its owner, who runs this process, lets others read it */
     KEY_ENCRYPTED,
     KEY_TOKEN,
     KEY_MALFORMED
@@ -44,8 +46,8 @@ bool key_load_public(const char *path, ssh_key *key);
 
 /* Loads an unencrypted private key in OpenSSH's or a PEM format, or the public key (or certificate) that is
  * in the file itself, or when `path` holds none, the public key of PATH.pub, with which an agent's key can be
- * found. KEY_TOKEN: its private half is on a security token, and an agent knows how to use it. The private
- * half is only set on KEY_LOADED. */
+ * found. KEY_TOKEN: its private half is on a security token, and an agent knows how to use it. KEY_EXPOSED is
+ * judged as OpenSSH does (sshkey_perm_ok in its authfile.c). The private half is only set on KEY_LOADED. */
 key_file_result key_file_load(const char *path, ssh_key *key);
 
 /* Signs as the client's part of public-key authentication: adds the signature with its type, as agents return

@@ -1,6 +1,7 @@
 /* known_hosts; see known_hosts.h. */
 #include "ssh/known_hosts.h"
 
+#include "base/files.h"
 #include "ssh/key.h"
 #include "ssh/wire.h"
 
@@ -42,29 +43,41 @@ static bool same_version(const struct stat *a, const struct stat *b) {
 }
 
 static char *read_all(const char *path, size_t size, size_t *length) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char *text = fd < 0 ? NULL : malloc(size + 1);
-    ssize_t count = text ? read(fd, text, size) : -1;
-    int problem = errno;
-    if (fd >= 0)
-        close(fd);
-    if (count < 0) {
-        free(text);
+    int fd, problem = files_open(path, O_RDONLY, &fd);
+    if (problem) {
         errno = problem;
         return NULL;
     }
-    text[count] = '\0';
-    *length = (size_t)count;
-    return text;
+    char *text = malloc(size + 1);
+    if (!text)
+        abort();
+    problem = files_read(fd, text, size, length);
+    close(fd);
+    text[*length] = '\0';
+    if (!problem)
+        return text;
+    free(text);
+    errno = problem;
+    return NULL;
 }
 
-/* The newest snapshot of the file; NULL with errno set when it cannot be read. */
+/* Why the file cannot be read, or 0. A directory and /dev/null are ways to have none. */
+static int judge(const struct stat *status) {
+    if (S_ISREG(status->st_mode))
+        return status->st_size > LARGEST_FILE ? EFBIG : 0;
+    int problem = files_judge(status);
+    return problem && problem != EISDIR ? problem : ENOENT;
+}
+
+/* The newest snapshot of the file; NULL with errno set, to a problem as base/files.h has it, when it cannot
+ * be read. */
 static const snapshot *snapshot_of(const char *path) {
     struct stat status;
     if (stat(path, &status))
         return NULL;
-    if (!S_ISREG(status.st_mode) || status.st_size > LARGEST_FILE) {
-        errno = S_ISREG(status.st_mode) ? EFBIG : ENOENT; /* /dev/null is a common way to have none */
+    int problem = judge(&status);
+    if (problem) {
+        errno = problem;
         return NULL;
     }
     for (snapshot *known = snapshots; known; known = known->next) {
@@ -333,8 +346,8 @@ int known_hosts_append(const char *file, const char *name, const void *blob, siz
     sodium_bin2base64(base64, encoded, blob, length, sodium_base64_VARIANT_ORIGINAL);
     strftime(date, sizeof date, " added %Y-%m-%dT%H:%M:%SZ by hostler\n", gmtime_r(&now, &utc));
     make_directory_of(file);
-    int fd = open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd >= 0) {
+    int fd = -1, problem = files_open(file, O_RDWR | O_CREAT | O_APPEND, &fd);
+    if (!problem) {
         flock(fd, LOCK_EX); /* held by others only for as long as a line takes */
         if (ends_without_newline(fd))
             buffer_add(&line, "\n", 1);
@@ -345,7 +358,8 @@ int known_hosts_append(const char *file, const char *name, const void *blob, siz
         buffer_add(&line, base64, strlen(base64));
         buffer_add(&line, date, strlen(date));
     }
-    int problem = fd < 0 || write(fd, line.data, line.length) != (ssize_t)line.length ? errno : 0;
+    if (!problem)
+        problem = files_write_all(fd, line.data, line.length);
     if (!problem && fsync(fd) && errno != EINVAL) /* what is trusted once stays so, also after a crash */
         problem = errno;
     if (fd >= 0)

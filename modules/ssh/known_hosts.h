@@ -35,8 +35,8 @@ char *known_hosts_name(const char *host, int port);
 /* Whether a line's names concern this one, which known_hosts_name made. */
 bool known_hosts_match(const char *name, const char *names, size_t length);
 
-/* Adds all that the file says of this name to `keys`. A missing file says nothing; `*problem` is set to an
- * errno when it exists and cannot be read. */
+/* Adds all that the file says of this name to `keys`. A missing file says nothing; `*problem` is set to one
+ * of base/files.h when it exists and cannot be read. */
 void known_hosts_find(const char *file, const char *name, known_keys *keys, int *problem);
 
 /* What these lines say of the key that the host showed, as OpenSSH decides: a key of the host beside it, of
@@ -61,7 +61,7 @@ bool known_key_is_revoked(const known_keys *keys, const known_key *key);
 void known_keys_free(known_keys *keys);
 
 /* Appends a key with the time in its comment, by which one can tell later what is older; makes the
- * file (0600) and its directory (0700). Returns 0 or an errno. */
+ * file (0600) and its directory (0700). Returns 0 or a problem of base/files.h. */
 int known_hosts_append(const char *file, const char *name, const void *blob, size_t length);
 
 void known_hosts_close(void);

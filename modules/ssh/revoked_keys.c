@@ -1,13 +1,15 @@
 /* See revoked_keys.h. */
 #include "ssh/revoked_keys.h"
 
+#include "base/files.h"
 #include "ssh/public_key.h"
 #include "ssh/wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/sha.h>
-#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAGIC "SSHKRL\n"
 #define FORMAT_VERSION 1
@@ -33,17 +35,18 @@ static const char *const malformed = "it is neither a list of public keys nor a 
 
 static const char *read_file(const char *path, ssh_buffer *text) {
     char bytes[16 * 1024];
-    size_t count = 1;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return strerror(errno);
-    while (count > 0 && text->length <= LARGEST_FILE) {
-        count = fread(bytes, 1, sizeof bytes, file);
+    size_t count = sizeof bytes;
+    int fd, problem = files_open(path, O_RDONLY, &fd);
+    if (problem)
+        return files_reason(problem);
+    while (count == sizeof bytes && !problem) {
+        problem = files_read(fd, bytes, sizeof bytes, &count);
         buffer_add(text, bytes, count);
+        if (text->length > LARGEST_FILE)
+            problem = EFBIG;
     }
-    const char *problem = ferror(file) ? strerror(EIO) : text->length > LARGEST_FILE ? strerror(EFBIG) : NULL;
-    fclose(file);
-    return problem;
+    close(fd);
+    return problem ? files_reason(problem) : NULL;
 }
 
 /* ---- lists of public keys ---- */

@@ -2,15 +2,18 @@
 #include "ssh/settings.h"
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/files_lua.h"
 #include "file.h"
 #include "ssh/wire.h"
 #include "task/handle.h"
 #include "task/task.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <lauxlib.h>
 #include <pwd.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,20 +52,46 @@ static int machine_lua(lua_State *L) {
     return 2;
 }
 
-static void push_text(lua_State *L, FILE *file, size_t most) {
-    luaL_Buffer text;
-    size_t total = 0, count = 1;
-    luaL_buffinit(L, &text);
-    while (count > 0 && total < most) {
-        count = fread(luaL_prepbuffer(&text), 1, LUAL_BUFFERSIZE, file);
-        luaL_addsize(&text, count);
-        total += count;
-    }
-    luaL_pushresult(&text);
+/* What OpenSSH makes of who may change its configuration (read_config_file_depth in its readconf.c): the file
+ * is its user's or the machine's, and nobody else writes it. Some take a group that has no other member. */
+static const char *describe_writers(const struct stat *status) {
+    return status->st_uid != 0 && status->st_uid != getuid() ? "owner"
+           : status->st_mode & S_IWOTH                       ? "others"
+           : status->st_mode & S_IWGRP                       ? "group"
+                                                             : NULL;
 }
 
-/* config_files(pattern) -> the texts of the files that match, in order. Files that cannot be read are left
- * out. */
+/* Pushes what config_files has of a file; of one that is not there nothing, and returns false. */
+static bool push_config(lua_State *L, const char *path) {
+    struct stat status;
+    int fd, problem = files_open(path, O_RDONLY, &fd);
+    if (problem == ENOENT)
+        return false;
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, path);
+    lua_setfield(L, -2, "path");
+    if (!problem) {
+        problem = fstat(fd, &status) ? errno : files_push_open(L, fd, LARGEST_CONFIG);
+        close(fd);
+    }
+    if (!problem) {
+        lua_setfield(L, -2, "text");
+        lua_pushstring(L, describe_writers(&status));
+        lua_setfield(L, -2, "writers");
+        lua_pushinteger(L, (lua_Integer)(status.st_mode & 07777));
+        lua_setfield(L, -2, "mode");
+        return true;
+    }
+    lua_pushstring(L, files_reason(problem));
+    lua_setfield(L, -2, "problem");
+    lua_pushboolean(L, problem >= FILES_IS_FIFO);
+    lua_setfield(L, -2, "is_strange");
+    return true;
+}
+
+/* config_files(pattern) -> a list of the files that match, in order: { path, text, writers, mode }, where
+ * writers is "owner", "others", "group" or nil for who may change it besides its user; or { path, problem,
+ * is_strange }, where is_strange says that it is no ordinary file. */
 static int config_files_lua(lua_State *L) {
     glob_t found;
     const char *pattern = luaL_checkstring(L, 1);
@@ -71,12 +100,8 @@ static int config_files_lua(lua_State *L) {
         return 1;
     int kept = 0;
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        FILE *file = fopen(found.gl_pathv[i], "re");
-        if (!file)
-            continue;
-        push_text(L, file, LARGEST_CONFIG);
-        fclose(file);
-        lua_rawseti(L, -2, ++kept);
+        if (push_config(L, found.gl_pathv[i]))
+            lua_rawseti(L, -2, ++kept);
     }
     globfree(&found);
     return 1;

@@ -103,6 +103,7 @@ static void read_target(lua_State *L, ssh_target *target) {
         .host_key_algorithms = text_field(L, "host_key_algorithms"),
         .ciphers = text_field(L, "ciphers"),
         .macs = text_field(L, "macs"),
+        .login_algorithms = text_field(L, "login_algorithms"),
         .check_address = flag_field(L, "check_address"),
         .accept_new = flag_field(L, "accept_new"),
         .remember = flag_field(L, "remember"),

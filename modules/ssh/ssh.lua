@@ -170,6 +170,7 @@ function connect_now(target, options, way)
         host_key_algorithms = settings.host_key_algorithms,
         ciphers = settings.ciphers,
         macs = settings.macs,
+        login_algorithms = settings.login_algorithms,
     }
     local key = json.encode { wanted, path or "", options.password and "password" or "" }
     wanted.key = key

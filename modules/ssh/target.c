@@ -29,6 +29,7 @@ void target_free(ssh_target *target) {
     free(target->host_key_algorithms);
     free(target->ciphers);
     free(target->macs);
+    free(target->login_algorithms);
     free_list(target->host_key_names);
     free_list(target->revoked_keys);
     free_list(target->certificates);

@@ -22,6 +22,7 @@ typedef struct {
     char *password;      /* NULL for none; wiped when it has served */
     /* What the configuration allows, with commas; NULL for libssh2's choice. */
     char *key_exchanges, *host_key_algorithms, *ciphers, *macs;
+    char *login_algorithms; /* likewise, by which keys may be offered, best first; NULL for all */
     int port;
     int family;                        /* of the addresses that may be dialled; AF_UNSPEC for all */
     bool check_address;                /* the lines of the address dialled must not clash either */

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE /* asprintf */
 #include "ssh/upload.h"
 
+#include "base/files.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -377,14 +379,12 @@ static const copy_phase tidying[] = {{copy_ask_close, ignore},    {ask_room, tak
                                      {ask_remove_aside, ignore},  {NULL, NULL}};
 
 static bool prepare(ssh_copy *c) {
-    c->fd = open(c->local, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would keep everybody waiting */
-    if (c->fd < 0 || fstat(c->fd, &c->local_stat)) {
-        copy_fail_local(c, errno);
-        return false;
-    }
-    if (!S_ISREG(c->local_stat.st_mode))
-        copy_fail_local(c, S_ISDIR(c->local_stat.st_mode) ? EISDIR : EINVAL);
-    return !c->failed;
+    int problem = files_open(c->local, O_RDONLY, &c->fd);
+    if (!problem && fstat(c->fd, &c->local_stat))
+        problem = errno;
+    if (problem)
+        copy_fail_local(c, problem);
+    return !problem;
 }
 
 ssh_copy *upload_new(const char *local, const char *remote) {

@@ -1,5 +1,5 @@
-/* Writes files whole; see files.h. The new text goes into a file beside the one that is meant, which takes
- * its place when all of it is on the disk. */
+/* Opens files, and writes them whole; see files.h. The new text goes into a file beside the one that is
+ * meant, which takes its place when all of it is on the disk. */
 #define _GNU_SOURCE /* mkostemp, renameat2 */
 #include "base/files.h"
 
@@ -12,7 +12,77 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
+
+/* ---- opening ---- */
+
+const char *files_reason(int problem) {
+    switch (problem) {
+    case FILES_IS_FIFO:
+        return "it is a FIFO; an ordinary file is needed";
+    case FILES_IS_SOCKET:
+        return "it is a socket; an ordinary file is needed";
+    case FILES_IS_DEVICE:
+        return "it is a device; an ordinary file is needed";
+    case FILES_WAITS:
+        return "it has nothing to read yet; an ordinary file is needed";
+    default:
+        return strerror(problem);
+    }
+}
+
+int files_judge(const struct stat *status) {
+    bool is_null = S_ISCHR(status->st_mode) && status->st_rdev == makedev(1, 3);
+    return S_ISREG(status->st_mode) || is_null ? 0
+           : S_ISDIR(status->st_mode)          ? EISDIR
+           : S_ISFIFO(status->st_mode)         ? FILES_IS_FIFO
+           : S_ISSOCK(status->st_mode)         ? FILES_IS_SOCKET
+                                               : FILES_IS_DEVICE;
+}
+
+static int check(int fd) {
+    struct stat status;
+    return fstat(fd, &status) ? errno : files_judge(&status);
+}
+
+/* What is no file is looked at first: to open some devices does something. */
+int files_open(const char *path, int flags, int *fd) {
+    struct stat status;
+    int problem = stat(path, &status) == 0 ? files_judge(&status) : 0;
+    if (problem)
+        return problem;
+    *fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, FILES_PRIVATE);
+    if (*fd < 0)
+        return errno;
+    problem = check(*fd);
+    if (problem) {
+        close(*fd);
+        *fd = -1;
+    }
+    return problem;
+}
+
+int files_check_readable(const char *path) {
+    int fd, problem = files_open(path, O_RDONLY, &fd);
+    if (!problem)
+        close(fd);
+    return problem;
+}
+
+/* ---- reading and writing ---- */
+
+int files_read(int fd, char *bytes, size_t room, size_t *length) {
+    for (*length = 0; *length < room;) {
+        ssize_t count = read(fd, bytes + *length, room - *length);
+        if (count < 0 && errno != EINTR)
+            return errno == EAGAIN ? FILES_WAITS : errno;
+        if (count == 0)
+            break;
+        *length += count > 0 ? (size_t)count : 0;
+    }
+    return 0;
+}
 
 int files_write_all(int fd, const char *text, size_t length) {
     while (length > 0) {
@@ -141,10 +211,16 @@ static int put(const char *path, const struct stat *old, mode_t mode, const char
 }
 
 static int write_into(const char *path, int flags, const char *text, size_t length) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC | flags, FILES_PRIVATE);
-    if (fd < 0)
-        return errno;
-    int problem = (flags & O_CREAT) && fchmod(fd, FILES_PRIVATE) ? errno : files_write_all(fd, text, length);
+    int fd, problem = files_open(path, O_WRONLY | flags, &fd);
+    if (problem)
+        return problem;
+    struct stat status;
+    bool is_ours =
+        (flags & O_CREAT) && fstat(fd, &status) == 0 && S_ISREG(status.st_mode); /* not /dev/null */
+    if (is_ours && fchmod(fd, FILES_PRIVATE))
+        problem = errno;
+    if (!problem)
+        problem = files_write_all(fd, text, length);
     if (close(fd) && !problem)
         problem = errno;
     return problem;

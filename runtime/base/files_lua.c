@@ -1,6 +1,7 @@
 /* See files_lua.h. */
 #include "base/files_lua.h"
 
+#include "base/error.h"
 #include "base/files.h"
 #include "base/outcome.h"
 
@@ -15,28 +16,36 @@
 
 /* ---- reading ---- */
 
-int files_push_text(lua_State *L, const char *path, size_t most) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    struct stat status;
-    int problem = fstat(fd, &status) ? errno : S_ISDIR(status.st_mode) ? EISDIR : 0;
+int files_push_open(lua_State *L, int fd, size_t most) {
     luaL_Buffer buffer;
     luaL_buffinit(L, &buffer);
-    size_t total = 0;
-    while (!problem) {
-        ssize_t count = read(fd, luaL_prepbuffer(&buffer), LUAL_BUFFERSIZE);
-        if (count == 0)
-            break;
-        total += count > 0 ? (size_t)count : 0;
-        problem = count < 0 ? errno : total > most ? EFBIG : 0;
-        luaL_addsize(&buffer, count > 0 ? (size_t)count : 0);
+    size_t total = 0, count = LUAL_BUFFERSIZE;
+    int problem = 0;
+    while (!problem && count == LUAL_BUFFERSIZE) {
+        problem = files_read(fd, luaL_prepbuffer(&buffer), LUAL_BUFFERSIZE, &count);
+        total += count;
+        problem = problem ? problem : total > most ? EFBIG : 0;
+        luaL_addsize(&buffer, count);
     }
-    close(fd);
     luaL_pushresult(&buffer);
     if (problem)
         lua_pop(L, 1);
     return problem;
+}
+
+int files_push_text(lua_State *L, const char *path, size_t most) {
+    int fd, problem = files_open(path, O_RDONLY, &fd);
+    if (problem)
+        return problem;
+    problem = files_push_open(L, fd, most);
+    close(fd);
+    return problem;
+}
+
+void files_check_given(lua_State *L, const char *what, const char *path) {
+    int problem = path ? files_check_readable(path) : 0;
+    if (problem >= FILES_IS_FIFO)
+        error_raise(L, "usage", "cannot read %s %s: %s", what, path, files_reason(problem));
 }
 
 static int read_file_lua(lua_State *L) {

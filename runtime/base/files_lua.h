@@ -7,8 +7,15 @@
 
 #define FILES_LARGEST (16 * 1024 * 1024) /* unless its reader expects more */
 
-/* Pushes a file's content; returns 0, or an errno with nothing pushed. */
+/* Pushes an ordinary file's content; returns 0, or a problem of base/files.h with nothing pushed. */
 int files_push_text(lua_State *L, const char *path, size_t most);
+
+/* The same of an open one, from where it stands. */
+int files_push_open(lua_State *L, int fd, size_t most);
+
+/* Raises "usage" where `path` is no ordinary file, for which a library that opens it by name would wait.
+ * NULL, and what else is wrong with it, is for the library. `what` is the option that has it. */
+void files_check_given(lua_State *L, const char *what, const char *path);
 
 /* Adds to the table on top of the stack what is for hostler's own files:
  *   read_file(path, most bytes or nil)   -> text, or nil, reason

@@ -1,8 +1,9 @@
 /* See outcome.h. */
 #include "base/outcome.h"
 
+#include "base/files.h"
+
 #include <stdbool.h>
-#include <string.h>
 
 int outcome_push_refusal(lua_State *L, const char *reason) {
     lua_pushnil(L);
@@ -12,7 +13,7 @@ int outcome_push_refusal(lua_State *L, const char *reason) {
 
 int outcome_push(lua_State *L, int problem) {
     if (problem)
-        return outcome_push_refusal(L, strerror(problem));
+        return outcome_push_refusal(L, files_reason(problem));
     lua_pushboolean(L, true);
     return 1;
 }

@@ -4,7 +4,7 @@
 
 #include <lua.h>
 
-/* Pushes true, or nil and the text of an errno. Returns how many values. */
+/* Pushes true, or nil and the text of an errno, or of a problem of base/files.h. Returns how many values. */
 int outcome_push(lua_State *L, int problem);
 
 /* Pushes nil and this reason. */

@@ -32,9 +32,9 @@ static const char *make_key(const char *path) {
 }
 
 static const char *read_key(const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return strerror(errno);
+    int fd, refusal = files_open(path, O_RDONLY | O_NOFOLLOW, &fd);
+    if (refusal)
+        return files_reason(refusal);
     struct stat status;
     const char *problem = fstat(fd, &status) ? strerror(errno) : NULL;
     if (!problem && (status.st_mode & 077))

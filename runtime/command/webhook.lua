@@ -42,7 +42,7 @@ local function take_headers(argv)
 end
 
 local function read_body(path)
-    local content, reason = system.read_file(path == "-" and "/dev/stdin" or path, deliver.MOST_BYTES)
+    local content, reason = native.task.read_stream(path == "-" and "/dev/stdin" or path, deliver.MOST_BYTES)
     return content or refuse(("cannot read %s: %s"):format(path, reason))
 end
 

@@ -193,7 +193,7 @@ end
 ---@return { arguments: string[], yes: boolean, status: string }
 ---@raise "recording" also for a file that is cut off, or that has changed since it was written
 function recording.open(file)
-    local text, reason = system.read_file(file, MOST_BYTES)
+    local text, reason = task.read_stream(file, MOST_BYTES)
     if not text then
         problem(("the recording %s cannot be read: %s"):format(file, reason))
     end

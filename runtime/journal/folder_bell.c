@@ -32,7 +32,7 @@ static int ring_folder_lua(lua_State *L) {
     const char *path = lua_tostring(L, -1);
     if (files_make_private_parent(path))
         return 0;
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0)
         return 0;
     futimens(fd, NULL);

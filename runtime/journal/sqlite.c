@@ -11,6 +11,7 @@
 #include "journal/journal.h"
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/scrub.h"
 #include "journal/folder_bell.h"
 #include "journal/postgres/store.h"
@@ -493,7 +494,7 @@ static void need_file(lua_State *L, const char *path) {
     int failed = sqlite_file_make(path);
     if (!failed)
         return;
-    push_problem(L, path, failed == ENOSPC ? SQLITE_FULL : SQLITE_CANTOPEN, strerror(failed));
+    push_problem(L, path, failed == ENOSPC ? SQLITE_FULL : SQLITE_CANTOPEN, files_reason(failed));
     lua_error(L);
 }
 

@@ -67,9 +67,9 @@ int sqlite_file_prepare(sqlite_file *f, const char *sql, sqlite3_stmt **statemen
 
 /* SQLite gives its log the mode of the file, so the file is made before SQLite sees it. */
 static int make_private(const char *path) {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return errno;
+    int fd, problem = files_open(path, O_RDWR | O_CREAT | O_NOFOLLOW, &fd);
+    if (problem)
+        return problem;
     struct stat status;
     int failed = fstat(fd, &status) || ((status.st_mode & 077) && fchmod(fd, 0600)) ? errno : 0;
     close(fd);

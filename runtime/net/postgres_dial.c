@@ -2,6 +2,7 @@
  * are tried. */
 #include "net/postgres_dial.h"
 
+#include "base/files.h"
 #include "base/scrub.h"
 #include "base/text.h"
 #include "net/resolve.h"
@@ -258,8 +259,35 @@ static void begin_host(postgres_dial *a) {
 
 /* ---- the beginning ---- */
 
+/* libpq opens these by name, whenever it wants to, and would wait for a FIFO. That .pgpass and a key are
+ * ordinary files it sees to itself. */
+static bool find_strange_file(postgres_dial *a) {
+    static const struct {
+        const char *keyword, *variable;
+    } files[] = {{"sslrootcert", "PGSSLROOTCERT"},
+                 {"sslcert", "PGSSLCERT"},
+                 {"sslcrl", "PGSSLCRL"},
+                 {"servicefile", "PGSERVICEFILE"}};
+    char text[512];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const char *path = postgres_dial_get(&a->settings, files[i].keyword);
+        path = path && *path ? path : getenv(files[i].variable);
+        int problem = path ? files_check_readable(path) : 0;
+        if (problem < FILES_IS_FIFO)
+            continue;
+        scrub_format(text, sizeof text, "%s %s: %s", files[i].keyword, path, files_reason(problem));
+        add_problem(a, text);
+        return true;
+    }
+    return false;
+}
+
 static void on_begin(uv_timer_t *timer) {
-    begin_host(timer->data);
+    postgres_dial *a = timer->data;
+    if (find_strange_file(a))
+        end(a);
+    else
+        begin_host(a);
 }
 
 /* Splits a copy of the list at its commas; returns how many there are, at least one. */

@@ -7,6 +7,7 @@
 #include "task/preempt.h"
 #include "task/scheduler.h"
 #include "task/sleep.h"
+#include "task/stream.h"
 
 #include <string.h>
 
@@ -309,8 +310,11 @@ int task_open(lua_State *L) {
         {"release_deadlines", lua_release_deadlines},
         {NULL, NULL},
     };
-    static const luaL_Reg waiting[] = {
-        {"join", lua_join}, {"sleep", sleep_lua}, {"listen", bell_listen_lua}, {NULL, NULL}};
+    static const luaL_Reg waiting[] = {{"join", lua_join},
+                                       {"sleep", sleep_lua},
+                                       {"listen", bell_listen_lua},
+                                       {"read_stream", stream_read_lua},
+                                       {NULL, NULL}};
     if (!task_scheduler_open(L))
         return luaL_error(L, "no event loop");
     luaL_newmetatable(L, TASK_TYPE);
@@ -321,6 +325,7 @@ int task_open(lua_State *L) {
     lua_pushcfunction(L, settle);
     lua_call(L, 2, 1);
     scheduler.settle_ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    stream_open(L);
     lua_newtable(L);
     luaL_register(L, NULL, plain);
     task_register(L, waiting);

@@ -2,6 +2,7 @@
 #include "web/listen.h"
 
 #include "base/error.h"
+#include "base/files.h"
 #include "web/local.h"
 #include "web/wire.h"
 
@@ -92,10 +93,9 @@ listen_options listen_check(lua_State *L, int index) {
 /* ---- the certificate ---- */
 
 static void check_readable(lua_State *L, const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        error_raise(L, "http.listen", "cannot read %s: %s", path, strerror(errno));
-    close(fd);
+    int problem = files_check_readable(path);
+    if (problem)
+        error_raise(L, "http.listen", "cannot read %s: %s", path, files_reason(problem));
 }
 
 SSL_CTX *listen_context(lua_State *L, const char *certificate, const char *key) {
