@@ -120,18 +120,18 @@ typedef struct {
     size_t from, to;
 } range;
 
-/* In the order of their beginnings, and none within another, once merge() has been called. */
+/* In ascending order, none of them reaching into another. */
 typedef struct {
     range *list;
     size_t count, room;
 } ranges;
 
-/* Overlapping ones become one. */
+/* Adds one that begins no earlier than the last, or that ends no earlier. Overlapping ones become one. */
 static void add_range(ranges *r, size_t from, size_t to) {
-    range *last = r->count > 0 ? &r->list[r->count - 1] : NULL;
-    if (last && from >= last->from && from < last->to) {
-        last->to = to > last->to ? to : last->to;
-        return;
+    while (r->count > 0 && from < r->list[r->count - 1].to) {
+        range last = r->list[--r->count];
+        from = last.from < from ? last.from : from;
+        to = last.to > to ? last.to : to;
     }
     if (r->count == r->room) {
         r->room = r->room ? r->room * 2 : 16;
@@ -142,51 +142,43 @@ static void add_range(ranges *r, size_t from, size_t to) {
     r->list[r->count++] = (range){from, to};
 }
 
-static int compare_ranges(const void *left, const void *right) {
-    const range *a = left, *b = right;
-    return a->from < b->from ? -1 : a->from > b->from;
-}
-
-static void merge(ranges *r) {
-    if (r->count < 2)
-        return;
-    qsort(r->list, r->count, sizeof *r->list, compare_ranges);
-    ranges merged = {r->list, 0, r->count}; /* it grows no faster than it is read */
-    for (size_t i = 0, count = r->count; i < count; i++) {
-        range next = r->list[i];
-        add_range(&merged, next.from, next.to);
+/* Those of both, which are freed. */
+static ranges unite(ranges a, ranges b) {
+    ranges united = {0};
+    for (size_t i = 0, j = 0; i < a.count || j < b.count;) {
+        bool of_a = j == b.count || (i < a.count && a.list[i].from <= b.list[j].from);
+        range next = of_a ? a.list[i++] : b.list[j++];
+        add_range(&united, next.from, next.to);
     }
-    r->count = merged.count;
+    free(a.list);
+    free(b.list);
+    return united;
 }
 
 /* Which ends of a text were cut, so that a part of a secret may stand there. */
 enum { CUT_NOWHERE = 0, CUT_BEFORE = 1, CUT_BEHIND = 2 };
 
-static void find_whole(ranges *found, const char *text, size_t length) {
+static void find_whole(ranges *found, pattern_set *set, const char *text, size_t length) {
+    pattern_search search = pattern_begin_search(set, text, length);
     for (size_t i = 0; i + PATTERN_SHORTEST <= length; i++) {
-        size_t secret = pattern_at(&as_it_is, text + i, length - i);
+        size_t secret = pattern_at(&search, i);
         if (secret)
             add_range(found, i, i + secret);
     }
 }
 
-/* Finds the places of the squeezed bytes in the text they were squeezed from; asked for in ascending order.
- */
-typedef struct {
-    const char *text;
-    size_t length, at, number; /* the place of the byte with this number */
-} place_finder;
-
-static size_t place_of(place_finder *finder, size_t number) {
-    for (; finder->number < number; finder->number++)
-        finder->at = next_kept(finder->text, finder->length, finder->at + 1);
-    return finder->at;
-}
-
-static void add_squeezed_range(ranges *found, place_finder *finder, size_t from, size_t to) {
-    size_t first = place_of(finder, from);
-    place_finder last = *finder;
-    add_range(found, first, place_of(&last, to - 1) + 1);
+static ranges find_plain(const char *text, size_t length, int cut) {
+    ranges found = {0};
+    size_t part = cut & CUT_BEFORE ? pattern_ended(&as_it_is, text, length, SHORTEST_PART) : 0;
+    if (cut == (CUT_BEFORE | CUT_BEHIND) && length >= SHORTEST_PART && pattern_holds(&as_it_is, text, length))
+        part = length;
+    if (part)
+        add_range(&found, 0, part);
+    find_whole(&found, &as_it_is, text, length);
+    part = cut & CUT_BEHIND ? pattern_begun(&as_it_is, text, length, SHORTEST_PART) : 0;
+    if (part)
+        add_range(&found, length - part, length);
+    return found;
 }
 
 /* How much at the start of squeezed text, which was cut, is the rest of a secret: perhaps behind what is left
@@ -220,26 +212,35 @@ static bool is_within_squeezed(const char *close, size_t left) {
     return false;
 }
 
-static void find_squeezed(ranges *found, const char *text, size_t length, int cut) {
+/* Makes of the places of squeezed bytes those in the text that they were squeezed from. */
+static void place_in_text(ranges *found, const char *text, size_t length) {
+    size_t at = next_kept(text, length, 0), number = 0;
+    for (range *r = found->list; found->count > 0 && r < found->list + found->count; r++) {
+        for (; number < r->from; number++)
+            at = next_kept(text, length, at + 1);
+        r->from = at;
+        for (; number < r->to - 1; number++)
+            at = next_kept(text, length, at + 1);
+        r->to = at + 1;
+    }
+}
+
+static ranges find_squeezed(const char *text, size_t length, int cut) {
+    ranges found = {0};
     size_t left;
     char *close = squeeze(text, length, &left);
-    place_finder finder = {text, length, next_kept(text, length, 0), 0};
     size_t part = cut & CUT_BEFORE ? rest_of_squeezed(close, left) : 0;
     if (cut == (CUT_BEFORE | CUT_BEHIND) && is_within_squeezed(close, left))
         part = left;
     if (part)
-        add_squeezed_range(found, &finder, 0, part);
-    for (size_t i = 0; i + SHORTEST_SQUEEZED <= left; i++) {
-        size_t secret = pattern_at(&squeezed, close + i, left - i);
-        if (secret)
-            add_squeezed_range(found, &finder, i, i + secret);
-    }
+        add_range(&found, 0, part);
+    find_whole(&found, &squeezed, close, left);
     part = cut & CUT_BEHIND ? first_of_squeezed(close, left) : 0;
-    if (part) {
-        finder = (place_finder){text, length, next_kept(text, length, 0), 0};
-        add_squeezed_range(found, &finder, left - part, left);
-    }
+    if (part)
+        add_range(&found, left - part, left);
+    place_in_text(&found, text, length);
     free(close);
+    return found;
 }
 
 static char *mask(const char *text, size_t length, const ranges *hidden, size_t *masked_length) {
@@ -262,20 +263,8 @@ static char *mask(const char *text, size_t length, const ranges *hidden, size_t 
 
 static char *scrub_part(const char *text, size_t length, int cut, size_t *scrubbed_length) {
     ranges hidden = {0};
-    if (as_it_is.count > 0) {
-        size_t part = cut & CUT_BEFORE ? pattern_ended(&as_it_is, text, length, SHORTEST_PART) : 0;
-        if (cut == (CUT_BEFORE | CUT_BEHIND) && length >= SHORTEST_PART &&
-            pattern_holds(&as_it_is, text, length))
-            part = length;
-        if (part)
-            add_range(&hidden, 0, part);
-        find_whole(&hidden, text, length);
-        part = cut & CUT_BEHIND ? pattern_begun(&as_it_is, text, length, SHORTEST_PART) : 0;
-        if (part)
-            add_range(&hidden, length - part, length);
-        find_squeezed(&hidden, text, length, cut);
-        merge(&hidden);
-    }
+    if (as_it_is.count > 0)
+        hidden = unite(find_plain(text, length, cut), find_squeezed(text, length, cut));
     char *out = mask(text, length, &hidden, scrubbed_length);
     free(hidden.list);
     return out;
