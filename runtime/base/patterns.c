@@ -114,11 +114,14 @@ static uint64_t hash_of_six(const char *text) {
     return spread((uint64_t)rest << 32 | first);
 }
 
-static uint64_t hash_of(const char *text, size_t kind) {
+/* Of the first bytes, whose number is one of PREFIXES. */
+static uint64_t hash_of(const char *text, size_t first) {
     uint64_t hash = hash_of_six(text), bytes;
-    for (size_t at = 0; kind > 0 && at < PREFIXES[kind]; at += sizeof bytes) {
+    if (first == PATTERN_SHORTEST)
+        return hash;
+    for (size_t at = 0; at < first; at += sizeof bytes) {
         memcpy(&bytes, text + at, sizeof bytes);
-        hash = spread((hash ^ hash >> 32 ^ bytes) + kind);
+        hash = spread((hash ^ hash >> 32 ^ bytes) + first);
     }
     return hash;
 }
@@ -171,7 +174,7 @@ void pattern_add(pattern_set *set, const char *text, size_t length) {
     if (length < PATTERN_SHORTEST)
         return;
     size_t kind = kind_of(length);
-    uint64_t hash = hash_of(text, kind), six = hash_of_six(text);
+    uint64_t hash = hash_of(text, PREFIXES[kind]), six = hash_of_six(text);
     if (has(set, hash, text, length))
         return;
     if (set->count == set->room)
@@ -235,9 +238,9 @@ size_t pattern_at(const pattern_search *search, size_t place) {
     uint64_t six = hash_of_six(text);
     if (!(*filter_word(set, six) & filter_bit(six)))
         return 0;
-    for (size_t kind = KINDS; kind-- > 0;)
-        if (set->kinds & 1u << kind && PREFIXES[kind] <= left && longest == 0)
-            longest = longest_at(search, place, hash_of(text, kind));
+    for (size_t kind = kind_of(left) + 1; kind > 0 && longest == 0; kind--)
+        if (set->kinds & 1u << (kind - 1))
+            longest = longest_at(search, place, hash_of(text, PREFIXES[kind - 1]));
     return longest;
 }
 
