@@ -141,8 +141,9 @@ static uint64_t filter_bit(uint64_t hash) {
     return (uint64_t)1 << (hash >> 48 & 63);
 }
 
+/* By the uppermost bits, in which every byte counts. */
 static pattern **slot_of(const pattern_set *set, uint64_t hash) {
-    return &set->slots[hash >> 16 & (set->room - 1)];
+    return &set->slots[hash >> (64 - __builtin_ctzll(set->room))];
 }
 
 static void grow(pattern_set *set) {
