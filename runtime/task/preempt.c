@@ -64,12 +64,13 @@ void preempt_hook(lua_State *L, lua_Debug *frame) {
 
 /* Who called cannot always be seen: a function that returns what this one returns has left the stack. What
  * own code asks for is never long. */
-void preempt_check(lua_State *L, unsigned long times) {
+bool preempt_must_end(lua_State *L, unsigned long times) {
     lua_Debug frame;
     task_deliver_signals();
     task_apply_deadlines(L);
     cancel_if_starving(L);
+    if (!task_is_cancelled(scheduler.running))
+        return false;
     bool by_own_code = lua_getstack(L, 1, &frame) && is_own_code(L, &frame);
-    if (!by_own_code || times > OWN_CODE_PATIENCE)
-        task_checkpoint(L);
+    return !by_own_code || times > OWN_CODE_PATIENCE;
 }
