@@ -17,7 +17,9 @@ bool long_work_must_end(long_work *work, size_t steps) {
     unsigned long before = work->steps / STEPS_BETWEEN_QUESTIONS;
     work->steps += steps;
     unsigned long times = work->steps / STEPS_BETWEEN_QUESTIONS;
-    return times != before && ask_must_end && ask_must_end(work->L, times);
+    if (times != before && !work->must_end && ask_must_end)
+        work->must_end = ask_must_end(work->L, times);
+    return work->must_end;
 }
 
 int long_work_end(long_work *work) {

@@ -1,5 +1,6 @@
 /* Work in C that may take long asks from time to time whether somebody waits for its end: whoever pressed
- * Ctrl-C, or a deadline. The interpreter's hook, which hears them in loops of Lua, is not called meanwhile. */
+ * Ctrl-C, or a deadline. The interpreter's hook, which hears them in loops of Lua, is not called meanwhile.
+ */
 #ifndef HOSTLER_BASE_LONG_WORK_H
 #define HOSTLER_BASE_LONG_WORK_H
 
@@ -7,10 +8,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* {L}: nothing has been done yet. */
+/* {.L = L}: nothing has been done yet. */
 typedef struct {
     lua_State *L;
     unsigned long steps;
+    bool must_end; /* once and for all */
 } long_work;
 
 /* So much more has been done: a step is about ten nanoseconds. Raises when it is to end. */

@@ -309,7 +309,7 @@ void pattern_begin(pattern_match *m, lua_State *L, const char *text, size_t text
     m->text = text;
     m->text_end = text + text_length;
     m->pattern_end = pattern_end;
-    m->work = (long_work){L, 0};
+    m->work = (long_work){.L = L};
     m->count = m->depth = 0;
 }
 

@@ -71,7 +71,7 @@ static const char *find_in_pieces(long_work *work, const operands *o, size_t fro
 }
 
 static int find_plain(lua_State *L, const operands *o, size_t from) {
-    long_work work = {L, 0};
+    long_work work = {.L = L};
     const char *found = o->pattern_length > 0 ? find_in_pieces(&work, o, from) : o->text + from;
     if (!found)
         return lua_pushnil(L), 1;

@@ -128,7 +128,7 @@ static int sort_lua(lua_State *L) {
         luaL_checktype(L, 2, LUA_TFUNCTION);
     lua_settop(L, 2);
     luaL_checkstack(L, 40, "");
-    sorting s = {{L, 0}, !lua_isnil(L, 2)};
+    sorting s = {{.L = L}, !lua_isnil(L, 2)};
     sort_between(&s, 1, (int)lua_objlen(L, 1));
     return 0;
 }
@@ -192,7 +192,7 @@ static int push_in_pieces(joining *j) {
 /* concat(list, separator, first, last) -> text */
 static int concat_lua(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
-    joining j = {.work = {L, 0}};
+    joining j = {.work = {.L = L}};
     luaL_optlstring(L, 2, "", &j.separator_length);
     j.first = luaL_optint(L, 3, 1);
     j.last = lua_isnoneornil(L, 4) ? (lua_Integer)lua_objlen(L, 1) : luaL_checkint(L, 4);
