@@ -448,8 +448,8 @@ end
 ---@return http.Response
 ---@raise "http.status" (fields status, headers, body: its beginning, document: what JSON it is, reason: what it says;
 ---  where the server says when to ask again, retry_at, in seconds since 1970, and pause, in words), "http.dns",
----  "http.connect", "http.tls", "timeout", "http.body" (broken off, or garbled), "http.json" when `json` is read and the body is
----  none, "http.limit", "http.redirect", "http" for what is none of these, "usage"
+---  "http.connect", "http.tls", "timeout", "http.body" (broken off, or garbled), "http.json" when `json` is read and
+---  the body is none, "http.limit", "http.redirect", "http" for what is none of these, "usage"
 ---@effect write unless read, or method is GET or HEAD
 function http.request(options)
     local method = check(options)

@@ -62,6 +62,14 @@ hears("secret.wrap", function()
     secret.wrap(lines:gsub("of", "of" .. #lines))
 end)
 
+-- hostler's own Lua code, where it goes through people's lists.
+local items = list(200000, function(index) return "item " .. index end)
+hears("each", function() each(items, function() end) end)
+items = list(20000, function(index) return "item " .. index end)
+local unhurried = cpu(function() each(items, { parallel = #items }, function() sleep(0.5) end) end)
+local cut = cpu(function() timeout(0.5, each, items, { parallel = #items }, function() sleep(100) end) end)
+tap.ok(cut < 5 * unhurried, "each with 20000 at once is wound up", ("%.3f s, by themselves %.3f s"):format(cut, unhurried))
+
 -- Where pieces meet.
 for _, length in ipairs { 1, 2, 1000, 65535, 65536, 65537, 200000 } do
     local pattern = ("x"):rep(length - 1) .. "y"
