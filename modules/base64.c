@@ -1,9 +1,12 @@
 /* Base64, RFC 4648 section 4: libsodium's. The C half of the module `base64`. */
+#include "base/error.h"
+
 #include <lauxlib.h>
 #include <lua.h>
 #include <sodium.h>
 #include <string.h>
 
+#define LONGEST ((size_t)64 << 20) /* what is longer takes seconds, in which nothing else goes on */
 #define WHITE_SPACE " \t\n\v\f\r"
 
 int base64_open(lua_State *L);
@@ -13,6 +16,8 @@ int base64_open(lua_State *L);
 static int decode_lua(lua_State *L) {
     size_t length, decoded;
     const char *text = luaL_checklstring(L, 1, &length);
+    if (length > LONGEST)
+        error_raise(L, "usage", "base64 of %zu MiB is too long: hostler decodes up to 64 MiB", length >> 20);
     if (memchr(text, '\0', length))
         return 0;
     while (length > 0 && strchr(WHITE_SPACE "=", text[length - 1]))

@@ -15,6 +15,7 @@
 #include "base/scrub.h"
 #include "base/seal.h"
 #include "base/secret.h"
+#include "base/table_lua.h"
 #include "base/text.h"
 #include "base/text_lua.h"
 #include "base/unique.h"
@@ -61,6 +62,7 @@ static const part secret_parts[] = {secret_add, unknown_add, NULL};
 static const part system_parts[] = {clock_add,  environment_add,  files_lua_add, process_add,
                                     unique_add, code_add,         embed_add,     text_lua_add,
                                     input_add,  terminal_lua_add, NULL};
+static const part table_parts[] = {table_lua_add, NULL};
 static const part inbox_parts[] = {proof_add, json_body_add, xml_body_add, NULL};
 static const part serve_parts[] = {systemd_add, NULL};
 static const part user_file_parts[] = {files_lua_add_for_users, NULL};
@@ -105,6 +107,7 @@ static int build_world(lua_State *L) {
     add(L, "local_socket", local_socket_open);
     add(L, "web", web_open);
     add(L, "seal", seal_open);
+    add_parts(L, "tables", table_parts);
     add_parts(L, "inbox", inbox_parts);
     add_parts(L, "serve", serve_parts);
     add_parts(L, "user_files", user_file_parts);

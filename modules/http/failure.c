@@ -139,6 +139,12 @@ static void push_broken_off(lua_State *L, curl_pool_transfer *t, const char *hos
     error_set(L, "detail", t->problem);
 }
 
+/* All of it may have come, but not as the server says that it is written. */
+static void push_garbled(lua_State *L, const char *host, const char *what, const char *detail) {
+    error_push(L, "http.body", "the answer of %s %s: %s", host, what, detail);
+    error_set(L, "hint", "a server or a proxy in trouble: whoever runs it may know why");
+}
+
 /* What libcurl and OpenSSL say when there is no TLS session, and what to do about it. */
 static const struct {
     const char *said, *hint;
@@ -223,14 +229,19 @@ static void push_failure(lua_State *L, curl_pool_transfer *t, const char *host) 
     case CURLE_SSL_ISSUER_ERROR:
         push_tls(L, t, host);
         break;
+    case CURLE_BAD_CONTENT_ENCODING:
+        push_garbled(L, host, "cannot be decompressed", detail);
+        break;
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM:
-    case CURLE_BAD_CONTENT_ENCODING:
-        push_broken_off(L, t, host);
+        if (strstr(detail, "chunked-encoding"))
+            push_garbled(L, host, "has a chunk that is none", detail);
+        else
+            push_broken_off(L, t, host);
         break;
     default:
         error_push(L, "http", "the request to %s failed: %s", host, detail);
@@ -245,4 +256,22 @@ int http_raise_failure(lua_State *L, curl_pool_transfer *t) {
         push_failure(L, t, host);
     error_set_boolean(L, "unclear", !by_proxy && sent_bytes(t->easy) > 0);
     return lua_error(L);
+}
+
+void http_check_answer(lua_State *L, curl_pool_transfer *t, bool has_whole_head) {
+    long status = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (has_whole_head && status >= 200)
+        return;
+    push_host(L, t->easy);
+    const char *host = lua_tostring(L, -1);
+    if (!has_whole_head) {
+        error_push(L, "http.body", "the answer of %s broke off within its headers", host);
+    } else {
+        error_push(L, "http", "%s answered %d, and wants to go on in another protocol than HTTP", host,
+                   (int)status);
+        error_set(L, "hint", "nobody asked it to: is this the server that you mean, and the right port?");
+    }
+    error_set_boolean(L, "unclear", true);
+    lua_error(L);
 }

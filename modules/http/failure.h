@@ -9,4 +9,8 @@
  * for a TLS session that failed without a word about trust, so that it may be another time. */
 int http_raise_failure(lua_State *L, curl_pool_transfer *t);
 
+/* Raises for an answer that libcurl takes for one and that is none: its headers broke off, or it switches
+ * protocols. */
+void http_check_answer(lua_State *L, curl_pool_transfer *t, bool has_whole_head);
+
 #endif

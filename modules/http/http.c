@@ -29,7 +29,7 @@ typedef struct {
     struct curl_slist *headers;
     buffer upload, form, head, body;
     size_t limit;
-    bool too_large, head_too_large;
+    bool too_large, head_too_large, has_whole_head;
 } request;
 
 static bool buffer_add(buffer *b, const char *text, size_t length) {
@@ -195,6 +195,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *data) {
     size_t length = size * count;
     if (length > 5 && memcmp(line, "HTTP/", 5) == 0)
         r->head.length = 0;
+    /* Trailers come after the whole head. */
+    bool begins = r->head.length == 0, ends = *line == '\r' || *line == '\n';
+    r->has_whole_head = ends || (r->has_whole_head && !begins);
     r->head_too_large = r->head.length + length > LARGEST_HEADERS;
     return !r->head_too_large && buffer_add(&r->head, line, length) ? length : 0;
 }
@@ -312,6 +315,7 @@ static int finish(lua_State *L, wait *w) {
         raise_if_too_large(L, r);
     if (r->transfer.result)
         return http_raise_failure(L, &r->transfer);
+    http_check_answer(L, &r->transfer, r->has_whole_head);
     long status = 0;
     curl_easy_getinfo(r->transfer.easy, CURLINFO_RESPONSE_CODE, &status);
     lua_createtable(L, 0, 5);

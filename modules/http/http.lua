@@ -22,6 +22,7 @@ local OPTIONS = {
 local PATIENCE = 120 -- seconds, all pauses that a server asks for together; for more, its error is passed on
 local BELIEVED = 3 -- so often is a pause that a server asks for thought to be enough
 local LONGEST_TIME = 10 ^ 9 -- a larger ratelimit-reset is a moment, in seconds since 1970, not a number of seconds
+local LONGEST_PAUSE = 366 * 86400 -- seconds; what asks for more means something else
 local QUIET_PAUSE = 5
 local SHOWN_BODY, SHOWN_LINE, LONGEST_LINE = 1000, 200, 65536 -- bytes of an answer in an error
 
@@ -204,9 +205,9 @@ local function time_there(response)
     return date and native.date(date) or now()
 end
 
---- Seconds that a server asks to wait, or nil: by Retry-After (RFC 9110, 10.2.3), or where a limit is used up by
+--- Seconds that an answer names as a pause, or nil: by Retry-After (RFC 9110, 10.2.3), or where a limit is used up by
 --- RateLimit-Reset, which is seconds with some (draft-polli-ratelimit-headers) and a moment with others (DigitalOcean).
-local function asked_pause(response)
+local function named_seconds(response)
     local value = header(response, "retry-after")
     if value and value:find "^%d+$" and #value < 10 then
         return tonumber(value)
@@ -219,13 +220,19 @@ local function asked_pause(response)
     end
     local function limit(name)
         return tonumber((header(response, "ratelimit-" .. name) or header(response, "x-ratelimit-" .. name) or "")
-            :match "^%d+")
+            :match "^(%d+)%f[^%w.]")
     end
     local reset, remaining = limit "reset", limit "remaining"
     if not reset or remaining and remaining > 0 then
         return nil
     end
     return reset > LONGEST_TIME and math.max(0, reset - time_there(response)) or reset
+end
+
+--- Seconds that a server asks to wait, or nil.
+local function asked_pause(response)
+    local seconds = named_seconds(response)
+    return seconds and seconds <= LONGEST_PAUSE and seconds or nil
 end
 
 local HINTS = {
@@ -301,6 +308,8 @@ local function attempt_once(request)
     local response, err = try(native.request, request)
     if response then
         response.url = request.shown_url
+    elseif request.led_by then
+        err.target, err.message = request.target, ("%s (%s leads there)"):format(err.message, request.led_by)
     end
     return response, err
 end
@@ -368,22 +377,25 @@ local function without_secrets(headers)
 end
 
 local function follow(request, response)
+    local first = request.target
     for _ = 1, request.redirects do
         local redirect = response.redirect
         if not redirect then
             return response
-        elseif not redirect.origin or redirect.from:find "^https:" and not redirect.origin:find "^https:" then
+        elseif not (redirect.origin or ""):find(redirect.from:find "^https:" and "^https:" or "^https?:") then
             fail(("%s leads to %s, which is not safe to follow"):format(request.shown_url, redirect.url),
                 { code = "http.redirect", status = response.status })
         end
         if redirect.origin ~= redirect.from then
             request.headers = without_secrets(request.headers)
         end
+        request.led_by = request.shown_url
         request.url, request.query, request.shown_url = redirect.url, nil, redirect.url
+        request.target = redirect.url:match "^%a[%w+.-]*://[^/?#]*" or request.target
         response = attempt(request)
     end
     if response.redirect and request.redirects > 0 then
-        fail(("%s was followed through %d redirects without an end"):format(request.target, request.redirects),
+        fail(("%s was followed through %d redirects without an end"):format(first, request.redirects),
             { code = "http.redirect", status = response.status })
     end
     return response
@@ -436,8 +448,8 @@ end
 ---@return http.Response
 ---@raise "http.status" (fields status, headers, body: its beginning, document: what JSON it is, reason: what it says;
 ---  where the server says when to ask again, retry_at, in seconds since 1970, and pause, in words), "http.dns",
----  "http.connect", "http.tls", "timeout", "http.body" (broken off), "http.json" when `json` is read and the body is
----  none, "http.limit", "http.redirect", "http" for what is none of these, "usage"
+---  "http.connect", "http.tls", "timeout", "http.body" (broken off, or garbled), "http.json" when `json` is read and
+---  the body is none, "http.limit", "http.redirect", "http" for what is none of these, "usage"
 ---@effect write unless read, or method is GET or HEAD
 function http.request(options)
     local method = check(options)

@@ -1,6 +1,7 @@
 /* This machine's settings; see settings.h. */
 #include "ssh/settings.h"
 
+#include "base/environment.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/files_lua.h"
@@ -196,7 +197,9 @@ static int start_ssh(resolver *r, char **arguments) {
     uv_pipe_init(task_loop(), &r->pipe, 0);
     r->process.data = r->pipe.data = r;
     r->open = 2;
+    options.env = environment_for_programs();
     int problem = uv_spawn(task_loop(), &r->process, &options);
+    free(options.env);
     if (problem) {
         handle_close(&r->process, on_closed);
         handle_close(&r->pipe, on_closed);

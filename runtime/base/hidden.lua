@@ -1,5 +1,5 @@
 -- string.format and table.concat with secrets and unknowns among their values: the result is one too, as with `..`,
--- and not a text that says "[secret]".
+-- and not a text that says "[secret]". Lists are sorted and joined by functions that can be stopped.
 local native = ...
 
 local format, concat = string.format, table.concat
@@ -39,23 +39,19 @@ function string.format(pattern, ...)
     return format(pattern, ...)
 end
 
+--- What stands between two hidden values is joined at once.
 local function concat_hidden(list, separator, first, last)
-    local result = list[first]
-    for index = first + 1, last do
-        result = result .. separator .. list[index]
-    end
-    return result
-end
-
-function table.concat(list, separator, first, last)
-    if type(list) == "table" then
-        for index = first or 1, last or #list do
-            if is_hidden(list[index]) then
-                return concat_hidden(list, separator or "", first or 1, last or #list)
-            end
+    local result, from = "", first
+    for index = first, last do
+        if is_hidden(list[index]) then
+            local before = index > from and concat(list, separator, from, index - 1) .. separator or ""
+            result = result .. before .. list[index] .. (index < last and separator or "")
+            from = index + 1
         end
     end
-    return concat(list, separator, first, last)
+    return from > last and result or result .. concat(list, separator, from, last)
 end
+
+table.sort, table.concat = native.tables.sort, native.tables.concat_with(concat, concat_hidden)
 
 return {}

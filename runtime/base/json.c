@@ -3,6 +3,8 @@
 
 #include "base/error.h"
 #include "base/hidden.h"
+#include "base/long_work.h"
+#include "base/memory.h"
 #include "base/scrub.h"
 #include "base/secret.h"
 #include "base/text.h"
@@ -18,11 +20,17 @@
 #define ARRAY_TYPE "hostler.json.array"
 #define DOCUMENT_TYPE "hostler.json.document"
 #define DEEPEST 100
+#define LARGEST \
+    ((size_t)64 << 20) /* bytes of JSON text; what is more takes seconds, in which nothing else goes on */
+#define STEPS_OF_VALUE 20
+#define BYTES_OF_VALUE (sizeof(cJSON) + 16) /* in memory, beside its text */
 
 typedef struct {
     lua_State *L;
     json_mode mode;
     const char *problem;
+    long_work work;
+    size_t text, memory; /* bytes so far */
 } encoder;
 
 static cJSON *encode(encoder *e, int index, int depth);
@@ -32,6 +40,18 @@ static cJSON *fail(encoder *e, cJSON *partial, const char *problem) {
     if (!e->problem)
         e->problem = problem;
     return NULL;
+}
+
+/* Counts a value, or a key, of so many bytes; false when it is one too many, or somebody waits. */
+static bool count_value(encoder *e, size_t length) {
+    e->text += length;
+    e->memory += BYTES_OF_VALUE + length;
+    bool must_end = long_work_must_end(&e->work, STEPS_OF_VALUE + length / 16);
+    if (e->text > LARGEST)
+        fail(e, NULL, "it would be longer than 64 MiB");
+    else if (e->memory >> 20 > memory_most())
+        fail(e, NULL, "it needs more memory than one process of hostler may use");
+    return !must_end && !e->problem;
 }
 
 static bool marked_as_array(lua_State *L, int index) {
@@ -44,16 +64,19 @@ static bool marked_as_array(lua_State *L, int index) {
 }
 
 /* Whether a table with a first element has keys other than 1..length. */
-static bool has_other_keys(lua_State *L, int index, size_t length) {
+static bool has_other_keys(encoder *e, int index, size_t length) {
+    lua_State *L = e->L;
     size_t keys = 0;
-    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         keys++;
+        long_work_must_end(&e->work, 1); /* whoever encodes the first item hears it */
+    }
     return keys > length;
 }
 
 static cJSON *encode_array(encoder *e, int index, int depth) {
     size_t length = lua_objlen(e->L, index);
-    if (!marked_as_array(e->L, index) && has_other_keys(e->L, index, length))
+    if (!marked_as_array(e->L, index) && has_other_keys(e, index, length))
         return fail(e, NULL, "a table has keys that are not 1..n and not all text");
     cJSON *array = cJSON_CreateArray();
     for (size_t i = 1; i <= length; i++) {
@@ -67,8 +90,30 @@ static cJSON *encode_array(encoder *e, int index, int depth) {
     return array;
 }
 
-static int compare_keys(const void *left, const void *right) {
-    return strcmp(*(const char *const *)left, *(const char *const *)right);
+/* Merges two sorted runs that follow each other, from `from` to `to`. */
+static void merge_runs(const char **from, const char **to, size_t left, size_t length) {
+    size_t right = left, end = length, at = 0;
+    for (size_t i = 0; at < length; at++)
+        to[at] = i < left && (right == end || strcmp(from[i], from[right]) <= 0) ? from[i++] : from[right++];
+}
+
+/* Sorts the keys; behind them is room for as many. False when somebody waits. */
+static bool sort_keys(encoder *e, const char **keys, size_t count) {
+    const char **from = keys, **to = keys + count;
+    for (size_t run = 1; run < count; run *= 2) {
+        for (size_t at = 0; at < count; at += 2 * run) {
+            size_t length = count - at < 2 * run ? count - at : 2 * run;
+            merge_runs(from + at, to + at, length < run ? length : run, length);
+            if (long_work_must_end(&e->work, 5 * length))
+                return false;
+        }
+        const char **sorted = to;
+        to = from;
+        from = sorted;
+    }
+    if (from != keys)
+        memcpy(keys, from, count * sizeof *keys);
+    return true;
 }
 
 /* Pushes a userdata with the table's keys in order; NULL, with nothing pushed, when one is not text that JSON
@@ -78,7 +123,7 @@ static const char **push_sorted_keys(encoder *e, int index, size_t *count) {
     *count = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
         ++*count;
-    const char **keys = lua_newuserdata(L, (*count + 1) * sizeof *keys);
+    const char **keys = lua_newuserdata(L, (2 * *count + 1) * sizeof *keys);
     size_t used = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
         size_t length = 0;
@@ -86,13 +131,17 @@ static const char **push_sorted_keys(encoder *e, int index, size_t *count) {
         if (!key || memchr(key, 0, length) || !text_is_utf8(key, length)) {
             fail(e, NULL,
                  key ? "a key has no JSON form" : "a table has keys that are not 1..n and not all text");
+        }
+        if (e->problem || !count_value(e, length + 4)) {
             lua_pop(L, 3);
             return NULL;
         }
         keys[used++] = key;
     }
-    qsort(keys, used, sizeof *keys, compare_keys);
-    return keys;
+    if (sort_keys(e, keys, used))
+        return keys;
+    lua_pop(L, 1);
+    return NULL;
 }
 
 static cJSON *encode_object(encoder *e, int index, int depth) {
@@ -116,6 +165,8 @@ static cJSON *encode_object(encoder *e, int index, int depth) {
 }
 
 static cJSON *encode_text(encoder *e, const char *text, size_t length) {
+    if (!count_value(e, length))
+        return NULL;
     if (memchr(text, 0, length))
         return fail(e, NULL, "text with a NUL byte has no JSON form");
     if (!text_is_utf8(text, length))
@@ -158,6 +209,8 @@ static cJSON *encode_string(encoder *e, int index) {
 static cJSON *encode(encoder *e, int index, int depth) {
     if (depth > DEEPEST || !lua_checkstack(e->L, 12))
         return fail(e, NULL, "nested too deeply, or a table that contains itself");
+    if (!count_value(e, 2))
+        return NULL;
     switch (lua_type(e->L, index)) {
     case LUA_TNIL:
         return cJSON_CreateNull();
@@ -180,14 +233,17 @@ static cJSON *encode(encoder *e, int index, int depth) {
 }
 
 cJSON *json_from_lua(lua_State *L, int index, json_mode mode) {
-    encoder e = {L, mode, NULL};
+    encoder e = {.L = L, .mode = mode, .work = {.L = L}};
     cJSON *item = encode(&e, index < 0 ? lua_gettop(L) + index + 1 : index, 0);
+    if (!item && e.work.must_end)
+        long_work_end(&e.work);
     if (!item)
         error_raise(L, "json", "cannot write this as JSON: %s", e.problem ? e.problem : "out of memory");
     return item;
 }
 
-void json_push(lua_State *L, const cJSON *item) {
+static void push_value(lua_State *L, const cJSON *item, long_work *work) {
+    long_work_count(work, STEPS_OF_VALUE);
     luaL_checkstack(L, 4, "JSON nested too deeply");
     if (cJSON_IsString(item)) {
         lua_pushstring(L, item->valuestring);
@@ -201,13 +257,13 @@ void json_push(lua_State *L, const cJSON *item) {
         lua_setmetatable(L, -2);
         int position = 0;
         for (const cJSON *child = item->child; child; child = child->next) {
-            json_push(L, child);
+            push_value(L, child, work);
             lua_rawseti(L, -2, ++position);
         }
     } else if (cJSON_IsObject(item)) {
         lua_newtable(L);
         for (const cJSON *child = item->child; child; child = child->next) {
-            json_push(L, child);
+            push_value(L, child, work);
             lua_setfield(L, -2, child->string);
         }
     } else {
@@ -238,13 +294,52 @@ static const char *find_nul_escape(const char *text, size_t length) {
     return NULL;
 }
 
+/* What cJSON allocates while it reads a text is counted, and refused when that is to end. */
+static struct {
+    long_work *work;
+    size_t memory;
+    bool too_much;
+} reading;
+
+static void *allocate_for_reading(size_t size) {
+    long_work *work = reading.work;
+    if (work) {
+        reading.work = NULL; /* whoever is asked may use cJSON too */
+        long_work_must_end(work, STEPS_OF_VALUE / 2 + size / 16);
+        reading.work = work;
+        reading.memory += size + 16;
+        reading.too_much = reading.memory >> 20 > memory_most();
+    }
+    return work && (work->must_end || reading.too_much) ? NULL : malloc(size);
+}
+
+static cJSON *read_document(long_work *work, const char *text, size_t length, const char **end) {
+    cJSON_Hooks counting = {allocate_for_reading, free};
+    memset(&reading, 0, sizeof reading);
+    reading.work = work;
+    cJSON_InitHooks(&counting);
+    cJSON *document = cJSON_ParseWithLengthOpts(text, length, end, 0);
+    cJSON_InitHooks(NULL);
+    if (!document && work->must_end)
+        long_work_end(work);
+    if (!document && reading.too_much) {
+        error_push_memory(work->L);
+        lua_error(work->L);
+    }
+    return document;
+}
+
 int json_parse(lua_State *L, const char *text, size_t length, size_t *offset) {
+    if (length > LARGEST)
+        error_raise(L, "json", "a text of %zu MiB is too long: hostler reads JSON of up to 64 MiB",
+                    length >> 20);
+    long_work work = {.L = L};
     const char *end = find_nul_escape(text, length);
     if (end) {
         *offset = (size_t)(end - text);
         return 0;
     }
-    cJSON *document = cJSON_ParseWithLengthOpts(text, length, &end, 0);
+    cJSON *document = read_document(&work, text, length, &end);
     size_t at = end ? (size_t)(end - text) : 0;
     size_t rest = at;
     while (rest < length && strchr(" \t\r\n", text[rest]) && text[rest])
@@ -255,7 +350,7 @@ int json_parse(lua_State *L, const char *text, size_t length, size_t *offset) {
         return 0;
     }
     push_owner(L, document);
-    json_push(L, document);
+    push_value(L, document, &work);
     lua_insert(L, -2);
     cJSON_Delete(document);
     *(cJSON **)lua_touserdata(L, -1) = NULL;

@@ -15,18 +15,15 @@ typedef enum {
 } json_mode;
 
 /* Converts the value at this index; raises (and frees) on what JSON cannot hold: functions, cycles, NaN,
- * mixed keys. The caller owns the result. */
+ * mixed keys, more than 64 MiB; and when it is to end (long_work.h). The caller owns the result. */
 cJSON *json_from_lua(lua_State *L, int index, json_mode mode);
 
 /* Pushes the JSON text of the value at this index, on one line or indented, and returns it. Raises as
  * json_from_lua does. */
 const char *json_push_text(lua_State *L, int index, json_mode mode, bool indented);
 
-/* Pushes the Lua form of a parsed document. */
-void json_push(lua_State *L, const cJSON *item);
-
 /* Parses text and pushes its value. On bad input pushes nothing, returns 0 and sets *offset to where it
- * broke. */
+ * broke. Raises where it is longer than 64 MiB, needs too much memory, or is to end (long_work.h). */
 int json_parse(lua_State *L, const char *text, size_t length, size_t *offset);
 
 /* Pushes { face = the global `json` (encode decode null array), show = JSON text with secrets masked }. */

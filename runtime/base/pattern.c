@@ -7,16 +7,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define STEPS_BETWEEN_CHECKS 100000 /* about a millisecond */
-#define DEEPEST 200                 /* items that may match in more than one way, and captures */
-#define OPEN (-1)                   /* the length of a capture that has not ended */
-#define POSITION (-2)               /* that of one which stands for its place */
-
-static void (*on_long)(lua_State *L, unsigned long times);
-
-void pattern_on_long(void (*check)(lua_State *L, unsigned long times)) {
-    on_long = check;
-}
+#define DEEPEST 200   /* items that may match in more than one way, and captures */
+#define OPEN (-1)     /* the length of a capture that has not ended */
+#define POSITION (-2) /* that of one which stands for its place */
 
 static const char *match(pattern_match *m, const char *s, const char *p);
 
@@ -129,10 +122,7 @@ static bool matches_item(const pattern_match *m, const char *s, const char *item
 
 /* So many bytes of text and pattern have been looked at. */
 static void count_steps(pattern_match *m, size_t count) {
-    unsigned long before = m->steps / STEPS_BETWEEN_CHECKS;
-    m->steps += count;
-    if (m->steps / STEPS_BETWEEN_CHECKS != before && on_long)
-        on_long(m->L, m->steps / STEPS_BETWEEN_CHECKS);
+    long_work_count(&m->work, count);
 }
 
 static void step(pattern_match *m) {
@@ -319,7 +309,7 @@ void pattern_begin(pattern_match *m, lua_State *L, const char *text, size_t text
     m->text = text;
     m->text_end = text + text_length;
     m->pattern_end = pattern_end;
-    m->steps = 0;
+    m->work = (long_work){.L = L};
     m->count = m->depth = 0;
 }
 

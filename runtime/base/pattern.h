@@ -4,6 +4,8 @@
 #ifndef HOSTLER_BASE_PATTERN_H
 #define HOSTLER_BASE_PATTERN_H
 
+#include "base/long_work.h"
+
 #include <lua.h>
 #include <stddef.h>
 
@@ -13,7 +15,7 @@ typedef struct {
     lua_State *L;
     const char *text, *text_end, *pattern_end;
     int depth;
-    unsigned long steps;
+    long_work work;
     int count; /* of captures */
     struct {
         const char *start;
@@ -26,7 +28,7 @@ void pattern_begin(pattern_match *m, lua_State *L, const char *text, size_t text
                    const char *pattern_end);
 
 /* Matches at one place: the end of what matches, or NULL. Raises for a malformed pattern, and what the
- * function of pattern_on_long() raises. */
+ * long_work.h raises. */
 const char *pattern_try(pattern_match *m, const char *at, const char *pattern);
 
 /* Pushes a capture of the last match, counted from 0; without any, 0 is all that matches, from..to. */
@@ -34,10 +36,5 @@ void pattern_push_capture(pattern_match *m, int index, const char *from, const c
 
 /* How many values a match gives. */
 int pattern_count_values(const pattern_match *m);
-
-/* `check` is called about every millisecond while a match takes long, and with how often it was; it may
- * raise.
- */
-void pattern_on_long(void (*check)(lua_State *L, unsigned long times));
 
 #endif

@@ -2,12 +2,15 @@
 #define _GNU_SOURCE /* memmem */
 #include "base/pattern_lua.h"
 
+#include "base/long_work.h"
 #include "base/pattern.h"
 
 #include <ctype.h>
 #include <lauxlib.h>
 #include <stdbool.h>
 #include <string.h>
+
+#define PIECE 65536 /* bytes that are searched before the next question whether somebody waits */
 
 typedef struct {
     const char *text, *pattern;
@@ -52,10 +55,24 @@ static bool is_plain(const operands *o) {
     return true;
 }
 
+/* In pieces: of the text and, for they reach into one another, at least as long as what is searched for. */
+static const char *find_in_pieces(long_work *work, const operands *o, size_t from) {
+    size_t piece = o->pattern_length < PIECE ? PIECE : o->pattern_length;
+    while (from < o->text_length) {
+        size_t left = o->text_length - from, looked_at = piece + o->pattern_length - 1;
+        looked_at = left < looked_at ? left : looked_at;
+        const char *found = memmem(o->text + from, looked_at, o->pattern, o->pattern_length);
+        if (found)
+            return found;
+        long_work_count(work, looked_at);
+        from += piece < left ? piece : left;
+    }
+    return NULL;
+}
+
 static int find_plain(lua_State *L, const operands *o, size_t from) {
-    const char *found = o->pattern_length > 0
-                            ? memmem(o->text + from, o->text_length - from, o->pattern, o->pattern_length)
-                            : o->text + from;
+    long_work work = {.L = L};
+    const char *found = o->pattern_length > 0 ? find_in_pieces(&work, o, from) : o->text + from;
     if (!found)
         return lua_pushnil(L), 1;
     lua_pushinteger(L, found - o->text + 1);
@@ -128,6 +145,7 @@ static int gmatch_lua(lua_State *L) {
 static void add_template(luaL_Buffer *buffer, pattern_match *m, const char *from, const char *to) {
     size_t length;
     const char *template = lua_tolstring(m->L, 3, &length);
+    long_work_count(&m->work, length);
     for (size_t i = 0; i < length; i++) {
         if (template[i] != '%' || i + 1 == length) {
             luaL_addchar(buffer, template[i]);

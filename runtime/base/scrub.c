@@ -23,6 +23,9 @@
 #define MOST_BACKSLASHES 8
 /* Of a mark that was cut: "\\u00" is the longest. */
 #define LONGEST_MARK 4
+/* Between two questions whether somebody waits for the end. */
+#define PIECE 65536
+#define STEPS_OF_LINE 5000 /* to remember it */
 
 static pattern_set as_it_is, squeezed;
 
@@ -68,11 +71,19 @@ static size_t next_kept(const char *text, size_t length, size_t at) {
     return at;
 }
 
-static char *squeeze(const char *text, size_t length, size_t *squeezed_length) {
+/* Whether a way through a text is to end, at this place. */
+static bool must_end(long_work *work, size_t place) {
+    return work && place % PIECE == 0 && long_work_must_end(work, PIECE / 4);
+}
+
+static char *squeeze(long_work *work, const char *text, size_t length, size_t *squeezed_length) {
     char *out = allocate(length + 1);
     size_t used = 0;
-    for (size_t at = next_kept(text, length, 0); at < length; at = next_kept(text, length, at + 1))
-        out[used++] = text[at];
+    for (size_t at = next_kept(text, length, 0); at < length; at = next_kept(text, length, at + 1)) {
+        out[used] = text[at];
+        if (must_end(work, used++))
+            break;
+    }
     *squeezed_length = used;
     return out;
 }
@@ -83,7 +94,7 @@ static void remember_form(void *unused, const char *form, size_t length) {
     (void)unused;
     pattern_add(&as_it_is, form, length);
     size_t left;
-    char *close = squeeze(form, length, &left);
+    char *close = squeeze(NULL, form, length, &left);
     if (left >= SHORTEST_SQUEEZED)
         pattern_add(&squeezed, close, left);
     explicit_bzero(close, length);
@@ -96,17 +107,24 @@ static void remember(const char *text, size_t length) {
 }
 
 /* The lines of a key or a certificate are secret one by one too: what prints them may cut or indent them. */
-void scrub_remember(const char *text, size_t length) {
+bool scrub_remember_as(long_work *work, const char *text, size_t length) {
     remember(text, length);
     const char *end = text + length;
     for (const char *line = text, *newline; line < end; line = newline + 1) {
         newline = memchr(line, '\n', (size_t)(end - line));
         if (!newline && line == text)
-            return;
+            return true;
         newline = newline ? newline : end;
         size_t visible = (size_t)(newline - line);
         remember(line, visible > 0 && line[visible - 1] == '\r' ? visible - 1 : visible);
+        if (work && long_work_must_end(work, STEPS_OF_LINE))
+            return false;
     }
+    return true;
+}
+
+void scrub_remember(const char *text, size_t length) {
+    scrub_remember_as(NULL, text, length);
 }
 
 void scrub_forget(void) {
@@ -120,18 +138,18 @@ typedef struct {
     size_t from, to;
 } range;
 
-/* In the order of their beginnings, and none within another, once merge() has been called. */
+/* In ascending order, none of them reaching into another. */
 typedef struct {
     range *list;
     size_t count, room;
 } ranges;
 
-/* Overlapping ones become one. */
+/* Adds one that begins no earlier than the last, or that ends no earlier. Overlapping ones become one. */
 static void add_range(ranges *r, size_t from, size_t to) {
-    range *last = r->count > 0 ? &r->list[r->count - 1] : NULL;
-    if (last && from >= last->from && from < last->to) {
-        last->to = to > last->to ? to : last->to;
-        return;
+    while (r->count > 0 && from < r->list[r->count - 1].to) {
+        range last = r->list[--r->count];
+        from = last.from < from ? last.from : from;
+        to = last.to > to ? last.to : to;
     }
     if (r->count == r->room) {
         r->room = r->room ? r->room * 2 : 16;
@@ -142,51 +160,43 @@ static void add_range(ranges *r, size_t from, size_t to) {
     r->list[r->count++] = (range){from, to};
 }
 
-static int compare_ranges(const void *left, const void *right) {
-    const range *a = left, *b = right;
-    return a->from < b->from ? -1 : a->from > b->from;
-}
-
-static void merge(ranges *r) {
-    if (r->count < 2)
-        return;
-    qsort(r->list, r->count, sizeof *r->list, compare_ranges);
-    ranges merged = {r->list, 0, r->count}; /* it grows no faster than it is read */
-    for (size_t i = 0, count = r->count; i < count; i++) {
-        range next = r->list[i];
-        add_range(&merged, next.from, next.to);
+/* Those of both, which are freed. */
+static ranges unite(ranges a, ranges b) {
+    ranges united = {0};
+    for (size_t i = 0, j = 0; i < a.count || j < b.count;) {
+        bool of_a = j == b.count || (i < a.count && a.list[i].from <= b.list[j].from);
+        range next = of_a ? a.list[i++] : b.list[j++];
+        add_range(&united, next.from, next.to);
     }
-    r->count = merged.count;
+    free(a.list);
+    free(b.list);
+    return united;
 }
 
 /* Which ends of a text were cut, so that a part of a secret may stand there. */
 enum { CUT_NOWHERE = 0, CUT_BEFORE = 1, CUT_BEHIND = 2 };
 
-static void find_whole(ranges *found, const char *text, size_t length) {
-    for (size_t i = 0; i + PATTERN_SHORTEST <= length; i++) {
-        size_t secret = pattern_at(&as_it_is, text + i, length - i);
+static void find_whole(long_work *work, ranges *found, pattern_set *set, const char *text, size_t length) {
+    pattern_search search = pattern_begin_search(set, text, length);
+    for (size_t i = 0; i + PATTERN_SHORTEST <= length && !must_end(work, i); i++) {
+        size_t secret = pattern_at(&search, i);
         if (secret)
             add_range(found, i, i + secret);
     }
 }
 
-/* Finds the places of the squeezed bytes in the text they were squeezed from; asked for in ascending order.
- */
-typedef struct {
-    const char *text;
-    size_t length, at, number; /* the place of the byte with this number */
-} place_finder;
-
-static size_t place_of(place_finder *finder, size_t number) {
-    for (; finder->number < number; finder->number++)
-        finder->at = next_kept(finder->text, finder->length, finder->at + 1);
-    return finder->at;
-}
-
-static void add_squeezed_range(ranges *found, place_finder *finder, size_t from, size_t to) {
-    size_t first = place_of(finder, from);
-    place_finder last = *finder;
-    add_range(found, first, place_of(&last, to - 1) + 1);
+static ranges find_plain(long_work *work, const char *text, size_t length, int cut) {
+    ranges found = {0};
+    size_t part = cut & CUT_BEFORE ? pattern_ended(&as_it_is, text, length, SHORTEST_PART) : 0;
+    if (cut == (CUT_BEFORE | CUT_BEHIND) && length >= SHORTEST_PART && pattern_holds(&as_it_is, text, length))
+        part = length;
+    if (part)
+        add_range(&found, 0, part);
+    find_whole(work, &found, &as_it_is, text, length);
+    part = cut & CUT_BEHIND ? pattern_begun(&as_it_is, text, length, SHORTEST_PART) : 0;
+    if (part)
+        add_range(&found, length - part, length);
+    return found;
 }
 
 /* How much at the start of squeezed text, which was cut, is the rest of a secret: perhaps behind what is left
@@ -220,26 +230,35 @@ static bool is_within_squeezed(const char *close, size_t left) {
     return false;
 }
 
-static void find_squeezed(ranges *found, const char *text, size_t length, int cut) {
+/* Makes of the places of squeezed bytes those in the text that they were squeezed from. */
+static void place_in_text(ranges *found, const char *text, size_t length) {
+    size_t at = next_kept(text, length, 0), number = 0;
+    for (range *r = found->list; found->count > 0 && r < found->list + found->count; r++) {
+        for (; number < r->from; number++)
+            at = next_kept(text, length, at + 1);
+        r->from = at;
+        for (; number < r->to - 1; number++)
+            at = next_kept(text, length, at + 1);
+        r->to = at + 1;
+    }
+}
+
+static ranges find_squeezed(long_work *work, const char *text, size_t length, int cut) {
+    ranges found = {0};
     size_t left;
-    char *close = squeeze(text, length, &left);
-    place_finder finder = {text, length, next_kept(text, length, 0), 0};
+    char *close = squeeze(work, text, length, &left);
     size_t part = cut & CUT_BEFORE ? rest_of_squeezed(close, left) : 0;
     if (cut == (CUT_BEFORE | CUT_BEHIND) && is_within_squeezed(close, left))
         part = left;
     if (part)
-        add_squeezed_range(found, &finder, 0, part);
-    for (size_t i = 0; i + SHORTEST_SQUEEZED <= left; i++) {
-        size_t secret = pattern_at(&squeezed, close + i, left - i);
-        if (secret)
-            add_squeezed_range(found, &finder, i, i + secret);
-    }
+        add_range(&found, 0, part);
+    find_whole(work, &found, &squeezed, close, left);
     part = cut & CUT_BEHIND ? first_of_squeezed(close, left) : 0;
-    if (part) {
-        finder = (place_finder){text, length, next_kept(text, length, 0), 0};
-        add_squeezed_range(found, &finder, left - part, left);
-    }
+    if (part)
+        add_range(&found, left - part, left);
+    place_in_text(&found, text, length);
     free(close);
+    return found;
 }
 
 static char *mask(const char *text, size_t length, const ranges *hidden, size_t *masked_length) {
@@ -260,29 +279,21 @@ static char *mask(const char *text, size_t length, const ranges *hidden, size_t 
     return out;
 }
 
-static char *scrub_part(const char *text, size_t length, int cut, size_t *scrubbed_length) {
+static char *scrub_part(long_work *work, const char *text, size_t length, int cut, size_t *scrubbed_length) {
     ranges hidden = {0};
-    if (as_it_is.count > 0) {
-        size_t part = cut & CUT_BEFORE ? pattern_ended(&as_it_is, text, length, SHORTEST_PART) : 0;
-        if (cut == (CUT_BEFORE | CUT_BEHIND) && length >= SHORTEST_PART &&
-            pattern_holds(&as_it_is, text, length))
-            part = length;
-        if (part)
-            add_range(&hidden, 0, part);
-        find_whole(&hidden, text, length);
-        part = cut & CUT_BEHIND ? pattern_begun(&as_it_is, text, length, SHORTEST_PART) : 0;
-        if (part)
-            add_range(&hidden, length - part, length);
-        find_squeezed(&hidden, text, length, cut);
-        merge(&hidden);
-    }
-    char *out = mask(text, length, &hidden, scrubbed_length);
+    if (as_it_is.count > 0)
+        hidden = unite(find_plain(work, text, length, cut), find_squeezed(work, text, length, cut));
+    char *out = work && work->must_end ? NULL : mask(text, length, &hidden, scrubbed_length);
     free(hidden.list);
     return out;
 }
 
 char *scrub(const char *text, size_t length, size_t *scrubbed_length) {
-    return scrub_part(text, length, CUT_NOWHERE, scrubbed_length);
+    return scrub_part(NULL, text, length, CUT_NOWHERE, scrubbed_length);
+}
+
+char *scrub_as(long_work *work, const char *text, size_t length, size_t *scrubbed_length) {
+    return scrub_part(work, text, length, CUT_NOWHERE, scrubbed_length);
 }
 
 /* ---- scrubbed, then cut ---- */
@@ -297,7 +308,7 @@ static size_t before_mask(const char *text, size_t length, size_t place) {
 
 char *scrub_beginning(const char *text, size_t length, size_t most, size_t *scrubbed_length) {
     size_t looked_at = length > most && length - most > MARGIN ? most + MARGIN : length, left;
-    char *out = scrub_part(text, looked_at, CUT_BEFORE | CUT_BEHIND, &left);
+    char *out = scrub_part(NULL, text, looked_at, CUT_BEFORE | CUT_BEHIND, &left);
     size_t end = left;
     if (left > most) {
         end = before_mask(out, left, most);
@@ -312,7 +323,7 @@ char *scrub_beginning(const char *text, size_t length, size_t most, size_t *scru
 
 char *scrub_end(const char *text, size_t length, size_t most, size_t *scrubbed_length) {
     size_t skipped = length > most && length - most > MARGIN ? length - most - MARGIN : 0, left;
-    char *out = scrub_part(text + skipped, length - skipped, CUT_BEFORE | CUT_BEHIND, &left);
+    char *out = scrub_part(NULL, text + skipped, length - skipped, CUT_BEFORE | CUT_BEHIND, &left);
     if (left > most) {
         size_t from = before_mask(out, left, left - most);
         if (from < left - most)

@@ -6,6 +6,8 @@
 #ifndef HOSTLER_BASE_SCRUB_H
 #define HOSTLER_BASE_SCRUB_H
 
+#include "base/long_work.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,11 +18,17 @@
  * for: they would hit words that mean nothing. */
 void scrub_remember(const char *text, size_t length);
 
+/* The same, as long work: false when it is to end, with some of the lines remembered. */
+bool scrub_remember_as(long_work *work, const char *text, size_t length);
+
 /* From now on nothing is hidden: what had secrets to show is gone. */
 void scrub_forget(void);
 
 /* A copy of the text with every secret seen so far replaced by SCRUB_MASK. Free with free(). */
 char *scrub(const char *text, size_t length, size_t *scrubbed_length);
+
+/* The same, as long work: NULL when it is to end. */
+char *scrub_as(long_work *work, const char *text, size_t length, size_t *scrubbed_length);
 
 /* The first, and the last, `most` bytes of the scrubbed text, without half a mask or half a UTF-8 character.
  * What stands at the edges of the given text and is a part of a secret, of four bytes or more (eight where

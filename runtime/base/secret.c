@@ -14,7 +14,9 @@ bool secret_is(lua_State *L, int index) {
 }
 
 void secret_push(lua_State *L, const char *text, size_t length) {
-    scrub_remember(text, length);
+    long_work work = {.L = L};
+    if (!scrub_remember_as(&work, text, length))
+        long_work_end(&work);
     hidden_push(L, HIDDEN_SECRET, text, length, SCRUB_MASK, sizeof SCRUB_MASK - 1);
 }
 
@@ -29,10 +31,15 @@ const char *secret_tolstring(lua_State *L, int index, size_t *length) {
     return secret_plain(L, index, length);
 }
 
+#define LONGEST ((size_t)1 << 20) /* each form of it is looked for in all that is shown */
+
 /* new(text): a secret, and from now on scrubbed from all output. */
 static int secret_new(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
+    if (length > LONGEST)
+        error_raise(L, "usage", "a text of %zu KiB is too long for a secret: hostler hides up to 1 MiB",
+                    length >> 10);
     secret_push(L, text, length);
     return 1;
 }
@@ -101,8 +108,9 @@ static int push_clean(lua_State *L, char *clean, size_t length) {
 static int scrub_lua(lua_State *L) {
     size_t length;
     const char *text = luaL_checklstring(L, 1, &length);
-    char *clean = scrub(text, length, &length);
-    return push_clean(L, clean, length);
+    long_work work = {.L = L};
+    char *clean = scrub_as(&work, text, length, &length);
+    return clean ? push_clean(L, clean, length) : long_work_end(&work);
 }
 
 /* beginning(text, bytes), ending(text, bytes): of the text without the secrets; see scrub.h. */

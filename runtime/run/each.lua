@@ -36,6 +36,7 @@ end
 local function keys_of(items, key)
     local keys, seen = {}, {}
     for index, item in ipairs(items) do
+        task.checkpoint()
         local name = checks.without_secrets(key_of(item, key))
         checks.name("each", name)
         if seen[name] then

@@ -40,7 +40,8 @@ local secret = setmetatable({
 }, {
     __call = function(_, name, options)
         local value = recording.setting("secret " .. name, function()
-            local text = native.system.credential(name) or native.system.env(name)
+            local variable = native.system.secret_env(name)
+            local text = native.system.credential(name) or variable
             return text and text ~= "" and native.secret.new(text) or nil
         end)
         if value then

@@ -1,17 +1,18 @@
 /* Runs a program in the foreground; see foreground.h. */
 #include "task/foreground.h"
 
+#include "base/environment.h"
+
 #include <errno.h>
 #include <lauxlib.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define EXIT_SIGNALLED 128
-
-extern char **environ;
 
 /* Ctrl-C is the program's while it runs: it reaches both, and only the program may take it. */
 static const int keyboard_signals[] = {SIGINT, SIGQUIT};
@@ -28,7 +29,9 @@ static int spawn(pid_t *pid, char **argv) {
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    problem = posix_spawnp(pid, argv[0], NULL, &attributes, argv, environ);
+    char **environment = environment_for_programs();
+    problem = posix_spawnp(pid, argv[0], NULL, &attributes, argv, environment);
+    free(environment);
     posix_spawnattr_destroy(&attributes);
     return problem;
 }

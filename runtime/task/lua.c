@@ -1,7 +1,7 @@
 /* Tasks as the prelude sees them: how waiting functions are made, and spawn, join, cancel, context. */
 #include "base/effect.h"
 #include "base/error.h"
-#include "base/pattern.h"
+#include "base/long_work.h"
 #include "task/bell.h"
 #include "task/interrupt.h"
 #include "task/preempt.h"
@@ -332,6 +332,6 @@ int task_open(lua_State *L) {
     register_waiting(L, "join_shielded", lua_join, true);
     register_waiting(L, "pause", sleep_pause_lua, true);
     interrupt_open(&scheduler.loop, preempt_hook);
-    pattern_on_long(preempt_check);
+    long_work_ask(preempt_must_end, task_checkpoint);
     return 1;
 }

@@ -10,6 +10,7 @@
 
 #define STARVING 100               /* milliseconds that a task runs without a wait */
 #define GRACE_INSTRUCTIONS 1000000 /* some 10 ms */
+#define LEAST_OWN_INSTRUCTIONS 64  /* until it is looked again whether own code has ended */
 #define OWN_CODE_PATIENCE 300      /* milliseconds of a function of C */
 #define OWN_CODE "=hostler:"       /* how the chunks that are embedded in the binary are named */
 
@@ -44,6 +45,13 @@ static void check_memory(lua_State *L, lua_Debug *frame) {
     lua_error(L);
 }
 
+/* How many instructions of own code pass until the next look: now more, now fewer, so that no loop has people's
+ * code always in between. One by one, own code would take a hundred times as long. */
+static int own_instructions(void) {
+    static unsigned looks;
+    return LEAST_OWN_INSTRUCTIONS + (int)(++looks * 37 % LEAST_OWN_INSTRUCTIONS);
+}
+
 /* Lua has computed for long without a wait, or needs much memory. A cancellation is raised, but not in the
  * middle of hostler's own code, which may be recording what has been done and never computes for long. The
  * task may catch what is raised: then it comes again a little later, without waiting for a tick. */
@@ -57,19 +65,20 @@ void preempt_hook(lua_State *L, lua_Debug *frame) {
         return;
     }
     bool own_code = is_own_code(L, frame);
-    lua_sethook(L, preempt_hook, LUA_MASKCOUNT, own_code ? 1 : GRACE_INSTRUCTIONS);
+    lua_sethook(L, preempt_hook, LUA_MASKCOUNT, own_code ? own_instructions() : GRACE_INSTRUCTIONS);
     if (!own_code)
         task_stop_if_cancelled(L, scheduler.running);
 }
 
 /* Who called cannot always be seen: a function that returns what this one returns has left the stack. What
  * own code asks for is never long. */
-void preempt_check(lua_State *L, unsigned long times) {
+bool preempt_must_end(lua_State *L, unsigned long times) {
     lua_Debug frame;
     task_deliver_signals();
     task_apply_deadlines(L);
     cancel_if_starving(L);
+    if (!task_is_cancelled(scheduler.running))
+        return false;
     bool by_own_code = lua_getstack(L, 1, &frame) && is_own_code(L, &frame);
-    if (!by_own_code || times > OWN_CODE_PATIENCE)
-        task_checkpoint(L);
+    return !by_own_code || times > OWN_CODE_PATIENCE;
 }

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE /* close_range, sigabbrev_np */
 #include "task/program.h"
 
+#include "base/environment.h"
 #include "base/error.h"
 #include "base/scrub.h"
 #include "base/secret.h"
@@ -230,7 +231,8 @@ static bool is_set(const settings *s, const char *variable) {
     return false;
 }
 
-/* Pushes hostler's own environment changed by the table at this index, and its parts. */
+/* Pushes hostler's own environment, without what is private, changed by the table at this index, and its
+ * parts. */
 static char **push_environment(lua_State *L, int index, settings *s) {
     s->count = 0;
     luaL_checkstack(L, MOST_SETTINGS + 8, "environment");
@@ -247,7 +249,7 @@ static char **push_environment(lua_State *L, int index, settings *s) {
     char **environment = lua_newuserdata(L, (inherited + s->count + 1) * sizeof *environment);
     size_t count = 0;
     for (size_t i = 0; i < inherited; i++)
-        if (!is_set(s, environ[i]))
+        if (!is_set(s, environ[i]) && !environment_is_private(environ[i]))
             environment[count++] = environ[i];
     for (size_t i = 0; i < s->count; i++)
         if (s->text[i][s->name_length[i]] == '=')

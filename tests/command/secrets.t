@@ -58,4 +58,39 @@ my $argument = hostler({ in => playbooks(book => 'return playbook { summary = "s
 unlike($argument->{stderr}, qr/abcdefghij/, 'not in the command that is shown again');
 like(run_book('return playbook { summary = "s", run = function() secret "NO_SUCH" end }')->{stderr},
     qr/the secret NO_SUCH is not set.*hint +export NO_SUCH=/s, 'a missing secret says what to do');
+
+# What a program gets of the environment that a secret came from.
+my %given = (TOKEN => 'abcdefghij', OTHER => 'klmnopqrst', PGPASSWORD => 'uvwxyzabcd', PLAIN => 'plain text');
+
+sub printed {
+    my ($before, $options) = @_;
+    my $in = playbooks(book => qq{return playbook { summary = "s", run = function() $before
+        require "sh".run({ "sh", "-c", "printenv >printed" }, { read = true, $options }) end }});
+    my $run = hostler({ in => $in, env => \%given }, 'run', 'book');
+    is($run->{status}, 0, 'it runs') or diag $run->{stderr};
+    return read_file("$in/printed");
+}
+
+sub read_file {
+    my ($name) = @_;
+    open my $file, '<', $name or die "$name: $!";
+    return join '', <$file>;
+}
+my $all = printed('', '');
+like($all, qr/^TOKEN=abcdefghij$/m, 'a variable that nobody has read as a secret is inherited');
+unlike($all, qr/PGPASSWORD/, 'a password of libpq is not');
+my $less = printed('secret "TOKEN"', '');
+unlike($less, qr/TOKEN|abcdefghij/, 'nor is one that was read as a secret');
+like($less, qr/^\Q$_\E=/m, "$_ is") for qw(PATH HOME OTHER PLAIN);
+my $given = printed('', 'env = { TOKEN = secret "TOKEN", PGPASSWORD = "x" }');
+like($given, qr/^$_$/m, "unless it is given: $_") for 'TOKEN=abcdefghij', 'PGPASSWORD=x';
+my $edited = playbooks(book => 'return playbook { summary = "s", run = function() end }');
+open my $script, '>', "$edited/editor" or die $!;
+print $script "#!/bin/sh\nprintenv >'$edited/printed'\n";
+close $script;
+chmod 0700, "$edited/editor" or die $!;
+hostler({ in => $edited, env => { %given, EDITOR => "$edited/editor", HOSTLER_STORE => 'postgresql://a:b@/x' } }, 'edit', 'book');
+my $editors = read_file("$edited/printed");
+like($editors, qr/^PLAIN=/m, 'an editor inherits');
+unlike($editors, qr/PGPASSWORD|HOSTLER_STORE/, 'without the passwords');
 done_testing;

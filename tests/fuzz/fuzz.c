@@ -22,6 +22,7 @@
 #define REQUESTS 20 /* in a round: they take less time than the rest */
 
 static const char second_secret[] = "Correct/Horse+Battery&Stapl3";
+static const char repeating_secret[] = "ababababac";
 
 static unsigned long long state;
 
@@ -60,6 +61,8 @@ static size_t make_text(char *text) {
                                         "ada",
                                         "a@b.c",
                                         "hunter2hunter2",
+                                        "abab",
+                                        "ababababac",
                                         "[[[[",
                                         "{\"a\":",
                                         "999999999999",
@@ -87,7 +90,8 @@ static size_t make_text(char *text) {
 static void check_scrub(const char *text, size_t length) {
     size_t clean_length;
     char *clean = scrub(text, length, &clean_length);
-    if (memmem(clean, clean_length, "hunter2hunter2", 14)) {
+    if (memmem(clean, clean_length, "hunter2hunter2", 14) ||
+        memmem(clean, clean_length, repeating_secret, sizeof repeating_secret - 1)) {
         fprintf(stderr, "a secret is left in: %.*s\n", (int)length, text);
         abort();
     }
@@ -224,6 +228,7 @@ int main(int argc, char **argv) {
     lua_State *L = host_open();
     secret_push(L, secret, sizeof secret - 1);
     secret_push(L, second_secret, sizeof second_secret - 1);
+    secret_push(L, repeating_secret, sizeof repeating_secret - 1);
     unsigned long rounds = 0;
     for (time_t end = time(NULL) + seconds; time(NULL) < end; rounds++) {
         char text[LONGEST];

@@ -76,6 +76,77 @@ with_server("heads", "2 60000", function(port)
     tap.is(http.get("http://127.0.0.1:" .. port).body, "ok", "large headers are taken")
 end)
 
+-- ---- answers that are none
+
+local OK = "HTTP/1.1 200 OK\r\n"
+for name, case in pairs {
+    ["no gzip"] = { "http.body", OK .. "Content-Encoding: gzip\r\nContent-Length: 8\r\n\r\nnot gzip",
+        "cannot be decompressed: .*incorrect header check" },
+    ["an unknown compression"] = { "http.body", OK .. "Content-Encoding: foo\r\nContent-Length: 8\r\n\r\nnot gzip",
+        "cannot be decompressed: Unrecognized content encoding" },
+    ["a chunk without a length"] = { "http.body", OK .. "Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+        "has a chunk that is none: Illegal or missing hexadecimal" },
+    ["a chunk that is longer than it says"] = { "http.body",
+        OK .. "Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n", "has a chunk that is none" },
+    ["a chunk that breaks off"] = { "http.body", OK .. "Transfer-Encoding: chunked\r\n\r\n30\r\nabc",
+        "broke off after 3 bytes" },
+    ["a length that lies"] = { "http.body", OK .. "Content-Length: 100\r\n\r\nabc", "broke off after 3 of 100 bytes" },
+    ["a length that is none"] = { "http", OK .. "Content-Length: abc\r\n\r\nabc", "Invalid Content%-Length" },
+    ["a header without a colon"] = { "http", OK .. "This is no header\r\nContent-Length: 3\r\n\r\nabc", "Header without colon" },
+    ["headers that break off"] = { "http.body", OK .. "Content-Le", "broke off within its headers" },
+    ["an upgrade that nobody asked for"] = { "http",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\129\5hello",
+        "answered 101, and wants to go on in another protocol" },
+    ["another protocol"] = { "http", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/0.9" },
+} do
+    with_server("say", case[2], function(port)
+        local err = failure(case[1], "http://127.0.0.1:" .. port, name)
+        tap.like(err.message, "127.0.0.1:" .. port, "  its server is named")
+        tap.like(err.message, case[3], "  and what is wrong")
+    end)
+end
+with_server("say", OK .. "Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n", function(port)
+    tap.is(http.get("http://127.0.0.1:" .. port).body, "ok", "headers behind the body are taken")
+end)
+
+-- ---- pauses that nobody means
+
+for _, header in ipairs {
+    "Retry-After: 99999999999999999999", "Retry-After: 999999999", "Retry-After: inf", "Retry-After: nan", "Retry-After: -1",
+    "Retry-After: 1e400", "Retry-After: Fri, 31 Dec 99999 23:59:59 GMT", "RateLimit-Reset: 99999999999999999999",
+    "RateLimit-Reset: " .. ("9"):rep(400), "RateLimit-Reset: -5", "RateLimit-Reset: 1700000000000",
+    "X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: 1e99",
+} do
+    with_server("say", "HTTP/1.1 429 Slow\r\n" .. header .. "\r\nContent-Length: 0\r\n\r\n", function(port)
+        local err = failure("http.status", "http://127.0.0.1:" .. port, header:sub(1, 60))
+        tap.like(err.hint, "the server asks to slow down", "  is not believed")
+        tap.is(err.retry_at, nil, "  and names no moment")
+    end)
+end
+with_server("say", "HTTP/1.1 429 Slow\r\nRetry-After: 7200\r\nContent-Length: 0\r\n\r\n", function(port)
+    local err = failure("http.status", "http://127.0.0.1:" .. port, "two hours")
+    tap.like(err.hint, "the server asks to wait 2h 00m, until ", "are believed")
+end)
+
+-- ---- who failed, where one leads to another
+
+with_server("close", nil, function(closing)
+    for there, case in pairs {
+        ["http://127.0.0.1:" .. closing] = { "http.body", "closed the connection without an answer" },
+        ["http://127.0.0.1:1"] = { "http.connect", "cannot connect to 127.0.0.1:1: Connection refused" },
+    } do
+        with_server("say", "HTTP/1.1 302 Found\r\nLocation: " .. there .. "/x\r\nContent-Length: 0\r\n\r\n", function(port)
+            local err = failure(case[1], "http://127.0.0.1:" .. port, "a redirect to " .. case[1])
+            tap.like(err.message, case[2], "says what is wrong")
+            tap.is(err.target, there, "with whom")
+            tap.like(err.message, "%(http://127.0.0.1:" .. port .. "/ leads there%)", "and who leads there")
+        end)
+    end
+end)
+with_server("say", "HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/\r\nContent-Length: 0\r\n\r\n", function(port)
+    failure("http.redirect", "http://127.0.0.1:" .. port, "a redirect out of HTTP")
+end)
+
 -- ---- proxies: the environment is read by the process itself, so each has a hostler of its own
 
 local BOOK = [[

@@ -107,6 +107,35 @@ end
 tap.is(secret.scrub("a " .. TOKEN .. " b " .. TOKEN .. TOKEN), "a [secret] b [secret][secret]", "one mask a secret")
 tap.is(secret.scrub("key:\n  " .. TOKEN .. "\nnext: 1"), "key:\n  [secret]\nnext: 1", "what stands around it stays")
 
+-- what begins a long secret again and again takes no longer than other text, but for a factor
+local LONG = ("a"):rep(65536)
+secret.wrap(LONG .. "b")
+secret.wrap(("-"):rep(70000) .. "c" .. ("-"):rep(70000))
+local function cpu(fn)
+    local began = os.clock()
+    fn()
+    return os.clock() - began
+end
+local other = ("The quick brown fox jumps over the lazy dog.\n"):rep(90000)
+local usual = cpu(function() secret.scrub(other) end)
+local function is_linear(name, fn)
+    local taken = cpu(fn)
+    tap.ok(taken < 60 * usual, name, ("%.3f s, other text of that length %.3f s"):format(taken, usual))
+end
+for name, unit in pairs { plain = "a", digits = "61", apart = "61 ", base64 = "YWFh", lines = "YWFhYWFhYWFh\n" } do
+    local text = unit:rep(math.floor(#other / #unit))
+    is_linear("the beginning of a long secret, " .. name, function() secret.scrub(text) end)
+end
+tap.ok(secret.scrub(LONG .. LONG) == LONG .. LONG, "what only begins one is left")
+is_linear("beginnings that break off", function() secret.scrub((("-"):rep(70000) .. "d"):rep(57)) end)
+is_linear("secrets that overlap", function()
+    local text = (("-"):rep(70000) .. "c"):rep(57) .. LONG .. LONG .. "b"
+    tap.ok(secret.scrub(text) == "[secret]c" .. LONG .. "[secret]", "one mask")
+end)
+is_linear("the first of one where a text was cut", function()
+    try(sh.run, { "sh", "-c", "cat >&2; exit 3" }, { read = true, stdin = ("-"):rep(69000) .. "d---" })
+end)
+
 -- scrubbed, then cut
 local function edge(text, name)
     local left = part_of(TOKEN, text)
