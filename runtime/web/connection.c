@@ -215,7 +215,7 @@ static void refuse(connection *c, unsigned status, const char *problem) {
 
 static void complete(connection *c) {
     c->phase = HANDLING;
-    c->keep_alive = c->request.framing.keep_alive;
+    c->keep_alive = c->request.framing.keep_alive && c->request.status == 0;
     move(c, PLACE_BUSY);
     c->rules->arrived(c);
 }
@@ -227,7 +227,10 @@ static void read_next(connection *c) {
         complete(c);
         break;
     case REQUEST_WRONG:
-        refuse(c, c->request.status, c->request.problem);
+        if (c->request.status == 413 && c->rules->takes_large)
+            complete(c);
+        else
+            refuse(c, c->request.status, c->request.problem);
         break;
     default:
         if (c->request.awaited)
