@@ -1,9 +1,10 @@
 -- hostler serve: answers webhooks, and goes through the runs that come of them.
-local _, import = ...
+local native, import = ...
 local command = {}
 
 local commandline, params, serve = import "command/commandline", import "run/params", import "serve/serve"
 local refuse = import "base/misuse".refuse
+local task = native.task
 
 local MOST_JOBS = 256
 
@@ -24,7 +25,10 @@ function command.main(argv)
         if values.jobs < 0 or values.jobs > MOST_JOBS then
             refuse(("--jobs %d: from 0 to %d runs at once"):format(values.jobs, MOST_JOBS))
         end
-        serve.run(values)
+        local ok, err = pcall(serve.run, values)
+        if not ok and not task.interrupted() then -- one that is told to stop before it serves has not failed
+            error(err, 0)
+        end
     end)
 end
 

@@ -93,7 +93,7 @@ end
 local function turned_away(hook, request)
     if request.method ~= "POST" then
         return turn_away(hook, "method", 405, "only POST is answered here", { Allow = "POST" })
-    elseif #request.body > MOST_BYTES then
+    elseif request.too_large or #request.body > MOST_BYTES then
         return turn_away(hook, "size", 413, ("a body may have %d bytes"):format(MOST_BYTES))
     end
     local proof = hook.webhook.from
@@ -170,9 +170,9 @@ local function answer_to(request)
 end
 
 --- Answers a request for a webhook. It may wait for the store, and raises nothing.
----@param request { method: string, path: string, headers: table<string, any>, body: string, remote?: string } path:
----  without a query; headers: by names in lower case, a text each: what is none proves nothing; body: the bytes as they
----  came
+---@param request { method: string, path: string, headers: table<string, any>, body: string, too_large?: boolean,
+---  remote?: string } path: without a query; headers: by names in lower case, a text each: what is none proves nothing;
+---  body: the bytes as they came; too_large: there are more than MOST_BYTES, and they are not here
 ---@return inbox.Answer
 function deliver.deliver(request)
     local ok, result = pcall(answer_to, request)

@@ -18,7 +18,8 @@ local AGAIN_SECONDS = 5 -- until a broken one is tried again whose file has not 
 ---@field path? string what it answers to; nil where that cannot be told
 ---@field webhook? Webhook what is in force
 ---@field problem? string why the file as it stands is not
----@field text string
+---@field text? string nil: the file cannot be read
+---@field is_another? boolean the file turned out to be something else
 ---@field gone_since? number by the monotonic clock
 ---@field rank integer which of the folders it stands in, from 1
 
@@ -36,13 +37,15 @@ end
 --- Loads a webhook's file.
 ---@param path string
 ---@return inbox.Loaded
----@raise "manifest", "syntax", "load", and what the file raises
+---@raise "manifest", with `is_another` where the file returns something else, "syntax", "load", and what the file
+---  raises
 function hooks.load(path)
     local loaded = loading.load(path, "webhook")
     if not webhook.is(loaded.value) then
         error(native.error.new {
             code = "manifest", message = "the file does not return a webhook", file = path, line = 1,
             hint = "end it with: return webhook { summary = ..., path = ..., from = ..., key = ..., run = ... }",
+            is_another = loaded.value ~= nil,
         }, 0)
     end
     return loaded
@@ -64,12 +67,19 @@ end
 
 --- The path that a file names which cannot be loaded.
 local function path_in(text)
-    return text:match "%f[%w_]path%s*=%s*[\"']([a-z0-9][a-z0-9.-]*)[\"']"
+    return text and text:match "%f[%w_]path%s*=%s*[\"']([a-z0-9][a-z0-9.-]*)[\"']"
 end
 
 local function describe(err)
     err = native.error.complete(err)
     return err.file and ("%s:%s: %s"):format(err.file, err.line or "?", tostring(err)) or tostring(err)
+end
+
+--- Whether a file is to be taken for a webhook before it is loaded: one that is being written may be empty, or not to be
+--- read yet, and nobody who asks for it meanwhile is to hear that there is nothing.
+---@param text? string nil: it cannot be read
+local function may_be_webhook(text)
+    return not text or not text:find "%S" or lua_source.seems_webhook(text)
 end
 
 --- Takes up a file that is new or has changed.
@@ -82,8 +92,9 @@ local function take_up(hook, text)
     else
         hook.problem = describe(loaded)
         hook.path = hook.webhook and hook.webhook.path or path_in(text) or hook.path
+        hook.is_another = loaded.is_another and not hook.webhook and not may_be_webhook(text)
     end
-    if ok or hook.problem ~= before then
+    if ok or hook.problem ~= before and not hook.is_another then
         on_change(hook, ok and "loaded" or "broken")
     end
 end
@@ -99,9 +110,9 @@ local function is_current(hook, path, text)
 end
 
 local function look_at(name, path, rank)
-    local text = system.read_file(path) or ""
+    local text = system.read_file(path)
     local hook = known[name]
-    if not hook and not lua_source.seems_webhook(text) then
+    if not hook and (not may_be_webhook(text) or system.kind(path) ~= "file") then
         return
     elseif not hook or not is_current(hook, path, text) then
         hook = hook or { name = name }
@@ -109,6 +120,9 @@ local function look_at(name, path, rank)
         take_up(hook, text)
     end
     hook.rank, hook.gone_since = rank, nil
+    if hook.is_another then -- it was never a webhook
+        known[name] = nil
+    end
 end
 
 --- What was not found any more.

@@ -65,12 +65,17 @@ end
 
 -- ---- the parts ----
 
---- Tells systemd that the loop turns. It is to hear that twice in its time.
-local function keep_watchdog(seconds)
-    while true do
-        systemd.notify "WATCHDOG=1"
-        task.sleep(seconds / 2)
-    end
+--- Tells systemd that the loop turns, to the end: requests under way are still answered then. It is to hear that twice
+--- in its time.
+---@return table? task
+local function keep_watchdog()
+    local seconds = systemd.watchdog()
+    return seconds and task.spawn_shielded(FOR_EVER, function()
+        while true do
+            systemd.notify "WATCHDOG=1"
+            task.sleep(seconds / 2)
+        end
+    end)
 end
 
 --- Starts a part of the service. The first that ends with an error ends all.
@@ -117,10 +122,6 @@ local function take_requests(self)
 end
 
 local function start_parts(self, jobs)
-    local watchdog = systemd.watchdog()
-    if watchdog then
-        start(self, keep_watchdog, watchdog)
-    end
     start(self, look_after_hooks)
     if self.servers[1].options.certificate then
         start(self, look_after_certificates, self.servers)
@@ -134,6 +135,13 @@ local function join_all(tasks)
     for _, one in ipairs(tasks) do
         pcall(task.join_shielded, one)
     end
+end
+
+local function end_tasks(tasks)
+    for _, one in ipairs(tasks) do
+        task.cancel(one)
+    end
+    join_all(tasks)
 end
 
 local function stop_late(self)
@@ -151,8 +159,7 @@ local function drain(self)
     end
     local stopper = task.spawn_shielded(FOR_EVER, stop_late, self)
     join_all(self.working)
-    task.cancel(stopper)
-    join_all { stopper }
+    end_tasks { stopper }
     deliver.flush()
 end
 
@@ -171,11 +178,13 @@ function serve.run(options)
     self.servers = open_all(places)
     take_requests(self)
     start_parts(self, options.jobs)
+    local watchdog = keep_watchdog()
     systemd.notify "READY=1"
     local told = pcall(task.listen, self.ended) -- raises when this is told to end
     stop_parts(self)
     drain(self)
     join_all(self.parts)
+    end_tasks { watchdog }
     if told then
         error(self.problem, 0)
     end

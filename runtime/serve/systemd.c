@@ -11,11 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define FIRST 3 /* SD_LISTEN_FDS_START */
 #define MOST 256
+#define NOTIFY_SECONDS \
+    5 /* that a manager with much to read is waited for, as a lost word would end the service */
 
 /* A variable as a number, when it is one and has nothing else; else -1. */
 static long number_in(const char *name) {
@@ -130,8 +133,11 @@ static int notify_lua(lua_State *L) {
     struct sockaddr_un address;
     socklen_t size = manager_address(&address);
     int fd = size ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
-    lua_pushboolean(L, fd >= 0 && sendto(fd, text, length, MSG_NOSIGNAL | MSG_DONTWAIT,
-                                         (const struct sockaddr *)&address, size) == (ssize_t)length);
+    struct timeval patience = {.tv_sec = NOTIFY_SECONDS};
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    lua_pushboolean(L, fd >= 0 && sendto(fd, text, length, MSG_NOSIGNAL, (const struct sockaddr *)&address,
+                                         size) == (ssize_t)length);
     if (fd >= 0)
         close(fd);
     return 1;

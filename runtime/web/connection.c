@@ -265,7 +265,7 @@ static void relieve(connection_rules *rules) {
 
 static void complete(connection *c) {
     c->phase = HANDLING;
-    c->keep_alive = c->request.framing.keep_alive;
+    c->keep_alive = c->request.framing.keep_alive && c->request.status == 0;
     move(c, PLACE_BUSY);
     c->rules->arrived(c);
 }
@@ -277,7 +277,10 @@ static void read_next(connection *c) {
         complete(c);
         break;
     case REQUEST_WRONG:
-        refuse(c, c->request.status, c->request.problem);
+        if (c->request.status == 413 && c->rules->takes_large)
+            complete(c);
+        else
+            refuse(c, c->request.status, c->request.problem);
         break;
     default:
         if (c->request.awaited)

@@ -18,6 +18,7 @@ typedef struct connection connection;
 /* What the connections of one server have in common; it outlives them. */
 typedef struct connection_rules {
     size_t limit;               /* bytes of a request's body */
+    bool takes_large;           /* a request with a larger one arrives without it, with the status 413 */
     uint64_t silence, deadline; /* how long a client may say nothing, and take for a whole request */
     SSL_CTX *tls;               /* or NULL */
     places places;

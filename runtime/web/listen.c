@@ -83,6 +83,9 @@ listen_options listen_check(lua_State *L, int index) {
     options.deadline = (unsigned)integer_field(L, index, "deadline", 1, 86400);
     options.connections = (size_t)integer_field(L, index, "connections", 1, 1 << 20);
     options.per_address = (size_t)integer_field(L, index, "per_address", 1, 1 << 20);
+    lua_getfield(L, index, "large");
+    options.large = lua_toboolean(L, -1);
+    lua_pop(L, 1);
     options.certificate = text_field(L, index, "certificate");
     options.key = text_field(L, index, "key");
     if (!options.certificate != !options.key)

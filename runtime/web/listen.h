@@ -13,6 +13,7 @@ typedef struct {
     int port, fd;                                           /* fd: -1 where not given */
     size_t limit, memory, connections, per_address;
     unsigned timeout, deadline; /* seconds */
+    bool large;                 /* see connection_rules.takes_large */
 } listen_options;
 
 /* A listening socket, which does not block. */

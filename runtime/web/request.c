@@ -9,6 +9,7 @@ enum { IN_HEAD, IN_BODY, IN_CHUNKS, IN_TRAILER, DONE, REFUSED, PHASES };
 static unsigned refuse(request *r, unsigned status, const char *problem) {
     r->status = status;
     r->problem = problem;
+    text_free(&r->body);
     return REFUSED;
 }
 

@@ -19,7 +19,7 @@ typedef struct {
     chunks chunks;
     head trailer;
     bool awaited;        /* the client waits for 100 Continue before it sends the body */
-    unsigned status;     /* of REQUEST_WRONG: what to answer */
+    unsigned status;     /* of REQUEST_WRONG: what to answer; 413: the head is right, the body too large */
     const char *problem; /* and why; a static text, nothing of what was sent */
 } request;
 

@@ -159,5 +159,9 @@ void request_push(lua_State *L, lua_Integer id, const connection *c) {
     lua_setfield(L, -2, "fields");
     lua_pushlstring(L, r->body.text ? r->body.text : "", r->body.length);
     lua_setfield(L, -2, "body");
+    if (r->status) {
+        lua_pushboolean(L, true);
+        lua_setfield(L, -2, "too_large");
+    }
     add_client(L, c);
 }

@@ -237,6 +237,7 @@ static void set_rules(server *s, const listen_options *options) {
     connection_rules *rules = &s->rules;
     rules->limit = options->limit;
     rules->budget.most = options->memory;
+    rules->takes_large = options->large;
     rules->silence = options->timeout * 1000ULL;
     rules->deadline = options->deadline * 1000ULL;
     rules->arrived = on_arrived;

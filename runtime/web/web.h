@@ -22,6 +22,7 @@
  *   or fd                      or an inherited descriptor that listens already
  *   [certificate, key]         PEM files
  *   limit                      bytes of a request's body
+ *   [large]                    true: a request whose body is larger is one all the same, to be answered
  *   [memory]                   bytes held for all clients together (budget.h): a MiB or more, and `limit` or
  *                              more (64 MiB, or `limit`); who holds much the longest gives way
  *   timeout, deadline          seconds a client may be silent, and take for a whole request

@@ -121,6 +121,7 @@ sub get {
 # on a machine of that name (which needs root).
 sub start {
     my ($self, @arguments) = @_;
+    unlink map { $self->path($_) } qw(stdout stderr); # nobody is to read what another one has said
     my $pid = fork // die "fork: $!";
     return $pid if $pid;
     chdir $self->{folder} or POSIX::_exit(99);
