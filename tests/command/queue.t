@@ -57,6 +57,26 @@ subtest 'a run is left to a worker' => sub {
     like $runs->{stdout}, qr/\Arun \w{6} \(book\): begins\nrun \w{6} \(book\): done\n\z/, 'it says what it does';
 };
 
+subtest 'a run of the queue is followed to its end' => sub {
+    my $runs = book();
+    $runs->hostler('run', '--queue', 'book');
+    my $follower = $runs->beside;
+    my $log = $follower->start('log', 'last', '-f');
+    ok Runs::wait_for(sub { $follower->get('stderr') =~ /^hostler: run \w{6} waits for a worker$/m }), 'from before it begins';
+    my $worker = $runs->start('worker');
+    ok at($runs, 'one'), 'a worker takes it';
+    kill STOP => $worker; # else it would put the run back into the queue
+    kill KILL => children($worker), $worker;
+    $runs->finish($worker);
+    ok Runs::wait_for(sub { $runs->hostler('runs'); $runs->{stdout} =~ / stopped / }), 'and is killed amid it';
+    go($runs);
+    $worker = $runs->start('worker');
+    is $follower->finish($log), 0, 'the follower ends when another worker has gone through it';
+    like $follower->{stdout}, qr/step +one: .*run +book: done/s, 'and has seen it all' or diag $follower->{said};
+    kill TERM => $worker;
+    $runs->finish($worker);
+};
+
 subtest 'a run of a worker is cancelled, or waits for an answer' => sub {
     my $runs = book(asks => 'return playbook { summary = "x", run = function() say(ask "What?") end }');
     $runs->hostler('run', 'book', '--queue');
