@@ -1,5 +1,5 @@
 # make           build; says what is missing for that, and installs nothing
-# make try       install what is needed, build, start a local cloud and set up an instance in it
+# make try       install what is needed, build, start a local cloud, set up an instance in it, and one that a sign-up brings
 # make down      remove every trace of the local cloud
 # make test      install what the tests need, build, and run them all
 # make chaos     set-up and every playbook killed around each of their writes, and resumed: about twenty minutes

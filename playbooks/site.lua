@@ -64,7 +64,7 @@ local site = {
         fields = { full_name = "full_name", email = "email", subdomain = "subdomain" },
         token = "token",
         -- Names that no customer can have.
-        reserved = { "www", "mail", "ftp", "api", "app", "admin", "help", "status", "ns1", "ns2" },
+        reserved = { "www", "mail", "ftp", "api", "app", "admin", "help", "status", "hooks", "ns1", "ns2" },
     },
 
     demo = "demo", -- the tenant whose database wipe-demo empties

@@ -6,6 +6,7 @@ local inbox = {}
 local commandline, params = import "command/commandline", import "run/params"
 local decision, deliveries = import "inbox/decision", import "inbox/deliveries"
 local deliver, errand, hooks = import "inbox/deliver", import "inbox/errand", import "inbox/hooks"
+local keys = import "base/keys"
 local selection, refuse = import "command/selection", import "base/misuse".refuse
 local tables, text = import "report/rows", import "base/text"
 local system = native.system
@@ -128,8 +129,8 @@ local function print_delivery(row, delivery)
     end
     lines[#lines + 1] = ""
     add(delivery.method, delivery.path)
-    for name, value in pairs(delivery.headers) do
-        add(name .. ":", value)
+    for _, name in ipairs(keys.sorted(delivery.headers)) do
+        lines[#lines + 1] = (system.visible(("%s: %s"):format(name, tostring(delivery.headers[name]))))
     end
     lines[#lines + 1] = ""
     for line in text.lines(delivery.body) do

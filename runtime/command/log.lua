@@ -2,7 +2,7 @@
 local native, import = ...
 local log = {}
 
-local recorded = import "journal/recorded"
+local recorded, reporting = import "journal/recorded", import "run/reporting"
 local commandline, params, store = import "command/commandline", import "run/params", import "journal/store"
 local event = native.event
 
@@ -46,21 +46,39 @@ local function show(run, after)
     return after
 end
 
+--- Whether more may come by itself: a run of the queue goes on also when its process is gone.
+local function has_not_ended(row)
+    local status = recorded.status(row)
+    return status == "running" or status == "queued" or (status == "stopped" and row.queued ~= nil)
+end
+
+--- A run that is followed on a terminal is shown as `hostler run` shows it; else its record is read, with its times.
+local function choose_report(values)
+    if values.follow and reporting.is_live() then
+        reporting.choose(values)
+    else
+        native.report(values.json and "json" or "plain", values.verbose and 2 or 1)
+    end
+end
+
 ---@param argv string[]
 ---@return integer exit status
 function log.main(argv)
     return commandline.call("log", SPECS, argv, function(values)
         local row = recorded.find(values.run)
-        native.report(values.json and "json" or "plain", values.verbose and 2 or 1)
+        choose_report(values)
         local last = 0
+        if values.follow and row.status == "queued" then
+            native.system.write_error(("hostler: run %s waits for a worker\n"):format(row.id))
+        end
         repeat
             -- Asked before the events are read: whatever came before the end is there then.
-            local running = recorded.status(recorded.find(row.id)) == "running"
+            local goes_on = values.follow and has_not_ended(recorded.find(row.id))
             last = show(row.id, last)
-            if values.follow and running then
+            if goes_on then
                 native.task.sleep(POLL_SECONDS)
             end
-        until not (values.follow and running)
+        until not goes_on
         native.report "none"
     end)
 end

@@ -65,7 +65,7 @@ local function path_of(kind, fields, context)
 end
 
 local function forward(kind, fields)
-    if not TOLD[kind] or fields.passed_over or (kind == "wait" and fields.count > 1) then
+    if not TOLD[kind] or fields.passed_over or (kind == "wait" and fields.count > 1 and not fields.status) then
         return
     end
     tell_all {

@@ -12,9 +12,9 @@ local KEPT = {
 }
 
 local function keep_event(kind, scope, fields)
-    -- Steps passed over were recorded when they ran, effects have rows of their own, and of a wait the first look
-    -- tells enough.
-    if not KEPT[kind] or fields.passed_over or (kind == "wait" and fields.count > 1) then
+    -- Steps passed over were recorded when they ran, effects have rows of their own, and of a wait the first look and
+    -- the end tell enough.
+    if not KEPT[kind] or fields.passed_over or (kind == "wait" and fields.count > 1 and not fields.status) then
         return
     end
     store.open().later([[INSERT INTO events (run, number, at, type, scope, parent, name, kind, target, text, status,

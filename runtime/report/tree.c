@@ -395,7 +395,11 @@ static void note_wait(tree *t, const event *e) {
     n->looks = e->count;
 }
 
+/* What a run that is followed has begun and its process did not live to end goes when the run is taken up
+ * again. */
 static void begin_run(tree *t, const event *e) {
+    if (t->run)
+        remove_node(t, t->run);
     t->run = add_node(t, NODE_RUN, e);
     t->run->open = true;
     t->dry_run = e->kind && strcmp(e->kind, "dry-run") == 0;

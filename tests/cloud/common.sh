@@ -29,6 +29,9 @@ CLOUD_GATEWAY=198.18.$((16 * CLOUD_INDEX)).1
 CLOUD_PRIVATE_GATEWAY=198.19.$((16 * CLOUD_INDEX)).1
 # For control ports: reachable from this machine, never from a droplet, and another one for each cloud.
 CLOUD_LOOPBACK=127.18.$((16 * CLOUD_INDEX)).1
+# Where customers' sign-ups come in: a public address that no droplet gets.
+CLOUD_HOOKS=198.18.$((16 * CLOUD_INDEX)).2
+CLOUD_HOOKS_NAME=hooks.meltanodata.com
 CACHE=/var/cache/hostler
 
 # Who called: the operator's files are theirs.
@@ -120,6 +123,9 @@ control_group_hierarchies() {
 	findmnt -rno TARGET,FSTYPE,OPTIONS -t cgroup,cgroup2 |
 		awk '$2 == "cgroup2" || $3 ~ /(^|,)(name=systemd|memory)(,|$)/ { print $1 }'
 }
+
+# https_get URL [CURL'S OPTIONS...]
+https_get() { curl --silent --fail --max-time 2 --noproxy '*' --cacert "$CLOUD_STATE/ca.pem" "$@"; }
 
 port_open() {
 	# shellcheck disable=SC2016

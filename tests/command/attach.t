@@ -111,6 +111,23 @@ subtest 'what others do to the socket' => sub {
     is $run->{status}, 0, 'and ends well' or diag $run->{stderr};
 };
 
+subtest 'the end of a wait' => sub {
+    my $in = playbooks(book => 'local sh = require "sh"
+        return playbook { summary = "x", run = function()
+            local looks = 0
+            wait_until("a file", { timeout = 60, interval = 0.02 }, function()
+                looks = looks + 1
+                return looks > 2 and sh.try({ "test", "-e", "go" }, { read = true })
+            end)
+        end }');
+    my $run = start({ in => $in }, 'run', 'book');
+    ok wait_for($run, qr/wait +for a file/), 'a run waits';
+    my $socket = join_by_hand($in);
+    readline $socket; # the greeting
+    let_go($in, $run);
+    is scalar(grep { /"event":"wait"/ && /"status":"done"/ } <$socket>), 1, 'who has joined it is told when it need not any more';
+};
+
 subtest 'more than may look on' => sub {
     my ($in, $run) = begin();
     my @eight = map { join_by_hand($in) } 1 .. 8;

@@ -119,6 +119,19 @@ subtest 'following and cancelling' => sub {
     is $runs->hostler('resume', 'last'), 0, 'a cancelled run can be gone on with' or diag $runs->{said};
 };
 
+subtest 'the end of a wait' => sub {
+    my $runs = Runs->new(patient => <<~'LUA');
+        return playbook { summary = "x", run = function()
+            local looks = 0
+            wait_until("the third look", { timeout = 60, interval = 0.01 }, function() looks = looks + 1 return looks == 3 end)
+        end }
+        LUA
+    is $runs->hostler('run', 'patient'), 0, 'a run that waits' or diag $runs->{said};
+    $runs->hostler('log', 'last');
+    like $runs->{stdout}, qr/wait +for the third look  1 look\n.*wait +for the third look: done/, 'its log tells of the beginning and the end';
+    is scalar(() = $runs->{stdout} =~ /wait /g), 2, 'and of nothing between';
+};
+
 subtest 'the list' => sub {
     my $runs = Runs->new(
         good => 'return playbook { summary = "x", params = { opt("what", "string", "x") }, run = function() step("s", function() end) end }',

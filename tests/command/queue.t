@@ -2,11 +2,13 @@
 # The queue: runs that are left to workers, in what order they are begun and when, and what becomes of them.
 use strict;
 use warnings;
+use utf8;
 use lib 'tests/lib';
 use JSON::PP qw(decode_json);
 use POSIX ();
 use Runs;
 use Test::More;
+use Terminal;
 use ThreeThings qw(at go wrote status);
 use Time::HiRes qw(sleep time);
 
@@ -25,6 +27,11 @@ return playbook {
 LUA
 
 sub book { return ThreeThings::book(word => $word, @_) }
+sub on_a_terminal {
+    my ($runs, @arguments) = @_;
+    local @ENV{qw(XDG_STATE_HOME HOSTLER_STORE PGPASSWORD NO_COLOR)} = ($runs->{state}, $runs->{store} // '', $ENV{POSTGRES_PASSWORD} // '', 1);
+    return Terminal->new(90, 40, join ' ', Runs::binary(), @arguments);
+}
 sub children { my ($pid) = @_; local @ARGV = "/proc/$pid/task/$pid/children"; return split ' ', <> // '' }
 
 subtest 'a run is left to a worker' => sub {
@@ -55,6 +62,33 @@ subtest 'a run is left to a worker' => sub {
     is status($runs), 'done', 'ends it';
     is wrote($runs), 'one two three', 'everything happened once';
     like $runs->{stdout}, qr/\Arun \w{6} \(book\): begins\nrun \w{6} \(book\): done\n\z/, 'it says what it does';
+};
+
+subtest 'a run of the queue is followed to its end' => sub {
+    my $runs = book();
+    $runs->hostler('run', '--queue', 'book');
+    my $follower = $runs->beside;
+    my $log = $follower->start('log', 'last', '-f');
+    my $screen = on_a_terminal($runs, 'log', 'last', '-f');
+    like $screen->see(qr/waits for a worker/), qr/^hostler: run \w{6} waits for a worker$/m, 'a run is followed on a terminal';
+    ok Runs::wait_for(sub { $follower->get('stderr') =~ /^hostler: run \w{6} waits for a worker$/m }), 'and elsewhere, from before it begins';
+    my $worker = $runs->start('worker');
+    ok at($runs, 'one'), 'a worker takes it';
+    like $screen->see(qr/waiting for go-one/), qr/^hostler run book --queue\n +waiting for go-one/m, 'the terminal shows what it does';
+    kill STOP => $worker; # else it would put the run back into the queue
+    kill KILL => children($worker), $worker;
+    $runs->finish($worker);
+    ok Runs::wait_for(sub { $runs->hostler('runs'); $runs->{stdout} =~ / stopped / }), 'and is killed amid it';
+    go($runs);
+    $worker = $runs->start('worker');
+    is $follower->finish($log), 0, 'the follower ends when another worker has gone through it';
+    like $follower->{stdout}, qr/step +one: .*run +book: done/s, 'and has seen it all' or diag $follower->{said};
+    my $shown = $screen->see(qr/status=/);
+    like $shown, qr/^  ✓ one +\S+\n.*^  ✓ three +\S+\n.*^✓ book done in .*\nstatus=0$/ms, 'and so has the terminal, as `hostler run` shows it';
+    unlike $shown, qr/waiting for/, 'of what was killed nothing seems to go on' or diag $shown;
+    $screen->leave;
+    kill TERM => $worker;
+    $runs->finish($worker);
 };
 
 subtest 'a run of a worker is cancelled, or waits for an answer' => sub {

@@ -184,6 +184,7 @@ sub request {
     );
     push @settings, 'header = "Content-Type: application/json"', 'data-raw = ' . $quoted->($json->encode($request{json}))
         if $request{json};
+    push @settings, 'data-raw = ' . $quoted->($request{body}) if defined $request{body};
     push @settings, 'dump-header = ' . $quoted->("$path.headers") if $request{headers_too};
     print $config "$_\n" for @settings;
     close $config;
@@ -364,6 +365,17 @@ sub wait_for_droplet {
         sleep 0.05;
     }
     die "the droplet of $tenant did not become active\n";
+}
+
+# Logs in to the tenant's UI as its browser would; the page that greets, or the status of the refusal.
+sub log_in {
+    my ($self, $tenant, $user, $password) = @_;
+    my $host = "$tenant.meltanodata.com";
+    my @resolve = (resolve => "$host:443:" . $self->droplet($tenant)->{public});
+    my ($status, undef, $headers) = $self->request(method => 'POST', url => "https://$host/auth/login", headers_too => 1,
+        form => [ "username=$user", "password=$password" ], @resolve);
+    my ($cookie) = ($headers // '') =~ /^set-cookie:\s*(session=[^;\s]+)/mi or return $status;
+    return ($self->request(url => "https://$host/", headers => ["Cookie: $cookie"], @resolve))[1];
 }
 
 # ---- mail ----

@@ -114,22 +114,11 @@ subtest 'the certificate' => sub {
     like $shown, qr/issuer=.*Pebble/, 'the ACME authority issued it';
 };
 
-# Logs in to the real UI; the page that greets, or the status of the refusal.
-sub log_in {
-    my ($host, $user, $password) = @_;
-    my $address = $cloud->droplet($host =~ s/\..*//r)->{public};
-    my @resolve = (resolve => "$host:443:$address");
-    my ($status, undef, $headers) = $cloud->request(method => 'POST', url => "https://$host/auth/login", headers_too => 1,
-        form => [ "username=$user", "password=$password" ], @resolve);
-    my ($cookie) = ($headers // '') =~ /^set-cookie:\s*(session=[^;\s]+)/mi or return $status;
-    return ($cloud->request(url => "https://$host/", headers => ["Cookie: $cookie"], @resolve))[1];
-}
-
 subtest 'the users of the UI' => sub {
     for my $user ($tenant, 'meltano') {
-        like log_in($name, $user, $login{$user}), qr/Welcome, $user/, "$user logs in with the password that is in 1Password";
+        like $cloud->log_in($tenant, $user, $login{$user}), qr/Welcome, $user/, "$user logs in with the password that is in 1Password";
     }
-    is log_in($name, $tenant, "$login{$tenant}x"), 401, 'and not with another';
+    is $cloud->log_in($tenant, $tenant, "$login{$tenant}x"), 401, 'and not with another';
     is $cloud->script('database', 'psql', $cluster->{connection}{database}, '-Atc',
         'select username, roles from meltano_user order by username'), "meltano|{admin}\nwhole|{admin}\n", 'both are admins';
 };
