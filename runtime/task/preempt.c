@@ -45,8 +45,8 @@ static void check_memory(lua_State *L, lua_Debug *frame) {
     lua_error(L);
 }
 
-/* How many instructions of own code pass until the next look: now more, now fewer, so that no loop has people's
- * code always in between. One by one, own code would take a hundred times as long. */
+/* How many instructions of own code pass until the next look: now more, now fewer, so that no loop has
+ * people's code always in between. One by one, own code would take a hundred times as long. */
 static int own_instructions(void) {
     static unsigned looks;
     return LEAST_OWN_INSTRUCTIONS + (int)(++looks * 37 % LEAST_OWN_INSTRUCTIONS);
