@@ -227,6 +227,46 @@ for my $daemon ('sleep 601 >/dev/null 2>&1 &', 'setsid sleep 602 </dev/null >/de
     like $runs->{stdout}, qr/got found/, 'and its daemon has not';
 }
 
+# What a command's parents hand on, in the user's shell and in one of another kind.
+$runs = Runs->new(book => <<'LUA');
+local ssh = require "ssh"
+return playbook { summary = "ends", params = { arg("host", "string", "where") }, run = function(p)
+    local host = ssh.connect(p.host, { known_hosts = env "SSHD" .. "/known_hosts", identity = env "SSHD" .. "/id_ed25519" })
+    step("ends", function()
+        for _, script in ipairs { "exit 7", "exit 137", "exit 143", "kill -KILL $$", "kill -TERM $$", "kill -SEGV $$", "kill 0",
+            "trap 'exit 5' TERM; kill 0; sleep 60", "kill -INT $$" } do
+            for name, call in pairs { run = function(options) return host:run({ "sh", "-c", script }, options) end,
+                sh = function(options) return host:sh(script, options) end } do
+                local result = call { check = false }
+                say("%s %s: %d %s <%s>", name, script, result.status, result.signal or "-", result.stderr)
+            end
+        end
+        say("printf <%s>", host:run({ "printf", "%s|", "a\nb", "'", "" }).stdout:gsub("\n", "N"))
+        say("stdin %d", #host:run({ "cat" }, { stdin = ("x"):rep(300000) }).stdout)
+        say("script %s", host:sh("echo $1 $A; cat", { args = { "one" }, env = { A = "two" }, stdin = "three" }).stdout:gsub("\n", " "))
+        say("none %s", select(2, host:try { "no-such-program" }).status)
+        say("odd %s", select(2, host:try { "sh", "-c", "exit 139" }).hint)
+        say("as %s", host:as("other"):run({ "sh", "-c", "echo $(id -un) $HOME; exit 3" }, { check = false }).status)
+        say("descriptors %s", host:run({ "ls", "/proc/self/fd" }).stdout:gsub("\n", " "))
+        say("ignored %s", host:run({ "grep", "SigIgn", "/proc/self/status" }).stdout:match "%x+%s*$")
+    end)
+end }
+LUA
+for my $host ('tester@127.0.0.1', 'csh@127.0.0.1', 'root@127.0.0.1') {
+    is $runs->hostler('run', 'book', $host), 0, "how commands of $host end" or diag $runs->{said};
+    for my $case ([ 'exit 7', '7 -' ], [ 'exit 137', '137 -' ], [ 'exit 143', '143 -' ], [ 'kill -KILL $$', '0 KILL' ],
+        [ 'kill -TERM $$', '0 TERM' ], [ 'kill -SEGV $$', '0 SEGV' ], [ 'kill 0', '0 TERM' ],
+        [ "trap 'exit 5' TERM; kill 0; sleep 60", '5 -' ], [ 'kill -INT $$', '130 -' ])
+    {
+        like $runs->{stdout}, qr/\b$_ \Q$case->[0]: $case->[1] <>\E/, "$_ $case->[0]" for 'run', 'sh';
+    }
+    like $runs->{stdout}, qr/printf <aNb\|'\|\|>/, 'a program, not what sh has built in';
+    like $runs->{stdout}, qr/stdin 300000\b.*script one two three\b.*none 127\b.*odd a shell says 139 of a program that signal 11/s,
+        'what goes in and comes out';
+    next if $host =~ /csh/; # who may not use sudo
+    like $runs->{stdout}, qr/as 3\b.*descriptors 0 1 2 3 *\n.*ignored 0+\b/s, 'what it inherits';
+}
+
 # The marked parents may be killed, too.
 sub parents {
     return grep { read_file("/proc/$_/cmdline") =~ m{^/bin/sh\0-c\0HOSTLER_COMMAND=} } map { m{(\d+)} } glob '/proc/[0-9]*';
