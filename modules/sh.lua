@@ -73,8 +73,9 @@ end
 ---
 --- It counts as a write unless `read = true`. It runs in a session of its own, without a terminal; when the playbook is
 --- cancelled, it and all it started get SIGTERM, and SIGKILL two seconds later; when hostler itself is killed, SIGKILL
---- at once. It inherits hostler's environment, without the variables that secrets were read from: these it gets by
---- `env` alone.
+--- at once. What it leaves behind when it ends, and that does not hold its output, stays. Its parent is a guardian, a
+--- process of hostler's. It inherits hostler's environment, without the variables that secrets were read from: these it
+--- gets by `env` alone.
 ---@param argv (string|number)[] the program and its arguments; a secret among them raises, for `ps` would show it
 ---@param options? sh.Options
 ---@return sh.Result

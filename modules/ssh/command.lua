@@ -1,15 +1,15 @@
 -- How a list of arguments becomes the one line that SSH carries, and what is fed to it.
 --
 -- The line is read by the user's login shell, which may be any: sh, csh, fish and others agree on little. So it is made
--- of what they all take alike: plain words, quoted words of printable ASCII, a semicolon, `echo` and `exec`. Arguments
--- that this does not hold come on standard input, and so do environment, secrets and scripts, since everyone on the
--- host can read arguments: as one line that a small constant script of /bin/sh evaluates before it hands on the rest.
+-- of what they all take alike: `exec`, the path of /bin/sh, and quoted words of printable ASCII. Arguments that this
+-- does not hold come on standard input, and so do environment, secrets and scripts, since everyone on the host can read
+-- arguments: as one line that a small constant script of /bin/sh evaluates before it hands on the rest.
 --
--- The line begins by saying a word: what was printed before it came from the shell's own start-up files, and without it
--- the shell has not run the line.
+-- /bin/sh begins by saying a word: what was printed before it came from the login shell's own start-up files, and
+-- without it the login shell has not run the line, for it may be one that refuses, or has another `exec`.
 local _, gate, import = ...
 local command = {
-    --- What the login shell says before the program begins.
+    --- What is said before the program begins.
     BEGUN = "hostler.begun\n",
 }
 
@@ -26,15 +26,6 @@ local ONLY_IN_SHELLS = {}
 for _, name in ipairs { "command", "type", "hash", "ulimit", "umask", "cd", "wait" } do
     ONLY_IN_SHELLS[name] = true
 end
-
--- Programs that some login shells have built in, and run even after `exec`, with another idea of their arguments.
-local BUILT_IN = {}
-for _, name in ipairs { "echo", "printf", "pwd", "kill", "test", "[" } do
-    BUILT_IN[name] = true
-end
-
--- What every login shell has, or finds as a program, and takes no arguments: not worth another process.
-local ALIKE = { ["true"] = true, ["false"] = true }
 
 --- Whether every login shell can be given the text as one word.
 local function is_carried(text)
@@ -82,21 +73,6 @@ function command.shown(argv)
     return texts.in_short(line, LONGEST_SHOWN)
 end
 
---- The arguments, when all of them are printable ASCII and they are short.
----@param argv any[]
----@param most integer bytes
----@return string[]? argv
-function command.plain(argv, most)
-    local length = 0
-    for _, word in ipairs(argv) do
-        length = length + (type(word) == "string" and is_carried(word) and #word + 1 or most + 1)
-    end
-    if length > most then
-        return nil
-    end
-    return argv
-end
-
 --- Whether the line can hold the arguments.
 local function are_carried(arguments)
     local length = 0
@@ -140,17 +116,28 @@ local function become(request)
         :format(request.user, request.user, request.user)
 end
 
---- What marks a command where it runs: see outliving.lua. It is for the process that becomes the program.
+-- The parents of a marked program, which hand on how it ended. A signal for the group is the program's to take: they go
+-- on, and a program that is begun has the default all the same. A status above 128 may be the program's own or tell of
+-- a signal: only of a child that a signal ended do dash and BusyBox say something on their standard error, which here
+-- `$()` reads. Of SIGINT and SIGPIPE they say nothing, and bash of none: then the status is handed on, as shells do.
+local SIGNALS = "HUP INT QUIT PIPE ALRM TERM USR1 USR2"
+local AS_PARENT = ("trap : SIGNALS; exec 3>&1; ended=$(trap : SIGNALS; exec 4>&2 2>&1; "
+    .. '(%s) >&3 2>&4 3>&- 4>&-; echo " $?"); status=${ended##* }; [ -z "${ended%% *}" ] || '
+    .. "{ ulimit -c 0; trap - SIGNALS; kill -$((status - 128)) $$; }; exit ${status:-137}"):gsub("SIGNALS", SIGNALS)
+
+--- What marks a command where it runs: see outliving.lua.
 local function marking(mark)
-    return mark and ("HOSTLER_COMMAND=%s.$$.; export HOSTLER_COMMAND; "):format(mark) or ""
+    return mark and ("HOSTLER_COMMAND=%s.; export HOSTLER_COMMAND; "):format(mark) or ""
 end
 
---- What sh does last: it runs the script, or becomes the program.
-local function ending(request, program)
-    if request.script then
-        return 'eval "$hostler_script"'
-    end
-    return ONLY_IN_SHELLS[program] and '"$@"' or 'exec "$@"'
+--- What sh does last: it becomes the program, or its parent where that is marked.
+local function ending(program, mark)
+    local running = ONLY_IN_SHELLS[program] and '"$@"' or 'exec "$@"'
+    return mark and AS_PARENT:format(running) or running
+end
+
+local function shell(script)
+    return { "/bin/sh", "-c", script, "sh" }
 end
 
 local function line_of(words)
@@ -158,8 +145,7 @@ local function line_of(words)
     for index, word in ipairs(words) do
         line[index] = quote_in_line(word)
     end
-    return ("echo %s; %s%s"):format(command.BEGUN:match "%S+", ALIKE[words[1]] and #words == 1 and "" or "exec ",
-        table.concat(line, " "))
+    return "exec " .. table.concat(line, " ")
 end
 
 --- Builds the command line and its input.
@@ -171,8 +157,8 @@ end
 function command.build(request)
     local arguments = add({ request.cwd }, request.argv)
     local carried = are_carried(arguments)
-    local words, script = become(request)
-    local input, marked = {}, marking(request.mark)
+    local became, script = become(request)
+    local input, begin = {}, marking(request.mark) .. "echo " .. command.BEGUN:match "%S+" .. "; "
     if not carried or request.script or next(request.env or {}) then
         script = script .. 'IFS= read -r hostler_input || exit 125; eval "$hostler_input"; unset hostler_input; '
         input[1] = preamble(request, not carried and arguments)
@@ -181,17 +167,15 @@ function command.build(request)
         script = script .. 'cd -- "$1" || exit 125; shift; '
     end
     input[#input + 1] = request.stdin
-    local program = request.argv[1]
-    if request.script and marked ~= "" then -- sh remains, so it has to begin with the mark
-        add(words, { "/bin/sh", "-c", marked .. 'exec "$@"', "sh" })
+    local words
+    if #became > 0 or request.script and request.mark then -- a script is a program of its own, and so is sudo
+        words = add(add(shell(begin .. ending(became[1], request.mark)), became), shell(marking(request.mark) .. script
+            .. (request.script and 'eval "$hostler_script"' or ending(request.argv[1]))))
     else
-        script = marked .. script
+        words = shell(begin .. script .. (request.script and 'eval "$hostler_script"'
+            or ending(request.argv[1], request.mark)))
     end
-    if script ~= "" or ONLY_IN_SHELLS[program] or BUILT_IN[program] then
-        add(words, { "/bin/sh", "-c", script .. ending(request, program), "sh" })
-    end
-    add(words, carried and arguments or {})
-    return line_of(words), input
+    return line_of(add(words, carried and arguments or {})), input
 end
 
 return command

@@ -16,7 +16,6 @@ end
 
 local DEFAULT_LIMIT = 16 * 1024 * 1024
 local TAIL = 4096
-local MOST_KEPT = 4096 -- bytes of arguments that the journal keeps of a command
 
 local RUN_OPTIONS = {
     read = "boolean", stdin = "string or secret", env = "table", cwd = "string", timeout = "number", limit = "number",
@@ -104,12 +103,9 @@ local function check_run(what, options)
     refuse_zero_byte(what .. ": cwd", options.cwd)
 end
 
---- Refuses to take for the command's end what the login shell made of it: when it does not even say that the command
---- begins, or may not become a program.
+--- Refuses to take for the command's end what the login shell made of it, when that did not begin with it.
 local function check_shell(self, shown, result)
-    local restricted = result.status ~= 0 and result.stdout == ""
-        and result.stderr:find "^%-?%w*sh:[^\n]* exec: restricted%s*$"
-    if result.begun and not restricted then
+    if result.begun then
         return
     end
     local says = (result.stderr .. result.stdout):match "%s*(%S[^\n]*)"
@@ -117,14 +113,17 @@ local function check_shell(self, shown, result)
         says and '"' .. texts.beginning(says, 200) .. '"' or "nothing"), {
         code = "ssh.shell", unclear = false, status = result.status, signal = result.signal,
         stdout = tail(result.stdout), stderr = tail(result.stderr),
-        hint = ("on the host, `getent passwd %s` shows which it is; come as a user whose shell runs any program, or "
-            .. "change it: chsh -s /bin/sh %s"):format(self.shared.login, self.shared.login),
+        hint = ("on the host, `getent passwd %s` shows which it is; its start-up files may end it, or have another "
+            .. "`exec`; come as a user whose shell runs any program, or change it: chsh -s /bin/sh %s"):format(
+            self.shared.login, self.shared.login),
     })
 end
 
 local function hint_for(result)
     if result.status == 127 or result.stderr:find "^[^\n]+: Command not found%.\n$" then -- csh says so with status 1
         return "the host does not find this program"
+    elseif result.status > 128 and result.status < 160 then
+        return ("a shell says %d of a program that signal %d ended"):format(result.status, result.status - 128)
     elseif result.status == 126 and result.stderr:find("Argument list too long", 1, true) then
         return "Linux lets one argument or variable have 131,071 bytes, and all together about 2 MB: pass more on "
             .. "stdin, or in a file (host:write)"
@@ -179,16 +178,6 @@ local function way_to(self)
     return { module = "ssh", target = self.target, user = self.acting, options = options }
 end
 
---- How to look for a command when the connection is gone. One that root runs hides nothing of itself from root.
-local function reach_of(self, request)
-    local reach = way_to(self)
-    if (self.acting or self.user) ~= "root" and not request.script then
-        reach.argv = command.plain(request.argv, MOST_KEPT)
-        reach.program = not reach.argv and tostring(request.argv[1]) or nil
-    end
-    return reach
-end
-
 --- Every command and file of a host passes here.
 local function perform(self, effect, request, options)
     local shown = effect.shown or command.shown(request.argv)
@@ -203,7 +192,7 @@ local function perform(self, effect, request, options)
         inputs = { self.target, self.shared.options.address, request.argv, options.env, options.stdin, request.script },
         result = effect.result or tostring(request.argv[1]),
         detail = effect.detail,
-        reach = not options.read and reach_of(self, request) or nil,
+        reach = not options.read and way_to(self) or nil,
     }
     return gate.perform(asked, execute, self, request, options, shown, effect.take, asked)
 end

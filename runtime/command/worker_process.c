@@ -1,5 +1,5 @@
 /* See worker_process.h. What a world does is in worker_process.lua; here is what stays from one to the next:
- * the process with its libraries, the guardian of its programs, and the connection to the journal.
+ * the process with its libraries, and the connection to the journal.
  *
  * A run must not meet what one before it left behind. What belongs to a world goes with it (host_close), the
  * working directory is what it was, and a playbook can change nothing else of a process; where descriptors,
@@ -11,7 +11,6 @@
 #include "base/output.h"
 #include "host.h"
 #include "journal/journal.h"
-#include "task/guard.h"
 
 #include <fcntl.h>
 #include <stdbool.h>
@@ -39,7 +38,6 @@ static bool go_through_one(void) {
 int worker_process_main(void) {
     fcntl(CONNECTION, F_SETFD, FD_CLOEXEC);
     int home = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    guard_begin();
     journal_keep_connection(true);
     host_close(host_open()); /* what libraries open once for all worlds */
     footprint before = footprint_now();

@@ -1,135 +1,217 @@
-/* The guardian of process groups; see guard.h.
+/* The guardian of a program; see guard.h.
  *
- * What it is told are numbers: BEGINS by this process, then the number of the new one, by the new one itself,
- * which alone can tell in time, and by its parent; FAILED when it could not become a program; its number
- * below zero when the group is released. The pipe ends only when every new process has become a program. */
-#define _GNU_SOURCE /* pipe2, close_range */
+ * uv_spawn forks a process, and this one forks once more, before libuv goes on in it: the new one becomes the
+ * program, and it stays as the guardian, of which libuv has the number. The two share a page: the program's
+ * number, and whether the guardian has ended by itself. It is told what to do by signals, which wait while it
+ * does something else. */
+#define _GNU_SOURCE /* close_range, _Fork */
 #include "task/guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#define MOST_PROCESSES (4 * 1024 * 1024) /* Linux has no larger number */
-#define FAILED 0
-#define BEGINS 1
+#define STOP SIGTERM
+#define RELEASE SIGUSR1
+#define KILL_ALL SIGUSR2 /* also from the kernel, when the parent is gone */
 
-static int guardian = -1; /* the pipe to it */
-static bool spawning;
+struct guarded {
+    pid_t number;
+    bool is_over; /* the guardian has seen all to the end that it had to */
+};
 
-/* ---- the guardian ---- */
+static guarded *spawning; /* in guard_spawn */
+static pid_t parent;
 
-static unsigned char
-    groups[MOST_PROCESSES / CHAR_BIT]; /* a bit for each; memory that nobody touches is none */
+/* ---- the guardian: a fork of a program with threads, so nothing here may need memory or a lock ---- */
 
-static void note(pid_t group, bool known) {
-    unsigned char bit = (unsigned char)(1 << group % CHAR_BIT);
-    if (group <= BEGINS || group >= MOST_PROCESSES)
-        return;
-    if (known)
-        groups[group / CHAR_BIT] |= bit;
-    else
-        groups[group / CHAR_BIT] &= (unsigned char)~bit;
+typedef struct {
+    guarded *program;
+    int status; /* of the program, when it has ended */
+    bool ended, released, kills;
+} guardian;
+
+/* Calls `act` for each child; returns how often it said true. */
+static int each_child(const guardian *g, bool (*act)(const guardian *g, pid_t child)) {
+    char text[4096];
+    int count = 0, list = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    pid_t child = 0;
+    for (ssize_t length; list >= 0 && (length = read(list, text, sizeof text)) > 0;)
+        for (ssize_t i = 0; i < length; i++) {
+            bool digit = text[i] >= '0' && text[i] <= '9';
+            if (!digit && child)
+                count += act(g, child);
+            child = digit ? child * 10 + (text[i] - '0') : 0;
+        }
+    close(list);
+    return count;
 }
 
-static void kill_groups(void) {
-    for (size_t i = 0; i < sizeof groups; i++)
-        for (int bit = 0; groups[i] && bit < CHAR_BIT; bit++)
-            if (groups[i] & 1 << bit)
-                kill(-(pid_t)(i * CHAR_BIT + (size_t)bit), SIGKILL);
+static bool kill_child(const guardian *g, pid_t child) {
+    (void)g;
+    return kill(child, SIGKILL) == 0;
 }
 
-/* In a forked process of a program with threads: nothing here may need memory or a lock. */
-static void guard(int told) {
-    pid_t number, newest = 0;
-    ssize_t count;
-    while ((count = read(told, &number, sizeof number)) == sizeof number || (count < 0 && errno == EINTR)) {
-        if (count < 0)
-            continue;
-        if (number < 0)
-            note(-number, false);
-        else if (number == FAILED)
-            note(newest, false);
-        else
-            note(number, true);
-        newest = number > BEGINS ? number : 0;
+static bool is_of_group(const guardian *g, pid_t child) {
+    return getpgid(child) == g->program->number;
+}
+
+static bool stop_child(const guardian *g, pid_t child) {
+    return !is_of_group(g, child) && kill(child, SIGTERM) == 0;
+}
+
+/* While the program has not been waited for, or a child is of the group, its number is nobody else's. */
+static void signal_group(const guardian *g, int number) {
+    if (!g->ended || each_child(g, is_of_group))
+        kill(-g->program->number, number);
+}
+
+static void begin_to_stop(guardian *g) {
+    signal_group(g, SIGTERM);
+    each_child(g, stop_child);
+    g->released = false;
+}
+
+/* Whether there is still a child. */
+static bool wait_for_ended(guardian *g) {
+    pid_t child;
+    int status;
+    while ((child = waitpid(-1, &status, WNOHANG)) > 0)
+        if (child == g->program->number) {
+            g->ended = true;
+            g->status = status;
+        }
+    return child == 0;
+}
+
+/* Children of a killed process become the guardian's, which is told of its end: then it is their turn. Those
+ * of other users may be beyond its reach. */
+static bool is_over(guardian *g) {
+    bool has_children = wait_for_ended(g);
+    if (g->kills)
+        has_children = each_child(g, kill_child) > 0;
+    return g->ended && (g->released || !has_children);
+}
+
+static void begin_to_kill(guardian *g) {
+    signal_group(g, SIGKILL);
+    g->kills = true;
+    g->released = false;
+}
+
+static void end_like(int status) {
+    if (WIFSIGNALED(status)) {
+        sigset_t others;
+        sigfillset(&others);
+        sigdelset(&others, WTERMSIG(status));
+        prctl(PR_SET_DUMPABLE, 0);
+        sigprocmask(SIG_SETMASK, &others, NULL);
+        kill(getpid(), WTERMSIG(status));
     }
-    kill_groups();
+    _exit(WEXITSTATUS(status));
 }
 
-/* Signals, the terminal and files of the process that it came from do not concern it. */
-static void live_apart(int told) {
+static void guard(guardian *g) {
+    sigset_t all;
+    sigfillset(&all);
+    if (getppid() != parent)
+        begin_to_kill(g);
+    while (!is_over(g)) {
+        int number = sigwaitinfo(&all, NULL);
+        if (number == STOP)
+            begin_to_stop(g);
+        else if (number == RELEASE)
+            g->released = !g->kills;
+        else if (number == KILL_ALL)
+            begin_to_kill(g);
+    }
+    g->program->is_over = true;
+    end_like(g->status);
+}
+
+/* The terminal and files of the process that it came from do not concern it. */
+static void live_apart(void) {
     setsid();
-    for (int number = 1; number < NSIG; number++)
-        signal(number, number == SIGCHLD ? SIG_DFL : SIG_IGN);
     int nowhere = open("/dev/null", O_RDWR);
     for (int file = 0; file < 3; file++)
         dup2(nowhere, file);
-    dup2(told, 3);
-    close_range(4, ~0U, 0);
+    close_range(3, ~0U, 0);
     if (chdir("/")) {
         /* then it stays where it is */
     }
     prctl(PR_SET_NAME, "hostler guardian");
-    guard(3);
-    _exit(0);
+}
+
+/* In every process that this one forks. */
+static void fork_again(void) {
+    guardian g = {.program = spawning};
+    if (!spawning)
+        return;
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    prctl(PR_SET_PDEATHSIG, KILL_ALL);
+    pid_t self = getpid(), child = _Fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != self)
+            _exit(127);
+        spawning = NULL;
+        return;
+    }
+    if (child < 0)
+        _exit(127);
+    g.program->number = child;
+    live_apart();
+    guard(&g);
 }
 
 /* ---- its parent ---- */
 
-static bool tell(pid_t number) {
-    ssize_t count;
-    do
-        count = write(guardian, &number, sizeof number);
-    while (count < 0 && errno == EINTR);
-    return count == sizeof number;
-}
-
-/* In every process that this one forks, before it becomes a program. */
-static void tell_of_me(void) {
-    if (spawning)
-        tell(getpid());
-}
-
-int guard_begin(void) {
-    static bool forks_are_told;
-    int ends[2];
-    if (!forks_are_told && pthread_atfork(NULL, NULL, tell_of_me))
+int guard_spawn(uv_loop_t *loop, uv_process_t *process, uv_process_options_t *options, guarded **program) {
+    static bool forks_again;
+    *program = NULL;
+    if (!forks_again && pthread_atfork(NULL, NULL, fork_again))
         return UV_ENOMEM;
-    forks_are_told = true;
-    if (pipe2(ends, O_CLOEXEC))
+    forks_again = true;
+    void *page = mmap(NULL, sizeof **program, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
         return uv_translate_sys_error(errno);
-    pid_t pid = fork();
-    if (pid == 0)
-        live_apart(ends[0]);
-    close(ends[0]);
-    if (pid < 0) {
-        close(ends[1]);
-        return uv_translate_sys_error(errno);
-    }
-    if (guardian >= 0)
-        close(guardian);
-    guardian = ends[1];
-    return 0;
-}
-
-int guard_spawn(uv_loop_t *loop, uv_process_t *process, uv_process_options_t *options) {
-    int problem = guardian >= 0 && tell(BEGINS) ? 0 : guard_begin();
-    if (problem)
-        return problem;
     options->flags |= UV_PROCESS_DETACHED;
-    spawning = true;
-    problem = uv_spawn(loop, process, options);
-    spawning = false;
-    tell(problem ? FAILED : process->pid);
+    parent = getpid();
+    spawning = page;
+    int problem = uv_spawn(loop, process, options);
+    spawning = NULL;
+    if (problem)
+        munmap(page, sizeof **program);
+    else
+        *program = page;
     return problem;
 }
 
-void guard_release(pid_t group) {
-    tell(-group);
+void guard_stop(const uv_process_t *process) {
+    kill(process->pid, STOP);
+}
+
+void guard_kill(const uv_process_t *process) {
+    kill(process->pid, KILL_ALL);
+}
+
+void guard_release(const uv_process_t *process) {
+    kill(process->pid, RELEASE);
+}
+
+void guard_free(guarded *program) {
+    if (!program->is_over && program->number) /* somebody has killed the guardian */
+        kill(-program->number, SIGKILL);
+    munmap(program, sizeof *program);
 }

@@ -1,8 +1,9 @@
 /* See program.h.
  *
- * The program runs in a session of its own, so that stopping it reaches everything it started: SIGTERM to the
- * group, SIGKILL two seconds later, SIGKILL at once when this process is gone. The call returns when the
- * program has ended and both its outputs are closed, also by programs that it left in the background. */
+ * The program runs in a session of its own, under a guardian: stopping it is SIGTERM and, two seconds
+ * later, SIGKILL to all that it began; SIGKILL at once when this process is gone. The call returns
+ * when the program has ended and both its outputs are closed, also by programs that it left in the
+ * background. */
 #define _GNU_SOURCE /* close_range, sigabbrev_np */
 #include "task/program.h"
 
@@ -49,6 +50,7 @@ typedef struct {
     output out, err;
     int open_handles;
     int problem; /* of guard_spawn */
+    guarded *program;
     int64_t status;
     int signal;
     run_end end;
@@ -56,18 +58,14 @@ typedef struct {
     double timeout;
     bool check;
     bool exited;
-    bool released; /* by the guardian of its group */
 } run;
 
 /* ---- ending ---- */
 
 static void on_closed(uv_handle_t *handle) {
     run *r = handle->data;
-    if (--r->open_handles)
-        return;
-    if (!r->problem && !r->released)
-        guard_release(r->process.pid);
-    wait_done(&r->wait);
+    if (--r->open_handles == 0)
+        wait_done(&r->wait);
 }
 
 static void close_everything(run *r) {
@@ -83,18 +81,17 @@ static bool outputs_are_closed(run *r) {
 }
 
 static void close_if_over(run *r) {
-    if (r->exited && outputs_are_closed(r))
+    if (outputs_are_closed(r) && r->exited)
         close_everything(r);
+    else if (outputs_are_closed(r) && r->end == GOES_ON)
+        guard_release(&r->process);
 }
 
-static void signal_group(run *r, int number) {
-    kill(-(pid_t)r->process.pid, number);
-}
-
-/* Whoever still holds the outputs has left the group: it is not waited for. */
+/* Whoever still holds the outputs is beyond reach: it is not waited for. */
 static void on_patience_over(uv_timer_t *timer) {
     run *r = timer->data;
-    signal_group(r, SIGKILL);
+    if (!r->exited)
+        guard_kill(&r->process);
     handle_close(&r->input, on_closed);
     handle_close(&r->out.pipe, on_closed);
     handle_close(&r->err.pipe, on_closed);
@@ -105,7 +102,8 @@ static void stop(run *r, run_end why) {
     if (r->end != GOES_ON || uv_is_closing((uv_handle_t *)&r->timer))
         return;
     r->end = why;
-    signal_group(r, SIGTERM);
+    if (!r->exited)
+        guard_stop(&r->process);
     uv_timer_start(&r->timer, on_patience_over, KILL_AFTER_MS, 0);
 }
 
@@ -120,9 +118,7 @@ static void cancel_run(wait *w) {
 static void on_ended(uv_process_t *process, int64_t status, int number) {
     run *r = process->data;
     r->exited = true;
-    r->released = kill(-(pid_t)process->pid, 0) && errno == ESRCH;
-    if (r->released) /* the number may soon be another's */
-        guard_release(process->pid);
+    guard_free(r->program);
     r->status = status;
     r->signal = number;
     handle_close(&r->input, on_closed);
@@ -283,7 +279,7 @@ static void start(run *r, uv_process_options_t *options, const char *input, size
     options->exit_cb = on_ended;
     /* Whatever a library opened: no descriptor but the three above reaches the program. */
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
-    r->problem = guard_spawn(task_loop(), &r->process, options);
+    r->problem = guard_spawn(task_loop(), &r->process, options, &r->program);
     if (r->problem) {
         close_everything(r);
         return;

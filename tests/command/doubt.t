@@ -95,7 +95,7 @@ LUA
 
 # What is written, and whether it may have happened when the run fails.
 my @cases = (
-    ['a command whose connection is lost', 1, 'run({ "sh", "-c", "kill -9 $PPID; sleep 20" })'],
+    ['a command whose connection is lost', 1, 'run({ "sh", "-c", "kill -9 $(ps -o ppid= $(ps -o ppid= $PPID)); sleep 20" })'],
     ['a command with too much output', 1, 'run({ "yes" }, { limit = 1000 })'],
     ['a command that fails', 0, 'run({ "false" })'],
     ['a host where nobody listens', 0, 'ssh.connect("127.0.0.1:1", { identity = env "SSHD" .. "/id_ed25519" }):run({ "true" })'],

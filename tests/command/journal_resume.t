@@ -13,10 +13,10 @@ my $write = <<'LUA';
 local sh = require "sh"
 local script = [[
     read -r moment name < kill 2>/dev/null
-    if [ "$moment $name" = "before $1" ]; then rm kill; kill -KILL $PPID; exit; fi
+    if [ "$moment $name" = "before $1" ]; then rm kill; kill -KILL $(($(ps -o ppid= $PPID))); exit; fi
     if [ "$moment $name" = "copy $1" ]; then cp -r state copy; rm kill; fi
     echo "$1" >> log
-    if [ "$moment $name" = "after $1" ]; then rm kill; kill -KILL $PPID; fi
+    if [ "$moment $name" = "after $1" ]; then rm kill; kill -KILL $(($(ps -o ppid= $PPID))); fi
 ]]
 local function write(name)
     sh.run { "sh", "-c", script, "sh", name }

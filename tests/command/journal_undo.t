@@ -18,7 +18,7 @@ return playbook {
         each({ "a", "b" }, { parallel = 1 }, function(item)
             local made = step("make " .. item, {
                 undo = function(result)
-                    sh.run { "sh", "-c", "if [ -e hold ] && [ $1 = a ]; then rm hold; kill -KILL $PPID; fi", "sh", item }
+                    sh.run { "sh", "-c", "if [ -e hold ] && [ $1 = a ]; then rm hold; kill -KILL $(($(ps -o ppid= $PPID))); fi", "sh", item }
                     write("undo " .. result.name)
                 end,
             }, function()
@@ -98,7 +98,7 @@ sub half_undone {
         local sh = require "sh"
         return playbook { summary = "makes a thing", run = function()
             step("make", { $options undo = function()
-                sh.run { "sh", "-c", "echo undo >> log; rm made; if [ -e hold ]; then rm hold; kill -KILL \$PPID; fi" }
+                sh.run { "sh", "-c", "echo undo >> log; rm made; if [ -e hold ]; then rm hold; kill -KILL \$((\$(ps -o ppid= \$PPID))); fi" }
             end }, function() sh.run { "touch", "made", "log" } end)
         end }
         LUA

@@ -19,7 +19,7 @@ return playbook {
         counter.count = counter.count + 1
         step("look", { idempotent = true }, function()
             local seen = ("%d %s"):format(counter.count, string.left or "clean")
-            sh.run { "sh", "-c", 'echo "$PPID $1 $PWD" >> "$LOG"', "sh", seen }
+            sh.run { "sh", "-c", 'echo "$(($(ps -o ppid= $PPID))) $1 $PWD" >> "$LOG"', "sh", seen }
         end)
         pcall(function() string.left = "left" end)
         say("the token is %s", env "TOKEN")
@@ -83,7 +83,7 @@ return playbook { summary = "reaches out", run = function()
     pcall(dns.resolve, "localhost", "A")
     step("write", { idempotent = true }, function()
         host:run { "true" }
-        sh.run { "sh", "-c", 'echo "$PPID" >> "$LOG"' }
+        sh.run { "sh", "-c", 'echo "$(($(ps -o ppid= $PPID)))" >> "$LOG"' }
     end)
 end }
 LUA
@@ -97,7 +97,7 @@ subtest 'a run that ends its process' => sub {
 local sh = require "sh"
 return playbook { summary = "crashes until told otherwise", run = function()
     step("crash", { idempotent = true }, function()
-        sh.run { "sh", "-c", 'echo crash >> "$LOG.crash"; test -e "$LOG.enough" || kill -KILL $PPID' }
+        sh.run { "sh", "-c", 'echo crash >> "$LOG.crash"; test -e "$LOG.enough" || kill -KILL $(($(ps -o ppid= $PPID)))' }
     end)
 end }
 LUA

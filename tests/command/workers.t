@@ -36,7 +36,7 @@ return playbook {
                     return sh.run({ "grep", "-q", "^" .. line, "log" }, { read = true, check = false }).status == 0 or nil
                 end,
             }, function()
-                sh.run { "sh", "-c", 'sleep 0.05; echo "$1$PPID" >> log', "sh", line }
+                sh.run { "sh", "-c", 'sleep 0.05; echo "$1$(($(ps -o ppid= $PPID)))" >> log', "sh", line }
             end)
         end
     end,

@@ -115,7 +115,7 @@ server:close()
 
 -- ---- few descriptors ----
 
-sh.run({ "sh", "-c", "prlimit --pid $PPID --nofile=64:64" }, { read = true })
+sh.run({ "sh", "-c", "prlimit --pid $(($(ps -o ppid= $PPID))) --nofile=64:64" }, { read = true })
 local many = {}
 for number = 1, 60 do
     many[number] = host_at(number)

@@ -11,7 +11,7 @@ local function login(name, shell, startup, text)
         number=$((61000 + $(wc -l <"$SSHD/etc/passwd")))
         printf '%s\n' "$1:x:$number:$number::$SSHD/$1:$2" >>"$SSHD/etc/passwd"
         printf '%s\n' "$1:*:19000::::::" >>"$SSHD/etc/shadow"
-        install -d -o "$number" -g "$number" "$SSHD/$1"
+        install -d -o "$number" -g "$number" "$SSHD/$1" "$(dirname "$SSHD/$1/$3")"
         if [ -n "$3" ]; then printf '%s\n' "$4" >"$SSHD/$1/$3"; fi]], "sh", name, shell, startup or "", text or "" }
     return ssh.connect(name .. "@127.0.0.1", { known_hosts = home .. "/known_hosts", identity = home .. "/id_ed25519" })
 end
@@ -102,6 +102,31 @@ refused(login("r_true", "/bin/true"), "nothing", "a shell that says status 0 to 
 refused(login("r_cat", "/bin/cat"), "invalid option", "a shell that is none")
 refused(login("r_rbash", "/bin/rbash"), "restricted", "a restricted shell")
 refused(login("r_exit", "/bin/bash", ".bashrc", "echo 'not today'; exit 0"), "not today", "a start-up file that ends the shell")
+
+-- ---- shells in which the words of the line are others ----
+
+local BEFORE = {
+    bash = { ".bashrc", "shopt -s expand_aliases; alias %s=true" }, bash_function = { ".bashrc", "%s() { return 0; }" },
+    bash_posix = { ".bashrc", "set -o posix; %s() { return 0; }", "bash" },
+    zsh = { ".zshenv", "alias %s=true" }, zsh_function = { ".zshenv", "%s() { return 0 }" },
+    csh = { ".cshrc", "alias %s true" }, tcsh = { ".tcshrc", "alias %s true" },
+    tcsh_words = { ".tcshrc", "alias %s 'echo \\!*'", "tcsh" },
+    fish = { ".config/fish/config.fish", "function %s; end" }, fish_words = { ".config/fish/config.fish", "alias %s true", "fish" },
+    ksh93 = { ".kshrc", "%s() { return 0; }" }, mksh = { ".mkshrc", "%s() { return 0; }" }, dash = { ".env", "alias %s=true" },
+}
+for name, before in pairs(BEFORE) do
+    local shell = SHELLS[before[3] or name:match "^[^_]+"]
+    for _, word in ipairs { "exec", "echo", "/bin/sh" } do
+        local user = ("w_%s_%s"):format(name, word:match "%w+$")
+        local host = login(user, shell, before[1], before[2]:format(word))
+        local result, err = try(host.run, host, { "printf", "%s", "right" }, { read = true })
+        tap.ok(result and result.stdout == "right" or not result and err.code == "ssh.shell",
+            ("%s: another %s runs the program, or it is told that it did not run"):format(name, word))
+        result, err = try(host.run, host, { "sh", "-c", "echo right >it" })
+        local there = sh.run({ "ls", home .. "/" .. user .. "/it" }, { read = true, check = false }).status == 0
+        tap.is({ result ~= nil, err and err.code }, { there, not there and "ssh.shell" or nil }, "also one that writes")
+    end
+end
 
 -- ---- what no shell could take ----
 

@@ -23,7 +23,7 @@ local function names()
 end
 --- The most memory that this process has had, in MiB.
 local function peak()
-    return tonumber(shell("grep VmHWM /proc/$PPID/status"):match "%d+") / 1024
+    return tonumber(shell("grep VmHWM /proc/$(($(ps -o ppid= $PPID)))/status"):match "%d+") / 1024
 end
 --- Waits until a copy to this name is on its way.
 local function until_moving(name)
