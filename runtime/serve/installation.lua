@@ -82,9 +82,19 @@ local function begin(unit)
     }, 0)
 end
 
+--- A socket that is to be another one is closed as what it was, so that its file goes with it.
+local function retire(gone, changed)
+    manager.disable(gone)
+    for _, file in ipairs(changed) do
+        if file == units.SOCKET and manager.state(file) == "active" then
+            manager.stop { units.SOCKET, units.SERVICE }
+        end
+    end
+end
+
 local function apply(wanted, verb, force)
     return unit_installation.apply(wanted, files.present(units.is_of_service),
-        { verb = verb, force = force, retire = manager.disable })
+        { verb = verb, force = force, retire = retire })
 end
 
 --- Writes and enables the units, and begins the service anew. The socket is closed meanwhile only where it changes.
@@ -101,7 +111,7 @@ function installation.install(wish, force)
     local wanted = units.wanted(options, places, settings)
     local result = apply(wanted, "overwritten", force)
     manager.enable { units.SOCKET, units.SERVICE }
-    if unit_installation.only(result.changed, wanted)[units.SOCKET] or manager.state(units.SOCKET) ~= "active" then
+    if manager.state(units.SOCKET) ~= "active" then
         manager.stop { units.SOCKET, units.SERVICE } -- no socket begins while its service is at work
         begin(units.SOCKET)
     end

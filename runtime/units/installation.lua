@@ -44,8 +44,8 @@ end
 --- Makes systemd's files what is wanted.
 ---@param wanted table<string, string>
 ---@param present table<string, string> as from files.present
----@param how { verb: string, force?: boolean, retire: fun(gone: string[]) } verb: what would be done to files that were
----  edited by hand; force: it is done; retire: ends units before their files go
+---@param how { verb: string, force?: boolean, retire: fun(gone: string[], changed: string[]) } verb: what would be
+---  done to files that were edited by hand; force: it is done; retire: ends units before their files go or change
 ---@return { changed: string[], gone: string[] } files
 ---@raise "edited", "file", "systemd"
 function installation.apply(wanted, present, how)
@@ -58,7 +58,7 @@ function installation.apply(wanted, present, how)
     if #edited > 0 and not how.force then
         refuse_edited(edited, how.verb)
     end
-    how.retire(gone)
+    how.retire(gone, changed)
     for _, file in ipairs(gone) do
         files.remove(file)
     end
