@@ -47,12 +47,20 @@ static int check_output(int status) {
     return status ? status : EXIT_FAILED;
 }
 
+/* Whether the words behind a command ask what it takes. `hostler run NAME --help` is the playbook's own page.
+ */
+static bool wants_help(const char *name, int argc, char **argv) {
+    int most = strcmp(name, "run") == 0 && argc > 2 ? 2 : argc;
+    for (int i = 1; i < most && strcmp(argv[i], "--") != 0; i++)
+        if (asks_for_help(argv[i]))
+            return true;
+    return false;
+}
+
 /* argv begins with the command's name. */
 static int run(const char *name, int argc, char **argv) {
-    /* `hostler run NAME --help` is the playbook's own page. */
-    for (int i = 1; strcmp(name, "run") != 0 && i < argc; i++)
-        if (asks_for_help(argv[i]))
-            return help_main(2, (char *[]){"help", (char *)name});
+    if (wants_help(name, argc, argv))
+        return help_main(2, (char *[]){"help", (char *)name});
     if (strcmp(name, "help") == 0)
         return help_main(argc, argv);
     if (strcmp(name, "version") == 0)

@@ -46,7 +46,8 @@ function answer.main(argv)
     end
     local specs = {
         commandline.run_argument,
-        declare.arg("value", "string", "the answer: y or n, text, `done` for what was done by hand"),
+        declare.arg("value", "string", "the answer: y or n, text, `done` for what was done by hand; without it "
+            .. "the questions are shown"),
         declare.opt("to", "int", "the number of the question, where there are several"),
         declare.flag("json", "print events as JSON, one a line"),
         declare.flag("verbose", "show every effect"),

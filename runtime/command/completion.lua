@@ -4,6 +4,7 @@
 local native, import = ...
 local completion = {}
 
+local commandline, params = import "command/commandline", import "run/params"
 local deliveries = import "inbox/deliveries"
 local kept_names, store = import "base/kept_names", import "journal/store"
 local lua_source = import "base/lua_source"
@@ -47,6 +48,8 @@ end
 complete --command hostler --no-files --arguments '(__hostler_words)'
 ]=],
 }
+
+local SPECS = { params.globals.arg("shell", { "bash", "zsh", "fish" }, "which one") }
 
 local OF_PLAYBOOKS = { run = true, show = true, edit = true, diff = true, check = true }
 local OF_RUNS = { log = true, resume = true, undo = true, cancel = true, answer = true, attach = true, debug = true }
@@ -173,12 +176,10 @@ function completion.main(argv, commands)
     if what == "words" then
         print_candidates(line or "", commands)
         return 0
-    elseif not SCRIPTS[what or ""] then
-        system.write_error "usage: hostler completion bash|zsh|fish\nin ~/.bashrc: source <(hostler completion bash)\n"
-        return 2
     end
-    system.write_data(SCRIPTS[what])
-    return 0
+    return commandline.call("completion", SPECS, argv, function(values)
+        system.write_data(SCRIPTS[values.shell])
+    end)
 end
 
 return completion

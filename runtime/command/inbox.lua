@@ -27,6 +27,13 @@ local SHOW = {
     declare.arg("id", "string", "the delivery: its id, the beginning of it, or `last`"),
     declare.flag("json", "print it as JSON"),
 }
+-- For the help: the words of the playbook, its options among them, are read by what it takes.
+local RUN = {
+    declare.arg("id", "string", "the delivery"),
+    declare.opt("playbook", "string", "the playbook that the arguments are for, before them"),
+    declare.list("arguments", "text", "instead of those that the webhook gives", {}),
+}
+local FORMS = { { name = "inbox show", specs = SHOW }, { name = "inbox run", specs = RUN } }
 
 -- ---- the list ----
 
@@ -200,7 +207,7 @@ function inbox.main(argv)
     elseif argv[1] == "show" then
         return commandline.call("inbox show", SHOW, { unpack(argv, 2) }, show)
     end
-    return commandline.call("inbox", LIST, argv, list)
+    return commandline.call("inbox", LIST, argv, list, FORMS)
 end
 
 return inbox

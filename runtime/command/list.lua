@@ -2,10 +2,13 @@
 local native, import = ...
 local list = {}
 
+local commandline, params = import "command/commandline", import "run/params"
 local hooks, own, folders = import "inbox/hooks", import "run/own_playbooks", import "run/folders"
 local library, modules = import "run/library", import "run/modules"
 local lua_source, tables = import "base/lua_source", import "report/rows"
 local system = native.system
+
+local SPECS = { params.globals.flag("json", "print a JSON array") }
 
 local function load_webhook(path)
     return hooks.load(path).value
@@ -72,21 +75,18 @@ end
 ---@param argv string[]
 ---@return integer exit status
 function list.main(argv)
-    if argv[1] and argv[1] ~= "--json" or argv[2] then
-        system.write_error "usage: hostler list [--json]\n"
-        return 2
-    end
-    local rows = {}
-    modules.load_only_manifests()
-    for _, entry in ipairs(library.playbooks()) do
-        rows[#rows + 1] = describe(entry)
-    end
-    if argv[1] == "--json" then
-        system.write_data(json.encode(json.array(rows), true) .. "\n")
-    else
-        print_all(rows)
-    end
-    return 0
+    return commandline.call("list", SPECS, argv, function(values)
+        local rows = {}
+        modules.load_only_manifests()
+        for _, entry in ipairs(library.playbooks()) do
+            rows[#rows + 1] = describe(entry)
+        end
+        if values.json then
+            system.write_data(json.encode(json.array(rows), true) .. "\n")
+        else
+            print_all(rows)
+        end
+    end)
 end
 
 return list

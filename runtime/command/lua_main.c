@@ -18,11 +18,9 @@ static void push_arguments(lua_State *L, int argc, char **argv) {
 static void push_commands(lua_State *L) {
     lua_newtable(L);
     for (const command *c = commands; c->name; c++) {
-        lua_createtable(L, 0, 3);
+        lua_createtable(L, 0, 2);
         lua_pushstring(L, c->name);
         lua_setfield(L, -2, "name");
-        lua_pushstring(L, c->usage);
-        lua_setfield(L, -2, "usage");
         lua_pushstring(L, c->summary);
         lua_setfield(L, -2, "summary");
         lua_rawseti(L, -2, (int)(c - commands) + 1);

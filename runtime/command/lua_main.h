@@ -3,7 +3,7 @@
 #define HOSTLER_COMMAND_LUA_MAIN_H
 
 /* Runs main(argv, commands) of NAME.lua in a fresh world and returns the exit status. The arguments are those
- * after argv[0]; the commands are a list of { name =, usage =, summary = }. */
+ * after argv[0]; the commands are a list of { name =, summary = }. */
 int lua_main(const char *name, int argc, char **argv);
 
 #endif

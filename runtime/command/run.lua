@@ -8,9 +8,10 @@ local play, execution, failure = import "command/play", import "run/execution", 
 local recording, current, run_record = import "gate/recording", import "journal/current", import "journal/runs"
 local queue, moment = import "queue/queue", import "base/moment"
 local unfinished = import "run/unfinished"
-local help, show = import.later "command/help", import.later "command/show"
+local show = import.later "command/show"
 local system = native.system
 
+local USAGE = "usage: hostler run NAME [ARGUMENTS] [--option VALUE]\n"
 local EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 
 --- The playbook's name is the first word that is not an option, or the value of one; what is left is its command line.
@@ -188,6 +189,14 @@ local function enqueue(new)
     system.write((is_new and "run %s is queued\n" or "run %s has this key, so there is no second one\n"):format(id))
 end
 
+--- What every run takes.
+---@return integer exit status
+local function explain()
+    system.write_page(USAGE .. table.concat(params.explain(manifest.run_options), "\n")
+        .. "\n\n`hostler show NAME` says what a playbook takes\n")
+    return 0
+end
+
 --- argv without "run". Returns the exit status.
 ---@param argv string[]
 ---@return integer
@@ -195,10 +204,9 @@ function run.main(argv)
     local name, rest = split(argv)
     if not name then
         if wants_help(rest) then
-            return help.main {}
+            return explain()
         end
-        system.write_error "hostler: which playbook?\nusage: hostler run NAME [ARGUMENTS] [--option VALUE]\n"
-        system.write_error "`hostler list` shows what there is\n"
+        system.write_error("hostler: which playbook?\n" .. USAGE .. "`hostler list` shows what there is\n")
         return EXIT_USAGE
     end
     local loaded, new = pcall(load, name, rest)

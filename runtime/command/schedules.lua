@@ -7,8 +7,8 @@ local commandline, params, play = import "command/commandline", import "run/para
 local recorded, run_record = import "journal/recorded", import "journal/runs"
 local resume, texts, turn = import "run/resume", import "run/texts", import "run/turn"
 local firing, installation = import "schedule/firing", import "schedule/installation"
-local manager, overview = import "schedule/manager", import "schedule/overview"
-local surroundings, times, units = import "schedule/surroundings", import "schedule/times", import "schedule/units"
+local overview, times = import "schedule/overview", import "schedule/times"
+local installing, manager = import "command/installing", import "units/manager"
 local tables, words = import "report/rows", import "base/text"
 local refuse = import "base/misuse".refuse
 local system, task = native.system, native.task
@@ -71,14 +71,6 @@ local function list(values)
     end
 end
 
-local function tell_missing(missing)
-    if #missing > 0 then
-        system.write_page(("set here, but not for the units, which everybody may read: %s\n"
-            .. "put each into a file of its name in %s/credentials (mode 0600), and install again\n"):format(
-            table.concat(missing, ", "), surroundings.folder()), true)
-    end
-end
-
 local function install(force)
     local found, path = overview.checked()
     if not path then
@@ -86,31 +78,15 @@ local function install(force)
     end
     manager.demand()
     local result = installation.install(found, force)
-    for _, file in ipairs(result.gone) do
-        system.write(("removed %s/%s\n"):format(units.folder(), file))
-    end
-    for _, file in ipairs(result.changed) do
-        system.write(("wrote %s/%s\n"):format(units.folder(), file))
-    end
-    if #result.changed + #result.gone == 0 then
-        system.write "the units are as they should be\n"
-    end
-    tell_missing(result.missing)
-    if #found > 0 and manager.ends_with_session() then
-        system.write_error("hostler: your systemd, and the timers with it, ends when you log out: "
-            .. "loginctl enable-linger keeps it\n")
+    installing.tell(result, "the units are as they should be")
+    if #found > 0 then
+        installing.tell_next(result.missing, "the timers")
     end
 end
 
 local function remove(force)
     manager.demand()
-    local gone = installation.remove(force)
-    for _, file in ipairs(gone) do
-        system.write(("removed %s/%s\n"):format(units.folder(), file))
-    end
-    if #gone == 0 then
-        system.write "there were no units\n"
-    end
+    installing.tell(installation.remove(force), "there were no units")
     for _, run in ipairs(times.all_queued()) do
         system.write_page(("run %s of '%s' is in the queue still: hostler resume %s, or hostler cancel %s\n"):format(
             run.id, run.schedule, run.id, run.id))

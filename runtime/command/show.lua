@@ -3,10 +3,14 @@
 local native, import = ...
 local show = {}
 
-local hooks, params, library = import "inbox/hooks", import "run/params", import "run/library"
+local commandline, hooks = import "command/commandline", import "inbox/hooks"
+local params, library = import "run/params", import "run/library"
 local page = import.later "check/annotation_page"
 local lua_source, text = import "base/lua_source", import "base/text"
 local system = native.system
+
+local SPECS = { params.globals.arg("name", "string", "a playbook, a webhook, a module, a global, "
+    .. "a function such as ssh.connect, a method such as ssh.Host:run") }
 
 local function shadowed(name, path)
     for _, entry in ipairs(library.files()) do
@@ -80,35 +84,41 @@ local function webhook_page(name, found, path)
     return lines
 end
 
+--- The page of a playbook or a webhook.
+---@return boolean is_one whether the file is one, also when it is broken
+---@return string[]? lines
+---@return table? problem
+local function page_of_file(name)
+    local is_one = false
+    local ok, result = xpcall(function()
+        local path = library.find(name)
+        local source = system.read_file(path) or ""
+        local is_webhook = lua_source.seems_webhook(source)
+        is_one = is_webhook or lua_source.seems_playbook(source)
+        if is_webhook then
+            return webhook_page(path:match "([^/]+)%.lua$" or path, hooks.load(path).value, path)
+        end
+        local book, short = library.load(path)
+        return playbook_page(short, book, path)
+    end, native.error.complete)
+    return is_one, ok and result or nil, not ok and result or nil
+end
+
 ---@param argv string[]
 ---@return integer exit status
 function show.main(argv)
-    if #argv ~= 1 then
-        system.write_error "usage: hostler show NAME\n"
-        return 2
-    end
-    local path, lines, is_one
-    local ok, problem = pcall(function()
-        path = library.find(argv[1])
-        local source = system.read_file(path) or ""
-        is_one = lua_source.seems_webhook(source) or lua_source.seems_playbook(source)
-        if lua_source.seems_webhook(source) then
-            lines = webhook_page(path:match "([^/]+)%.lua$" or path, hooks.load(path).value, path)
-        else
-            local book, name = library.load(path)
-            lines = playbook_page(name, book, path)
+    return commandline.call("show", SPECS, argv, function(values)
+        local is_one, lines, err = page_of_file(values.name)
+        if not is_one and print_reference(values.name) then
+            return 0
+        elseif err then
+            local place = err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
+            system.write_error(("hostler: %s%s\n%s"):format(place, tostring(err),
+                err.hint and err.hint .. "\n" or ""))
+            return 2
         end
+        system.write_page(table.concat(lines, "\n") .. "\n")
     end)
-    if not is_one and print_reference(argv[1]) then
-        return 0
-    elseif not ok then
-        local err = native.error.complete(problem)
-        local place = err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
-        system.write_error(("hostler: %s%s\n%s"):format(place, tostring(err), err.hint and err.hint .. "\n" or ""))
-        return 2
-    end
-    system.write_page(table.concat(lines, "\n") .. "\n")
-    return 0
 end
 
 return show

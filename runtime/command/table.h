@@ -1,11 +1,11 @@
-/* The commands: what they are called, what they take, what they are for. What a command does is the function
- * main(argv, commands) of NAME.lua beside this; version and help need no Lua. */
+/* The commands: what they are called and what they are for. What a command does is the function
+ * main(argv, commands) of NAME.lua beside this, which also knows what it takes; version and help need no Lua.
+ */
 #ifndef HOSTLER_COMMAND_TABLE_H
 #define HOSTLER_COMMAND_TABLE_H
 
 typedef struct {
     const char *name;
-    const char *usage;   /* after "hostler NAME " */
     const char *summary; /* one line for `hostler help` */
 } command;
 

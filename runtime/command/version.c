@@ -15,10 +15,17 @@ static void print_libraries(void) {
         printf("  %-14s %s\n", libraries[i].name, libraries[i].version);
 }
 
+static const char usage[] = "usage: hostler version [--libraries]\n";
+
+int version_help(void) {
+    printf("%s  --libraries  also those of the libraries it runs on\n", usage);
+    return 0;
+}
+
 int version_main(int argc, char **argv) {
     bool libraries = argc == 2 && strcmp(argv[1], "--libraries") == 0;
     if (argc > 1 && !libraries) {
-        fputs("usage: hostler version [--libraries]\n", stderr);
+        fputs(usage, stderr);
         return 2;
     }
     printf("hostler %s\n", HOSTLER_VERSION);

@@ -5,4 +5,7 @@
 /* Prints the version, with --libraries those of the libraries too; returns the exit status. */
 int version_main(int argc, char **argv);
 
+/* Prints what it takes; returns the exit status. */
+int version_help(void);
+
 #endif

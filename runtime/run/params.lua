@@ -158,11 +158,20 @@ local function shown(text)
     return "'" .. text:gsub("%c", function(c) return ("\\%d"):format(c:byte()) end) .. "'"
 end
 
+--- What stands for a parameter on the command line. A choice of one is the word itself.
+local function label_of(spec)
+    if spec.kind == "opt" or spec.kind == "flag" then
+        return "--" .. spec.name
+    elseif type(spec.type) == "table" and #spec.type == 1 then
+        return spec.type[1]
+    end
+    return (spec.name:upper():gsub("-", "_"))
+end
+
 local function set(values, spec, text)
     local value, wanted = convert(spec.type, text)
     if value == nil then
-        local label = spec.kind == "opt" and "--" .. spec.name or spec.name:upper():gsub("-", "_")
-        usage_error(("%s must be %s, not %s"):format(label, wanted, shown(text)))
+        usage_error(("%s must be %s, not %s"):format(label_of(spec), wanted, shown(text)))
     end
     if spec.type == "output" then
         gate.allow_output(value)
@@ -194,7 +203,7 @@ local function assign_positionals(specs, values, words)
     for _, spec in ipairs(specs) do
         if spec.kind == "arg" then
             if not words[next_word] then
-                usage_error(("%s is missing: %s"):format(spec.name:upper():gsub("-", "_"), spec.help))
+                usage_error(("%s is missing: %s"):format(label_of(spec), spec.help))
             end
             set(values, spec, words[next_word])
             next_word = next_word + 1
@@ -202,7 +211,7 @@ local function assign_positionals(specs, values, words)
             if words[next_word] then
                 values[spec.field] = {}
             elseif not spec.default then
-                usage_error(("%s is missing: %s"):format(spec.name:upper():gsub("-", "_"), spec.help))
+                usage_error(("%s is missing: %s"):format(label_of(spec), spec.help))
             end
             while words[next_word] do
                 set(values, spec, words[next_word])
@@ -261,11 +270,10 @@ end
 function params.usage(specs)
     local parts = {}
     for _, spec in ipairs(specs) do
-        local upper = spec.name:upper():gsub("-", "_")
         local value = type(spec.type) == "string" and spec.type:upper() or "CHOICE"
-        parts[#parts + 1] = spec.kind == "arg" and upper
-            or spec.kind == "list" and (spec.default and "[%s ...]" or "%s ..."):format(upper)
-            or spec.kind == "flag" and ("[--%s]"):format(spec.name) or ("[--%s %s]"):format(spec.name, value)
+        parts[#parts + 1] = (spec.kind == "arg" and "%s" or spec.kind == "flag" and "[%s]"
+            or spec.kind == "opt" and "[%s " .. value .. "]" or spec.default and "[%s ...]" or "%s ..."):format(
+            label_of(spec))
     end
     return table.concat(parts, " ")
 end
@@ -275,14 +283,13 @@ end
 function params.explain(specs)
     local rows, widest = {}, 0
     for _, spec in ipairs(specs) do
-        local positional = spec.kind == "arg" or spec.kind == "list"
-        local label = positional and spec.name:upper():gsub("-", "_") or "--" .. spec.name
+        local label = label_of(spec)
         if spec.short then
             label = "-" .. spec.short .. ", " .. label
         end
         widest = math.max(widest, #label)
         local default = spec.kind == "opt" and spec.default ~= nil and (" (%s)"):format(tostring(spec.default)) or ""
-        local choices = type(spec.type) == "table" and ": " .. table.concat(spec.type, ", ") or ""
+        local choices = type(spec.type) == "table" and spec.type[2] and ": " .. table.concat(spec.type, ", ") or ""
         rows[#rows + 1] = { label, spec.help .. choices .. default }
     end
     local lines = {}

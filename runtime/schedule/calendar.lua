@@ -8,7 +8,7 @@
 local _, import = ...
 local calendar = {}
 
-local program, utc = import "schedule/program", import "base/utc"
+local program, utc = import "units/program", import "base/utc"
 local refuse = import "base/misuse".refuse
 
 -- Clocks are set back by less.

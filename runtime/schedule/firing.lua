@@ -5,7 +5,8 @@ local native, import = ...
 local firing = {}
 
 local calendar, declared, times = import "schedule/calendar", import "schedule/declared", import "schedule/times"
-local manager, units = import "schedule/manager", import "schedule/units"
+local units = import "schedule/units"
+local files, manager = import "units/files", import "units/manager"
 local execution, manifest = import "run/execution", import "run/manifest"
 local unfinished = import "run/unfinished"
 local store, texts, utc = import "journal/store", import "base/text", import "base/utc"
@@ -46,7 +47,7 @@ end
 --- Why the time is none of the schedule, or is to be left out.
 ---@return string? reason, boolean? is_none
 local function objection(schedule, unit, at, elapsed)
-    local since = units.since(units.read(unit))
+    local since = units.since(files.read(unit))
     if since and at <= since then
         return "it was before the schedule was installed", true
     elseif not schedule.catch_up and elapsed - at > LATE_SECONDS then
@@ -91,7 +92,7 @@ end
 
 --- Sees to it that the time of a schedule which has come has its run.
 ---@param name string of the schedule
----@raise "usage", "manifest" ... when there is no such time or the schedule is wrong, "journal", "schedule"
+---@raise "usage", "manifest" ... when there is no such time or the schedule is wrong, "journal", "systemd"
 function firing.fire(name)
     local schedule, unit = declared.find(name), units.timer(name)
     manager.demand()

@@ -3,8 +3,8 @@ local native, import = ...
 local overview = {}
 
 local calendar, declared, times = import "schedule/calendar", import "schedule/declared", import "schedule/times"
-local installation, manager = import "schedule/installation", import "schedule/manager"
-local surroundings, units = import "schedule/surroundings", import "schedule/units"
+local installation, units = import "schedule/installation", import "schedule/units"
+local manager, surroundings = import "units/manager", import "units/surroundings"
 local recorded, utc = import "journal/recorded", import "base/utc"
 local text = import "base/text"
 local system = native.system
@@ -32,7 +32,7 @@ local function note_of(name, state, has_manager)
     local service = units.timer(name):gsub("%.timer$", ".service")
     if not manager.timer(units.timer(name)).active then
         return "its timer is stopped: hostler schedules --install starts it"
-    elseif manager.has_failed(service) then
+    elseif manager.state(service) == "failed" then
         return "the last time could not be begun: journalctl -u " .. text.shell_word(service)
     end
 end

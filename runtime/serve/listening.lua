@@ -14,6 +14,7 @@ local NAME = "serve.sock"
 ---@class serve.Place
 ---@field options table what native.web.serve takes of it: address and port, path, or fd; certificate and key
 ---@field url string as a person reads it
+---@field folder? string of the usual socket, which is made where it is missing
 
 local function url_of(address, port, secure)
     local host = address:find(":", 1, true) and "[" .. address .. "]" or address
@@ -60,18 +61,31 @@ local function of_addresses(words, tls)
 end
 
 --- The folder of the socket; one for root can be entered by the proxy's user, whom the socket's group lets in.
-local function default_path()
+local function usual_folder()
     local runtime = system.user() == 0 and "/run" or system.env "XDG_RUNTIME_DIR"
-    local folder = runtime and runtime ~= "" and runtime .. "/hostler" or state.directory()
-    local made, reason = native.user_files.make_directory(folder)
-    if not made then
-        refuse(("cannot make %s for the socket: %s"):format(folder, reason), "--socket PATH names another one")
-    end
-    return folder .. "/" .. NAME
+    return runtime and runtime ~= "" and runtime .. "/hostler" or state.directory()
 end
 
 local function of_socket(path, group)
-    return { { options = { path = path, group = group }, url = "unix:" .. path } }
+    local folder = not path and usual_folder() or nil
+    path = path or folder .. "/" .. NAME
+    return { { options = { path = path, group = group }, url = "unix:" .. path, folder = folder } }
+end
+
+--- Makes the folder of the usual socket.
+---@param places serve.Place[]
+---@raise "usage"
+function listening.make_folders(places)
+    for _, place in ipairs(places) do
+        local made, reason = not place.folder, nil
+        if not made then
+            made, reason = native.user_files.make_directory(place.folder)
+        end
+        if not made then
+            refuse(("cannot make %s for the socket: %s"):format(place.folder, reason),
+                "--socket PATH names another one")
+        end
+    end
 end
 
 --- A socket of systemd's. Which addresses it has is up to its unit, and checked all the same.
@@ -123,7 +137,7 @@ function listening.places(wish, sockets)
     elseif wish.listen then
         return of_addresses(wish.listen, wish)
     end
-    return of_socket(wish.socket or default_path(), wish.group)
+    return of_socket(wish.socket, wish.group)
 end
 
 return listening

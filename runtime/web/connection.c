@@ -16,6 +16,7 @@
 #define COUNTED_UNSENT (128 * 1024) /* bytes of a streamed answer: of larger parts its handler decides */
 #define LATE_MS 50
 #define LINGER_SILENCE_MS 5000
+#define ENDING_SILENCE_MS 2000 /* a request may be under way when the server is to end */
 #define LINGER_MS 30000
 #define MOST_DISCARDED                                                                  \
     (64 * 1024 * 1024) /* bytes of a body that was refused, so that the refusal arrives \
@@ -90,13 +91,18 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+static uint64_t patience(const connection *c) {
+    bool is_silent = c->place.kind == PLACE_IDLE || c->place.kind == PLACE_FRESH;
+    return c->rules->ending && is_silent ? sooner(c->rules->silence, ENDING_SILENCE_MS) : c->rules->silence;
+}
+
 /* When it is too late for what it waits for; 0: never. */
 static uint64_t due(const connection *c) {
     const connection_rules *rules = c->rules;
     switch (c->phase) {
     case READING:
-        return c->place.kind == PLACE_IDLE ? c->heard + rules->silence
-                                           : sooner(c->heard + rules->silence, c->started + rules->deadline);
+        return c->place.kind == PLACE_IDLE ? c->heard + patience(c)
+                                           : sooner(c->heard + patience(c), c->started + rules->deadline);
     case LINGERING:
         return sooner(c->heard + LINGER_SILENCE_MS, c->started + LINGER_MS);
     default:
@@ -370,6 +376,14 @@ static void on_timer(uv_timer_t *timer) {
 
 bool connection_has_news(const connection *c) {
     return wire_has_bytes(&c->wire);
+}
+
+void connection_hurry(connection *c) {
+    if (c->phase != READING)
+        return;
+    if (connection_has_news(c))
+        c->heard = now();
+    schedule(c);
 }
 
 /* ---- the beginning ---- */

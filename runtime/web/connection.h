@@ -89,6 +89,9 @@ size_t connection_forget_body(connection *c);
 /* Whether the client has sent what nobody has read yet. */
 bool connection_has_news(const connection *c);
 
+/* The server is to end: it ends when nothing of a request comes soon, and after the next answer. */
+void connection_hurry(connection *c);
+
 /* Ends it at once. */
 void connection_close(connection *c);
 

@@ -281,8 +281,12 @@ static void close_door(server *s) {
     s->rules.ending = true;
     listen_forget(&s->listener);
     door_close(&s->door);
-    close_all_of(s, PLACE_IDLE);
-    close_all_of(s, PLACE_FRESH);
+}
+
+/* Closing one whose request is on the way would have the client find a broken connection. */
+static void hurry_all_of(server *s, place_kind kind) {
+    for (place *p = s->rules.places.kinds[kind].first; p; p = p->after)
+        connection_hurry((connection *)p);
 }
 
 void server_close_port(server *s) {
@@ -290,6 +294,8 @@ void server_close_port(server *s) {
         return;
     s->closing = true;
     close_door(s);
+    close_all_of(s, PLACE_IDLE);
+    close_all_of(s, PLACE_FRESH);
     server_wake(&s->taker);
 }
 
@@ -297,6 +303,8 @@ void server_drain(server *s) {
     if (s->closing || s->draining || !s->running)
         return;
     close_door(s);
+    hurry_all_of(s, PLACE_IDLE);
+    hurry_all_of(s, PLACE_FRESH);
     s->draining = true;
     if (s->rules.places.count == 0)
         server_close_port(s);

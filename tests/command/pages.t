@@ -9,7 +9,9 @@ use Test::More;
 
 sub words { join ' ', grep { $_ ne '' } split /\s+/, $_[0] }
 
-for my $page ('show setup', 'show ssh.connect', 'show ssh.Host', 'list', 'help', 'help run', 'run setup one', 'frobnicate') {
+my @commands = hostler({}, 'help')->{stdout} =~ /^  hostler (\w+) /mg;
+for my $page ('show setup', 'show ssh.connect', 'show ssh.Host', 'list', 'help', 'run setup one', 'frobnicate',
+    map { "$_ --help" } grep { $_ ne 'help' } @commands) {
     my $run = hostler({}, split / /, $page);
     my $piped = Encode::decode('UTF-8', $run->{stdout} . $run->{stderr});
     $piped =~ s/\n  hostler:modules\S+\n//;

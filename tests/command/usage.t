@@ -1,5 +1,6 @@
 #!/usr/bin/perl
-# Every command refuses a command line that it cannot understand: with its usage and status 2, never with a traceback.
+# Every command says what it takes, and refuses a command line that it cannot understand: with its usage and status 2,
+# never with a traceback.
 use strict;
 use warnings;
 use Hostler;
@@ -28,4 +29,40 @@ for my $command (@commands) {
     refuses("$command with too many words", $command, ('x') x 9) if !$takes_many{$command};
     refuses("$command with an empty word", $command, '') if !$takes_nothing{$command} && $command !~ /^(?:stubs)$/;
 }
+
+# ---- help ----
+
+sub slurp {
+    my ($path) = @_;
+    open my $file, '<', $path or die "$path: $!";
+    local $/;
+    return scalar <$file>;
+}
+
+# The options and arguments that a command's source declares; those of runs for the two that run a playbook.
+sub declared {
+    my ($command) = @_;
+    my $source = slurp("runtime/command/$command.lua") . ($command =~ /^(?:run|doctor)$/ ? slurp('runtime/run/manifest.lua') : '');
+    $source =~ s/\[(=*)\[.*?\]\1\]//gs;
+    my @options = $source =~ /(?:\b(?:opt|flag)\(|kind = "(?:opt|flag)", name = )"([\w-]+)"/g;
+    my @arguments = $source =~ /\b(?:arg|list)\("([\w-]+)", (?!\{ "\w+" \})/g;
+    return ((map { "--$_" } @options), map { uc tr/-/_/r } @arguments);
+}
+
+my %is_c = (version => ['--libraries'], help => []);
+my $options = 0;
+for my $command (@commands) {
+    my $run = hostler({ in => $folder }, $command, '--help');
+    is $run->{status}, 0, "$command --help" or diag $run->{stderr};
+    is $run->{stderr}, '', '  is no error';
+    my @declared = $is_c{$command} ? @{ $is_c{$command} } : declared($command);
+    $options += @declared;
+    is_deeply [ grep { $run->{stdout} !~ /^  (?:-\w, )?\Q$_\E  +\S/m } @declared ], [], '  explains all that it takes';
+    like $run->{stdout}, qr/^(?:usage: hostler $command\b|  hostler $command )/m, '  after its usage';
+    is hostler({ in => $folder }, 'help', $command)->{stdout}, $run->{stdout}, "help $command is the same";
+    is hostler({ in => $folder }, $command, ($command eq 'run' ? () : 'x'), '-h')->{stdout}, $run->{stdout}, '  and -h behind a word'
+        if $command ne 'help';
+}
+cmp_ok $options, '>', 80, 'there is much to explain';
+like hostler({ in => $folder }, 'log', '--', '--help')->{stderr}, qr/there is no run '--help'/, 'behind -- it is an argument';
 done_testing;

@@ -5,37 +5,17 @@ use strict;
 use warnings;
 use Cloud;
 use Clusters;
+use Controllers;
 use Droplets;
-use Hostler ();
-use JSON::PP ();
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $cloud = Cloud->connect;
-my @controllers = map { new_droplet($cloud, $_) } qw(controller-a controller-b);
+my @controllers = map { new_controller($cloud, $_) } qw(controller-a controller-b);
 my ($first, $second) = @controllers;
 my $units = '/etc/systemd/system';
 my $odd = 'once a day/50% $HOME';
-
-sub root { "/run/hostler-cloud/$ENV{HOSTLER_CLOUD}/droplets/$_[0]{id}/root" }
-
-sub put {
-    my ($host, $path, $text) = @_;
-    write_file(root($host) . $path, $text);
-}
-
-# What a command in a controller says, with its errors; its exit status is in $?.
-sub on {
-    my ($host, @command) = @_;
-    return $cloud->inside($host, 'sh', '-c', 'exec "$@" 2>&1', 'sh', @command) // '';
-}
-
-sub on_as_json {
-    my ($host, @command) = @_;
-    my $text = on($host, @command);
-    return eval { JSON::PP::decode_json($text) } // die "@command: $text";
-}
 
 sub row {
     my ($host, $name, @command) = @_;
@@ -43,24 +23,13 @@ sub row {
     return (grep { $_->{name} eq $name } @{ on_as_json($host, @command) })[0];
 }
 
-# The program under test with the libraries that the image lacks, and playbooks.
-sub make_controller {
-    my ($host) = @_;
-    my $root = root($host);
-    for my $library ($Hostler::binary, `ldd $Hostler::binary` =~ m{=> (/\S+)}g) {
-        my $place = $library eq $Hostler::binary ? '/usr/local/bin/hostler' : $library;
-        system('cp', '-L', $library, "$root$place") == 0 or die 'cp failed' if !-e "$root$place";
-    }
-    on($host, qw(mkdir -p /etc/hostler/playbooks /etc/hostler/credentials));
-    put($host, '/etc/hostler/playbooks/greet.lua', <<'LUA');
+put($_, '/etc/hostler/playbooks/greet.lua', <<'LUA') for @controllers;
 return playbook {
     summary = "greets with what the environment and a secret say",
     params = { arg("whom", "string", "whom") },
     run = function(p) say("%s, %s", env("GREETING", "nothing"), p.whom); step("greet", function() secret "GREETER" end) end,
 }
 LUA
-}
-make_controller($_) for @controllers;
 
 sub schedules {
     my ($host, $text) = @_;
@@ -132,7 +101,7 @@ schedules($first, qq(caught = { playbook = "greet", arguments = { "ada" }, on_ca
     missed = { playbook = "greet", arguments = { "ada" }, on_calendar = "$text" },));
 $said = on($first, @here, qw(hostler schedules --install));
 is $?, 0, 'other schedules take the place of these' or diag $said;
-ok !-e root($first) . "$units/$timer", 'whose timers are gone';
+ok !-e inside_path($first, "$units/$timer"), 'whose timers are gone';
 $cloud->script('droplet', 'stop', '--now', $first->{id});
 cmp_ok time, '<', $moment, 'the machine loses its power before the time' or diag 'too slow a machine to tell';
 sleep 0.1 while time <= $moment;
@@ -159,7 +128,7 @@ for my $host (@controllers) {
     schedules($host, $EVERY);
 }
 on($second, qw(mkdir -p -m 0700 /var/lib/hostler));
-system('cp', '-p', map { root($_) . '/var/lib/hostler/key' } $first, $second) == 0 or die 'cp failed';
+system('cp', '-p', map { inside_path($_, '/var/lib/hostler/key') } $first, $second) == 0 or die 'cp failed';
 for my $host (@controllers) {
     $said = on($host, @here, qw(hostler schedules --install));
     is $?, 0, "$host->{name} has the schedule" or diag $said;
@@ -183,15 +152,9 @@ ok scalar(grep { /it has its run/ } @logs), 'whoever came second has seen that';
 
 # ---- a user's systemd ----
 
-# The image has no pam_systemd, which would say where the user's runtime directory is.
-on($first, 'sh', '-c', 'useradd --create-home ops && mkdir -p /etc/systemd/system/user@.service.d
-    printf "[Service]\nEnvironment=XDG_RUNTIME_DIR=/run/user/%%i\n" >/etc/systemd/system/user@.service.d/here.conf
-    systemctl daemon-reload && systemctl start user@$(id -u ops)');
-is $?, 0, 'a user has a systemd';
-my $uid = on($first, qw(id -u ops)) =~ s/\n//r;
-my @ops = (qw(setpriv --reuid=ops --regid=ops --init-groups env HOME=/home/ops GREETER=x), "XDG_RUNTIME_DIR=/run/user/$uid");
+my @ops = (new_person($first, 'ops'), 'GREETER=x');
 $said = on($first, @ops, qw(hostler schedules --install));
-is $?, 0, 'and schedules in it' or diag $said;
+is $?, 0, 'schedules in a user\'s systemd' or diag $said;
 like $said, qr{^wrote /home/ops/\.config/systemd/user/hostler-schedule\@every\.timer$}m, 'whose units are the user\'s';
 like $said, qr/ends when you log out: loginctl enable-linger/, 'who is told that they end with the session';
 on($first, @ops, qw(mkdir -p /home/ops/.config/hostler/credentials));

@@ -3,7 +3,7 @@
 local import = ...
 local sh = require "sh"
 local tap = require "tap"
-local calendar, unit_text, utc = import "schedule/calendar", import "schedule/unit_text", import "base/utc"
+local calendar, unit_text, utc = import "schedule/calendar", import "units/text", import "base/utc"
 
 local function at(text)
     return utc.seconds(text .. " UTC")
@@ -104,10 +104,11 @@ tap.is(unit_text.escape ".x", "\\x2ex", "a dot that comes first")
 
 -- ---- files ----
 
-local file = unit_text.file { unit_text.section("Unit", { "Description=x" }) }
+local file = unit_text.file("schedules", { unit_text.section("Unit", { "Description=x" }) })
 tap.is(unit_text.whose(file), "ours", "a file as it was written")
 tap.is(unit_text.whose((file:gsub("=x", "=y"))), "edited", "an edited one")
 tap.is(unit_text.whose(file .. "\n"), "edited", "one with a line more")
+tap.is(unit_text.whose(unit_text.file("serve", { "[Unit]\n" })), "ours", "whichever command wrote it")
 tap.is(unit_text.whose "[Unit]\nDescription=x\n", "foreign", "somebody else's")
 tap.is(unit_text.quoted "/a \"b\"\\%h", "\"/a \\\"b\\\"\\\\%%h\"", "a word in quotes")
 

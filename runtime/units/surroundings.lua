@@ -5,7 +5,7 @@ local native, import = ...
 local surroundings = {}
 
 local folders, library = import "run/folders", import "run/library"
-local unit_text = import "schedule/unit_text"
+local unit_text = import "units/text"
 local keys, text = import "base/keys", import "base/text"
 local system = native.system
 

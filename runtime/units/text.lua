@@ -4,8 +4,9 @@ local unit_text = {}
 
 local system = native.system
 
-local HEADING = "# Written by `hostler schedules --install`. To change what it does not set, add a drop-in: "
+local HEADING = "# Written by `hostler %s --install`. To change what it does not set, add a drop-in: "
     .. "systemctl edit UNIT.\n"
+local ANY_HEADING = "^" .. HEADING:gsub("[-.]", "%%%0"):gsub("%%s", "%%l+")
 local SEAL = "# Checksum of what follows: %s\n"
 
 --- What `systemd-escape` makes of a text, for the instance of a unit: letters, digits, ":_." stay, "/" becomes "-", and
@@ -42,21 +43,23 @@ function unit_text.section(name, lines)
 end
 
 --- A file of these sections, under a line by which a later change can be told.
+---@param command string which writes it
 ---@param sections string[]
 ---@return string
-function unit_text.file(sections)
+function unit_text.file(command, sections)
     local body = table.concat(sections, "\n")
-    return HEADING .. SEAL:format(system.hash(body)) .. body
+    return HEADING:format(command) .. SEAL:format(system.hash(body)) .. body
 end
 
 --- Whose a file is: "ours" as it was written, "edited" since then, or "foreign", which was never written here.
 ---@param text string
 ---@return "ours"|"edited"|"foreign"
 function unit_text.whose(text)
-    if text:sub(1, #HEADING) ~= HEADING then
+    local _, heading_end = text:find(ANY_HEADING)
+    if not heading_end then
         return "foreign"
     end
-    local hash, body = text:sub(#HEADING + 1):match "^# Checksum of what follows: (%x+)\n(.*)$"
+    local hash, body = text:sub(heading_end + 1):match "^# Checksum of what follows: (%x+)\n(.*)$"
     return hash and hash == system.hash(body) and "ours" or "edited"
 end
 

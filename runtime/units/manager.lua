@@ -1,10 +1,12 @@
--- systemd's manager, the system's for root and else the user's: what it knows of the timers, and telling it what to do.
+-- systemd's manager, the system's for root and else the user's: what it knows of units, and telling it what to do.
 local native, import = ...
 local manager = {}
 
-local program, utc = import "schedule/program", import "base/utc"
+local program, utc = import "units/program", import "base/utc"
 local texts = import "base/text"
 local system = native.system
+
+local LINES = 8 -- of the journal
 
 local function words(...)
     local argv = { "systemctl", system.user() ~= 0 and "--user" or "--system", "--no-pager", "--no-ask-password", ... }
@@ -29,7 +31,7 @@ function manager.demand()
         error(native.error.new {
             code = "usage", message = "no systemd answers on this machine: " .. problem,
             hint = system.user() ~= 0 and "a user's systemd runs while the user is logged in, or always after: "
-                .. "loginctl enable-linger" or "schedules are systemd's timers: install them where it runs",
+                .. "loginctl enable-linger" or "units are systemd's: install them where it runs",
         }, 0)
     end
 end
@@ -56,9 +58,19 @@ function manager.timer(unit)
     }
 end
 
---- Whether a service has failed.
-function manager.has_failed(unit)
-    return program.answer(words("show", "--property=ActiveState", "--value", "--", unit)):find "^failed" ~= nil
+--- How a unit stands.
+---@return string state "active", "inactive", "failed" ...
+function manager.state(unit)
+    return (program.answer(words("show", "--property=ActiveState", "--value", "--", unit)):gsub("%s+$", ""))
+end
+
+--- The last lines that the journal has of a unit, or nil.
+---@return string?
+function manager.said(unit)
+    local scope = system.user() ~= 0 and "--user-unit" or "--unit"
+    local argv = { "journalctl", "--no-pager", "--output=cat", "--lines=" .. LINES, scope, unit }
+    local ok, output = pcall(program.ask, argv)
+    return ok and output and output:gsub("%s+$", "") or nil
 end
 
 --- Has it read the files anew.
@@ -77,17 +89,29 @@ local function tell(verb, list, ...)
     end
 end
 
---- Has timers elapse from now on, and after each boot.
----@param timers string[]
-function manager.enable(timers)
-    tell("enable", timers)
-    tell("restart", timers)
+--- Has units start with each boot.
+---@param units string[]
+function manager.enable(units)
+    tell("enable", units)
 end
 
---- Has timers elapse no more.
----@param timers string[]
-function manager.disable(timers)
-    tell("disable", timers, "--now")
+--- Starts units, those that are at work anew, and waits until they have started.
+---@param units string[]
+---@raise "systemd" when one does not
+function manager.restart(units)
+    tell("restart", units)
+end
+
+--- Ends units, and waits for that.
+---@param units string[]
+function manager.stop(units)
+    tell("stop", units)
+end
+
+--- Ends units, and has them start no more.
+---@param units string[]
+function manager.disable(units)
+    tell("disable", units, "--now")
 end
 
 --- Starts a service, and does not wait for it. One that is at work stays so.
