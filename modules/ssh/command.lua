@@ -1,16 +1,22 @@
 -- How a list of arguments becomes the one line that SSH carries, and what is fed to it.
 --
 -- The line is read by the user's login shell, which may be any: sh, csh, fish and others agree on little. So it is made
--- of what they all take alike: `exec`, the path of /bin/sh, and quoted words of printable ASCII. Arguments that this
--- does not hold come on standard input, and so do environment, secrets and scripts, since everyone on the host can read
--- arguments: as one line that a small constant script of /bin/sh evaluates before it hands on the rest.
+-- of what they all take alike: `echo`, a semicolon, `exec`, the path of /bin/sh, and quoted words of printable ASCII.
+-- Arguments that this does not hold come on standard input, and so do environment, secrets and scripts, since everyone
+-- on the host can read arguments: as one line that a small constant script of /bin/sh evaluates before it hands on the
+-- rest.
 --
 -- /bin/sh begins by saying a word: what was printed before it came from the login shell's own start-up files, and
--- without it the login shell has not run the line, for it may be one that refuses, or has another `exec`.
+-- without it the login shell has not run the line, for it may be one that refuses, or has another `exec`. A login shell
+-- whose `echo` and `exec` were seen to be that says the word itself where nothing else needs /bin/sh: that spares the
+-- host a process.
 local _, gate, import = ...
+local WORD, SHELL_WORD = "hostler.begun", "hostler.shell"
 local command = {
     --- What is said before the program begins.
-    BEGUN = "hostler.begun\n",
+    BEGUN = WORD .. "\n",
+    --- What a login shell says just before that whose `echo` and `exec` are what they should be: it is to be trusted.
+    TRUSTED = SHELL_WORD .. "\n",
 }
 
 local texts = import "base/text"
@@ -25,6 +31,12 @@ local MOST_LINE = 8000
 local ONLY_IN_SHELLS = {}
 for _, name in ipairs { "command", "type", "hash", "ulimit", "umask", "cd", "wait" } do
     ONLY_IN_SHELLS[name] = true
+end
+
+-- Programs that some login shells have built in, and run even after `exec`, with another idea of their arguments.
+local BUILT_IN = {}
+for _, name in ipairs { "echo", "printf", "pwd", "kill", "test", "[" } do
+    BUILT_IN[name] = true
 end
 
 --- Whether every login shell can be given the text as one word.
@@ -148,17 +160,27 @@ local function line_of(words)
     return "exec " .. table.concat(line, " ")
 end
 
+--- Whether nothing is left for /bin/sh to do.
+local function is_plain(request, became)
+    return not (request.mark or request.script or request.cwd or next(request.env or {}) or #became > 0
+        or ONLY_IN_SHELLS[request.argv[1]] or BUILT_IN[request.argv[1]])
+end
+
 --- Builds the command line and its input.
 ---@param request { argv: any[], script?: string|secret, env?: table, cwd?: string, user?: string, login: string,
----  stdin?: string|secret, mark?: string } user: run as them; login: who is logged in; script: run by sh with argv as
----  its arguments; mark: what it is found by when the connection is gone
+---  stdin?: string|secret, mark?: string, trusted?: boolean } user: run as them; login: who is logged in; script: run
+---  by sh with argv as its arguments; mark: what it is found by when the connection is gone; trusted: the login shell
+---  is
 ---@return string line
 ---@return any[] input
 function command.build(request)
     local arguments = add({ request.cwd }, request.argv)
     local carried = are_carried(arguments)
     local became, script = become(request)
-    local input, begin = {}, marking(request.mark) .. "echo " .. command.BEGUN:match "%S+" .. "; "
+    if request.trusted and carried and is_plain(request, became) then
+        return ("echo %s; %s"):format(WORD, line_of(arguments)), { request.stdin }
+    end
+    local input, begin = {}, marking(request.mark) .. "echo " .. WORD .. "; "
     if not carried or request.script or next(request.env or {}) then
         script = script .. 'IFS= read -r hostler_input || exit 125; eval "$hostler_input"; unset hostler_input; '
         input[1] = preamble(request, not carried and arguments)
@@ -175,7 +197,7 @@ function command.build(request)
         words = shell(begin .. script .. (request.script and 'eval "$hostler_script"'
             or ending(request.argv[1], request.mark)))
     end
-    return line_of(add(words, carried and arguments or {})), input
+    return ("echo %s; %s"):format(SHELL_WORD, line_of(add(words, carried and arguments or {}))), input
 end
 
 return command

@@ -72,6 +72,7 @@ static void drop_before(ssh_exec *e) {
     if (!begun)
         return;
     e->has_begun = true;
+    buffer_add(&e->before, output->data, (size_t)(begun - output->data));
     buffer_drop(output, (size_t)(begun - output->data) + e->begun.length);
 }
 
@@ -225,6 +226,7 @@ static void free_exec(ssh_operation *op) {
         sodium_memzero(e->input.data, e->input.capacity);
     buffer_free(&e->command);
     buffer_free(&e->begun);
+    buffer_free(&e->before);
     buffer_free(&e->input);
     buffer_free(&e->streams[0]);
     buffer_free(&e->streams[1]);

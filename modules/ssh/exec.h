@@ -14,6 +14,7 @@ typedef struct {
     /* the outcome */
     ssh_buffer streams[2]; /* output, from where the command began; errors */
     bool has_begun;
+    ssh_buffer before; /* what was printed until then */
     int status;
     char *signal; /* its name without "SIG"; NULL when it exited */
     bool ended;   /* status and signal are known */

@@ -142,10 +142,13 @@ local function raise_ending(shown, result)
     fail(("`%s` ended with status %d"):format(shown, result.status), details)
 end
 
+-- The connections whose login shell is known to do what it is told.
+local trusted = setmetatable({}, { __mode = "k" })
+
 --- Runs what is built, inside an effect.
 local function execute(self, request, options, shown, take, effect)
     local connection = self.shared.connection()
-    request.login, request.mark = self.shared.login, effect.mark
+    request.login, request.mark, request.trusted = self.shared.login, effect.mark, trusted[connection]
     local line, input = command.build(request)
     local ok, result = pcall(native.exec, connection, line, input, options.limit or DEFAULT_LIMIT, options.timeout or 0,
         command.BEGUN)
@@ -159,6 +162,7 @@ local function execute(self, request, options, shown, take, effect)
         error(result, 0)
     end
     check_shell(self, shown, result)
+    trusted[connection] = trusted[connection] or result.begun:sub(-#command.TRUSTED) == command.TRUSTED
     result.begun = nil
     if options.check ~= false and (result.signal or result.status ~= 0) then
         raise_ending(shown, result)

@@ -186,8 +186,10 @@ static void push_streams(lua_State *L, const ssh_exec *exec) {
         lua_pushlstring(L, exec->streams[i].data ? exec->streams[i].data : "", exec->streams[i].length);
         lua_setfield(L, -2, names[i]);
     }
-    lua_pushboolean(L, exec->has_begun);
-    lua_setfield(L, -2, "begun");
+    if (exec->has_begun) {
+        lua_pushlstring(L, exec->before.data ? exec->before.data : "", exec->before.length);
+        lua_setfield(L, -2, "begun");
+    }
 }
 
 static int finish_exec(lua_State *L, wait *w) {
@@ -215,8 +217,8 @@ static void add_text(lua_State *L, int index, ssh_buffer *buffer) {
 
 /* exec(connection, command, input, limit, timeout, begun) -> { status, signal, stdout, stderr, begun }.
  * `input` is a list of strings and secrets; limit in bytes for each stream; timeout in seconds, 0 for none;
- * `begun` is what the command line prints before the output that counts, and in the result whether it did.
- * Raises "ssh.closed", "ssh.output", "timeout" with what was said so far. */
+ * `begun` is what the command line prints before the output that counts; in the result, if it did, what was
+ * printed before that. Raises "ssh.closed", "ssh.output", "timeout" with what was said so far. */
 static int exec_lua(lua_State *L) {
     ssh_check_effect(L);
     ssh_session *s = ssh_check_connection(L, 1);

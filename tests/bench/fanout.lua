@@ -6,7 +6,7 @@ return playbook {
   effects = "read",
   params = {
     list("addresses", "string", "where to run it"),
-    opt("command", "string", "what to run", "true"),
+    opt("command", "string", "what to run", "/bin/true"),
     opt("commands", "int", "how many times on each host, one after the other", 1),
     opt("parallel", "int", "how many hosts at once", 50),
     opt("user", "string", "who logs in", "root"),

@@ -39,7 +39,7 @@ static struct {
     char *key; /* the private key's text; NULL: ask the agent */
     size_t key_size;
     LIBSSH2_KNOWNHOSTS *known_hosts; /* shared: a lookup keeps nothing of a session */
-} settings = {.user = "root", .command = "true", .port = 22, .parallel = 50, .commands = 1};
+} settings = {.user = "root", .command = "/bin/true", .port = 22, .parallel = 50, .commands = 1};
 
 static int epoll;
 

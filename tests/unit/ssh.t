@@ -174,7 +174,7 @@ err = tap.raises("ssh.auth", function() whoami { identity = file "id_locked" } e
 tap.like(err.message, "passphrase: add it to the agent", "says what to do")
 err = tap.raises("ssh.auth", function() whoami { identity = file "nothing" } end, "a key file that is not there")
 tap.like(err.message, "does not exist", "says so")
-err = tap.raises("ssh.auth", function() whoami { identity = file "known_hosts" } end, "a file that holds no key")
+err = tap.raises("ssh.auth", function() whoami { identity = file "no_key" } end, "a file that holds no key")
 tap.like(err.message, "holds no private key", "says so too")
 
 -- ---- going through another host ----
