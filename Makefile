@@ -158,6 +158,7 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
 	tests/bench/web
+	tests/bench/serve
 	tests/bench/journal
 	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
 	tests/bench/queue

@@ -74,8 +74,8 @@ local function describe(err)
     return err.file and ("%s:%s: %s"):format(err.file, err.line or "?", tostring(err)) or tostring(err)
 end
 
---- Whether a file is to be taken for a webhook before it is loaded: one that is being written may be empty, or not to be
---- read yet, and nobody who asks for it meanwhile is to hear that there is nothing.
+--- Whether a file is to be taken for a webhook before it is loaded: one that is being written may be empty, or not to
+--- be read yet, and nobody who asks for it meanwhile is to hear that there is nothing.
 ---@param text? string nil: it cannot be read
 local function may_be_webhook(text)
     return not text or not text:find "%S" or lua_source.seems_webhook(text)

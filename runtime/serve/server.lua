@@ -32,8 +32,8 @@ end
 ---@raise "http.listen"
 function server.open(place, most_bytes)
     local options = {
-        limit = most_bytes, large = true, timeout = SILENCE_SECONDS, deadline = REQUEST_SECONDS, connections = MOST_CONNECTIONS,
-        per_address = MOST_OF_ADDRESS,
+        limit = most_bytes, large = true, timeout = SILENCE_SECONDS, deadline = REQUEST_SECONDS,
+        connections = MOST_CONNECTIONS, per_address = MOST_OF_ADDRESS,
     }
     for name, value in pairs(place.options) do
         options[name] = value
