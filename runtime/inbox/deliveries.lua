@@ -223,7 +223,8 @@ local function flush(record)
     local day = os.date "!%Y-%m-%d"
     for _, one in ipairs(list) do
         local ok, err = pcall(record, [[INSERT INTO inbox_turned_away (webhook, day, reason, count)
-            VALUES ($1, $2, $3, $4) ON CONFLICT (webhook, day, reason) DO UPDATE SET count = inbox_turned_away.count + excluded.count]],
+            VALUES ($1, $2, $3, $4)
+            ON CONFLICT (webhook, day, reason) DO UPDATE SET count = inbox_turned_away.count + excluded.count]],
             one[1], day, one[2], one[3])
         if not ok then
             problem = problem or err
