@@ -2,7 +2,7 @@
 # make try       install what is needed, build, start a local cloud, set up an instance in it, and one that a sign-up brings
 # make down      remove every trace of the local cloud
 # make test      install what the tests need, build, and run them all
-# make chaos     set-up and every playbook killed around each of their writes, and resumed: about twenty minutes
+# make chaos     set-up and every playbook killed around each of their writes, and resumed; ten thousand deliveries: half an hour
 # make sanitize  the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make fuzz      hostile input for what reads text from outside
 # make lint      formatting and static analysis
@@ -111,7 +111,7 @@ test: packages-test
 
 chaos: packages-test
 	$(MAKE) binaries
-	CHAOS=all TEST_SECONDS=7200 tests/run tests/chaos tests/playbook/promises.t
+	CHAOS=all TEST_SECONDS=7200 tests/run tests/chaos tests/playbook/promises.t tests/command/serve_kill.t
 
 # The sanitizers make gcc see dangers that are none, so warnings are no errors here.
 sanitize: packages-test
@@ -158,6 +158,7 @@ bench: packages-bench
 	$(CC) $(CFLAGS) tests/bench/measure.c -o $(BUILD)/bench/measure
 	tests/bench/run
 	tests/bench/web
+	tests/bench/serve
 	tests/bench/journal
 	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
 	tests/bench/queue

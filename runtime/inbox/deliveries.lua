@@ -198,19 +198,41 @@ end
 -- Counts that are not written yet, by webhook and reason: a flood of requests makes few writes.
 local counts, written = {}, nil
 
---- Writes what was counted.
+local function count(name, reason, times)
+    counts[name] = counts[name] or {}
+    counts[name][reason] = (counts[name][reason] or 0) + times
+end
+
+--- Takes what was counted: { name, reason, times } each.
+local function take_counts()
+    local list = {}
+    for name, reasons in pairs(counts) do
+        for reason, times in pairs(reasons) do
+            list[#list + 1] = { name, reason, times }
+        end
+    end
+    counts, written = {}, system.monotonic()
+    return list
+end
+
+--- Writes what was counted. What cannot be written is counted still.
 ---@param record function store.later or store.write
 ---@raise "journal"
 local function flush(record)
-    local pending = counts
-    counts, written = {}, system.monotonic()
+    local list, problem = take_counts(), nil
     local day = os.date "!%Y-%m-%d"
-    for name, reasons in pairs(pending) do
-        for reason, count in pairs(reasons) do
-            record([[INSERT INTO inbox_turned_away (webhook, day, reason, count) VALUES ($1, $2, $3, $4)
-                ON CONFLICT (webhook, day, reason) DO UPDATE SET count = inbox_turned_away.count + excluded.count]],
-                name, day, reason, count)
+    for _, one in ipairs(list) do
+        local ok, err = pcall(record, [[INSERT INTO inbox_turned_away (webhook, day, reason, count)
+            VALUES ($1, $2, $3, $4)
+            ON CONFLICT (webhook, day, reason) DO UPDATE SET count = inbox_turned_away.count + excluded.count]],
+            one[1], day, one[2], one[3])
+        if not ok then
+            problem = problem or err
+            count(unpack(one))
         end
+    end
+    if problem then
+        error(problem, 0)
     end
 end
 
@@ -224,8 +246,7 @@ end
 ---@param name string the webhook's
 ---@param reason string a word
 function deliveries.turn_away(name, reason)
-    counts[name] = counts[name] or {}
-    counts[name][reason] = (counts[name][reason] or 0) + 1
+    count(name, reason, 1)
     if not written or system.monotonic() - written >= FLUSH_SECONDS then
         pcall(function() flush(store.open().later) end)
     end

@@ -20,9 +20,18 @@ local function listen()
     end
 end
 
---- Begins to hear.
+--- Begins to hear. A store that is away is not heard; the next wait tries again.
+---@raise "journal"
 function queue.hear()
-    ear = ear or store.open().hear(bell)
+    if ear then
+        return
+    end
+    local ok, result = pcall(function() return store.open().hear(bell) end)
+    if ok then
+        ear = result
+    elseif native.error.complete(result).code ~= "journal.away" then
+        error(result, 0)
+    end
 end
 
 --- Waits until somebody has rung since this was called last, or for so many seconds. One task of a process does.

@@ -26,7 +26,7 @@ local function health(request)
 end
 
 local function is_address(text)
-    return text:find "^%d+%.%d+%.%d+%.%d+$" ~= nil or text:find "^[%x.]*:[%x:.]*$" ~= nil
+    return text:find "^%d+%.%d+%.%d+%.%d+$" ~= nil or text:find "^%x*:[%x:.]*:[%x:.]*$" ~= nil
 end
 
 --- Who asked, as the proxy on this machine tells; it adds its client's address last, whatever stood there before.

@@ -315,7 +315,7 @@ subtest 'a store that is away' => sub {
 
 subtest 'told to end' => sub {
     my ($runs, $path) = new_runs();
-    my $pid = serve($runs, '--jobs', 3);
+    my $pid = serve($runs, '--jobs', 2);
     is status(ask($path, delivery($_))), 202, 'a delivery' for 'long-1', 'long-2';
     ok Runs::wait_for(sub { -e $runs->path('at') }), 'whose run goes on';
     my @slow = map { dial($path) } 1 .. 3;

@@ -8,6 +8,7 @@ use warnings;
 use lib 'tests/lib';
 use Runs;
 use Test::More;
+use ThreeLines;
 use Time::HiRes qw(sleep time);
 
 if (!$ENV{POSTGRES_PORT} && ($ENV{RUNS_STORE} // '') ne 'file') {
@@ -17,31 +18,12 @@ if (!$ENV{POSTGRES_PORT} && ($ENV{RUNS_STORE} // '') ne 'file') {
 
 my $total = $ENV{RUNS} // 200;
 my $seed = $ENV{SEED} // int rand 1e6;
-my @steps = qw(one two three);
 my $shared = Runs::shared();
 my ($lease, $workers, $most_seconds) = ($shared ? Runs::lease(2) : 0, 8, 900);
 srand $seed;
 note "SEED=$seed";
 
-my $runs = Runs->new(book => <<'LUA');
-local sh = require "sh"
-return playbook {
-    summary = "three lines in a log, each with the process that wrote it",
-    params = { arg("number", "int", "which") },
-    run = function(p)
-        for _, name in ipairs { "one", "two", "three" } do
-            local line = p.number .. " " .. name .. " "
-            step(name, {
-                probe = function()
-                    return sh.run({ "grep", "-q", "^" .. line, "log" }, { read = true, check = false }).status == 0 or nil
-                end,
-            }, function()
-                sh.run { "sh", "-c", 'sleep 0.05; echo "$1$(($(ps -o ppid= $PPID)))" >> log', "sh", line }
-            end)
-        end
-    end,
-}
-LUA
+my $runs = Runs->new(book => $ThreeLines::book);
 $runs->put('log', '');
 
 # ---- the queue ----
@@ -161,25 +143,7 @@ ok Runs::wait_for(sub { !grep { kill 0, $_ } keys %woken }), 'and so do their pr
 
 # ---- what came of it ----
 
-is $runs->query('SELECT DISTINCT status FROM runs'), 'done', 'and ended well'
-    or diag $runs->query("SELECT id, status, error FROM runs WHERE status <> 'done' LIMIT 5");
-is $runs->query("SELECT count(*) FROM (SELECT run FROM events WHERE type = 'run.end' AND status = 'done' GROUP BY run
-    HAVING count(*) = 1) AS once"), $total, 'once';
-is $runs->query("SELECT count(*) FROM steps WHERE status = 'done'"), $total * @steps, 'every step is recorded';
-is $runs->query("SELECT count(*) FROM (SELECT run, name FROM events WHERE type = 'step.end' AND status = 'done'
-    GROUP BY run, name HAVING count(*) > 1) AS twice"), 0, 'none twice';
-
-my (%times, %writers, @returned);
-for my $line (split /\n/, $runs->get('log')) {
-    my ($number, $step, $pid) = split ' ', $line;
-    $times{"$number $step"}++;
-    my $writers = $writers{$number} ||= [];
-    push @returned, $line if @$writers && $writers->[-1] != $pid && grep { $_ == $pid } @$writers;
-    push @$writers, $pid;
-}
-is scalar(keys %times), $total * @steps, 'every step has happened';
-is_deeply [ grep { $times{$_} > 1 } sort keys %times ], [], 'none twice';
-is_deeply \@returned, [], 'none by a worker whose run another one had taken over';
+each_step_once($runs, $total);
 my $fenced = () = $runs->get('errors') =~ /^error: this run was taken over by another process/mg;
 cmp_ok $fenced, '>', 0, "workers noticed that ($fenced)" if $shared && $total >= 100;
 
