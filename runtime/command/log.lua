@@ -46,6 +46,14 @@ local function show(run, after)
     return after
 end
 
+--- The end of a run that was given up since it ended its processes: none of them could record it.
+local function show_crash(row)
+    if row.status == "failed" and row.crashes > 0 then
+        event.show("run.end", { name = row.playbook, target = row.id, kind = row.mode, status = "failed",
+            at = row.updated, text = row.error })
+    end
+end
+
 ---@param argv string[]
 ---@return integer exit status
 function log.main(argv)
@@ -61,6 +69,7 @@ function log.main(argv)
                 native.task.sleep(POLL_SECONDS)
             end
         until not (values.follow and running)
+        show_crash(recorded.find(row.id))
         native.report "none"
     end)
 end

@@ -116,7 +116,7 @@ bool sqlite_watch_begun(sqlite_watch *w, sqlite3 *database) {
     watched_file log;
     if (!meet_files(w))
         return spoil(w, WATCH_REPLACED, "its log, FILE-wal, or the index of that, FILE-shm, is not there");
-    if (!check_file(w, database) || !sqlite_watch_before(w, database))
+    if (!sqlite_watch_before(w, database) || !check_file(w, database))
         return false;
     if (!sqlite_log_read(database, &w->begun) || !look(w->log_place, &log))
         return spoil_log(w);
@@ -153,7 +153,8 @@ static bool check_log(sqlite_watch *w, sqlite3 *database, const sqlite_log *from
 bool sqlite_watch_committed(sqlite_watch *w, sqlite3 *database) {
     sqlite_log now, after;
     watched_file log;
-    if (!sqlite_watch_before(w, database))
+    /* Also where the file is as it was: the log may have been begun anew. */
+    if (!sqlite_watch_before(w, database) || !check_file(w, database))
         return false;
     w->knows_log = check_log(w, database, &w->begun, &now, &log);
     if (!w->knows_log)

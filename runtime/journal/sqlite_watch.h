@@ -8,7 +8,9 @@
  * - the log changes only by a transaction; after one of another process, all of it is read again, and after
  *   one of ours what that has added. Its checksums are a chain, so that the last one stands for all.
  *
- * A file that was written to between two ticks of the kernel's clock (some milliseconds) keeps its time.
+ * What this does not see: a file that is written to within the same tick of the kernel's clock (some
+ * milliseconds) as the last transaction or checkpoint keeps its time; and of a database's file that another
+ * process has copied the log into since this one looked, nothing is known: that process has looked.
  * Internal to the journal. */
 #ifndef HOSTLER_JOURNAL_SQLITE_WATCH_H
 #define HOSTLER_JOURNAL_SQLITE_WATCH_H
