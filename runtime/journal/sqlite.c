@@ -129,7 +129,7 @@ static int raise_problem(lua_State *L, store *s, int code) {
         return lua_error(L);
     }
     /* Where SQLite only knows that a system call failed, the system knows why. */
-    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->file.database) : 0;
+    int reason = code > 0 && (code & 0xff) == SQLITE_IOERR ? sqlite_file_errno(&s->file) : 0;
     if (reason == ENOSPC || reason == EDQUOT)
         code = SQLITE_FULL;
     else if (reason == EROFS || reason == EACCES)

@@ -12,6 +12,21 @@
 
 #define KEPT_DESCRIPTORS 3 /* the file, its log, and the index of that */
 
+/* ---- what went wrong ---- */
+
+/* sqlite3_system_errno() is what errno is when SQLite has cleaned up: it is asked where nothing else tells.
+ */
+int sqlite_file_errno(sqlite_file *f) {
+    static const int pointers[] = {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER};
+    int reason = 0;
+    for (int i = 0; i < 2 && reason == 0; i++) {
+        sqlite3_file *file = NULL;
+        if (sqlite3_file_control(f->database, "main", pointers[i], &file) == SQLITE_OK && file->pMethods)
+            file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &reason);
+    }
+    return reason ? reason : sqlite3_system_errno(f->database);
+}
+
 /* ---- statements ---- */
 
 int sqlite_file_execute(sqlite_file *f, const char *sql) {

@@ -31,6 +31,9 @@ int sqlite_file_make(const char *path);
 int sqlite_file_open(sqlite_file *f, const char *path, int busy_ms);
 void sqlite_file_close(sqlite_file *f);
 
+/* Why the system has refused something last, in the log or in the file; 0: it has not. */
+int sqlite_file_errno(sqlite_file *f);
+
 int sqlite_file_execute(sqlite_file *f, const char *sql);
 
 /* The prepared statement of this SQL text, made once. SQLITE_NOMEM also when there are too many different

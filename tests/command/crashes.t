@@ -32,8 +32,8 @@ return playbook {
             sh.run { "sh", "-c", [[
                 echo crash >> crashes
                 test -e enough && exit
-                test -z "$1" || { read pid rest < worker; kill -KILL $pid; }
-                kill -KILL $PPID]], "sh", p.worker and "worker" or "" }
+                test -z "$1" || read worker rest < worker
+                kill -KILL $PPID $worker]], "sh", p.worker and "worker" or "" }
         end)
     end,
 }
