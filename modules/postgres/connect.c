@@ -89,7 +89,8 @@ static void on_notice(void *data, const PGresult *result) {
     pg_notices_take(&((pg_connection *)data)->notices, result);
 }
 
-static void on_connected(void *data, PGconn *link, const char *problem) {
+static void on_connected(void *data, PGconn *link, const char *problem, const char *state) {
+    (void)state; /* the problem says it in words */
     pg_connection *c = data;
     c->link = link;
     c->attempt = NULL;

@@ -61,6 +61,14 @@ local function choose_report(values)
     end
 end
 
+--- The end of a run that was given up since it ended its processes: none of them could record it.
+local function show_crash(row)
+    if row.status == "failed" and row.crashes > 0 then
+        event.show("run.end", { name = row.playbook, target = row.id, kind = row.mode, status = "failed",
+            at = row.updated, text = row.error })
+    end
+end
+
 ---@param argv string[]
 ---@return integer exit status
 function log.main(argv)
@@ -79,6 +87,7 @@ function log.main(argv)
                 native.task.sleep(POLL_SECONDS)
             end
         until not goes_on
+        show_crash(recorded.find(row.id))
         native.report "none"
     end)
 end

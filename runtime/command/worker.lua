@@ -3,8 +3,10 @@ local native, import = ...
 local worker = {}
 
 local commandline, params = import "command/commandline", import "run/params"
-local pool, sealing = import "queue/pool", import "journal/sealing"
+local pool, sealing, store = import "queue/pool", import "journal/sealing", import "journal/store"
 local system, task = native.system, native.task
+
+local AWAIT_SECONDS = 300 -- the store may start with the machine
 
 local declare = params.globals
 local SPECS = {
@@ -16,12 +18,19 @@ local function say(line)
     system.write(line .. "\n")
 end
 
+local function work(values)
+    if not values.once then
+        store.await(AWAIT_SECONDS)
+    end
+    sealing.prepare()
+    pool.work { jobs = values.jobs, once = values.once, say = say }
+end
+
 ---@param argv string[]
 ---@return integer exit status
 function worker.main(argv)
     return commandline.call("worker", SPECS, argv, function(values)
-        sealing.prepare()
-        local ok, err = pcall(pool.work, { jobs = values.jobs, once = values.once, say = say })
+        local ok, err = pcall(work, values)
         if not ok and not task.interrupted() then -- one that is told to stop has not failed
             error(err, 0)
         end

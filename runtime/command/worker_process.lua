@@ -64,6 +64,13 @@ local function stop_with(socket)
     task.interrupt "the worker stops"
 end
 
+local function perform(row)
+    local run = resume.prepare(row, { anywhere = true, requeue = true })
+    run.options = setmetatable({ silent = true, requeue = true }, { __index = run.options })
+    texts.keep()
+    return play.run(run)
+end
+
 --- Goes on with the run.
 ---@return integer exit status
 local function go_through(row, socket)
@@ -72,14 +79,14 @@ local function go_through(row, socket)
         run_record.finish("cancelled", "cancelled by " .. row.cancel)
         return CANCELLED
     end
-    local run = resume.prepare(row, { anywhere = true })
-    run.options = setmetatable({ silent = true, requeue = true }, { __index = run.options })
-    texts.keep()
     local watcher = task.spawn(nil, stop_with, socket) -- from here on the run can be given back
-    local status = play.run(run)
+    local ok, result = pcall(perform, row)
     task.cancel(watcher)
     pcall(task.join_shielded, watcher)
-    return status
+    if not ok then
+        error(result, 0)
+    end
+    return result
 end
 
 --- Goes through one run of the queue. Returns an exit status for worker_process.c.

@@ -9,6 +9,8 @@ local current = {
     --- two that would resume a run at once, one finds no row. It is also the fence: every write of a run matches the
     --- attempt it was made by, so a process that was taken for dead writes nothing more.
     attempt = nil,
+    --- Whether processes before this one have ended amid the run, and no step was finished since.
+    has_crashed = false,
     --- While the finished steps of a run are gone through again to undo them: nothing new is begun.
     collecting = false,
 }
@@ -25,6 +27,7 @@ local last_number = 0
 ---@param number? integer the last number that was given in it (0)
 function current.set(id, attempt, number)
     current.run, current.attempt, last_number = id, attempt, number or last_number
+    current.has_crashed = false
 end
 
 --- Whether steps are only gone through again.

@@ -11,18 +11,38 @@ local KEPT = {
     ["item.end"] = true, ["step.begin"] = true, ["step.end"] = true, say = true, warn = true, wait = true,
 }
 
+-- That the run has ended goes on record with how, in one transaction: a process that is killed between them would leave
+-- two ends, its own and that of the one that goes on.
+local ends = {}
+
 local function keep_event(kind, scope, fields)
     -- Steps passed over were recorded when they ran, effects have rows of their own, and of a wait the first look and
     -- the end tell enough.
     if not KEPT[kind] or fields.passed_over or (kind == "wait" and fields.count > 1 and not fields.status) then
         return
     end
-    store.open().later([[INSERT INTO events (run, number, at, type, scope, parent, name, kind, target, text, status,
-            seconds, count)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)]], current.run,
-        current.next_number(), now(), kind, current.in_attempt(scope), current.in_attempt(fields.parent),
-        shown(fields.name), fields.kind, shown(fields.target), shown(fields.text), fields.status, fields.seconds,
-        fields.count)
+    local at, number, scope_number, parent = now(), current.next_number(), current.in_attempt(scope),
+        current.in_attempt(fields.parent)
+    local name, target, text = shown(fields.name), shown(fields.target), shown(fields.text)
+    local function write()
+        store.open().later([[INSERT INTO events (run, number, at, type, scope, parent, name, kind, target, text, status,
+                seconds, count)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)]], current.run, number, at, kind,
+            scope_number, parent, name, fields.kind, target, text, fields.status, fields.seconds, fields.count)
+    end
+    if kind == "run.end" then
+        table.insert(ends, write)
+    else
+        write()
+    end
+end
+
+--- Has the run's end written with the next transaction. For runs.finish, which records how it ended.
+function events.write_end()
+    for _, write in ipairs(ends) do
+        write()
+    end
+    ends = {}
 end
 
 event.subscribe(function(kind, scope, fields)

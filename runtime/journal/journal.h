@@ -35,7 +35,9 @@
  * absent. Statements are written in what SQLite and PostgreSQL have in common. Failures raise code "journal"
  * with a message that says what is wrong with the store, and a hint; "journal.away" when it could not be
  * reached, or others have it locked. A store that is away delays: what is guarded waits for it until the
- * run's lease is over. A file that was deleted or replaced since it was opened is written no more. */
+ * run's lease is over. At first, a server that is about to let us in is waited for as long, and one that
+ * cannot be reached only by those who say so (store.await). A file that was deleted, replaced or overwritten
+ * since it was opened is written no more (sqlite_watch.h). */
 #ifndef HOSTLER_JOURNAL_JOURNAL_H
 #define HOSTLER_JOURNAL_JOURNAL_H
 

@@ -5,7 +5,7 @@ local recorded = {}
 local store = import "journal/store"
 
 local COLUMNS = "id, playbook, file, directory, arguments, operator, version, mode, status, attempt, holder, "
-    .. "started, updated, error, queued, turn, "
+    .. "started, updated, error, crashes, queued, turn, "
 
 local function columns()
     return COLUMNS .. store.leased_sql()

@@ -4,7 +4,7 @@ local runs = {}
 
 local current, earlier_steps = import "journal/current", import "journal/earlier_steps"
 local process, sealing, store = import "base/process", import "journal/sealing", import "journal/store"
-local sources = import "journal/sources"
+local events, sources = import "journal/events", import "journal/sources"
 local json, system, task = native.json.face, native.system, native.task
 
 local ID_LETTERS, ID_LENGTH = "23456789abcdefghjkmnpqrstuvwxyz", 6
@@ -159,7 +159,7 @@ function runs.claim(run)
     local gone = run.holder and store.has_ended(run.holder) and run.holder or ""
     local rows = store.open().write(([[UPDATE runs
         SET status = 'running', holder = $1, attempt = $4 + 1, batch = 0, lease = %s, cancel = NULL, queued = NULL,
-            updated = %s, error = NULL
+            updated = %s, error = NULL, crashes = 0
         WHERE id = $3 AND ((attempt = $4 AND (status <> 'running' OR holder IS NULL OR holder = $5 OR %s))
             OR (attempt = $4 + 1 AND holder = $1))
         RETURNING attempt]]):format(store.lease_sql(), store.now_sql "$2", store.expired_sql()), process.me(),
@@ -172,9 +172,10 @@ function runs.claim(run)
 end
 
 --- Goes on with a run that this process has claimed from the queue.
----@param row { id: string, attempt: integer } what claims.next returned
+---@param row { id: string, attempt: integer, crashes: integer } what claims.next returned
 function runs.take_up(row)
     hold(row.id, row.attempt)
+    current.has_crashed = row.crashes > 0
 end
 
 --- Takes a run from a holder whose lease has run out, so that what it held can be given to another.
@@ -212,8 +213,10 @@ function runs.finish(status, problem)
     if not current.run then
         return
     end
+    events.write_end()
     store.open().later("DELETE FROM locks WHERE run = $1", current.run)
-    store.open().write(([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, updated = %s
+    store.open().write(([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, updated = %s,
+            crashes = CASE WHEN $1 = 'queued' THEN crashes ELSE 0 END
         WHERE id = $4 AND attempt = $5]]):format(store.now_sql "$3"), status, current.shown(problem), store.now(),
         current.run, current.attempt)
     store.open().guard()

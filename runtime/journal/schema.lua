@@ -175,6 +175,10 @@ local STEPS = {
             PRIMARY KEY (schedule, at))]],
         "CREATE INDEX schedule_times_by_run ON schedule_times (run)",
     },
+    {
+        -- crashes: how many processes in a row have ended amid the run, with no step finished meanwhile.
+        "ALTER TABLE runs ADD COLUMN crashes BIGINT NOT NULL DEFAULT 0",
+    },
 }
 
 schema.version = #STEPS

@@ -35,7 +35,8 @@
 #define MOST_PARAMETERS 16
 /* Beside SQLite's codes: */
 #define FENCED (-1)   /* the guard matched no row */
-#define REPLACED (-2) /* the file is not at its place any more */
+#define REPLACED (-2) /* a file is not at its place any more */
+#define SPOILED (-3)  /* something else has written to a file */
 
 typedef struct queued queued;
 struct queued {
@@ -77,6 +78,10 @@ static const problem problems[] = {
     {SQLITE_BUSY, "another process has kept it locked for ten seconds", "see what uses it: fuser FILE"},
     {REPLACED, "it was deleted or replaced while it was in use",
      "put it back where it was, then go on with `hostler resume`; what is done without it would be unknown"},
+    {SPOILED, "it was overwritten or cut short while it was in use",
+     "put back a copy of it, and remove its files -wal and -shm; `hostler runs` then shows what is on "
+     "record. What was done since the copy was made is not: see to it before you go on with `hostler "
+     "resume`"},
     {0, NULL, NULL},
 };
 
@@ -96,7 +101,28 @@ int journal_raise_fenced(lua_State *L) {
     return lua_error(L);
 }
 
+typedef bool look(sqlite_watch *watch, sqlite3 *database);
+
+/* What goes into a file that nobody finds, or nobody can read, is not on record. */
+static int check_files(store *s, look *is_good) {
+    sqlite_watch *watch = &s->file.watch;
+    if (is_good(watch, s->file.database))
+        return SQLITE_OK;
+    snprintf(s->detail, sizeof s->detail, "%s", watch->problem);
+    return watch->state == WATCH_REPLACED ? REPLACED : SPOILED;
+}
+
+/* SQLite fails in many ways where a file is not what it was. */
+static int find_cause(store *s, int code) {
+    int kind = code > 0 ? code & 0xff : 0;
+    bool may_be_spoiled = kind == SQLITE_IOERR || kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB ||
+                          kind == SQLITE_PROTOCOL || kind == SQLITE_CANTOPEN || kind == SQLITE_READONLY;
+    int cause = may_be_spoiled && s->file.watch.place ? check_files(s, sqlite_watch_explain) : SQLITE_OK;
+    return cause == SQLITE_OK ? code : cause;
+}
+
 static int raise_problem(lua_State *L, store *s, int code) {
+    code = find_cause(s, code);
     if (code == FENCED)
         return journal_raise_fenced(L);
     if ((code & 0xff) == SQLITE_BUSY && code > 0 && !s->patient) {
@@ -104,7 +130,7 @@ static int raise_problem(lua_State *L, store *s, int code) {
         return lua_error(L);
     }
     /* Where SQLite only knows that a system call failed, the system knows why. */
-    int reason = (code & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(s->file.database) : 0;
+    int reason = code > 0 && (code & 0xff) == SQLITE_IOERR ? sqlite_file_errno(&s->file) : 0;
     if (reason == ENOSPC || reason == EDQUOT)
         code = SQLITE_FULL;
     else if (reason == EROFS || reason == EACCES)
@@ -128,14 +154,6 @@ static int execute(store *s, const char *sql) {
     return sqlite_file_execute(&s->file, sql);
 }
 
-/* What goes into a file that nobody finds is not on record. SQLite keeps its log as long as one uses it. */
-static int check_place(store *s) {
-    if (sqlite_file_is_in_place(&s->file))
-        return SQLITE_OK;
-    snprintf(s->detail, sizeof s->detail, "another or no file is there now");
-    return REPLACED;
-}
-
 static void bind_queued(const queued *q) {
     for (int i = 0; i < q->count; i++)
         value_bind(q->statement, i + 1, &q->values[i]);
@@ -151,15 +169,17 @@ static int check_guard(store *s) {
 }
 
 static int begin(store *s, bool flush) {
-    if (flush != s->file.full_sync) {
-        int code = execute(s, flush ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+    int code = check_files(s, sqlite_watch_before);
+    if (code == SQLITE_OK && flush != s->file.full_sync) {
+        code = execute(s, flush ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
         if (code != SQLITE_OK)
             return code;
         s->file.full_sync = flush;
     }
-    int code = execute(s, "BEGIN IMMEDIATE");
     if (code == SQLITE_OK)
-        code = check_place(s);
+        code = execute(s, "BEGIN IMMEDIATE");
+    if (code == SQLITE_OK)
+        code = check_files(s, sqlite_watch_begun);
     return code == SQLITE_OK ? check_guard(s) : code;
 }
 
@@ -203,7 +223,7 @@ static int finish(store *s, int code) {
         return code;
     }
     empty_queue(s);
-    return SQLITE_OK;
+    return check_files(s, sqlite_watch_committed);
 }
 
 /* Writes what later() was given without a flush. On a failure it stays queued: the next write tells. */
@@ -334,10 +354,12 @@ static int transaction_lua(lua_State *L) {
 static int read_lua(lua_State *L) {
     store *s = self(L);
     int count = parameter_count(L);
-    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, 1));
     int code = write_queue(s);
+    if (code == SQLITE_OK)
+        code = check_files(s, sqlite_watch_before);
     if (code != SQLITE_OK)
         return raise_problem(L, s, code);
+    sqlite3_stmt *statement = prepare(L, s, luaL_checkstring(L, 1));
     lua_newtable(L);
     bind_arguments(L, statement, 1, count);
     code = statement_run(L, statement, true);

@@ -1,12 +1,10 @@
 /* See sqlite_file.h. */
-#define _GNU_SOURCE /* asprintf */
 #include "journal/sqlite_file.h"
 
 #include "base/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,27 +12,19 @@
 
 #define KEPT_DESCRIPTORS 3 /* the file, its log, and the index of that */
 
-/* ---- which file ---- */
+/* ---- what went wrong ---- */
 
-static bool is_same(file_identity *known, const char *place) {
-    struct stat status;
-    if (stat(place, &status))
-        return false;
-    if (known->inode == 0)
-        *known = (file_identity){status.st_dev, status.st_ino};
-    return known->inode == status.st_ino && known->device == status.st_dev;
-}
-
-bool sqlite_file_is_in_place(sqlite_file *f) {
-    return is_same(&f->file, f->place) && is_same(&f->log, f->log_place);
-}
-
-/* Remembers which file this is. Whoever has changed the directory meanwhile means it as well. */
-static int note_place(sqlite_file *f) {
-    f->place = realpath(f->path, NULL);
-    if (!f->place || asprintf(&f->log_place, "%s-wal", f->place) < 0)
-        return SQLITE_CANTOPEN;
-    return is_same(&f->file, f->place) ? SQLITE_OK : SQLITE_CANTOPEN;
+/* sqlite3_system_errno() is what errno is when SQLite has cleaned up: it is asked where nothing else tells.
+ */
+int sqlite_file_errno(sqlite_file *f) {
+    static const int pointers[] = {SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER};
+    int reason = 0;
+    for (int i = 0; i < 2 && reason == 0; i++) {
+        sqlite3_file *file = NULL;
+        if (sqlite3_file_control(f->database, "main", pointers[i], &file) == SQLITE_OK && file->pMethods)
+            file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &reason);
+    }
+    return reason ? reason : sqlite3_system_errno(f->database);
 }
 
 /* ---- statements ---- */
@@ -93,8 +83,8 @@ int sqlite_file_open(sqlite_file *f, const char *path, int busy_ms) {
     f->path = strdup(path);
     int code = sqlite3_open_v2(path, &f->database, SQLITE_OPEN_READWRITE, NULL);
     sqlite3_busy_timeout(f->database, busy_ms);
-    if (code == SQLITE_OK)
-        code = note_place(f);
+    if (code == SQLITE_OK && !sqlite_watch_begin(&f->watch, path))
+        code = SQLITE_CANTOPEN;
     return code == SQLITE_OK ? configure(f) : code;
 }
 
@@ -103,10 +93,12 @@ void sqlite_file_close(sqlite_file *f) {
         sqlite3_finalize(f->statements[i].statement);
         free(f->statements[i].sql);
     }
+    /* The last one that closes it copies the log into it: never into a file that is no longer its own. */
+    if (f->database && !sqlite_watch_before(&f->watch, f->database))
+        sqlite3_db_config(f->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(f->database);
+    sqlite_watch_end(&f->watch);
     free(f->path);
-    free(f->place);
-    free(f->log_place);
     memset(f, 0, sizeof *f);
 }
 
@@ -125,7 +117,7 @@ void sqlite_file_keep(bool on) {
 
 void sqlite_file_leave(sqlite_file *f) {
     if (kept.wanted && !kept.file.database && sqlite3_get_autocommit(f->database) &&
-        sqlite_file_is_in_place(f)) {
+        sqlite_watch_before(&f->watch, f->database)) {
         kept.file = *f;
         memset(f, 0, sizeof *f);
     } else {
@@ -136,7 +128,7 @@ void sqlite_file_leave(sqlite_file *f) {
 bool sqlite_file_take_kept(sqlite_file *f, const char *path) {
     *f = kept.file;
     memset(&kept.file, 0, sizeof kept.file);
-    if (f->database && strcmp(f->path, path) == 0 && sqlite_file_is_in_place(f))
+    if (f->database && strcmp(f->path, path) == 0 && sqlite_watch_before(&f->watch, f->database))
         return true;
     sqlite_file_close(f);
     return false;

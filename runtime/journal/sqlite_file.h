@@ -1,26 +1,20 @@
-/* The open file of a journal in SQLite: which file it is, its statements, and keeping it from one world to
+/* The open file of a journal in SQLite: its statements, and keeping it from one world to
  * the next. Internal to the journal; codes are SQLite's. */
 #ifndef HOSTLER_JOURNAL_SQLITE_FILE_H
 #define HOSTLER_JOURNAL_SQLITE_FILE_H
 
+#include "journal/sqlite_watch.h"
+
 #include <sqlite3.h>
 #include <stdbool.h>
-#include <sys/types.h>
 
 #define SQLITE_FILE_MOST_STATEMENTS 128
-
-/* Which file a name stood for; inode 0: none yet. */
-typedef struct {
-    dev_t device;
-    ino_t inode;
-} file_identity;
 
 /* Zeroed, it is closed. */
 typedef struct {
     sqlite3 *database;
-    char *path;              /* as people gave it */
-    char *place, *log_place; /* where the file is, and SQLite's log of it */
-    file_identity file, log;
+    char *path; /* as people gave it */
+    sqlite_watch watch;
     struct {
         char *sql;
         sqlite3_stmt *statement;
@@ -37,8 +31,8 @@ int sqlite_file_make(const char *path);
 int sqlite_file_open(sqlite_file *f, const char *path, int busy_ms);
 void sqlite_file_close(sqlite_file *f);
 
-/* Whether the file and its log are still those at their places. */
-bool sqlite_file_is_in_place(sqlite_file *f);
+/* Why the system has refused something last, in the log or in the file; 0: it has not. */
+int sqlite_file_errno(sqlite_file *f);
 
 int sqlite_file_execute(sqlite_file *f, const char *sql);
 

@@ -117,6 +117,14 @@ function steps.begin(path, code, undoable)
         current.run, path, current.attempt, code, undoable, now())
 end
 
+--- A step that has finished shows that the run gets on: what ends its processes is counted anew.
+local function forget_crashes()
+    if current.has_crashed then
+        store.open().later("UPDATE runs SET crashes = 0 WHERE id = $1", current.run)
+        current.has_crashed = false
+    end
+end
+
 --- A step's end, on disk when this returns.
 ---@param result? any what it returned
 ---@param err? table
@@ -128,6 +136,8 @@ function steps.finish(path, status, result, err)
     local kept = result ~= nil and sealing.encode(result) or nil
     if status ~= "done" then
         earlier_steps.note_failure(path)
+    else
+        forget_crashes()
     end
     store.open().write([[UPDATE steps SET status = $1, result = $2, error = $3, ended = $4, position = $5
         WHERE run = $6 AND path = $7]], status, kept, problem, now(), current.next_number(), current.run, path)

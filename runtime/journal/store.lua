@@ -13,6 +13,8 @@ local system = native.system
 local DEFAULT_LEASE_SECONDS = 30
 
 local opened
+-- For how many seconds a shared store that cannot be reached at first is waited for.
+local awaited
 -- Called when the store says that the run is another process's now.
 local on_fenced = function() end
 -- Called while a call waits.
@@ -31,6 +33,13 @@ function store.when_waiting(fn)
     on_waiting = fn or function() end
 end
 
+--- Has a shared store waited for that cannot be reached when it is first needed: by what nobody sits before.
+--- Others are told at once.
+---@param seconds number
+function store.await(seconds)
+    awaited = seconds
+end
+
 --- How long a run is taken to be alive after its last write, in seconds.
 ---@return number
 function store.lease_seconds()
@@ -44,7 +53,7 @@ end
 local function open()
     local uri = system.env "HOSTLER_STORE"
     if uri and uri ~= "" then
-        return shared.open(uri, store.lease_seconds(), function() on_fenced() end)
+        return shared.open(uri, store.lease_seconds(), function() on_fenced() end, awaited)
     end
     local path = state.directory() .. "/journal.db"
     return sqlite.open(path, store.lease_seconds(), function(...) on_waiting(...) end), path

@@ -35,6 +35,7 @@ struct postgres_dial {
     uv_poll_t *poll;
     uv_timer_t *timer;
     text_buffer problem; /* why each of the tries failed */
+    char state[6];       /* SQLSTATE of the last server that refused */
 };
 
 /* ---- settings ---- */
@@ -95,19 +96,37 @@ void postgres_dial_give_up(postgres_dial *a) {
     free(a);
 }
 
+/* Where the SQLSTATE is in what a server has said: "FATAL:  57P03: the database system is starting up". */
+static const char *find_state(const char *problem) {
+    static const char *const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    for (const char *at = problem; (at = strstr(at, ":  ")); at++)
+        if (strspn(at + 3, letters) == 5 && strncmp(at + 8, ": ", 2) == 0)
+            return at + 3;
+    return NULL;
+}
+
+/* libpq tells the SQLSTATE of a refusal only among all that it can tell, to which the place in the server's
+ * source belongs. */
 static void add_problem(postgres_dial *a, const char *problem) {
-    size_t length = strlen(problem);
+    const char *state = find_state(problem), *place = strstr(problem, "\nLOCATION: ");
+    size_t length = place ? (size_t)(place - problem) : strlen(problem);
     while (length > 0 && problem[length - 1] == '\n')
         length--;
     if (a->problem.length > 0)
         text_puts(&a->problem, "; ");
-    text_add(&a->problem, problem, length);
+    if (!state) {
+        text_add(&a->problem, problem, length);
+        return;
+    }
+    snprintf(a->state, sizeof a->state, "%.5s", state);
+    text_add(&a->problem, problem, (size_t)(state - problem));
+    text_add(&a->problem, state + 7, length - (size_t)(state + 7 - problem));
 }
 
 static void end(postgres_dial *a) {
     PGconn *connection = a->connection;
     a->connection = NULL;
-    a->connected(a->data, connection, a->problem.text);
+    a->connected(a->data, connection, a->problem.text, a->state);
     postgres_dial_give_up(a);
 }
 
@@ -153,6 +172,7 @@ static void go_on(postgres_dial *a) {
         return;
     case PGRES_POLLING_OK:
         PQsetnonblocking(a->connection, 1);
+        PQsetErrorVerbosity(a->connection, PQERRORS_DEFAULT);
         end(a);
         return;
     default:
@@ -198,6 +218,7 @@ static void try_next(postgres_dial *a) {
         fail(a, "out of memory");
         return;
     }
+    PQsetErrorVerbosity(a->connection, PQERRORS_VERBOSE);
     if (a->notice)
         PQsetNoticeReceiver(a->connection, a->notice, a->data);
     if (PQstatus(a->connection) == CONNECTION_BAD)

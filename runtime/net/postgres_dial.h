@@ -28,9 +28,9 @@ const char *postgres_dial_get(const postgres_dial_settings *settings, const char
 
 typedef struct postgres_dial postgres_dial;
 
-/* The connection is the receiver's, and non-blocking; without one, `problem` says why, and only during the
- * call. */
-typedef void postgres_dial_done(void *data, PGconn *connection, const char *problem);
+/* The connection is the receiver's, and non-blocking; without one, `problem` says why, and `state` is the
+ * SQLSTATE with which a server has refused, or empty; both only during the call. */
+typedef void postgres_dial_done(void *data, PGconn *connection, const char *problem, const char *state);
 
 /* Begins to connect. `connected` is called once, from the loop; until then the settings' texts have to stay.
  * `notice` receives what the server remarks, with `data`. */

@@ -8,22 +8,42 @@ local process = import "base/process"
 -- SQL: when a run may begin again that has ended its process. Each time it waits longer: it may do so again.
 local AFTER_A_CRASH = "%s + CASE WHEN attempt > 240 THEN 60 ELSE attempt * 0.25 END"
 
+-- A run that has ended so many processes in a row, with no step finished meanwhile, would go on doing so.
+local MOST_CRASHES = 5
+
+-- SQL: what such a run has failed with. %s: how its last process has ended, and a newline.
+local CRASHED = [['error: its process has ended amid the run ' || (crashes + 1) || ' times in a row, and no step was '
+    || 'finished meanwhile; the last time' || %s || coalesce(' at step ''' || (SELECT path FROM steps
+        WHERE steps.run = runs.id AND status = 'running' ORDER BY started DESC LIMIT 1) || '''', ' before a step')
+    || %s || '  hint      see what ends it, such as a lack of memory (journalctl -k), then: hostler resume ' || id]]
+
+--- SQL: what becomes of a run whose process has ended amid it: it goes back to the queue, or has failed.
+---@param how string SQL: how the process has ended, as words that follow others
+---@param queued? string SQL: from when on it may begin again, unless it is as before
+local function after_crash(how, queued)
+    local most = ("crashes + 1 >= %d"):format(MOST_CRASHES)
+    return ([[holder = NULL, lease = NULL, attempt = attempt + 1, crashes = crashes + 1, %s
+        status = CASE WHEN %s THEN 'failed' ELSE 'queued' END,
+        error = CASE WHEN %s THEN %s ELSE error END]]):format(queued and "queued = " .. queued .. "," or "", most, most,
+        CRASHED:format(how, store.is_shared() and "chr(10)" or "char(10)"))
+end
+
 --- Gives runs of the queue back to it whose worker is gone, as its lease or its process tells.
 ---@return table[] statements to be written before a claim
 local function revivals()
     if store.is_shared() then
-        return { store.statement(([[UPDATE runs
-            SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1
+        return { store.statement(([[UPDATE runs SET %s
             WHERE id IN (SELECT id FROM runs WHERE status = 'running' AND queued IS NOT NULL
-                AND (holder IS NULL OR %s) FOR UPDATE SKIP LOCKED)]]):format(store.expired_sql())) }
+                AND (holder IS NULL OR %s) FOR UPDATE SKIP LOCKED)]]):format(after_crash "''",
+            store.expired_sql())) }
     end
     local statements = {}
     for _, row in ipairs(store.open().read [[SELECT id, attempt, holder FROM runs
             WHERE status = 'running' AND queued IS NOT NULL]]) do
         if not row.holder or store.has_ended(row.holder) then
-            statements[#statements + 1] = store.statement(([[UPDATE runs SET status = 'queued', holder = NULL,
-                attempt = attempt + 1, queued = %s WHERE id = $1 AND attempt = $2 AND status = 'running']]):format(
-                AFTER_A_CRASH:format "$3"), row.id, row.attempt, store.now())
+            statements[#statements + 1] = store.statement(([[UPDATE runs SET %s
+                WHERE id = $1 AND attempt = $2 AND status = 'running']]):format(
+                after_crash("''", AFTER_A_CRASH:format "$3")), row.id, row.attempt, store.now())
         end
     end
     return statements
@@ -44,7 +64,7 @@ local function claim(only)
             AND (at_most IS NULL OR at_most > (SELECT count(*) FROM runs AS other
                 WHERE other.status = 'running' AND other.queued IS NOT NULL AND other.playbook = next.playbook))
             ORDER BY priority DESC, number, id LIMIT 1 %s) AND %s
-        RETURNING id, attempt, playbook, file, directory, arguments, status, cancel, at_most]]):format(
+        RETURNING id, attempt, crashes, playbook, file, directory, arguments, status, cancel, at_most]]):format(
         store.lease_sql(), store.now_sql "$2", store.now_sql "$2", shared and "FOR UPDATE SKIP LOCKED" or "", only),
         process.me(), store.now())
 end
@@ -73,13 +93,16 @@ function claims.due_in()
     return due and math.max(due, 0)
 end
 
---- Gives a run of the queue back to it whose process has ended in this attempt, whatever its lease says.
----@return boolean false when the process had given it back, or ended it, or had lost it
-function claims.give_back(id, attempt)
-    return store.open().write(([[UPDATE runs
-        SET status = 'queued', holder = NULL, lease = NULL, attempt = attempt + 1, queued = %s
-        WHERE id = $1 AND attempt = $2 AND status = 'running' AND queued IS NOT NULL RETURNING id]]):format(
-        AFTER_A_CRASH:format(store.now_sql "$3")), id, attempt, store.now())[1] ~= nil
+--- Gives a run of the queue back to it whose process has ended in this attempt, whatever its lease says; one that has
+--- done so too often has failed.
+---@param signal integer what ended the process, 0 when it has ended by itself
+---@return "queued"|"failed"|nil status nil when the process had given it back, or ended it, or had lost it
+function claims.give_back(id, attempt, signal)
+    local row = store.open().write(([[UPDATE runs SET %s
+        WHERE id = $1 AND attempt = $2 AND status = 'running' AND queued IS NOT NULL RETURNING status]]):format(
+        after_crash("CAST($4 AS TEXT)", AFTER_A_CRASH:format(store.now_sql "$3"))), id, attempt, store.now(),
+        signal ~= 0 and " by signal " .. signal or "")[1]
+    return row and row.status
 end
 
 --- Has a run of the queue wait there for so many seconds when it goes back to it.

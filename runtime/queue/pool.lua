@@ -25,12 +25,14 @@ end
 
 --- The same where the process has ended amid the run.
 local function end_of_process(job, signal)
-    local known, given_back = pcall(claims.give_back, job.run, job.attempt)
-    if signal == 0 and not (known and given_back) then
+    local known, status = pcall(claims.give_back, job.run, job.attempt, signal)
+    status = known and status
+    if signal == 0 and not status then
         return recorded_end(job.run)
     end
-    return ("its process %s; it is gone on with%s"):format(signal ~= 0 and "was ended by signal " .. signal
-        or "ended by itself", known and given_back and "" or " when its lease is over")
+    return ("its process %s; %s"):format(signal ~= 0 and "was ended by signal " .. signal or "ended by itself",
+        status == "failed" and "too often, so it has failed" or status and "it is gone on with"
+        or "it is gone on with when its lease is over")
 end
 
 -- ---- whose turn it is ----

@@ -77,15 +77,28 @@ function resume.take(row, options, taken)
     return resume.prepare(row, options)
 end
 
+--- How a run stands that could not be loaded.
+local function status_after(row, options)
+    if not native.task.interrupted() then
+        return row.status == "running" and "failed" or row.status
+    elseif options.requeue and not run_record.is_given_up(row.id) then
+        return "queued"
+    end
+    return row.status == "running" and "cancelled" or row.status
+end
+
 --- Loads a run that this process has claimed. When that cannot be done, the run has failed; where the journal was away,
 --- it is left to whoever comes next.
+---@param options { code?: "kept"|"latest", anywhere?: boolean, requeue?: boolean } requeue: it goes back to the queue
+---  when this process is told to stop
 ---@return table run for execution
 function resume.prepare(row, options)
     local ok, run = xpcall(resume.load, native.error.complete, row, options)
     if not ok and run.code == "journal.away" then
         error(run, 0)
     elseif not ok then
-        run_record.finish(row.status == "running" and "failed" or row.status, tostring(run))
+        local status = status_after(row, options)
+        run_record.finish(status, status ~= "queued" and tostring(run) or nil)
         error(run, 0)
     end
     for _, name in ipairs(run.changed) do

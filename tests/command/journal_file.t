@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # The journal's file while a run uses it: others who have it locked delay the run and stop nothing else in it; once it is
-# deleted or replaced, nothing more is done that nobody would find on record.
+# deleted, replaced or overwritten, or its log or the index of that, nothing more is done that nobody would find on record.
 use strict;
 use warnings;
 use lib 'tests/lib';
@@ -46,20 +46,182 @@ my %loss = (
     'deprived of its log'    => sub { my ($runs) = @_; unlink $runs->path("$file-wal") },
 );
 
-for my $name (sort keys %loss) {
+my $replaced = qr/it was deleted or replaced while it was in use/;
+my $spoiled = qr/it was overwritten or cut short while it was in use/;
+
+# Waits until the kernel's clock for files has gone on since the journal was written to: see sqlite_watch.h.
+sub tick {
+    my ($runs) = @_;
+    my $last = sub { my ($found) = sort { $b <=> $a } map { (Time::HiRes::stat($runs->path($_)))[9] } @_; $found };
+    Runs::wait_for(sub { $runs->put('tick', ''); $last->('tick') > $last->($file, "$file-wal") + 0.001 }) or die;
+}
+
+# Writes into a file of the journal as it is, at an offset; without one, over all of it.
+sub overwrite {
+    my ($runs, $part, $bytes, $offset) = @_;
+    tick($runs);
+    open my $handle, defined $offset ? '+<:raw' : '>:raw', $runs->path("$file$part") or die $!;
+    seek $handle, $offset // 0, 0;
+    print $handle $bytes;
+    close $handle or die $!;
+}
+
+# What is in a file of another journal.
+sub others {
+    my ($part) = @_;
+    my $other = Runs->new(book => $book);
+    my $pid = $other->start('run', 'book');
+    at($other, 'one') or die 'no other run';
+    my $text = $other->get("$file$part");
+    kill KILL => $pid;
+    $other->finish($pid);
+    return $text;
+}
+
+# As many bytes of noise as the file has.
+sub noise { my ($runs, $part) = @_; return join '', map { chr int rand 256 } 1 .. -s $runs->path("$file$part") }
+
+my %spoiling = (
+    'overwritten by another'      => sub { overwrite($_[0], '', others('')) },
+    'overwritten by an older one' => sub { overwrite($_[0], '', $_[0]{older}) },
+    'overwritten with noise'      => sub { overwrite($_[0], '', noise($_[0], ''), 0) },
+    'damaged in one place'        => sub { overwrite($_[0], '', 'x' x 100, 5000) },
+    'emptied'                     => sub { overwrite($_[0], '', '') },
+    'cut short'                   => sub { truncate $_[0]->path($file), 8192 or die $! },
+    'its log emptied'             => sub { overwrite($_[0], '-wal', '') },
+    'its log cut short'           => sub { truncate $_[0]->path("$file-wal"), 4096 * 3 or die $! },
+    'its log overwritten by another' => sub { overwrite($_[0], '-wal', others('-wal')) },
+    'its log overwritten with noise' => sub { overwrite($_[0], '-wal', noise($_[0], '-wal'), 0) },
+    'its log damaged in one place'   => sub { overwrite($_[0], '-wal', 'x' x 100, 5000) },
+    'the index emptied'              => sub { overwrite($_[0], '-shm', '') },
+    'the index overwritten by another' => sub { my $bytes = others('-shm'); overwrite($_[0], '-shm', $bytes, 0) },
+);
+$loss{'deprived of the index'} = sub { unlink $_[0]->path("$file-shm") };
+
+for my $name (sort keys %loss, keys %spoiling) {
     subtest $name => sub {
+        my $runs = Runs->new(book => $book);
+        $runs->hostler('runs');
+        $runs->{older} = $runs->get($file);
+        my $pid = $runs->start('run', 'book');
+        $runs->put('go-one', '');
+        ok at($runs, 'two'), 'a run';
+        ($loss{$name} // $spoiling{$name})->($runs);
+        $runs->put('go-two', '');
+        is $runs->finish($pid), 1, 'fails';
+        my $why = $loss{$name} ? $replaced : $spoiling{$name} ? $spoiled : die;
+        like $runs->{said}, qr/the journal \S+ cannot be used: $why.*hint +put/s, 'says why, and what to do' or diag $runs->{said};
+        is $runs->get('log'), "one\n", 'and does nothing more';
+    };
+}
+
+# What every process that opens the journal later finds done.
+sub on_record {
+    my ($runs) = @_;
+    return $runs->query("SELECT count(*) FROM steps WHERE status = 'done'");
+}
+
+for my $bytes ("\0", 'noise') {
+    subtest "the index overwritten with $bytes" => sub {
         my $runs = Runs->new(book => $book);
         my $pid = $runs->start('run', 'book');
         $runs->put('go-one', '');
         ok at($runs, 'two'), 'a run';
-        $loss{$name}->($runs);
+        overwrite($runs, '-shm', $bytes eq 'noise' ? noise($runs, '-shm') : $bytes x -s $runs->path("$file-shm"), 0);
         $runs->put('go-two', '');
-        is $runs->finish($pid), 1, 'fails';
-        like $runs->{said}, qr/the journal \S+ cannot be used: it was deleted or replaced while it was in use/, 'says why'
-            or diag $runs->{said};
-        is $runs->get('log'), "one\n", 'and does nothing more';
+        is $runs->finish($pid), 0, 'goes on: it is made again from the log' or diag $runs->{said};
+        is on_record($runs), 2, 'everything is on record';
     };
 }
+
+subtest 'several processes' => sub {
+    my $runs = Runs->new(book => $book);
+    my @others = map { $runs->beside } 1 .. 3;
+    my @all = ($runs, @others);
+    my @pids = map { $_->start('run', 'book') } @all;
+    $_->put('go-one', '') for @all;
+    ok at($_, 'two'), 'a run' for @all;
+    overwrite($runs, '', others(''));
+    $_->put('go-two', '') for @all;
+    for my $i (0 .. $#all) {
+        is $all[$i]->finish($pids[$i]), 1, 'each fails';
+        like $all[$i]{said}, $spoiled, 'says why';
+        is $all[$i]->get('log'), "one\n", 'and does nothing more';
+    }
+};
+
+subtest 'the log damaged in one place, several processes' => sub {
+    my $runs = Runs->new(book => $book);
+    my $other = $runs->beside;
+    my @pids = map { $_->start('run', 'book') } $runs, $other;
+    $_->put('go-one', '') for $runs, $other;
+    ok at($_, 'two'), 'a run' for $runs, $other;
+    overwrite($runs, '-wal', 'x' x 100, 5000);
+    $_->put('go-two', '') for $runs, $other;
+    is $runs->finish($pids[0]), 1, 'the one fails';
+    is $other->finish($pids[1]), 1, 'and so does the other';
+    is $_->get('log'), "one\n", 'none does anything more' for $runs, $other;
+};
+
+my $many = <<'LUA';
+local sh = require "sh"
+return playbook { summary = "many steps", run = function()
+    for i = 1, 150 do step("step " .. i, function() sh.run { "true" } end) end
+end }
+LUA
+
+subtest 'nothing is spoiled by those who may write' => sub {
+    my $runs = Runs->new(many => $many, book => $book);
+    my @all = ($runs, map { $runs->beside } 1 .. 3);
+    my $pid = $runs->start('run', 'book');
+    my @pids = map { $_->start('run', 'many') } @all[1 .. 3];
+    my $checkpoints = fork // die;
+    if (!$checkpoints) {
+        exec 'python3', '-c', <<'PYTHON', $runs->path($file) or POSIX::_exit(98);
+import sqlite3, sys, time
+journal = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)
+while True:
+    for how in "PASSIVE", "FULL", "TRUNCATE":
+        journal.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+        time.sleep(0.02)
+PYTHON
+    }
+    is $all[$_]->finish($pids[ $_ - 1 ]), 0, 'a run beside others, and beside checkpoints' or diag $all[$_]{said} for 1 .. 3;
+    $runs->put("go-$_", '') for 'one', 'two';
+    is $runs->finish($pid), 0, 'one that waited meanwhile' or diag $runs->{said};
+    kill KILL => $checkpoints;
+    waitpid $checkpoints, 0;
+    is on_record($runs), 3 * 150 + 2, 'all of it is on record';
+};
+
+subtest 'looked at and copied by others' => sub {
+    my $runs = Runs->new(book => $book);
+    my $pid = $runs->start('run', 'book');
+    $runs->put('go-one', '');
+    ok at($runs, 'two'), 'a run';
+    system('sh', '-c', 'cp -a "$1" "$2"; ln "$1" "$2.link"; chmod 0600 "$1"; cat "$1-wal" "$1-shm" >/dev/null', 'sh',
+        $runs->path($file), $runs->path('copy')) == 0 or die;
+    $runs->beside->hostler('log', 'last');
+    $runs->put('go-two', '');
+    is $runs->finish($pid), 0, 'goes on' or diag $runs->{said};
+};
+
+subtest 'killed, and resumed' => sub {
+    my $runs = Runs->new(book => $book);
+    my $pid = $runs->start('run', 'book');
+    $runs->put('go-one', '');
+    ok at($runs, 'two'), 'a run';
+    kill KILL => $pid;
+    $runs->finish($pid);
+    ok -s $runs->path("$file-wal"), 'leaves a log';
+    unlink $runs->path('at');
+    $pid = $runs->start('resume', 'last');
+    ok at($runs, 'two'), 'which is recovered' or diag $runs->get('stderr');
+    overwrite($runs, '', 'x' x 100, 5000);
+    $runs->put('go-two', '');
+    is $runs->finish($pid), 1, 'from then on the file is watched as before';
+    like $runs->{said}, $spoiled, 'says why' or diag $runs->{said};
+};
 
 # Keeps the file locked until the file `release` is there.
 sub lock_journal {

@@ -27,6 +27,7 @@ sub set_version {
 
 # What takes a journal of a version back to the one before.
 my %back = (
+    9 => "ALTER TABLE runs DROP COLUMN crashes",
     8 => "DROP TABLE schedule_times; DROP TABLE schedules; ALTER TABLE runs DROP COLUMN turn",
     7 => "DROP INDEX runs_by_turn; DROP INDEX runs_by_key; CREATE INDEX runs_by_status ON runs (status);
         ALTER TABLE runs DROP COLUMN key; ALTER TABLE runs DROP COLUMN priority; ALTER TABLE runs DROP COLUMN at_most",

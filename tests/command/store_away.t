@@ -47,6 +47,83 @@ subtest 'a server that is away before' => sub {
     }
 };
 
+# Whether a command says that it waits for the server.
+sub waits_for {
+    my ($runs, $why, $seconds) = @_;
+    return Runs::wait_for(sub { $runs->get('stderr') =~ /cannot be reached: [^\n]*$why[^\n]*; waiting for it, for $seconds seconds at the most\n/ });
+}
+
+# A server that recovers lets nobody in: here for as long as it is somebody's standby.
+sub recovering {
+    my ($on) = @_;
+    my $signal = "$ENV{POSTGRES_SOCKET}/data/standby.signal";
+    Runs::control_postgres('--mode=immediate', 'stop');
+    if ($on) {
+        system(($> == 0 ? qw(runuser -u postgres --) : ()), 'touch', $signal) == 0 or die;
+        Runs::control_postgres('--no-wait', '--options=-c hot_standby=off', 'start');
+    } else {
+        unlink $signal or die $!;
+        Runs::control_postgres('start');
+    }
+}
+
+subtest 'a server that starts' => sub {
+    local $ENV{HOSTLER_LEASE} = 300;
+    my ($runs, $stopped) = (book(), book());
+    $_->hostler('runs') for $runs, $stopped;
+    go($runs);
+    recovering(1);
+    my @pids = map { $_->start('run', 'book') } $runs, $stopped;
+    for ($runs, $stopped) {
+        ok waits_for($_, 'FATAL:  the database system is (?:starting up|not (?:yet )?accepting connections)', 300),
+            'a run waits for it, and says so' or diag $_->get('stderr');
+    }
+    kill INT => $pids[1];
+    is $stopped->finish($pids[1]), 130, 'Ctrl-C is heard';
+    recovering(0);
+    is $runs->finish($pids[0]), 0, 'then the run goes on' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'to its end';
+};
+
+subtest 'a server with no place left' => sub {
+    local $ENV{HOSTLER_LEASE} = 300;
+    my $runs = book();
+    go($runs);
+    my ($name) = $runs->{store} =~ m{/(\w+)\?};
+    Runs::sql("ALTER DATABASE $name OWNER TO app", 'postgres');
+    Runs::sql('ALTER ROLE app CONNECTION LIMIT 0', 'postgres');
+    $runs->{store} =~ s/admin\@/app\@/;
+    my $pid = $runs->start('run', 'book');
+    ok waits_for($runs, 'too many connections for role', 300), 'is waited for' or diag $runs->get('stderr');
+    Runs::sql('ALTER ROLE app CONNECTION LIMIT -1', 'postgres');
+    is $runs->finish($pid), 0, 'then the run goes on' or diag $runs->{said};
+    is wrote($runs), 'one two three', 'to its end';
+};
+
+subtest 'a server that is away when a worker starts' => sub {
+    my $runs = book();
+    $runs->hostler('run', '--queue', 'book');
+    go($runs);
+    Runs::control_postgres('--mode=fast', 'stop');
+    is $runs->hostler('run', 'book'), 1, 'a person is told at once';
+    unlike $runs->{said}, qr/waiting for it/, 'without waiting' or diag $runs->{said};
+    is $runs->hostler('worker', '--once'), 1, 'so is who goes through the queue once';
+    my ($worker, $other) = ($runs->start('worker'), $runs->beside);
+    ok waits_for($runs, 'Connection refused', 300), 'a worker waits, and says so' or diag $runs->get('stderr');
+    my $stopped = $other->start('worker');
+    ok waits_for($other, 'Connection refused', 300), 'another one, too';
+    kill TERM => $stopped;
+    is $other->finish($stopped), 0, 'which is told to stop, and does';
+    Runs::control_postgres('start');
+    ok Runs::wait_for(sub { status($runs) eq 'done' }), 'then it takes up what is in the queue' or diag $runs->get('stderr');
+    kill TERM => $worker;
+    is $runs->finish($worker), 0, 'and ends well' or diag $runs->{said};
+    my $refused = book();
+    $refused->{store} =~ s{/\w+\?}{/nowhere?};
+    is $refused->hostler('worker'), 1, 'one whom the server refuses does not wait';
+    like $refused->{said}, qr/FATAL:  database "nowhere" does not exist/, 'and says why' or diag $refused->{said};
+};
+
 subtest 'a server that is restarted meanwhile' => sub {
     local $ENV{HOSTLER_LEASE} = 300; # however long it recovers
     my $runs = book();

@@ -205,7 +205,7 @@ static void ignore_notice(void *unused, const PGresult *result) {
     (void)unused, (void)result;
 }
 
-static void on_connected(void *data, PGconn *connection, const char *problem) {
+static void on_connected(void *data, PGconn *connection, const char *problem, const char *state) {
     journal_link *l = data;
     l->attempt = NULL;
     l->connection = connection;
@@ -213,7 +213,7 @@ static void on_connected(void *data, PGconn *connection, const char *problem) {
         end(l, DONE);
         return;
     }
-    note(l, NULL, connection ? PQerrorMessage(connection) : problem);
+    note(l, state, connection ? PQerrorMessage(connection) : problem);
     end(l, LOST);
 }
 

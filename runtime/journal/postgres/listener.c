@@ -67,8 +67,8 @@ static void watch(listener *l, int events) {
         uv_unref((uv_handle_t *)l->poll);
 }
 
-static void on_connected(void *data, PGconn *connection, const char *problem) {
-    (void)problem; /* who uses the store is told by it */
+static void on_connected(void *data, PGconn *connection, const char *problem, const char *state) {
+    (void)problem, (void)state; /* who uses the store is told by it */
     listener *l = data;
     l->attempt = NULL;
     l->connection = connection;

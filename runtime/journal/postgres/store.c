@@ -58,6 +58,7 @@ static int raise_outcome(lua_State *L, const call *c) {
     if (c->o == LOST) {
         error_push(L, "journal.away", "the journal %s cannot be reached: %s", c->store, c->detail);
         error_set(L, "hint", "see that the server runs and lets you in; HOSTLER_STORE says where it is");
+        error_set(L, "sqlstate", *c->state ? c->state : NULL);
         return lua_error(L);
     }
     error_push(L, "journal", "the journal %s cannot be used: %s", c->store, c->detail);
