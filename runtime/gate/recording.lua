@@ -22,7 +22,7 @@ local VERSION = 2
 local MOST_BYTES = 128 * 1024 * 1024 -- what a replay is ready to read
 local READER_SECONDS = 10 -- what the reader of a pipe has for the recording of a run that is cancelled
 local path, header, reader
--- Keeps a pipe open while the run goes on.
+-- What keeps a pipe open while the run goes on.
 local held
 -- What the environment said, by name; json.null for nothing.
 local settings = {}
@@ -93,7 +93,7 @@ end
 --- Writes the recording: a whole file, or what a pipe carries. When the run is cancelled nobody waits for long any more
 --- for whoever reads the pipe.
 local function save(text)
-    if not task.is_stream(path) then
+    if not held then
         return system.write_private(path, text)
     elseif pcall(task.checkpoint) then
         return task.write_stream(path, text)
