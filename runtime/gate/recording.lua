@@ -20,7 +20,10 @@ local json, system, task = native.json.face, native.system, native.task
 
 local VERSION = 2
 local MOST_BYTES = 128 * 1024 * 1024 -- what a replay is ready to read
+local READER_SECONDS = 10 -- what the reader of a pipe has for the recording of a run that is cancelled
 local path, header, reader
+-- What keeps a pipe open while the run goes on.
+local held
 -- What the environment said, by name; json.null for nothing.
 local settings = {}
 -- Recording: the entries in their order. Replaying: the same, and by place and identity those that are still to come.
@@ -87,7 +90,20 @@ local function record(entry, run, ...)
     return keep(entry, system.monotonic(), pcall(run, ...))
 end
 
---- Begins to record into the file, which must be writable.
+--- Writes the recording: a whole file, or what a pipe carries. When the run is cancelled nobody waits for long any more
+--- for whoever reads the pipe.
+local function save(text)
+    if not held then
+        return system.write_private(path, text)
+    elseif pcall(task.checkpoint) then
+        return task.write_stream(path, text)
+    end
+    local writing = task.spawn_shielded(READER_SECONDS, task.write_stream, path, text)
+    local ok, written, reason = pcall(task.join_shielded, writing)
+    return ok and written, not ok and tostring(written) or reason
+end
+
+--- Begins to record into the file, which must be writable. A pipe carries only a recording that is whole.
 ---@param file string
 ---@param run { playbook: string, arguments: string[], yes: boolean }
 ---@raise "recording"
@@ -97,7 +113,13 @@ function recording.begin(file, run)
         recording = VERSION, version = system.version(), playbook = run.playbook, arguments = json.array(run.arguments),
         yes = run.yes, status = "running", started = system.now(),
     }
-    local ok, reason = system.write_private(path, json.encode { recording = VERSION, status = "running" } .. "\n")
+    local ok, reason
+    if task.is_stream(path) then
+        ok, reason = task.hold_stream(path)
+        held = ok
+    else
+        ok, reason = system.write_private(path, json.encode { recording = VERSION, status = "running" } .. "\n")
+    end
     if not ok then
         problem(("the recording %s cannot be written: %s"):format(path, reason))
     end
@@ -133,7 +155,7 @@ local function write()
     if #text > MOST_BYTES then
         return nil, ("it would be larger than the %d MiB that a replay reads"):format(MOST_BYTES / 1024 / 1024)
     end
-    return system.write_private(path, text)
+    return save(text)
 end
 
 --- Writes the recording of a run that has ended.
@@ -144,6 +166,7 @@ function recording.finish(status)
     end
     recording.mode, header.status = nil, status
     local ok, reason = write()
+    held = nil
     if not ok then
         problem(("the recording %s cannot be written: %s"):format(path, reason))
     end

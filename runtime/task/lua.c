@@ -303,6 +303,8 @@ int task_open(lua_State *L) {
         {"effect_begin", lua_effect_begin},
         {"effect_end", lua_effect_end},
         {"checkpoint", checkpoint},
+        {"hold_stream", stream_hold_lua},
+        {"is_stream", stream_is_lua},
         {"interrupt", lua_interrupt},
         {"interrupted", lua_interrupted},
         {"threads", lua_threads},
@@ -314,6 +316,7 @@ int task_open(lua_State *L) {
                                        {"sleep", sleep_lua},
                                        {"listen", bell_listen_lua},
                                        {"read_stream", stream_read_lua},
+                                       {"write_stream", stream_write_lua},
                                        {NULL, NULL}};
     if (!task_scheduler_open(L))
         return luaL_error(L, "no event loop");

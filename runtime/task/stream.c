@@ -182,6 +182,24 @@ static stream *new_stream(lua_State *L, int (*finish)(lua_State *, wait *), int 
     return s;
 }
 
+static int push_unopened(lua_State *L, const char *path, int problem) {
+    if (problem == ENXIO && is_fifo(path))
+        return outcome_push_refusal(L, "it is a FIFO, and nobody reads it");
+    return outcome_push(L, problem);
+}
+
+int stream_hold_lua(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    stream *s = new_stream(L, NULL, NULL);
+    int problem = open_file(path, O_WRONLY, s);
+    return problem ? push_unopened(L, path, problem) : 1;
+}
+
+int stream_is_lua(lua_State *L) {
+    lua_pushboolean(L, stream_is(luaL_checkstring(L, 1)));
+    return 1;
+}
+
 int stream_read_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     size_t most = (size_t)luaL_checknumber(L, 2);
@@ -197,8 +215,6 @@ int stream_write_lua(lua_State *L) {
     const char *path = luaL_checkstring(L, 1), *text = luaL_checklstring(L, 2, &length);
     stream *s = new_stream(L, finish_write, write_on);
     int problem = open_file(path, O_WRONLY, s);
-    if (problem == ENXIO && is_fifo(path))
-        return outcome_push_refusal(L, "it is a FIFO, and nobody reads it");
     lua_newtable(L);
     lua_pushvalue(L, 2);
     lua_rawseti(L, -2, 1);
@@ -206,7 +222,7 @@ int stream_write_lua(lua_State *L) {
     s->wait.what = "whoever reads a file";
     s->to_write = text;
     s->left = length;
-    return problem ? outcome_push(L, problem) : begin(L, s, UV_WRITABLE);
+    return problem ? push_unopened(L, path, problem) : begin(L, s, UV_WRITABLE);
 }
 
 void stream_open(lua_State *L) {

@@ -14,6 +14,13 @@ int stream_read_lua(lua_State *L);
 /* write(path, text) -> true, or nil, reason. Only into what stream_is says. Waits. */
 int stream_write_lua(lua_State *L);
 
+/* hold(path) -> what keeps it open for writing until it is collected, so that whoever reads sees no end
+ * between two writes; or nil, reason. */
+int stream_hold_lua(lua_State *L);
+
+/* is(path) -> what stream_is says. */
+int stream_is_lua(lua_State *L);
+
 /* Whether a path leads to what one writes into, and that stays what it is: a FIFO, a pipe, a terminal, a
  * device. */
 bool stream_is(const char *path);

@@ -76,8 +76,8 @@ void task_deliver_signals(void);
 bool task_interrupted(void);
 
 /* Pushes a table: spawn spawn_shielded join join_shielded cancel checkpoint sleep pause bell ring rings
- * listen read_stream context time_left foreground tree interrupt interrupted threads hold_deadlines
- * release_deadlines effect_begin effect_end. */
+ * listen read_stream write_stream hold_stream is_stream context time_left foreground tree interrupt
+ * interrupted threads hold_deadlines release_deadlines effect_begin effect_end. */
 int task_open(lua_State *L);
 
 /* Closes what the scheduler holds; the loop must have no running task. */

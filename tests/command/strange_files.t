@@ -67,8 +67,24 @@ for my $signal (qw(INT TERM)) {
     close $writer;
 }
 $run = run_here('run', 'book', '--record', 'fifo');
-isnt $run->{status}, 0, 'nothing is recorded into a FIFO';
-like $run->{stderr}, qr/the recording fifo cannot be written: $NEEDED/, 'which is said';
+isnt $run->{status}, 0, 'nothing is recorded into a FIFO that nobody reads';
+unlike $run->{stdout}, qr/said/, 'nor run';
+like $run->{stderr}, qr/the recording fifo cannot be written: it is a FIFO, and nobody reads it/, 'which is said';
+playbook($folder, 'long', 'return playbook { summary = "Long", run = function() say "sleeps" sleep(1000) end }');
+for my $book (qw(book long)) {
+    my $reader = fork // die $!;
+    exec 'sh', '-c', 'exec cat "$0/fifo" > "$0/carried"', $folder or POSIX::_exit(1) if !$reader;
+    my $recorded;
+    Hostler::holds(sub { # before somebody reads it is refused
+        $recorded = start({ in => $folder }, 'run', $book, '--record', 'fifo');
+        return wait_for($recorded, qr/said|sleeps/) || !finish($recorded);
+    });
+    kill INT => $recorded->{pid} if $book eq 'long';
+    is finish($recorded)->{status}, $book eq 'long' ? 130 : 0, "$book is recorded into a FIFO" or diag $recorded->{stderr};
+    waitpid $reader, 0;
+    $run = run_here('run', $book, '--replay', 'carried');
+    like $run->{stdout}, qr/said|sleeps/, 'whose reader has the recording' or diag $run->{stderr};
+}
 like run_here('run', 'book', '--replay', 'home')->{stderr}, qr/recording home cannot be read: Is a directory/, 'a folder is none';
 
 # ---- deliveries ----
