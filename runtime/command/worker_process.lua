@@ -5,7 +5,7 @@ local native, import = ...
 local worker_process = {}
 
 local commandline, texts, play = import "command/commandline", import "run/texts", import "command/play"
-local run_record, current, store = import "journal/runs", import "journal/current", import "journal/store"
+local run_record, current, sealing = import "journal/runs", import "journal/current", import "journal/sealing"
 local claims, queue, resume = import "queue/claims", import "queue/queue", import "run/resume"
 local sockets, task, json = native.local_socket, native.task, native.json.face
 
@@ -50,7 +50,7 @@ end
 --- Waits until there is a run for this process; nil when there will be none.
 ---@return table? row
 local function wait_for_run(socket)
-    pcall(store.open) -- so that it is open when there is one; what is wrong with it is told then
+    pcall(sealing.prepare) -- so that the store is open when there is one; what is wrong with it is told then
     local row
     while not row and receive(socket) do
         row = look(socket)

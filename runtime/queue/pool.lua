@@ -1,6 +1,7 @@
 -- Processes that go through the runs of the queue, so many at once, and are kept from one run to the next
 -- (command/worker_process.lua). Each holds its run itself, in a shared store renews its lease, and stops when the
--- connection to it ends. One that has ended is replaced by another.
+-- connection to it ends. One that has ended is replaced by another. There is one more of them than runs are gone through
+-- at once: while one makes its next world, another has one ready.
 local native, import = ...
 local pool = {}
 
@@ -67,6 +68,29 @@ local function dispatch(self)
     end
 end
 
+-- ---- how many at once ----
+
+--- Waits until one run less is gone through than may be.
+local function take_place(self)
+    if self.places > 0 then
+        self.places = self.places - 1
+        return
+    end
+    local bell = task.bell()
+    table.insert(self.next_in, bell)
+    task.listen(bell)
+end
+
+--- Gives the place to who has waited longest.
+local function give_place(self)
+    local bell = table.remove(self.next_in, 1)
+    if bell then
+        task.ring(bell)
+    else
+        self.places = self.places + 1
+    end
+end
+
 -- ---- one process ----
 
 --- What the process says next; nil when it has ended.
@@ -96,35 +120,49 @@ local function tell(self, job, how)
     self.say(("run %s (%s): %s"):format(job.run, (system.visible(job.playbook)), how))
 end
 
---- Has a process look for runs, one after the other, and says how they went.
----@param process { socket: userdata, answered?: boolean, job?: table } job: the run that it is at
----@return boolean over true: there is nothing left to do; false: the process has ended
+--- Has a process look for a run and go through it, and says how that went.
+---@return table? found what it has found; nil when it has ended
+local function look(self, process)
+    sockets.send(process.socket, "look")
+    local found = receive(process.socket)
+    process.answered = process.answered or found ~= nil
+    if not found or not found.run then
+        return found
+    end
+    self.silent, process.job = false, found
+    tell(self, found, "begins")
+    wake_one(self)
+    local result = receive(process.socket)
+    if not result then
+        return nil
+    end
+    process.job = nil
+    tell(self, found, ENDS[result.ended] or recorded_end(found.run))
+    return found
+end
+
+--- Has a process look for runs, one after the other.
+---@param process { socket: userdata, answered?: boolean, job?: table, has_place?: boolean } job: the run that it is at
+---@return boolean over true: there is nothing left to do; false: the process has ended, and its place is still its own
 local function employ(self, process)
     while true do
-        sockets.send(process.socket, "look")
-        local found = receive(process.socket)
+        take_place(self)
+        process.has_place = true
+        local found = look(self, process)
         if not found then
             return false
         end
-        process.answered = true
-        if found.run then
-            self.silent, process.job = false, found
-            tell(self, found, "begins")
-            wake_one(self)
-            local result = receive(process.socket)
-            if not result then
-                return false
-            end
-            process.job = nil
-            tell(self, found, ENDS[result.ended] or recorded_end(found.run))
-        elseif found.code then
+        process.has_place = false
+        give_place(self)
+        if found.code then
             bear(self, found)
-            wait_for_turn(self)
-        elseif self.once then
+        elseif not found.run and self.once then
             return true
-        else
-            local due = found.due and system.monotonic() + found.due
-            self.due = due and math.min(due, self.due or due) or self.due
+        elseif found.due then
+            local due = system.monotonic() + found.due
+            self.due = math.min(due, self.due or due)
+        end
+        if not found.run then
             wait_for_turn(self)
         end
     end
@@ -157,6 +195,9 @@ local function keep_process(self)
     if job then
         tell(self, job, finished and end_of_process(job, signal) or recorded_end(job.run))
     end
+    if process.has_place then
+        give_place(self)
+    end
     if not ok then
         error(over, 0)
     elseif not over and not process.answered then
@@ -174,11 +215,12 @@ end
 ---@param options { jobs: integer, once?: boolean, say: fun(line: string) } once: return when there is nothing to do
 ---@raise "cancelled", "journal", "key"
 function pool.work(options)
-    local self = { once = options.once, say = options.say, idle = {}, pending = false, silent = false }
+    local self = { once = options.once, say = options.say, idle = {}, pending = false, silent = false,
+        places = options.jobs, next_in = {} }
     local slots, err = {}, nil
     queue.hear()
     local dispatcher = task.spawn(nil, dispatch, self)
-    for slot = 1, options.jobs do
+    for slot = 1, options.jobs + 1 do
         slots[slot] = task.spawn(nil, work, self)
     end
     for _, slot in ipairs(slots) do

@@ -14,6 +14,14 @@ function queue.ring()
     pcall(store.open().ring)
 end
 
+--- The same after a transaction with what runs.queueing() gave: the store may have rung with it.
+function queue.ring_written()
+    task.ring(bell)
+    if not store.open().ringing then
+        pcall(store.open().ring)
+    end
+end
+
 local function listen()
     if task.rings(bell) == heard then
         task.listen(bell)
