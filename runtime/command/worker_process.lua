@@ -1,6 +1,7 @@
--- A world of a process that a worker keeps for runs (worker_process.c): it waits until the worker asks it to look into
--- the queue, claims a run, goes through it and says how it went. The end of the connection means that the worker stops
--- or is gone: then the run goes back to the queue. Both sides speak JSON, a line each (queue/pool.lua).
+-- A world of a process that a worker keeps for runs (worker_process.c): it says that it is ready, waits until the
+-- worker asks it to look into the queue, claims a run, goes through it and says how it went. The end of the connection
+-- means that the worker stops or is gone: then the run goes back to the queue. Both sides speak JSON, a line each
+-- (queue/pool.lua).
 local native, import = ...
 local worker_process = {}
 
@@ -51,6 +52,7 @@ end
 ---@return table? row
 local function wait_for_run(socket)
     pcall(sealing.prepare) -- so that the store is open when there is one; what is wrong with it is told then
+    answer(socket, { ready = true })
     local row
     while not row and receive(socket) do
         row = look(socket)

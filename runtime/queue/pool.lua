@@ -1,7 +1,7 @@
 -- Processes that go through the runs of the queue, so many at once, and are kept from one run to the next
 -- (command/worker_process.lua). Each holds its run itself, in a shared store renews its lease, and stops when the
--- connection to it ends. One that has ended is replaced by another. There is one more of them than runs are gone through
--- at once: while one makes its next world, another has one ready.
+-- connection to it ends. One that has ended is replaced by another. There is one more of them than there may be runs at
+-- once: while one makes its next world, another has one ready.
 local native, import = ...
 local pool = {}
 
@@ -141,11 +141,16 @@ local function look(self, process)
     return found
 end
 
---- Has a process look for runs, one after the other.
+--- Has a process look for runs, one after the other, each when it has said that it is ready and there is a place.
 ---@param process { socket: userdata, answered?: boolean, job?: table, has_place?: boolean } job: the run that it is at
 ---@return boolean over true: there is nothing left to do; false: the process has ended, and its place is still its own
 local function employ(self, process)
+    local is_ready
     while true do
+        is_ready = is_ready or receive(process.socket)
+        if not is_ready then
+            return false
+        end
         take_place(self)
         process.has_place = true
         local found = look(self, process)
@@ -154,6 +159,7 @@ local function employ(self, process)
         end
         process.has_place = false
         give_place(self)
+        is_ready = not found.run
         if found.code then
             bear(self, found)
         elseif not found.run and self.once then
@@ -178,6 +184,16 @@ local function mind_failure(self, status)
     task.sleep(RESTART_SECONDS)
 end
 
+--- Has all end: before the first of them has ended, so that its place is nobody's any more.
+local function stop(self, problem)
+    if not self.problem then
+        self.problem = problem
+        for _, slot in ipairs(self.slots) do
+            task.cancel(slot, "the worker stops")
+        end
+    end
+end
+
 --- Starts a process and gives it runs until it ends.
 ---@return boolean over as from employ
 local function keep_process(self)
@@ -188,6 +204,7 @@ local function keep_process(self)
     local ok, over = pcall(employ, self, process)
     sockets.close(socket)
     if not ok then
+        stop(self, over)
         task.cancel(running) -- it has a minute
     end
     local finished, status, signal = pcall(task.join_shielded, running)
@@ -216,26 +233,22 @@ end
 ---@raise "cancelled", "journal", "key"
 function pool.work(options)
     local self = { once = options.once, say = options.say, idle = {}, pending = false, silent = false,
-        places = options.jobs, next_in = {} }
-    local slots, err = {}, nil
+        places = options.jobs, next_in = {}, slots = {} }
     queue.hear()
     local dispatcher = task.spawn(nil, dispatch, self)
     for slot = 1, options.jobs + 1 do
-        slots[slot] = task.spawn(nil, work, self)
+        self.slots[slot] = task.spawn(nil, work, self)
     end
-    for _, slot in ipairs(slots) do
+    for _, slot in ipairs(self.slots) do
         local ok, problem = pcall(task.join_shielded, slot)
-        if not ok and not err then
-            err = problem
-            for _, other in ipairs(slots) do
-                task.cancel(other, "the worker stops")
-            end
+        if not ok then
+            stop(self, problem)
         end
     end
     task.cancel(dispatcher)
     pcall(task.join_shielded, dispatcher)
-    if err then
-        error(err, 0)
+    if self.problem then
+        error(self.problem, 0)
     end
 end
 

@@ -11,14 +11,15 @@ local bell, ear, heard = task.bell(), nil, 0
 --- hears looks now and then all the same.
 function queue.ring()
     task.ring(bell)
-    pcall(store.open().ring)
+    pcall(function() store.open().ring() end)
 end
 
 --- The same after a transaction with what runs.queueing() gave: the store may have rung with it.
 function queue.ring_written()
-    task.ring(bell)
-    if not store.open().ringing then
-        pcall(store.open().ring)
+    if store.open().ringing then
+        task.ring(bell)
+    else
+        queue.ring()
     end
 end
 
@@ -28,9 +29,13 @@ local function listen()
     end
 end
 
---- Begins to hear.
+--- Begins to hear, as soon as the store can be reached.
+---@raise "journal"
 function queue.hear()
-    ear = ear or store.open().hear(bell)
+    local ok, problem = pcall(function() ear = ear or store.open().hear(bell) end)
+    if not ok and problem.code ~= "journal.away" then
+        error(problem, 0)
+    end
 end
 
 --- Waits until somebody has rung since this was called last, or for so many seconds. One task of a process does.
