@@ -163,6 +163,8 @@ bench: packages-bench
 	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/journal
 	tests/bench/queue
 	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/queue
+	tests/bench/deliveries
+	RUNS_STORE=postgresql tests/lib/with-postgres tests/bench/deliveries
 	tests/bench/with-sshd tests/bench/prompt
 
 # A file of a part's name beside the playbooks would count before the part, so there is none.

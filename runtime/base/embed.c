@@ -2,13 +2,18 @@
 #include "base/embed.h"
 
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
 
+static int compare(const void *name, const void *file) {
+    return strcmp(name, ((const embedded_file *)file)->name);
+}
+
 const embedded_file *embedded_find(const char *name) {
-    for (const embedded_file *file = embedded_files; file->name; file++)
-        if (strcmp(file->name, name) == 0)
-            return file;
-    return NULL;
+    static size_t count;
+    while (embedded_files[count].name)
+        count++;
+    return bsearch(name, embedded_files, count, sizeof *embedded_files, compare);
 }
 
 /* A library of another version than at the build may not take the bytecode: then the text is compiled here.

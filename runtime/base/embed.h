@@ -12,7 +12,7 @@ typedef struct {
     const char *code, *code_end; /* bytecode; empty where the file is not Lua */
 } embedded_file;
 
-/* Ends with a NULL name. */
+/* In the order of their names; ends with a NULL name. */
 extern const embedded_file embedded_files[];
 
 /* The file of this name, or NULL. */

@@ -184,7 +184,7 @@ local function enqueue(new)
             playbook = new.name, file = new.path, arguments = new.arguments, mode = execution.mode(new.book, options),
             key = key, priority = options.queue_priority, not_before = not_before(options), at_most = new.book.at_most,
         }, texts.keep)
-        queue.ring()
+        queue.ring_written()
     end
     system.write((is_new and "run %s is queued\n" or "run %s has this key, so there is no second one\n"):format(id))
 end

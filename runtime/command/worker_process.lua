@@ -1,11 +1,12 @@
--- A world of a process that a worker keeps for runs (worker_process.c): it waits until the worker asks it to look into
--- the queue, claims a run, goes through it and says how it went. The end of the connection means that the worker stops
--- or is gone: then the run goes back to the queue. Both sides speak JSON, a line each (queue/pool.lua).
+-- A world of a process that a worker keeps for runs (worker_process.c): it says that it is ready, waits until the
+-- worker asks it to look into the queue, claims a run, goes through it and says how it went. The end of the connection
+-- means that the worker stops or is gone: then the run goes back to the queue. Both sides speak JSON, a line each
+-- (queue/pool.lua).
 local native, import = ...
 local worker_process = {}
 
 local commandline, texts, play = import "command/commandline", import "run/texts", import "command/play"
-local run_record, current, store = import "journal/runs", import "journal/current", import "journal/store"
+local run_record, current, sealing = import "journal/runs", import "journal/current", import "journal/sealing"
 local claims, queue, resume = import "queue/claims", import "queue/queue", import "run/resume"
 local sockets, task, json = native.local_socket, native.task, native.json.face
 
@@ -50,7 +51,8 @@ end
 --- Waits until there is a run for this process; nil when there will be none.
 ---@return table? row
 local function wait_for_run(socket)
-    pcall(store.open) -- so that it is open when there is one; what is wrong with it is told then
+    pcall(sealing.prepare) -- so that the store is open when there is one; what is wrong with it is told then
+    answer(socket, { ready = true })
     local row
     while not row and receive(socket) do
         row = look(socket)

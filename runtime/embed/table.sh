@@ -1,10 +1,12 @@
 #!/bin/sh
 # table.sh BYTECODE FILE... writes an assembler file that holds the given files as they are, what they were compiled to
 # (BYTECODE/FILE, where there is that), and the table embedded_files (embed.h) over them. NAME=PATH embeds a file of
-# another place under the name NAME.
+# another place under the name NAME. The table is in the order of the names' bytes.
 set -eu
 bytecode=$1
 shift
+# shellcheck disable=SC2046 # no name has a space
+set -- $(printf '%s\n' "$@" | LC_ALL=C sort -t = -k 1,1)
 printf '.section .rodata\n'
 number=0
 for file; do

@@ -75,13 +75,17 @@ local function insert(perform, id, hook, delivery, fields)
         fields.reason and current.shown(fields.reason):sub(1, LONGEST_REASON), fields.playbook, fields.run)
 end
 
+local function by_key()
+    return "SELECT " .. from() .. "WHERE inbox.scope = $1 AND inbox.key = $2"
+end
+
 --- What is recorded under a key.
 ---@param scope string
 ---@param key string
 ---@return table? row
 ---@raise "journal"
 function deliveries.find_key(scope, key)
-    return store.open().read("SELECT " .. from() .. "WHERE inbox.scope = $1 AND inbox.key = $2", scope, key)[1]
+    return store.open().read(by_key(), scope, key)[1]
 end
 
 --- Records a delivery and puts its run into the queue, in one transaction. Of two at once with one key, one is
@@ -95,14 +99,14 @@ end
 function deliveries.accept(hook, delivery, key, ready)
     sealing.prepare()
     local id = runs.random_id(ID_LENGTH)
-    errand.enqueue(ready, function(run)
+    return errand.enqueue(ready, function(run)
         local fields = { key = key, outcome = "accepted", playbook = ready.playbook, run = run }
         return {
             insert(store.statement, id, hook, delivery, fields),
             store.statement("DELETE FROM runs WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM inbox WHERE run = $1)", run),
+            store.statement(by_key(), hook.scope, key),
         }
     end)
-    return deliveries.find_key(hook.scope, key)
 end
 
 --- Records a delivery that cannot be used.
@@ -127,9 +131,9 @@ end
 ---@raise "journal", "key"
 function deliveries.run_again(row, ready)
     return errand.enqueue(ready, function(run)
-        local sql = "UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3"
+        local sql = "UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3 RETURNING run"
         return { store.statement(sql, run, ready.playbook, row.id) }
-    end)
+    end).run
 end
 
 -- ---- looking ----

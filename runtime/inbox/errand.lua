@@ -6,7 +6,7 @@ local errand = {}
 local loading, manifest, params = import "inbox/loading", import "run/manifest", import "run/params"
 local execution, library, unfinished = import "run/execution", import "run/library", import "run/unfinished"
 local run_record, sources_kept = import "journal/runs", import "journal/sources"
-local queue = import "queue/queue"
+local queue, store = import "queue/queue", import "journal/store"
 local keys, refuse = import "base/keys", import "base/misuse".refuse
 
 ---@class inbox.Errand
@@ -126,17 +126,21 @@ end
 
 --- Puts it into the queue.
 ---@param ready inbox.Errand
----@param beside fun(run: string): table[] the statements that go into the same transaction; see runs.enqueue
----@return string? run nil when a statement beside it took it out again
+---@param beside fun(run: string): table[] more statements for the same transaction, which see the run's row
+---@return table? row the first that the last of them gives
 ---@raise "journal", "key"
 function errand.enqueue(ready, beside)
-    local run = run_record.enqueue(ready, function()
+    local statements, run = run_record.queueing(ready, function()
         for _, file in ipairs(ready.files) do
             sources_kept.keep(file.name, file.path, file.text)
         end
-    end, beside)
-    queue.ring()
-    return run
+    end)
+    for _, statement in ipairs(beside(run)) do
+        statements[#statements + 1] = statement
+    end
+    local row = store.open().transaction(statements)[1]
+    queue.ring_written()
+    return row
 end
 
 return errand

@@ -22,6 +22,7 @@
  * - close()
  * - ring(): wakes who hears, in all processes that use the store, soon after what was written before. It may
  * be lost.
+ * - ringing: SQL that does so when its transaction is committed; nil where there is none.
  * - hear(bell) -> what has to be kept as long as the bell of this process (task/bell.h) is to ring with it;
  * nil where it cannot.
  * - clock: SQL for the seconds since the epoch by the clock that all who share the store go by; nil when it

@@ -48,10 +48,32 @@ function runs.random_id(length)
     return table.concat(letters)
 end
 
+-- Ids that no run had a moment ago: they are looked up some at once.
+local free_ids, looked_up = {}, nil
+local LOOKUP = "SELECT id FROM runs WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8)"
+local IDS_A_LOOKUP, FRESH_SECONDS = 8, 5
+
+local function look_up_ids()
+    local ids, taken = {}, {}
+    for index = 1, IDS_A_LOOKUP do
+        ids[index] = runs.random_id(ID_LENGTH)
+    end
+    looked_up = system.monotonic()
+    for _, row in ipairs(store.open().read(LOOKUP, unpack(ids))) do
+        taken[row.id] = true
+    end
+    free_ids = {}
+    for _, id in ipairs(ids) do
+        free_ids[#free_ids + 1] = not taken[id] and id or nil
+    end
+end
+
 --- An id that no run has.
 local function new_id()
-    local id = runs.random_id(ID_LENGTH)
-    return store.open().read("SELECT id FROM runs WHERE id = $1", id)[1] and new_id() or id
+    while #free_ids == 0 or system.monotonic() - looked_up > FRESH_SECONDS do
+        look_up_ids()
+    end
+    return table.remove(free_ids)
 end
 
 --- From here on the store refuses what this process writes once the run is another's.
@@ -102,25 +124,39 @@ function runs.begin(run)
     return current.run
 end
 
---- Puts a new run into the queue, for a worker to claim, in one transaction with its sources. Whoever does so rings
---- the queue's bell afterwards (queue/queue.lua).
+--- What puts a new run into the queue, for a worker to claim, with its sources, as statements for one transaction. They
+--- wake those who hear the queue's bell, where a statement can; whoever uses them calls queue.ring_written() afterwards
+--- (queue/queue.lua).
 ---@param run { playbook: string, file: string, arguments: string[], mode: string, key?: string, priority?: integer,
 ---  not_before?: number, at_most?: integer } key: of two runs with the same one there is only the first; priority:
 ---  higher ones are begun first (0); not_before: seconds since the epoch; at_most: what the playbook says
 ---@param keep fun() called to keep the sources of the run; must not wait
+---@return table[] statements
+---@return string id
+---@raise "journal", "key"
+function runs.queueing(run, keep)
+    sealing.prepare()
+    local id = new_id()
+    local statements = { insertion(id, run) }
+    for _, statement in ipairs(sources.collect(id, keep)) do
+        statements[#statements + 1] = statement
+    end
+    statements[#statements + 1] = store.ringing()
+    return statements, id
+end
+
+--- Puts a new run into the queue, in one transaction.
+---@param run table as for runs.queueing
+---@param keep fun() likewise
 ---@param beside? fun(id: string): table[] more statements (store.statement) for the same transaction, which see the
 ---  run's row, unless its key was taken; must not wait
 ---@return string? id nil where a statement beside it took it out again
 ---@return boolean is_new false: it is the run that has this key
 ---@raise "journal", "key"
 function runs.enqueue(run, keep, beside)
-    sealing.prepare()
-    local id = new_id()
-    local statements = { insertion(id, run) }
-    for _, more in ipairs { sources.collect(id, keep), beside and beside(id) or {} } do
-        for _, statement in ipairs(more) do
-            statements[#statements + 1] = statement
-        end
+    local statements, id = runs.queueing(run, keep)
+    for _, statement in ipairs(beside and beside(id) or {}) do
+        statements[#statements + 1] = statement
     end
     statements[#statements + 1] = store.statement("SELECT id FROM runs WHERE id = $1 OR key = $2", id, run.key)
     local first = store.open().transaction(statements)[1]

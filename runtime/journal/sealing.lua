@@ -6,6 +6,8 @@ local state, store = import "base/state", import "journal/store"
 local json, seal, scrub = native.json.face, native.seal, native.secret.scrub
 local SEALED, WHOLE = "$sealed", "$sealed_value"
 
+local prepared = false
+
 local function key_file()
     return state.directory() .. "/key"
 end
@@ -40,18 +42,20 @@ end
 --- needs it makes it, for all who use the journal.
 ---@raise "key"
 function sealing.prepare()
+    if prepared then
+        return
+    end
     local handle = store.open()
     local known = handle.read("SELECT fingerprint FROM seal")[1]
     local mine = need_key(not known)
     known = known or handle.write([[INSERT INTO seal (one, fingerprint) VALUES (1, $1)
         ON CONFLICT (one) DO UPDATE SET one = 1 RETURNING fingerprint]], mine)[1]
     check(known.fingerprint)
+    prepared = true
 end
 
 local function close(value)
-    if not sealing.fingerprint then
-        sealing.prepare()
-    end
+    sealing.prepare()
     return sealing.fingerprint .. ":" .. seal.close(value)
 end
 

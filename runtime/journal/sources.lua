@@ -5,6 +5,13 @@ local run_sources = {}
 
 local current, store = import "journal/current", import "journal/store"
 
+local ADD = "INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING"
+-- Where others may forget runs meanwhile, the row is held, so that it stays until it is referred to. Those who keep the
+-- same text at once hold it together.
+local ADD_HELD = [[INSERT INTO source_texts (hash, content) SELECT $1, $2
+        WHERE NOT EXISTS (SELECT 1 FROM source_texts WHERE hash = $1 FOR KEY SHARE)
+    ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash]]
+
 -- The run that texts are collected for, and the statements that keep them.
 local collecting, statements
 
@@ -26,9 +33,7 @@ function run_sources.keep(name, path, text)
         return
     end
     local hash = native.system.hash(text)
-    -- Where others may forget runs meanwhile, the row is held, so that it stays until it is referred to.
-    perform("INSERT INTO source_texts (hash, content) VALUES ($1, $2) ON CONFLICT (hash) DO "
-        .. (store.is_shared() and "UPDATE SET hash = excluded.hash" or "NOTHING"), hash, text)
+    perform(store.is_shared() and ADD_HELD or ADD, hash, text)
     -- There may be no such run: see runs.enqueue.
     perform([[INSERT INTO sources (run, name, path, hash) SELECT id, $2, $3, $4 FROM runs WHERE id = $1
         ON CONFLICT (run, name) DO UPDATE SET path = excluded.path, hash = excluded.hash]], run, name, path, hash)
@@ -49,16 +54,29 @@ function run_sources.collect(run, fn)
     return collected
 end
 
+--- SQL that adds the kept texts to a row of runs: it becomes as many rows as there are texts.
+run_sources.JOINED = "LEFT JOIN sources AS s ON s.run = runs.id LEFT JOIN source_texts AS t ON t.hash = s.hash"
+run_sources.COLUMNS = "s.name AS source, s.path AS source_path, t.content AS source_text"
+
+--- The texts in such rows, by name.
+---@param rows table[]
+---@return table<string, { path: string, text: string }>
+function run_sources.from(rows)
+    local sources = {}
+    for _, row in ipairs(rows) do
+        if row.source then
+            sources[row.source] = { path = row.source_path, text = row.source_text }
+        end
+    end
+    return sources
+end
+
 --- The kept texts of a run, by name.
 ---@param run string its id
 ---@return table<string, { path: string, text: string }>
 function run_sources.of(run)
-    local sources = {}
-    for _, row in ipairs(store.open().read([[SELECT s.name, s.path, t.content FROM sources s
-            JOIN source_texts t ON t.hash = s.hash WHERE s.run = $1]], run)) do
-        sources[row.name] = { path = row.path, text = row.content }
-    end
-    return sources
+    return run_sources.from(store.open().read(("SELECT %s FROM runs %s WHERE runs.id = $1"):format(run_sources.COLUMNS,
+        run_sources.JOINED), run))
 end
 
 return run_sources

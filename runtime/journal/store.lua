@@ -86,6 +86,13 @@ function store.statement(sql, ...)
     return { sql, n = select("#", ...), ... }
 end
 
+--- What rings as ring() does when its transaction is committed; nil where no statement can.
+---@return table? statement
+function store.ringing()
+    local sql = store.open().ringing
+    return sql and store.statement(sql)
+end
+
 --- SQL for the present time. In a shared store it is the store's own: the machines' clocks may differ, and jump.
 ---@param parameter string such as "$1", which is store.now()
 ---@return string

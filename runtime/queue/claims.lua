@@ -3,7 +3,7 @@ local _, import = ...
 local claims = {}
 
 local current, sealing, store = import "journal/current", import "journal/sealing", import "journal/store"
-local process = import "base/process"
+local process, sources = import "base/process", import "journal/sources"
 
 -- SQL: when a run may begin again that has ended its process. Each time it waits longer: it may do so again.
 local AFTER_A_CRASH = "%s + CASE WHEN attempt > 240 THEN 60 ELSE attempt * 0.25 END"
@@ -63,10 +63,25 @@ local function claim(only)
         WHERE id = (SELECT id FROM runs AS next WHERE status = 'queued' AND queued <= %s
             AND (at_most IS NULL OR at_most > (SELECT count(*) FROM runs AS other
                 WHERE other.status = 'running' AND other.queued IS NOT NULL AND other.playbook = next.playbook))
-            ORDER BY priority DESC, number, id LIMIT 1 %s) AND %s
-        RETURNING id, attempt, crashes, playbook, file, directory, arguments, status, cancel, at_most]]):format(
+            ORDER BY priority DESC, number, id LIMIT 1 %s) AND %s AND NOT EXISTS (SELECT 1 FROM runs AS mine
+                WHERE mine.status = 'running' AND mine.queued IS NOT NULL AND mine.holder = $1)]]):format(
         store.lease_sql(), store.now_sql "$2", store.now_sql "$2", shared and "FOR UPDATE SKIP LOCKED" or "", only),
         process.me(), store.now())
+end
+
+--- The run that was claimed, with its texts: of a claim that was made twice, since a connection was lost, as well.
+---@param statements table[] the last claims
+---@return table? row
+local function claimed(statements)
+    statements[#statements + 1] = store.statement(([[SELECT runs.id, attempt, crashes, playbook, file, directory, arguments,
+            status, cancel, at_most, turn, %s
+        FROM runs %s WHERE status = 'running' AND queued IS NOT NULL AND holder = $1]]):format(sources.COLUMNS,
+        sources.JOINED), process.me())
+    local rows = store.open().transaction(statements)
+    if rows[1] then
+        rows[1].sources = sources.from(rows)
+    end
+    return rows[1]
 end
 
 --- Claims the run of the queue whose turn it is, for this process. For runs.take_up (journal/runs.lua).
@@ -75,9 +90,9 @@ function claims.next()
     sealing.prepare()
     local statements = revivals()
     statements[#statements + 1] = claim(store.is_shared() and "at_most IS NULL" or "1 = 1")
-    local row = store.open().transaction(statements)[1]
+    local row = claimed(statements)
     if not row and store.is_shared() then
-        row = store.open().transaction({ store.statement(CLAIMS_LOCK), claim "1 = 1" })[1]
+        row = claimed { store.statement(CLAIMS_LOCK), claim "1 = 1" }
     end
     return row
 end

@@ -1,6 +1,7 @@
 -- Processes that go through the runs of the queue, so many at once, and are kept from one run to the next
 -- (command/worker_process.lua). Each holds its run itself, in a shared store renews its lease, and stops when the
--- connection to it ends. One that has ended is replaced by another.
+-- connection to it ends. One that has ended is replaced by another. There is one more of them than there may be runs at
+-- once: while one makes its next world, another has one ready.
 local native, import = ...
 local pool = {}
 
@@ -69,6 +70,29 @@ local function dispatch(self)
     end
 end
 
+-- ---- how many at once ----
+
+--- Waits until one run less is gone through than may be.
+local function take_place(self)
+    if self.places > 0 then
+        self.places = self.places - 1
+        return
+    end
+    local bell = task.bell()
+    table.insert(self.next_in, bell)
+    task.listen(bell)
+end
+
+--- Gives the place to who has waited longest.
+local function give_place(self)
+    local bell = table.remove(self.next_in, 1)
+    if bell then
+        task.ring(bell)
+    else
+        self.places = self.places + 1
+    end
+end
+
 -- ---- one process ----
 
 --- What the process says next; nil when it has ended.
@@ -98,35 +122,55 @@ local function tell(self, job, how)
     self.say(("run %s (%s): %s"):format(job.run, (system.visible(job.playbook)), how))
 end
 
---- Has a process look for runs, one after the other, and says how they went.
----@param process { socket: userdata, answered?: boolean, job?: table } job: the run that it is at
----@return boolean over true: there is nothing left to do; false: the process has ended
+--- Has a process look for a run and go through it, and says how that went.
+---@return table? found what it has found; nil when it has ended
+local function look(self, process)
+    sockets.send(process.socket, "look")
+    local found = receive(process.socket)
+    process.answered = process.answered or found ~= nil
+    if not found or not found.run then
+        return found
+    end
+    self.silent, process.job = false, found
+    tell(self, found, "begins")
+    wake_one(self)
+    local result = receive(process.socket)
+    if not result then
+        return nil
+    end
+    process.job = nil
+    tell(self, found, ENDS[result.ended] or recorded_end(found.run))
+    return found
+end
+
+--- Has a process look for runs, one after the other, each when it has said that it is ready and there is a place.
+---@param process { socket: userdata, answered?: boolean, job?: table, has_place?: boolean } job: the run that it is at
+---@return boolean over true: there is nothing left to do; false: the process has ended, and its place is still its own
 local function employ(self, process)
+    local is_ready
     while true do
-        sockets.send(process.socket, "look")
-        local found = receive(process.socket)
+        is_ready = is_ready or receive(process.socket)
+        if not is_ready then
+            return false
+        end
+        take_place(self)
+        process.has_place = true
+        local found = look(self, process)
         if not found then
             return false
         end
-        process.answered = true
-        if found.run then
-            self.silent, process.job = false, found
-            tell(self, found, "begins")
-            wake_one(self)
-            local result = receive(process.socket)
-            if not result then
-                return false
-            end
-            process.job = nil
-            tell(self, found, ENDS[result.ended] or recorded_end(found.run))
-        elseif found.code then
+        process.has_place = false
+        give_place(self)
+        is_ready = not found.run
+        if found.code then
             bear(self, found)
-            wait_for_turn(self)
-        elseif self.once then
+        elseif not found.run and self.once then
             return true
-        else
-            local due = found.due and system.monotonic() + found.due
-            self.due = due and math.min(due, self.due or due) or self.due
+        elseif found.due then
+            local due = system.monotonic() + found.due
+            self.due = math.min(due, self.due or due)
+        end
+        if not found.run then
             wait_for_turn(self)
         end
     end
@@ -142,6 +186,16 @@ local function mind_failure(self, status)
     task.sleep(RESTART_SECONDS)
 end
 
+--- Has all end: before the first of them has ended, so that its place is nobody's any more.
+local function stop(self, problem)
+    if not self.problem then
+        self.problem = problem
+        for _, slot in ipairs(self.slots) do
+            task.cancel(slot, "the worker stops")
+        end
+    end
+end
+
 --- Starts a process and gives it runs until it ends.
 ---@return boolean over as from employ
 local function keep_process(self)
@@ -152,12 +206,16 @@ local function keep_process(self)
     local ok, over = pcall(employ, self, process)
     sockets.close(socket)
     if not ok then
+        stop(self, over)
         task.cancel(running) -- it has a minute
     end
     local finished, status, signal = pcall(task.join_shielded, running)
     local job = process.job
     if job then
         tell(self, job, finished and end_of_process(job, signal) or recorded_end(job.run))
+    end
+    if process.has_place then
+        give_place(self)
     end
     if not ok then
         error(over, 0)
@@ -176,26 +234,23 @@ end
 ---@param options { jobs: integer, once?: boolean, say: fun(line: string) } once: return when there is nothing to do
 ---@raise "cancelled", "journal", "key"
 function pool.work(options)
-    local self = { once = options.once, say = options.say, idle = {}, pending = false, silent = false }
-    local slots, err = {}, nil
+    local self = { once = options.once, say = options.say, idle = {}, pending = false, silent = false,
+        places = options.jobs, next_in = {}, slots = {} }
     queue.hear()
     local dispatcher = task.spawn(nil, dispatch, self)
-    for slot = 1, options.jobs do
-        slots[slot] = task.spawn(nil, work, self)
+    for slot = 1, options.jobs + 1 do
+        self.slots[slot] = task.spawn(nil, work, self)
     end
-    for _, slot in ipairs(slots) do
+    for _, slot in ipairs(self.slots) do
         local ok, problem = pcall(task.join_shielded, slot)
-        if not ok and not err then
-            err = problem
-            for _, other in ipairs(slots) do
-                task.cancel(other, "the worker stops")
-            end
+        if not ok then
+            stop(self, problem)
         end
     end
     task.cancel(dispatcher)
     pcall(task.join_shielded, dispatcher)
-    if err then
-        error(err, 0)
+    if self.problem then
+        error(self.problem, 0)
     end
 end
 

@@ -11,7 +11,16 @@ local bell, ear, heard = task.bell(), nil, 0
 --- hears looks now and then all the same.
 function queue.ring()
     task.ring(bell)
-    pcall(store.open().ring)
+    pcall(function() store.open().ring() end)
+end
+
+--- The same after a transaction with what runs.queueing() gave: the store may have rung with it.
+function queue.ring_written()
+    if store.open().ringing then
+        task.ring(bell)
+    else
+        queue.ring()
+    end
 end
 
 local function listen()

@@ -41,7 +41,7 @@ function resume.load(row, options)
     if not ok and not options.anywhere then
         refuse(("the directory of this run, %s, cannot be entered: %s"):format(row.directory, reason), "load")
     end
-    local sources = kept_sources.of(row.id)
+    local sources = row.sources or kept_sources.of(row.id)
     if options.code ~= "latest" then
         texts.use(sources)
     end

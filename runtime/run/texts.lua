@@ -10,12 +10,20 @@ local system = native.system
 -- By path, and by name in the order they were loaded ("playbook", or the module's).
 local by_path, loaded = {}, {}
 local keeping = false
--- What the files of kept texts were when those were loaded.
+-- What the files of kept texts were when those were loaded, by path.
 local beside_kept = {}
 -- The hashes of functions by their places.
 local codes = {}
 -- The files that a resumed run keeps, by name.
 local kept = {}
+
+--- Keeps a text with the run, unless it is what the run keeps already.
+local function keep(name, path, text)
+    local before = kept[name]
+    if not before or before.path ~= path or before.text ~= text then
+        sources_kept.keep(name, path, text)
+    end
+end
 
 --- The text of a file, or what is kept of it, without a first line for the shell; remembered under its name.
 ---@return string
@@ -34,7 +42,7 @@ function texts.read(path, name)
     if name then
         loaded[#loaded + 1] = { name = name, path = path }
         if keeping then
-            sources_kept.keep(name, path, source)
+            keep(name, path, source)
         end
     end
     return lua_source.without_shebang(source)
@@ -67,7 +75,7 @@ end
 function texts.keep()
     keeping = true
     for _, file in ipairs(loaded) do
-        sources_kept.keep(file.name, file.path, by_path[file.path])
+        keep(file.name, file.path, by_path[file.path])
     end
 end
 

@@ -113,7 +113,7 @@ function times.enqueue(name, at, overlap, run)
                 AND NOT EXISTS (SELECT 1 FROM schedule_times WHERE run = $1)]], id),
         }
     end)
-    queue.ring()
+    queue.ring_written()
     return is_new
 end
 

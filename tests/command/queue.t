@@ -196,7 +196,7 @@ subtest 'a worker is woken' => sub {
     my $runs = book();
     $runs->hostler('runs');
     my $worker = $runs->beside->start('worker', '--jobs', 2);
-    ok Runs::wait_for(sub { children($worker) == 2 }), 'a worker waits';
+    ok Runs::wait_for(sub { children($worker) == 3 }), 'a worker waits, with one process more than it begins runs';
     for my $word (1 .. 7) {
         $runs->hostler('run', '--queue', 'word', $word);
         Runs::wait_for(sub { $runs->query("SELECT count(*) FROM runs WHERE status = 'done'") == $word });

@@ -228,6 +228,21 @@ sub by_workers {
     is $runs->query("SELECT count(*) FROM runs WHERE status = 'done'"), 2, 'one after the other';
 }
 
+sub by_two_workers {
+    my $runs = schedule('overlap = "wait"');
+    fire($runs, $FIRST + $_ * 60) for 0 .. 1;
+    my $second = run_at($runs, $FIRST + 60);
+    my $worker = $runs->start('worker', '--jobs', 2);
+    ok Runs::wait_for(sub { $runs->query("SELECT count(*) FROM events WHERE type = 'run.end'") eq '1'
+        || $runs->query("SELECT count(*) FROM runs WHERE status = 'running'") eq '2'
+        && $runs->query("SELECT count(*) FROM events WHERE type = 'wait'") eq '2' }), 'a worker for two takes up both';
+    is $runs->query("SELECT run FROM events WHERE type = 'run.end'"), $second, 'the second does not begin while the first goes on';
+    $runs->put('go', '');
+    ok Runs::wait_for(sub { $runs->query("SELECT count(*) FROM runs WHERE status = 'done'") eq '2' }), 'but after it';
+    kill TERM => $worker;
+    is $runs->finish($worker), 0, 'the worker ends';
+}
+
 for my $store ('', 'postgresql') {
     subtest $store || 'a file' => sub {
         local $ENV{RUNS_STORE} = $store;
@@ -237,6 +252,7 @@ for my $store ('', 'postgresql') {
         subtest missed => \&missed;
         subtest 'half-way' => \&half_way;
         subtest workers => \&by_workers;
+        subtest 'two workers' => \&by_two_workers;
     };
 }
 

@@ -317,7 +317,8 @@ subtest 'told to end' => sub {
     my ($runs, $path) = new_runs();
     my $pid = serve($runs, '--jobs', 2);
     is status(ask($path, delivery($_))), 202, 'a delivery' for 'long-1', 'long-2';
-    ok Runs::wait_for(sub { -e $runs->path('at') }), 'whose run goes on';
+    ok Runs::wait_for(sub { -e $runs->path('at') && $runs->query("SELECT count(*) FROM runs WHERE status = 'running'") eq '2' }),
+        'whose run goes on: the workers have no place for more';
     my @slow = map { dial($path) } 1 .. 3;
     my @bytes = map { bytes_of(delivery("slow$_")) } 0 .. 2;
     send_bytes($slow[0], substr $bytes[0], 0, 20);

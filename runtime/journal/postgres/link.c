@@ -123,6 +123,8 @@ void link_drop(journal_link *l) {
     PQclear(link_take_rows(l));
     PQfinish(l->connection);
     l->connection = NULL;
+    prepared_free(l->prepared);
+    l->prepared = NULL;
     l->done = NULL;
 }
 
@@ -130,13 +132,17 @@ void link_drop(journal_link *l) {
 static struct {
     bool wanted;
     PGconn *connection;
+    prepared *prepared;
 } kept;
 
 void link_keep(bool on) {
     kept.wanted = on;
-    if (!on)
-        PQfinish(kept.connection);
-    kept.connection = on ? kept.connection : NULL;
+    if (on)
+        return;
+    PQfinish(kept.connection);
+    prepared_free(kept.prepared);
+    kept.connection = NULL;
+    kept.prepared = NULL;
 }
 
 bool link_is_kept(void) {
@@ -148,13 +154,17 @@ static void leave_connection(journal_link *l) {
         PQtransactionStatus(l->connection) != PQTRANS_IDLE)
         return;
     kept.connection = l->connection;
+    kept.prepared = l->prepared;
     l->connection = NULL;
+    l->prepared = NULL;
 }
 
-static PGconn *take_kept(void) {
-    PGconn *connection = kept.connection;
+static bool take_kept(journal_link *l) {
+    l->connection = kept.connection;
+    l->prepared = kept.prepared;
     kept.connection = NULL;
-    return connection;
+    kept.prepared = NULL;
+    return l->connection != NULL;
 }
 
 void link_close(journal_link *l) {
@@ -209,6 +219,7 @@ static void on_connected(void *data, PGconn *connection, const char *problem, co
     journal_link *l = data;
     l->attempt = NULL;
     l->connection = connection;
+    l->prepared = connection ? link_must(prepared_new()) : NULL;
     if (connection && PQenterPipelineMode(connection)) {
         end(l, DONE);
         return;
@@ -220,8 +231,7 @@ static void on_connected(void *data, PGconn *connection, const char *problem, co
 void link_connect(journal_link *l, int64_t deadline, link_done *done) {
     link_drop(l);
     begin(l, deadline, done);
-    l->connection = take_kept();
-    if (l->connection) {
+    if (take_kept(l)) {
         end(l, DONE);
         return;
     }
@@ -239,7 +249,7 @@ PGresult *link_take_rows(journal_link *l) {
 }
 
 static outcome outcome_of(const journal_link *l) {
-    if (l->guarded && l->answered == 0 && strcmp(l->state, DIVISION_BY_ZERO) == 0)
+    if (l->answered < l->guarded && strcmp(l->state, DIVISION_BY_ZERO) == 0)
         return FENCED;
     return !*l->state || is_passing(l->state) ? LOST : REFUSED;
 }
@@ -259,19 +269,26 @@ static void take(journal_link *l, PGresult *result) {
     }
 }
 
-/* Reads what has arrived: results, a NULL after those of each statement, and at the end that of the Sync. */
+static void end_answer(journal_link *l) {
+    if (l->first == DONE)
+        prepared_note(l->prepared, l->answered);
+    l->answered++;
+}
+
+/* Reads what has arrived: results, a NULL after those of each answer, and at the end that of the Sync. */
 static void receive(journal_link *l) {
     while (!PQisBusy(l->connection)) {
         PGresult *result = PQgetResult(l->connection);
         if (result && PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
             PQclear(result);
+            prepared_settle(l->prepared);
             end(l, l->first);
             return;
         }
         if (result)
             take(l, result);
         else
-            l->answered++;
+            end_answer(l);
         if (l->first == LOST || PQstatus(l->connection) == CONNECTION_BAD) {
             lose(l);
             return;
@@ -302,23 +319,22 @@ static void go_on(journal_link *l) {
 }
 
 static bool send_statements(journal_link *l, const statement *t) {
-    for (; t; t = t->next) {
-        l->sent++;
-        if (!PQsendQueryParams(l->connection, t->sql, t->count, NULL, (const char *const *)t->values, NULL,
-                               NULL, 0))
+    for (; t; t = t->next)
+        if (!prepared_send(l->prepared, l->connection, t->sql, t->count, (const char *const *)t->values,
+                           &l->sent))
             return false;
-    }
     return true;
 }
 
 void link_exchange(journal_link *l, int64_t deadline, const statement *guard, const statement *queue,
                    const statement *main, link_done *done) {
     begin(l, deadline, done);
-    l->guarded = guard;
     l->wants_rows = main;
     l->sent = l->answered = 0;
     l->first = DONE;
-    bool sent = send_statements(l, guard) && send_statements(l, queue) && send_statements(l, main);
+    bool sent = send_statements(l, guard);
+    l->guarded = l->sent;
+    sent = sent && send_statements(l, queue) && send_statements(l, main);
     if (sent && PQpipelineSync(l->connection))
         go_on(l);
     else

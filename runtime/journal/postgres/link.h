@@ -4,6 +4,7 @@
 #ifndef HOSTLER_JOURNAL_POSTGRES_LINK_H
 #define HOSTLER_JOURNAL_POSTGRES_LINK_H
 
+#include "journal/postgres/prepared.h"
 #include "net/postgres_dial.h"
 
 #include <lua.h>
@@ -29,6 +30,7 @@ struct journal_link {
     postgres_dial_settings settings; /* where to; the texts have to stay */
     void *owner;                     /* whose it is, for `done` */
     PGconn *connection;              /* NULL when there is none */
+    prepared *prepared;              /* the connection's */
     char state[6];                   /* SQLSTATE of the last failure */
     char detail[400];                /* what the server or libpq said of it */
     /* What is under way; the rest is nobody else's. */
@@ -36,8 +38,9 @@ struct journal_link {
     postgres_dial *attempt;
     uv_poll_t *poll;
     uv_timer_t *timer;
-    bool guarded, wants_rows;
-    int sent, answered; /* statements */
+    bool wants_rows;
+    int guarded;        /* the answers up to that of the guard */
+    int sent, answered; /* see prepared.h */
     outcome first;      /* that was not DONE */
     PGresult *rows;
 };

@@ -6,6 +6,7 @@ local postgres, task, system = native.journal.postgres, native.task, native.syst
 
 local LONGEST_CALL_SECONDS = 10
 local MIGRATION_LOCK = "7306369415128018543" -- any number that other programs do not use
+local RING = "SELECT pg_notify('hostler_queue', '')"
 local CLOCK = "CAST(extract(epoch FROM now()) AS double precision)"
 
 -- A server that has answered so will answer otherwise soon: it starts, stops or recovers; too many are connected.
@@ -42,6 +43,12 @@ local function connect(handle, patience, awaited)
 end
 
 local function version(store)
+    local known, rows = pcall(store.read, "SELECT version FROM journal_version")
+    if known then
+        return rows[1].version
+    elseif rows.code == "journal.away" then
+        error(rows, 0)
+    end
     local present = store.read "SELECT count(*) AS tables FROM pg_class WHERE oid = to_regclass('journal_version')"
     return present[1].tables > 0 and store.read("SELECT version FROM journal_version")[1].version or 0
 end
@@ -89,7 +96,7 @@ function shared.open(uri, lease, on_fenced, awaited)
         error(result, 0)
     end
 
-    local store = { clock = CLOCK }
+    local store = { clock = CLOCK, ringing = RING }
     function store.write(...) return call(postgres.write, ...) end
     function store.transaction(...) return call(postgres.transaction, ...) end
     function store.read(...) return call(postgres.read, ...) end
@@ -100,7 +107,7 @@ function shared.open(uri, lease, on_fenced, awaited)
     end
     function store.guard(...) postgres.guard(handle, ...) end
     function store.waiting() return postgres.waiting(handle) end
-    function store.ring() call(postgres.read, "SELECT pg_notify('hostler_queue', '')") end
+    function store.ring() call(postgres.read, RING) end
     function store.hear(bell) return postgres.hear(handle, bell) end
     function store.version() return version(store) end
     function store.migrate(sql, number) store.read(migration(sql, number)) end
