@@ -233,10 +233,10 @@ sub by_two_workers {
     fire($runs, $FIRST + $_ * 60) for 0 .. 1;
     my $second = run_at($runs, $FIRST + 60);
     my $worker = $runs->start('worker', '--jobs', 2);
-    ok Runs::wait_for(sub { $runs->query("SELECT count(*) FROM events WHERE type = 'run.end'") eq '1'
+    ok Runs::wait_for(sub { $runs->query("SELECT count(*) FROM events WHERE type = 'run.end'") > 0
         || $runs->query("SELECT count(*) FROM runs WHERE status = 'running'") eq '2'
         && $runs->query("SELECT count(*) FROM events WHERE type = 'wait'") eq '2' }), 'a worker for two takes up both';
-    is $runs->query("SELECT run FROM events WHERE type = 'run.end'"), $second, 'the second does not begin while the first goes on';
+    is $runs->query("SELECT DISTINCT run FROM events WHERE type = 'run.end'"), $second, 'the second does not begin while the first goes on';
     $runs->put('go', '');
     ok Runs::wait_for(sub { $runs->query("SELECT count(*) FROM runs WHERE status = 'done'") eq '2' }), 'but after it';
     kill TERM => $worker;
