@@ -33,8 +33,8 @@ end
 -- would be one too many: those claims are made one after the other.
 local CLAIMS_LOCK = "SELECT pg_advisory_xact_lock(5216694956355245935)" -- any number that other programs do not use
 
--- SQL: of runs that go one after the other (run/turn.lua) two that are claimed at once would each refuse to begin before
--- the other.
+-- SQL: of runs that go one after the other (run/turn.lua) two that are claimed at once would each refuse to begin
+-- before the other.
 local IN_TURN = [[(turn IS NULL OR NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.turn = next.turn
     AND other.id <> next.id AND other.queued IS NOT NULL AND (other.status = 'running'
         OR (other.status = 'queued' AND other.number < next.number))))]]
