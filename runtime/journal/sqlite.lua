@@ -6,6 +6,8 @@ local sqlite = {}
 local open, pause, monotonic = native.journal.sqlite, native.task.pause, native.system.monotonic
 
 local SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.001, 0.1
+-- Of the time waited so far. Who waits long has to try often: others come anew all the while.
+local PAUSE_PART = 0.05
 local LOCKED = "another process has it locked"
 
 local function give_up(path, seconds)
@@ -19,17 +21,17 @@ end
 --- Calls fn until it returns something other than false.
 ---@param on_pause fun(seconds: number) called before each further try: for how long there was none
 local function until_free(path, patience, on_pause, fn, ...)
-    local began, length = monotonic(), SHORTEST_PAUSE_SECONDS
+    local began = monotonic()
     while true do
         local result = fn(...)
+        local waited = monotonic() - began
         if result ~= false then
             return result
-        elseif monotonic() - began > patience then
+        elseif waited > patience then
             give_up(path, patience)
         end
-        on_pause(monotonic() - began)
-        pause(length)
-        length = math.min(length * 2, LONGEST_PAUSE_SECONDS)
+        on_pause(waited)
+        pause(math.min(math.max(waited * PAUSE_PART, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS))
     end
 end
 

@@ -53,6 +53,12 @@ end
 -- would be one too many: those claims are made one after the other.
 local CLAIMS_LOCK = "SELECT pg_advisory_xact_lock(5216694956355245935)" -- any number that other programs do not use
 
+-- SQL: of runs that go one after the other (run/turn.lua) two that are claimed at once would each refuse to begin
+-- before the other.
+local IN_TURN = [[(turn IS NULL OR NOT EXISTS (SELECT 1 FROM runs AS other WHERE other.turn = next.turn
+    AND other.id <> next.id AND other.queued IS NOT NULL AND (other.status = 'running'
+        OR (other.status = 'queued' AND other.number < next.number))))]]
+
 --- What claims the run whose turn it is: of the highest priority the one that was ordered first.
 ---@param only string SQL: a condition without which nothing is claimed
 ---@return table statement
@@ -63,10 +69,11 @@ local function claim(only)
         WHERE id = (SELECT id FROM runs AS next WHERE status = 'queued' AND queued <= %s
             AND (at_most IS NULL OR at_most > (SELECT count(*) FROM runs AS other
                 WHERE other.status = 'running' AND other.queued IS NOT NULL AND other.playbook = next.playbook))
+            AND %s
             ORDER BY priority DESC, number, id LIMIT 1 %s) AND %s AND NOT EXISTS (SELECT 1 FROM runs AS mine
                 WHERE mine.status = 'running' AND mine.queued IS NOT NULL AND mine.holder = $1)]]):format(
-        store.lease_sql(), store.now_sql "$2", store.now_sql "$2", shared and "FOR UPDATE SKIP LOCKED" or "", only),
-        process.me(), store.now())
+        store.lease_sql(), store.now_sql "$2", store.now_sql "$2", IN_TURN,
+        shared and "FOR UPDATE SKIP LOCKED" or "", only), process.me(), store.now())
 end
 
 --- The run that was claimed, with its texts: of a claim that was made twice, since a connection was lost, as well.

@@ -232,13 +232,12 @@ sub by_two_workers {
     my $runs = schedule('overlap = "wait"');
     fire($runs, $FIRST + $_ * 60) for 0 .. 1;
     my $second = run_at($runs, $FIRST + 60);
+    $runs->hostler('run', '--queue', 'book', 'bob');
     my $worker = $runs->start('worker', '--jobs', 2);
-    ok Runs::wait_for(sub { $runs->query("SELECT count(*) FROM events WHERE type = 'run.end'") eq '1'
-        || $runs->query("SELECT count(*) FROM runs WHERE status = 'running'") eq '2'
-        && $runs->query("SELECT count(*) FROM events WHERE type = 'wait'") eq '2' }), 'a worker for two takes up both';
-    is $runs->query("SELECT run FROM events WHERE type = 'run.end'"), $second, 'the second does not begin while the first goes on';
+    ok Runs::wait_for(sub { $runs->query("SELECT count(*) FROM events WHERE type = 'wait'") >= 2 }), 'a worker for two is at two runs';
+    is $runs->query("SELECT count(*) FROM events WHERE run = '$second'"), 0, 'the second of the schedule does not begin beside its first';
     $runs->put('go', '');
-    ok Runs::wait_for(sub { $runs->query("SELECT count(*) FROM runs WHERE status = 'done'") eq '2' }), 'but after it';
+    ok Runs::wait_for(sub { $runs->query("SELECT count(*) FROM runs WHERE status = 'done'") eq '3' }), 'but after it';
     kill TERM => $worker;
     is $runs->finish($worker), 0, 'the worker ends';
 }
