@@ -91,6 +91,7 @@ end
 ---@param key string
 ---@param ready inbox.Errand
 ---@return table? row what is recorded under the key; nil when its number was another one's
+---@return boolean? is_new whether that is this delivery
 ---@raise "journal", "key"
 function deliveries.accept(hook, delivery, key, ready)
     sealing.prepare()
@@ -102,7 +103,8 @@ function deliveries.accept(hook, delivery, key, ready)
             store.statement("DELETE FROM runs WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM inbox WHERE run = $1)", run),
         }
     end)
-    return deliveries.find_key(hook.scope, key)
+    local row = deliveries.find_key(hook.scope, key)
+    return row, row and row.id == id
 end
 
 --- Records a delivery that cannot be used.
@@ -111,24 +113,29 @@ end
 ---@param key string
 ---@param reason string
 ---@param playbook? string the one that it was for
----@return table row what is recorded under the key
+---@return table? row, boolean? is_new as of accept
 ---@raise "journal", "key"
 function deliveries.refuse(hook, delivery, key, reason, playbook)
     sealing.prepare()
-    insert(store.open().write, runs.random_id(ID_LENGTH), hook, delivery,
+    local id = runs.random_id(ID_LENGTH)
+    insert(store.open().write, id, hook, delivery,
         { key = key, outcome = "refused", reason = reason, playbook = playbook })
-    return deliveries.find_key(hook.scope, key)
+    local row = deliveries.find_key(hook.scope, key)
+    return row, row and row.id == id
 end
 
 --- Puts another run of a delivery into the queue.
 ---@param row table
 ---@param ready inbox.Errand
+---@param key? string by which it is known from then on, unless another one is (its own)
 ---@return string run
 ---@raise "journal", "key"
-function deliveries.run_again(row, ready)
+function deliveries.run_again(row, ready, key)
     return errand.enqueue(ready, function(run)
-        local sql = "UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3"
-        return { store.statement(sql, run, ready.playbook, row.id) }
+        local set = "UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3"
+        local name = [[UPDATE inbox SET key = $1 WHERE id = $2 AND NOT EXISTS
+            (SELECT 1 FROM inbox AS other WHERE other.scope = inbox.scope AND other.key = $1)]]
+        return { store.statement(set, run, ready.playbook, row.id), store.statement(name, key or row.key, row.id) }
     end)
 end
 
