@@ -98,7 +98,8 @@ end
 ---@param text string
 ---@return string
 function body.guess(text)
-    return text:find "^%s*<" and "application/xml" or text:find "^%s*[^%s{%[\"=&]+=" and "application/x-www-form-urlencoded"
+    local is_form = text:find "^%s*[^%s<{%[\"=&]+="
+    return text:find "^%s*<" and "application/xml" or is_form and "application/x-www-form-urlencoded"
         or "application/json"
 end
 

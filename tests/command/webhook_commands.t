@@ -76,6 +76,16 @@ like run_here('list')->{stdout}, qr{^  signup-typeform .*\(POST /hooks/typeform;
 unlike run_here('list')->{stdout}, qr/^  rival .*not heard/m, 'is heard';
 unlink "$folder/playbooks/rival.lua";
 
+# ---- new ----
+
+my $beginner = tempdir(CLEANUP => 1);
+my @at_home = { in => $beginner, env => { HOME => $beginner, XDG_CONFIG_HOME => "$beginner/config" } };
+my $begun = hostler(@at_home, 'new', 'our-shop', '--webhook');
+is $begun->{status}, 0, 'new --webhook' or diag $begun->{stderr};
+like $begun->{stdout}, qr/^  next +hostler edit our-shop .*hostler webhook test our-shop --file BODY /ms, 'says what to do next';
+like hostler(@at_home, 'show', 'our-shop')->{stdout}, qr{^  answers   POST /hooks/our-shop\n.*the secret OUR_SHOP_SECRET is not set here}ms, 'it is a webhook';
+like hostler(@at_home, 'check', 'our-shop')->{stdout}, qr/there is no playbook 'PLAYBOOK' \[errand\].*1 finding$/s, 'whose playbook is to be named';
+
 # ---- edit ----
 
 my $home = tempdir(CLEANUP => 1);
