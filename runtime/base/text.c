@@ -274,6 +274,8 @@ void text_json(text_buffer *b, const char *json) {
     }
 }
 
+enum { DAYS_FROM_HOURS = 100 }; /* fewer hours are told as such */
+
 void text_duration(text_buffer *b, double seconds, bool live) {
     long whole = seconds > 0 ? (long)seconds : 0;
     if (seconds < 9.95 && !live)
@@ -282,8 +284,10 @@ void text_duration(text_buffer *b, double seconds, bool live) {
         text_printf(b, "%lds", whole);
     else if (whole < 3600)
         text_printf(b, "%ldm %02lds", whole / 60, whole % 60);
-    else
+    else if (whole < DAYS_FROM_HOURS * 3600)
         text_printf(b, "%ldh %02ldm", whole / 3600, whole % 3600 / 60);
+    else
+        text_printf(b, "%ldd %02ldh", whole / 86400, whole % 86400 / 3600);
 }
 
 bool text_is_utf8(const char *text, size_t length) {

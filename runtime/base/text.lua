@@ -119,6 +119,25 @@ function text.characters(source)
     return #source - select(2, source:gsub("[\128-\191]", ""))
 end
 
+--- Lines that somebody has wrapped by hand, each paragraph in one line: what follows at the margin, and behind a label
+--- ("Makes     a droplet") what follows under its text.
+---@param lines string[]
+---@return string[]
+function text.unwrapped(lines)
+    local joined, column = {}, nil
+    for _, line in ipairs(lines) do
+        local label = line:match "^%S+ ?%S*  +%f[%S]"
+        local begins = label or line:find "^%p " -- as the items of a list do
+        if column and not begins and line:match "^ *()%S" == column then
+            joined[#joined] = joined[#joined] .. " " .. line:sub(column)
+        else
+            joined[#joined + 1] = line
+            column = label and #label + 1 or line:match "^()%S"
+        end
+    end
+    return joined
+end
+
 --- Breaks text into lines of at most `width` characters, at spaces.
 ---@return string[]
 function text.wrap(words, width)

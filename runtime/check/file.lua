@@ -154,7 +154,7 @@ local function check_names(machine, loaded, run, results)
     local playbook = results[1] and results[1].const
     local ok, problem = pcall(library.find, type(playbook) == "string" and playbook or machine.main_file)
     if not ok then
-        machine:find(run.node, "load", tostring(problem.message), problem.hint)
+        machine:find(run.node, "errand", tostring(problem.message), problem.hint)
     end
 end
 

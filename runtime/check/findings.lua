@@ -12,6 +12,7 @@ local TEXTS = {
     option = { "an option that is not known is refused when the line is reached" },
     parameter = { "it is nil whatever is given on the command line", "declare it in `params`, or correct its name" },
     colon = { "the first argument would be taken for the object" },
+    errand = { "each delivery is kept as refused, and nothing runs" },
     rival = {
         "one path leads to one webhook: that of the folder that comes first; of two in one folder neither is heard",
         "give each a path of its own",

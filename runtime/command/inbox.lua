@@ -19,7 +19,7 @@ local LIST = {
     declare.opt("webhook", "string", "only what came by this one"),
     declare.opt("since", "duration", "only what came within this time, such as 12h or 7d"),
     declare.opt("limit", "int", "how many", 50),
-    declare.flag("turned-away", "how many requests were turned away, of which nothing else is kept"),
+    declare.flag("turned-away", "how many requests were turned away or ignored, of which nothing else is kept"),
     declare.flag("json", "print a JSON array"),
     declare.opt("prune", "duration", "forget what came longer ago than this, such as 90d, unless its run goes on"),
 }
@@ -73,6 +73,12 @@ local function print_list(rows)
     print_rows(cells, "no deliveries")
 end
 
+-- Why a request was turned away, in words.
+local TURNED_AWAY = {
+    proof = "did not prove where it came from", body = "its body could not be read", size = "its body was too large",
+    method = "was no POST", ignored = "was nothing for the webhook: its key was nil",
+}
+
 local function print_turned_away(values)
     local rows = deliveries.turned_away(values.webhook)
     if values.json then
@@ -80,7 +86,7 @@ local function print_turned_away(values)
     end
     local cells = {}
     for index, row in ipairs(rows) do
-        cells[index] = { row.day, row.webhook, row.reason, ("%d"):format(row.count) }
+        cells[index] = { row.day, row.webhook, ("%d"):format(row.count), TURNED_AWAY[row.reason] or row.reason }
     end
     print_rows(cells, "nothing was turned away")
 end
@@ -161,7 +167,19 @@ end
 
 -- ---- again ----
 
---- What the webhook makes of the delivery today.
+--- The key of a delivery that had none when it came, because the webhook could not tell it.
+local function key_of(row, webhook, delivery)
+    local key, reason = decision.key(webhook, delivery)
+    local other = key and not reason and key ~= row.key and deliveries.find_key(webhook.group or row.webhook, key)
+    if other and other.id ~= row.id then
+        refuse(("delivery %s has come with its key, '%s'"):format(other.id, key),
+            ("hostler inbox show %s; if it is to run all the same: hostler inbox run %s ARGUMENTS"):format(other.id,
+                row.id))
+    end
+    return key
+end
+
+--- What the webhook makes of the delivery today, and its key.
 local function of_delivery(row)
     local webhook = hooks.load(hooks.find(row.webhook)).value
     local kept = deliveries.open(row)
@@ -170,7 +188,10 @@ local function of_delivery(row)
     if delivery then
         ready, reason = decision.errand(webhook, delivery)
     end
-    return ready or refuse(reason, ("give the arguments yourself: hostler inbox run %s ARGUMENTS"):format(row.id))
+    if not ready then
+        refuse(reason, ("give the arguments yourself: hostler inbox run %s ARGUMENTS"):format(row.id))
+    end
+    return ready, key_of(row, webhook, delivery)
 end
 
 --- The playbook that arguments given by hand are for: the one named, that of the delivery, or the one that deliveries
@@ -194,8 +215,13 @@ local function run_again(argv)
         refuse(("run %s of it %s"):format(row.run, UNDER_WAY[stands]), "hostler log " .. row.run .. " -f follows it")
     end
     local words = { unpack(argv, first) }
-    local ready = (named or #words > 0) and errand.of_words(playbook_of(row, named), words) or of_delivery(row)
-    local run = deliveries.run_again(row, ready)
+    local ready, key
+    if named or #words > 0 then
+        ready = errand.of_words(playbook_of(row, named), words)
+    else
+        ready, key = of_delivery(row)
+    end
+    local run = deliveries.run_again(row, ready, key)
     system.write(("run %s is queued\n"):format(run))
 end
 

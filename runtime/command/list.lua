@@ -37,6 +37,29 @@ local function describe(entry)
     return row
 end
 
+--- Says of a webhook which other one keeps it from being heard: one of a folder that comes first, or of the same.
+local function add_rivals(rows)
+    local ranks, nearest = {}, {}
+    for rank, folder in ipairs(folders.list()) do
+        ranks[folder] = rank
+    end
+    local function rank_of(row)
+        return ranks[row.path:match "^(.*)/"] or math.huge
+    end
+    for _, row in ipairs(rows) do
+        local other = row.answers and nearest[row.answers]
+        local is_nearer = other and rank_of(row) < rank_of(other)
+        if other and (is_nearer or rank_of(row) == rank_of(other)) then
+            other.rival = row.name
+        end
+        if other and not is_nearer then
+            row.rival = other.name
+        elseif row.answers then
+            nearest[row.answers] = row
+        end
+    end
+end
+
 local function shadows_of(row)
     if #row.shadows == 0 then
         return ""
@@ -49,7 +72,8 @@ local function print_rows(rows)
     local cells = {}
     for index, row in ipairs(rows) do
         local text = row.summary or "does not load: " .. row.problem
-        text = row.answers and ("%s (POST %s)"):format(text, row.answers) or text
+        local rival = row.rival and ("; not heard: %s answers there too"):format(row.rival) or ""
+        text = row.answers and ("%s (POST %s%s)"):format(text, row.answers, rival) or text
         cells[index] = { "  " .. row.name, (system.visible(text .. shadows_of(row))) }
     end
     for _, line in ipairs(tables.align(cells)) do
@@ -81,6 +105,7 @@ function list.main(argv)
         for _, entry in ipairs(library.playbooks()) do
             rows[#rows + 1] = describe(entry)
         end
+        add_rivals(rows)
         if values.json then
             system.write_data(json.encode(json.array(rows), true) .. "\n")
         else

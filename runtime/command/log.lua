@@ -76,7 +76,7 @@ function log.main(argv)
         local row = recorded.find(values.run)
         choose_report(values)
         local last = 0
-        if values.follow and row.status == "queued" then
+        if row.status == "queued" then
             native.system.write_error(("hostler: run %s waits for a worker\n"):format(row.id))
         end
         repeat

@@ -1,15 +1,18 @@
--- hostler new: the beginning of a playbook, in the person's own folder.
+-- hostler new: the beginning of a playbook or of a webhook, in the person's own folder.
 local native, import = ...
 local new = {}
 
 local commandline, library = import "command/commandline", import "run/library"
 local own, params = import "run/own_playbooks", import "run/params"
-local refuse = import "base/misuse".refuse
+local refuse, tables = import "base/misuse".refuse, import "report/rows"
 local system = native.system
 
-local SPECS = { params.globals.arg("name", "string", "the playbook's name: lower-case words joined by dashes") }
+local SPECS = {
+    params.globals.arg("name", "string", "its name: lower-case words joined by dashes"),
+    params.globals.flag("webhook", "a webhook, in place of a playbook"),
+}
 
-local BEGINNING = [=[
+local PLAYBOOK = [=[
 -- What NAME does, in a sentence: the first lines are what `hostler show NAME` prints.
 --
 -- Touches   what it changes, and on which hosts.
@@ -45,11 +48,35 @@ return playbook {
 }
 ]=]
 
+local WEBHOOK = [=[
+-- What comes by NAME, in a sentence: the first lines are what `hostler show NAME` prints.
+--
+-- Comes     from whom, and how it is signed.
+-- Runs      which playbook, with what of it.
+-- Again     what makes two deliveries the same.
+return webhook {
+    summary = "Say in one line what comes by NAME",
+    path = "NAME", -- POST /hooks/NAME
+
+    -- How a request proves where it comes from: also webhook.standard, typeform, bearer, basic, header. hostler serve
+    -- finds the secret in its environment, or among systemd's credentials.
+    from = webhook.hmac(secret "SECRET", { header = "X-Signature", prefix = "sha256=" }),
+
+    -- What makes two deliveries the same: the second makes no second run. With nil a delivery is nothing for us.
+    key = function(delivery) return delivery.json.id end,
+
+    -- The playbook, and its arguments: a list, with options by name. What cannot be used is kept, for `hostler inbox`.
+    run = function(delivery)
+        return "PLAYBOOK", { delivery.json.name }
+    end,
+}
+]=]
+
 --- A name that is free everywhere: in the person's folder it would be overwritten, elsewhere it would hide another one,
 --- or a part that playbooks share.
 local function check_name(name)
     if not name:match "^[a-z][a-z0-9-]*$" then
-        refuse(("'%s' cannot be a playbook's name"):format(name), "lower-case words joined by dashes: restart-ui")
+        refuse(("'%s' cannot be such a name"):format(name), "lower-case words joined by dashes: restart-ui")
     end
     for _, entry in ipairs(library.files()) do
         if entry.name == name then
@@ -59,21 +86,34 @@ local function check_name(name)
     end
 end
 
+--- What is made, and what to do next with it.
+local function made(name, is_webhook)
+    local try = is_webhook and ("hostler webhook test %s --file BODY"):format(name)
+        or ("hostler run %s -n"):format(name)
+    local text = is_webhook and WEBHOOK:gsub("SECRET", (name:upper():gsub("-", "_")) .. "_SECRET") or PLAYBOOK
+    return text:gsub("NAME", name), {
+        { "hostler edit " .. name, "make it yours" .. (is_webhook and ": the secret, the key, the playbook" or "") },
+        { "hostler check " .. name, "look for mistakes" },
+        { try, is_webhook and "say what would come of a body" or "rehearse it" },
+    }
+end
+
 ---@param argv string[]
 ---@return integer exit status
 function new.main(argv)
     return commandline.call("new", SPECS, argv, function(values)
         local name = values.name
         check_name(name)
-        local path = own.create(name, (BEGINNING:gsub("NAME", name)))
-        system.write_page(table.concat({
-            path .. " is made: a playbook that greets.",
-            "",
-            "  next      hostler edit " .. name .. "        make it yours",
-            "            hostler check " .. name .. "       look for mistakes",
-            "            hostler run " .. name .. " -n      rehearse it",
-            "",
-        }, "\n"))
+        local text, next_words = made(name, values.webhook)
+        local path = own.create(name, text)
+        system.write_page(("%s is made: a %s.\n\n"):format(path,
+            values.webhook and "webhook that has to be told what it is for" or "playbook that greets"))
+        for index, cells in ipairs(next_words) do
+            next_words[index] = { index == 1 and "  next    " or "          ", unpack(cells) }
+        end
+        for _, line in ipairs(tables.align(next_words)) do
+            system.write_page(line .. "\n")
+        end
     end)
 end
 

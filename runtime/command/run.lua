@@ -186,7 +186,13 @@ local function enqueue(new)
         }, texts.keep)
         queue.ring_written()
     end
-    system.write((is_new and "run %s is queued\n" or "run %s has this key, so there is no second one\n"):format(id))
+    local later = is_new and not_before(options)
+    if later and later <= system.now() then
+        system.write_error(("hostler: %s has passed, so the run may begin at once\n"):format(options.queue_at))
+        later = nil
+    end
+    system.write((is_new and "run %s is queued%s\n" or "run %s has this key, so there is no second one\n"):format(id,
+        later and os.date(", to begin at %Y-%m-%d %H:%M or later", later) or ""))
 end
 
 --- What every run takes.

@@ -90,7 +90,7 @@ local function as_table(rows)
             row.operator or "?", text.one_line(table.concat(words, " ")) }
     end
     for _, line in ipairs(tables.align(cells, { right = { [DURATION] = true } })) do
-        system.write(line .. "\n")
+        system.write_page(line .. "\n")
     end
     if #rows == 0 then
         system.write "no runs\n"

@@ -29,10 +29,24 @@ local function print_reference(name)
     end
 end
 
+--- Whether lines, a little further right, can be shown as they are.
+local function fits(lines)
+    local room = system.isatty(1) and system.width() - 2 or math.huge
+    for _, line in ipairs(lines) do
+        if text.characters(line) > room then
+            return false
+        end
+    end
+    return true
+end
+
 --- What the file says of itself before its manifest, and how the manifest goes on.
 local function opening_of(name, book, path)
     local lines = { ("%s — %s"):format(name, book.summary), "" }
     local comment = lua_source.opening_comment(system.read_file(path) or "")
+    if not fits(comment) then
+        comment = text.unwrapped(comment)
+    end
     if #comment > 0 then
         lines[#lines + 1] = "  " .. table.concat(comment, "\n  ") .. "\n"
     end

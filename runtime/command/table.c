@@ -22,7 +22,7 @@ const command commands[] = {
     {"schedules", "what runs by itself and when, by systemd's timers"},
     {"list", "list the playbooks"},
     {"show", "explain a playbook; also a module, a function, a global"},
-    {"new", "begin a playbook of your own"},
+    {"new", "begin a playbook or a webhook of your own"},
     {"edit", "change a playbook, a shipped one as a copy of your own; then check it"},
     {"diff", "what you changed in a shipped playbook, and what hostler changed since"},
     {"check", "look for mistakes in playbooks without running them"},

@@ -46,7 +46,8 @@ local function read_body(path)
     return content or refuse(("cannot read %s: %s"):format(path, reason))
 end
 
---- The proof, in words; a body alone is looked into as if it were genuine.
+--- The proof, in words, and why it does not hold; a body alone is looked into as if it were genuine.
+---@return string, string? reason, boolean goes_on
 local function proof_of(webhook, request)
     if webhook.from.lacks[1] then
         return "not checked", ("the secret %s is not set"):format(webhook.from.lacks[1]), true
@@ -65,8 +66,8 @@ end
 local function examine(name, webhook, request)
     local found = { webhook = name, path = "/hooks/" .. webhook.path }
     local goes_on
-    found.proof, found.reason, goes_on = proof_of(webhook, request)
-    local delivery, reason, status = nil, found.reason, found.proof == "missing" and 401 or 403
+    found.proof, found.proof_reason, goes_on = proof_of(webhook, request)
+    local delivery, reason, status = nil, found.proof_reason, 403
     if goes_on then
         delivery, reason, status = deliver.delivery(webhook, request)
     end
@@ -76,7 +77,7 @@ local function examine(name, webhook, request)
     end
     found.key, reason = decision.key(webhook, delivery)
     if not found.key then
-        found.outcome, found.status = "ignored", 200
+        found.outcome, found.reason, found.status = "ignored", deliver.IGNORED, 200
         return found
     end
     local ready
@@ -84,11 +85,20 @@ local function examine(name, webhook, request)
         ready, reason, found.playbook = decision.errand(webhook, delivery)
     end
     found.outcome, found.status = ready and "accepted" or "refused", ready and 202 or 200
-    found.arguments, found.reason = ready and json.array(ready.arguments), reason or found.reason
+    found.arguments, found.reason = ready and json.array(ready.arguments), reason
     local row = find(webhook.group or name, found.key)
-    found.delivery, found.run = row and row.id, row and row.run
+    if row then
+        found.delivery, found.run, found.status = row.id, row.run, row.outcome == "accepted" and 202 or 200
+    end
     return found
 end
+
+-- What is said behind a proof that is not there.
+local BEHIND_PROOF = {
+    missing = "missing: %s; what follows is as if it were there",
+    wrong = "wrong: %s",
+    ["not checked"] = "not checked: %s, and until it is senders are asked to come again (503)",
+}
 
 local function print_found(found)
     local lines = {}
@@ -96,7 +106,10 @@ local function print_found(found)
         lines[#lines + 1] = ("%-9s  %s"):format(label, (system.visible(format:format(...))))
     end
     add("webhook", "%s, POST %s", found.webhook, found.path)
-    add("proof", found.proof == "missing" and "%s: what follows is as if it were there" or "%s", found.proof)
+    add("proof", BEHIND_PROOF[found.proof] or found.proof, found.proof_reason)
+    if found.guessed and found.guessed ~= "application/json" and found.proof ~= "wrong" then
+        add("body", "read as %s; --header 'Content-Type: ...' says otherwise", found.guessed)
+    end
     if found.key then
         add("key", "%s%s", found.key, found.delivery and (": the same as delivery " .. found.delivery) or "")
     end
@@ -108,7 +121,7 @@ local function print_found(found)
         add("run", "hostler run %s %s", found.playbook, table.concat(words, " "))
     end
     add("outcome", "%s, answered %d", found.delivery and "nothing new" or found.outcome, found.status)
-    if found.reason then
+    if found.reason and found.reason ~= found.proof_reason then
         add("reason", "%s", found.reason)
     end
     system.write_page(table.concat(lines, "\n") .. "\n")
@@ -119,10 +132,12 @@ local function test(values, headers)
     local path = hooks.find(values.name)
     local webhook = hooks.load(path).value
     local content = read_body(values.file or refuse("which body?", "--file BODY; - is standard input"))
-    headers["content-type"] = headers["content-type"] or body.guess(content)
+    local guessed = not headers["content-type"] and body.guess(content) or nil
+    headers["content-type"] = headers["content-type"] or guessed
     local found = examine(path:match "([^/]+)%.lua$", webhook, {
         method = "POST", path = "/hooks/" .. webhook.path, headers = headers, body = content,
     })
+    found.guessed = guessed
     if values.json then
         system.write(json.encode(found, true) .. "\n")
     else
@@ -131,11 +146,22 @@ local function test(values, headers)
     return found.outcome == "accepted" and 0 or 1
 end
 
+--- `test` is all that there is.
+local function check_word(word)
+    if word and word ~= "test" and not word:find "^%-" then
+        refuse(("there is no `hostler webhook %s`"):format(word),
+            "hostler webhook test NAME --file BODY; `hostler list` names the webhooks")
+    end
+end
+
 ---@param argv string[]
 ---@return integer exit status: 1 when nothing would come of it
 function command.main(argv)
     local rest, headers
-    local status = commandline.guard(function() rest, headers = take_headers(argv) end)
+    local status = commandline.guard(function()
+        check_word(argv[1])
+        rest, headers = take_headers(argv)
+    end)
     if status ~= 0 then
         return status
     end

@@ -94,13 +94,13 @@ function body.read(media_type, text)
     return parts, reason, not parts and 400 or nil
 end
 
---- The media type that a body seems to be of.
+--- The media type that a body seems to be of; of what seems to be nothing, the one that a body without any has.
 ---@param text string
 ---@return string
 function body.guess(text)
-    local first = text:match "^%s*(.)"
-    return (first == "{" or first == "[") and "application/json" or first == "<" and "application/xml"
-        or "application/x-www-form-urlencoded"
+    local is_form = text:find "^%s*[^%s<{%[\"=&]+="
+    return text:find "^%s*<" and "application/xml" or is_form and "application/x-www-form-urlencoded"
+        or "application/json"
 end
 
 return body

@@ -5,7 +5,7 @@ local decision = {}
 
 local errand, loading = import "inbox/errand", import "inbox/loading"
 local folders = import "run/folders"
-local system, task = native.system, native.task
+local json, system, task = native.json.face, native.system, native.task
 
 local LONGEST_KEY = 400 -- bytes; of a longer one the hash counts
 -- What says something of this machine, and nothing of the delivery: the sender has to come again.
@@ -21,8 +21,13 @@ local function call(hook, name, delivery)
     end)
 end
 
+--- What the body was, for whoever looked for something else in it.
+local function kind_of(delivery)
+    return delivery.form and "a form" or delivery.xml and "XML" or "JSON"
+end
+
 --- Why a delivery cannot be used.
-local function reason_of(err, name)
+local function reason_of(err, name, delivery)
     err = native.error.complete(err)
     if OURS[err.code] then
         error(err, 0)
@@ -30,7 +35,9 @@ local function reason_of(err, name)
         return ("the webhook's %s takes longer than %d seconds"):format(name, loading.LONGEST_SECONDS)
     end
     local where = err.code == "lua" and err.file and ("%s:%s: "):format(err.file, err.line or "?") or ""
-    return where .. tostring(err)
+    local looked_for = tostring(err):match "^attempt to index field '(%l+)' %(a nil value%)"
+    local is_of_another_kind = looked_for == "json" or looked_for == "form" or looked_for == "xml"
+    return where .. tostring(err) .. (is_of_another_kind and (": the body is %s"):format(kind_of(delivery)) or "")
 end
 
 --- What makes a delivery the same as another one. One whose key cannot be told is known by its body.
@@ -49,7 +56,9 @@ function decision.key(hook, delivery)
         local is_short = #key <= LONGEST_KEY and system.is_utf8(key) and not key:find "%z"
         return is_short and key or "hash " .. system.hash(key)
     end
-    local reason = ok and "the webhook's key is no text" or reason_of(key, "key")
+    local returned = key == json.null and "a null" or key == "" and "an empty text" or "a " .. type(key)
+    local reason = ok and ("the webhook's key returned %s, and no text"):format(returned)
+        or reason_of(key, "key", delivery)
     return "body " .. system.hash(delivery.body), "the key cannot be told: " .. reason
 end
 
@@ -70,7 +79,7 @@ function decision.errand(hook, delivery)
     if ok then
         return result, nil, playbook
     end
-    return nil, reason_of(result, "run"), type(playbook) == "string" and playbook or nil
+    return nil, reason_of(result, "run", delivery), type(playbook) == "string" and playbook or nil
 end
 
 return decision

@@ -9,12 +9,13 @@ local native, import = ...
 local deliver = {}
 
 local body, decision, hooks = import "inbox/body", import "inbox/decision", import "inbox/hooks"
-local deliveries = import "inbox/deliveries"
+local deliveries, text = import "inbox/deliveries", import "base/text"
 local json, scrub, system = native.json.face, native.secret.scrub, native.system
 
 local FOLDER = "/hooks/"
 local MOST_BYTES = 1024 * 1024
 local RETRY_SECONDS = 60
+local LONGEST_PATH = 100 -- of those that are told
 
 -- Headers that are not kept whatever proves the origin: they let somebody in.
 local NOT_KEPT = { authorization = true, ["proxy-authorization"] = true, cookie = true }
@@ -24,12 +25,23 @@ local NOT_KEPT = { authorization = true, ["proxy-authorization"] = true, cookie 
 ---@field headers table<string, string>
 ---@field body string JSON
 
-local on_trouble, on_record = function() end, function() end
+local function nothing() end
+local on_trouble, on_record, on_turning_away = nothing, nothing, nothing
+
+--- Why a delivery is answered and not kept.
+deliver.IGNORED = "its key is nil, so it is nothing for this webhook"
 
 --- Has fn called with what hinders a delivery and its sender is not told: for the log of whatever serves.
 ---@param fn fun(message: string)
 function deliver.when_troubled(fn)
     on_trouble = fn
+end
+
+--- Has fn called with each request that was turned away, or asked for a path of nobody: what is the same for all like
+--- it, by which a flood of them can be told once, and a line about it.
+---@param fn fun(kind: string, message: string)
+function deliver.when_turned_away(fn)
+    on_turning_away = fn
 end
 
 --- Has fn called with each delivery that has been recorded, by the row that deliveries.find_key gives.
@@ -58,9 +70,20 @@ local function later(reason)
 end
 
 --- Turns a request away of which nothing is kept but that there was one.
-local function turn_away(hook, word, status, message, headers)
+local function turn_away(hook, word, status, message, headers, reason)
     deliveries.turn_away(hook.name, word)
+    on_turning_away(hook.name .. " " .. word, scrub(("a request to %s was answered with %d and is not kept: %s"):format(
+        hook.name, status, reason or message)))
     return answer(status, message, nil, headers)
+end
+
+--- There is nothing at a path. A sender who was told a wrong one may never come again.
+local function nobody(path)
+    if path:sub(1, #FOLDER) == FOLDER then
+        on_turning_away("nobody", scrub(("%s was asked for, to which no webhook answers: 404"):format(
+            text.beginning(path, LONGEST_PATH))))
+    end
+    return answer(404, "there is nothing here")
 end
 
 --- What a delivery that is on record was answered, and is again.
@@ -79,7 +102,7 @@ local function hook_at(path)
     elseif not hook and unclear then
         return nil, later(("%s asked for, while %s"):format(path, unclear.problem))
     elseif not hook then
-        return nil, answer(404, "there is nothing here")
+        return nil, nobody(path)
     elseif not hook.webhook or hook.gone_since then
         return nil, later(("the webhook %s is out of order: %s"):format(hook.name, hook.problem))
     elseif hook.webhook.from.lacks[1] then
@@ -130,25 +153,27 @@ local function record(hook, delivery)
     local named = { name = hook.name, scope = webhook.group or hook.name }
     local key, reason = decision.key(webhook, delivery)
     if not key then
-        return turn_away(hook, "ignored", 200, "this is nothing for us")
+        return turn_away(hook, "ignored", 200, "this is nothing for us", nil, deliver.IGNORED)
     end
     local row = deliveries.find_key(named.scope, key)
     if row then
         return of_row(row)
     end
-    local ready, playbook
+    local ready, playbook, is_new
     if not reason then
         ready, reason, playbook = decision.errand(webhook, delivery)
     end
     if ready then
-        row = deliveries.accept(named, delivery, key, ready)
+        row, is_new = deliveries.accept(named, delivery, key, ready)
     else
-        row = deliveries.refuse(named, delivery, key, reason, playbook)
+        row, is_new = deliveries.refuse(named, delivery, key, reason, playbook)
     end
     if not row then
         return later "a delivery could not be recorded: its number was taken"
     end
-    on_record(row)
+    if is_new then
+        on_record(row)
+    end
     return of_row(row)
 end
 

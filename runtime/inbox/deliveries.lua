@@ -95,11 +95,12 @@ end
 ---@param key string
 ---@param ready inbox.Errand
 ---@return table? row what is recorded under the key; nil when its number was another one's
+---@return boolean? is_new whether that is this delivery
 ---@raise "journal", "key"
 function deliveries.accept(hook, delivery, key, ready)
     sealing.prepare()
     local id = runs.random_id(ID_LENGTH)
-    return errand.enqueue(ready, function(run)
+    local row = errand.enqueue(ready, function(run)
         local fields = { key = key, outcome = "accepted", playbook = ready.playbook, run = run }
         return {
             insert(store.statement, id, hook, delivery, fields),
@@ -107,6 +108,7 @@ function deliveries.accept(hook, delivery, key, ready)
             store.statement(by_key(), hook.scope, key),
         }
     end)
+    return row, row and row.id == id
 end
 
 --- Records a delivery that cannot be used.
@@ -115,24 +117,32 @@ end
 ---@param key string
 ---@param reason string
 ---@param playbook? string the one that it was for
----@return table row what is recorded under the key
+---@return table? row, boolean? is_new as of accept
 ---@raise "journal", "key"
 function deliveries.refuse(hook, delivery, key, reason, playbook)
     sealing.prepare()
-    insert(store.open().write, runs.random_id(ID_LENGTH), hook, delivery,
+    local id = runs.random_id(ID_LENGTH)
+    insert(store.open().write, id, hook, delivery,
         { key = key, outcome = "refused", reason = reason, playbook = playbook })
-    return deliveries.find_key(hook.scope, key)
+    local row = deliveries.find_key(hook.scope, key)
+    return row, row and row.id == id
 end
 
 --- Puts another run of a delivery into the queue.
 ---@param row table
 ---@param ready inbox.Errand
+---@param key? string by which it is known from then on, unless another one is (its own)
 ---@return string run
 ---@raise "journal", "key"
-function deliveries.run_again(row, ready)
+function deliveries.run_again(row, ready, key)
     return errand.enqueue(ready, function(run)
-        local sql = "UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3 RETURNING run"
-        return { store.statement(sql, run, ready.playbook, row.id) }
+        local set = "UPDATE inbox SET run = $1, playbook = $2 WHERE id = $3"
+        local name = [[UPDATE inbox SET key = $1 WHERE id = $2 AND NOT EXISTS
+            (SELECT 1 FROM inbox AS other WHERE other.scope = inbox.scope AND other.key = $1)]]
+        return {
+            store.statement(set, run, ready.playbook, row.id), store.statement(name, key or row.key, row.id),
+            store.statement("SELECT run FROM inbox WHERE id = $1", row.id),
+        }
     end).run
 end
 

@@ -6,10 +6,11 @@ local hooks = {}
 
 local loading, webhook = import "inbox/loading", import "inbox/webhook"
 local folders, library, lua_source = import "run/folders", import "run/library", import "base/lua_source"
+local suggest, refuse = import "base/suggest", import "base/misuse".refuse
 local system, task = native.system, native.task
 
 local BETWEEN_LOOKS_SECONDS = 0.5
-local GONE_SECONDS = 600 -- a file that is being replaced may be away for a moment
+hooks.GONE_SECONDS = 600 -- a file that is being replaced may be away for a moment
 local AGAIN_SECONDS = 5 -- until a broken one is tried again whose file has not changed: what it requires may have
 
 ---@class inbox.Hook
@@ -28,8 +29,8 @@ local known = {}
 local looked, looking, seen = nil, false, task.bell()
 local on_change = function() end
 
---- Has fn called with what becomes of a webhook: taken up, broken, gone.
----@param fn fun(hook: inbox.Hook, what: "loaded"|"broken"|"gone")
+--- Has fn called with what becomes of a webhook: taken up, broken, its file away, gone for good.
+---@param fn fun(hook: inbox.Hook, what: "loaded"|"broken"|"away"|"gone")
 function hooks.when_changed(fn)
     on_change = fn
 end
@@ -51,23 +52,37 @@ function hooks.load(path)
     return loaded
 end
 
+--- The path that a file names, as it is read without loading it.
+local function path_in(text)
+    return text and text:match "%f[%w_]path%s*=%s*[\"']([a-z0-9][a-z0-9.-]*)[\"']"
+end
+
+--- Which webhook may be meant by a word that names none: the one that answers to it, or one with a name like it.
+local function advice_for(word)
+    local names = {}
+    for _, entry in ipairs(library.playbooks()) do
+        local text = system.read_file(entry.paths[1]) or ""
+        if lua_source.seems_webhook(text) and path_in(text) == word then
+            return ("/hooks/%s is that of '%s'"):format(word, entry.name)
+        elseif lua_source.seems_webhook(text) then
+            names[#names + 1] = entry.name
+        end
+    end
+    local near = suggest.nearest(word, names)
+    return near and ("did you mean '%s'?"):format(near) or "`hostler list` shows what there is"
+end
+
 --- The file of a webhook given by name or by path.
 ---@param name string
 ---@return string path
 ---@raise "usage"
 function hooks.find(name)
-    local path = library.find(name)
-    if not lua_source.seems_webhook(system.read_file(path) or "") then
-        error(native.error.new {
-            code = "usage", message = ("%s is no webhook"):format(path), hint = "`hostler list` shows what there is",
-        }, 0)
+    local ok, path = pcall(library.find, name)
+    if ok and lua_source.seems_webhook(system.read_file(path) or "") then
+        return path
     end
-    return path
-end
-
---- The path that a file names which cannot be loaded.
-local function path_in(text)
-    return text and text:match "%f[%w_]path%s*=%s*[\"']([a-z0-9][a-z0-9.-]*)[\"']"
+    return refuse((ok and "%s is no webhook" or "there is no webhook '%s'"):format(ok and path or name),
+        advice_for(name))
 end
 
 local function describe(err)
@@ -129,9 +144,11 @@ end
 local function drop_gone(found)
     for name, hook in pairs(known) do
         if not found[name] then
-            hook.gone_since = hook.gone_since or system.monotonic()
-            hook.problem = "the file is gone"
-            if system.monotonic() - hook.gone_since > GONE_SECONDS then
+            if not hook.gone_since then
+                hook.gone_since, hook.problem = system.monotonic(), "the file is gone"
+                on_change(hook, "away")
+            end
+            if system.monotonic() - hook.gone_since > hooks.GONE_SECONDS then
                 known[name] = nil
                 on_change(hook, "gone")
             end
@@ -207,6 +224,17 @@ function hooks.at(path)
         end
     end
     return found[1] and found or { gone }, unclear
+end
+
+--- Who keeps a webhook from being heard: one of a folder that comes first, or of the same, and then neither is.
+---@param hook inbox.Hook
+---@return inbox.Hook?
+function hooks.rival(hook)
+    for _, other in ipairs(hook.path and hooks.at(hook.path) or {}) do
+        if other ~= hook and not hook.gone_since and not other.gone_since then
+            return other
+        end
+    end
 end
 
 return hooks

@@ -79,7 +79,10 @@ local function header_of(request, name)
 end
 
 local function name_of(what, name)
-    if type(name) ~= "string" or not name:find "^[%w!#$%%&'*+.^_`|~-]+$" then
+    if name == nil then
+        refuse(what .. " needs the name of a header", what == "webhook.hmac"
+            and "webhook.hmac(secret \"NAME\", { header = \"X-Signature\" })" or nil)
+    elseif type(name) ~= "string" or not name:find "^[%w!#$%%&'*+.^_`|~-]+$" then
         refuse(("%s: '%s' is no name of a header"):format(what, tostring(name)))
     end
     return name
@@ -137,7 +140,7 @@ local HMAC = { header = "string", prefix = "string", algorithm = "string", encod
 
 local function checked(what, given)
     local o = setmetatable({}, { __index = given or {} })
-    options_of.check(what, given, HMAC)
+    options_of.check(what, given or {}, HMAC)
     name_of(what, o.header)
     o.prefix, o.algorithm, o.encoding = o.prefix or "", o.algorithm or "sha256", o.encoding or "hex"
     o.window = o.window or WINDOW_SECONDS

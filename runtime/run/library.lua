@@ -105,10 +105,12 @@ end
 ---@return table playbook, string name
 ---@raise "syntax", "manifest", "load"
 function library.load(path)
-    local value = evaluate_in_time(path)
+    local ok, value = pcall(evaluate_in_time, path)
     local name = path:match "([^/]+)%.lua$" or path
-    if not manifest.is(value) then
-        local is_webhook = lua_source.seems_webhook(system.read_file(path) or "")
+    local is_webhook = not manifest.is(value) and lua_source.seems_webhook(system.read_file(path) or "")
+    if not ok and (not is_webhook or native.error.complete(value).code == "cancelled") then
+        error(value, 0) -- a webhook is none whatever else is wrong with it
+    elseif not manifest.is(value) then
         error(native.error.new {
             code = "manifest", file = path, line = 1,
             message = is_webhook and "this is a webhook, and no playbook" or "the file does not return a playbook",

@@ -21,15 +21,39 @@ local function tell_of_hook(hook, what)
         tidings.say(("webhook %s: POST /hooks/%s"):format(hook.name, hook.path))
         local lacks = hook.webhook.from.lacks[1]
         if lacks then
-            tidings.warn(("webhook %s: the secret %s is not set; until it is, senders are asked to come again"):format(
-                hook.name, lacks))
+            tidings.warn(("webhook %s: the secret %s is not set; senders are asked to come again until it is, and "
+                .. "hostler serve is begun anew"):format(hook.name, lacks))
         end
+    elseif what == "away" then
+        tidings.warn(("webhook %s: its file is gone; for %d minutes senders are asked to come again"):format(hook.name,
+            hooks.GONE_SECONDS / 60))
     elseif what == "gone" then
         tidings.warn(("webhook %s is gone: its path is answered with 404 from now on"):format(hook.name))
     else
         tidings.warn(("webhook %s is broken: %s; %s"):format(hook.name, hook.problem, hook.webhook
             and "what it was before stays in force" or "senders are asked to come again"))
     end
+end
+
+-- Webhooks that are not heard, by name: what was told of them.
+local unheard = {}
+
+--- Tells which webhooks are not heard because of another one's path, and which are so again.
+local function tell_of_rivals()
+    local now = {}
+    for _, hook in ipairs(hooks.all()) do
+        local rival = hooks.rival(hook)
+        if rival then
+            now[hook.name] = ("webhook %s is not heard: %s answers to /hooks/%s %s"):format(hook.name, rival.file,
+                hook.path, rival.rank == hook.rank and "too, and senders are asked to come again" or "before it")
+        elseif unheard[hook.name] and hook.path and not hook.gone_since then
+            tidings.say(("webhook %s is heard again: POST /hooks/%s"):format(hook.name, hook.path))
+        end
+        if now[hook.name] and now[hook.name] ~= unheard[hook.name] then
+            tidings.warn(now[hook.name])
+        end
+    end
+    unheard = now
 end
 
 local function tell_of_delivery(row)
@@ -43,6 +67,7 @@ local function look_after_hooks()
     while true do
         task.sleep(LOOK_SECONDS)
         hooks.refresh(true)
+        tell_of_rivals()
         deliver.flush()
     end
 end
@@ -174,7 +199,9 @@ function serve.run(options)
     hooks.when_changed(tell_of_hook)
     deliver.when_troubled(tidings.trouble)
     deliver.when_recorded(tell_of_delivery)
+    deliver.when_turned_away(function(kind, message) tidings.trouble(message, kind) end)
     hooks.refresh(true)
+    tell_of_rivals()
     listening.make_folders(places)
     self.servers = open_all(places)
     take_requests(self)

@@ -25,16 +25,19 @@ function tidings.warn(text)
 end
 
 --- The same, unless it was told a moment ago.
-function tidings.trouble(text)
+---@param text string
+---@param kind? string what is the same of troubles whose texts differ (the text)
+function tidings.trouble(text, kind)
     local now = system.monotonic()
-    if told[text] and now - told[text] < AGAIN_SECONDS then
+    kind = kind or text
+    if told[kind] and now - told[kind] < AGAIN_SECONDS then
         return
     end
     if kept >= MOST_KEPT then
         told, kept = {}, 0
     end
-    kept = kept + (told[text] and 0 or 1)
-    told[text] = now
+    kept = kept + (told[kind] and 0 or 1)
+    told[kind] = now
     tidings.warn(text)
 end
 

@@ -160,7 +160,9 @@ static listener open_address(lua_State *L, const listen_options *options) {
         error_push(L, "http.listen", "cannot listen on %s port %d: %s", options->address, options->port,
                    strerror(problem));
         error_set(L, "hint",
-                  problem == EADDRINUSE ? "another program has it; port = 0 takes any free one" : NULL);
+                  problem == EADDRINUSE
+                      ? "another program has it (`ss -ltnp` shows which); port 0 is any free one"
+                      : NULL);
         lua_error(L);
     }
     return (listener){.fd = fd, .port = port_of(fd)};

@@ -100,7 +100,7 @@ my %bad = (
     'a value that does not fit' => [ order(id => 'b1', name => "two\nlines"), qr/^NAME must be a name .*, not 'two\\10lines'$/ ],
     'a field that is not there' => [ order(id => 'b2'), qr/^name is missing$|^NAME is missing/ ],
     'a value of another kind' => [ order(id => 'b3', name => [1]), qr/^name is a table, and no text$/ ],
-    'a key of another kind' => [ order(id => [1], name => 'x'), qr/^the key cannot be told: the webhook's key is no text$/ ],
+    'a key of another kind' => [ order(id => [1], name => 'x'), qr/^the key cannot be told: the webhook's key returned a table, and no text$/ ],
     'a playbook that is not there' => [ order(id => 'b4', playbook => 'ordr', name => 'x'), qr/^there is no playbook 'ordr'$/ ],
     'what is no playbook' => [ order(id => 'b5', playbook => 'helper', name => 'x'), qr/cannot be loaded: .* is no playbook$/ ],
     'what a function cannot read' => [ order(id => 'b6', name => 'x', times => 'many'), qr/^--times must be a whole number, not 'many'$/ ],
@@ -285,11 +285,34 @@ my ($header) = map { "Typeform-Signature: $_->{headers}{'typeform-signature'}" }
 $runs->hostler('webhook', 'test', 'orders', '--file', 'body', '--header', $header);
 like $runs->{stdout}, qr/^proof +holds$/m, 'with its proof';
 is $runs->hostler('webhook', 'test', 'orders', '--file', 'body', '--header', 'Typeform-Signature: sha256=AAAA'), 1, 'a wrong one';
-like $runs->{stdout}, qr/^proof +wrong\n^outcome +turned away, answered 403\n/m, 'is turned away';
+like $runs->{stdout}, qr/^proof +wrong: Typeform's signature is wrong\n^outcome +turned away, answered 403\n/m, 'is turned away';
 is scalar(grep { $_->{key} eq 't9' } inbox()), 0, 'and nothing is recorded';
 deliver($runs, signed('orders', $runs->get('body'), 'the-secret'));
 is $runs->hostler('webhook', 'test', 'orders', '--file', 'body', '--json'), 0, 'as data';
 is $json->decode($runs->{stdout})->{delivery}, (inbox('--limit', 1))[0]{id}, 'what is there already is said';
+$runs->put('body', '{"id":"t9","ignored":true}');
+is $runs->hostler('webhook', 'test', 'orders', '--file', 'body'), 1, 'what would be ignored';
+like $runs->{stdout}, qr/^outcome +ignored, answered 200\n^reason +its key is nil/m, 'with that reason, and not that of the proof';
+$runs->put('body', 'rubbish{');
+is $runs->hostler('webhook', 'test', 'orders', '--file', 'body'), 1, 'what is nothing';
+like $runs->{stdout}, qr/^outcome +turned away, answered 400\n^reason +the body is not JSON/m, 'is taken as the server takes what says nothing of itself';
+$runs->put('body', 'id=t9');
+is $runs->hostler('webhook', 'test', 'orders', '--file', 'body'), 1, 'a form';
+like $runs->{stdout}, qr/^body +read as application\/x-www-form-urlencoded; --header .*^reason .*field 'json' \(a nil value\): the body is a form$/ms, 'is not the JSON that was looked for';
+{
+    local $ENV{ORDERS_SECRET};
+    delete $ENV{ORDERS_SECRET};
+    $runs->hostler('webhook', 'test', 'orders', '--file', 'body');
+    like $runs->{stdout}, qr/^proof +not checked: the secret ORDERS_SECRET is not set, and until it is .*\(503\)$/m, 'a secret that is not set';
+    is $runs->hostler('run', 'orders'), 2, 'a webhook is not run without it either';
+    like $runs->{said}, qr/this is a webhook/, 'and that is what is said';
+}
+is $runs->hostler('webhook', 'test', 'ordrs', '--file', 'body'), 2, 'a webhook that is not there';
+like $runs->{said}, qr/there is no webhook 'ordrs'.*did you mean 'orders'/s, 'is looked for among the webhooks';
+is $runs->hostler('webhook', 'test', 'typeform', '--file', 'body'), 2, 'a path';
+like $runs->{said}, qr/\/hooks\/typeform is that of 'signup-typeform'/, 'is known';
+is $runs->hostler('webhook', 'list'), 2, 'there is but `test`';
+like $runs->{said}, qr/there is no `hostler webhook list`/, 'which is said';
 $runs->put('body', '{"id":"t10"}');
 is $runs->hostler('webhook', 'test', 'orders', '--file', 'body'), 1, 'what would be refused';
 like $runs->{stdout}, qr/^outcome +refused, answered 200\n^reason +NAME is missing/m, 'with its reason';
@@ -299,6 +322,29 @@ is $runs->hostler('webhook', 'test', 'orders', '--file', 'body', '--header', 'no
 is $runs->hostler('webhook', 'test', 'orders'), 2, 'a body is needed';
 is $runs->hostler('run', 'orders'), 2, 'a webhook is not run';
 like $runs->{said}, qr/this is a webhook.*hostler webhook test orders/s, 'but tried';
+
+# ---- a key that could not be told ----
+
+my $delivery = order(id => 'k1', name => 'Ada');
+$runs->put('playbooks/orders.lua', $ORDERS =~ s/delivery\.json\.id or/delivery.json.order.id or/r);
+is deliver($runs, $delivery)->{status}, 200, 'a webhook that cannot tell the key';
+my ($unknown) = inbox('--limit', 1);
+is $unknown->{status}, 'refused', 'refuses it';
+$runs->put('playbooks/orders.lua', $ORDERS);
+is $runs->hostler('webhook', 'test', 'orders', '--file', '-'), 1, 'mended';
+is deliver($runs, $delivery)->{status}, 202, 'it takes it when it comes again';
+my ($known) = inbox('--limit', 1);
+is $runs->hostler('inbox', 'run', $unknown->{id}), 2, 'then the first is not run beside it';
+like $runs->{said}, qr/delivery $known->{id} has come with its key, 'k1'.*inbox run $unknown->{id} ARGUMENTS/s, 'unless a person wants that';
+$runs->put('playbooks/orders.lua', $ORDERS =~ s/delivery\.json\.id or/delivery.json.order.id or/r);
+$delivery = order(id => 'k2', name => 'Ada');
+deliver($runs, $delivery);
+($unknown) = inbox('--limit', 1);
+$runs->put('playbooks/orders.lua', $ORDERS);
+is $runs->hostler('inbox', 'run', $unknown->{id}), 0, 'one that has not come again is run' or diag $runs->{said};
+$before = count_runs();
+is deliver($runs, $delivery)->{status}, 200, 'and known by its key from then on';
+is count_runs(), $before, 'so that it makes no second run';
 
 # ---- the store is away ----
 

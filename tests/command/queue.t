@@ -42,6 +42,8 @@ subtest 'a run is left to a worker' => sub {
     is $runs->query('SELECT count(*) FROM runs'), 0, 'so nothing is queued' or diag $runs->{said};
     is $runs->hostler('run', 'book', '--queue'), 0, 'queued';
     like $runs->{stdout}, qr/^run \w{6} is queued$/, 'says its id';
+    is $runs->hostler('log', 'last'), 0, 'log';
+    like $runs->{said}, qr/^hostler: run \w{6} waits for a worker$/m, 'says why there is nothing yet';
     is $runs->hostler('runs', '--status', 'queued'), 0, 'runs';
     like $runs->{stdout}, qr/ queued /, 'lists it';
     is $runs->hostler('cancel', 'last'), 0, 'it can be taken out';
@@ -178,6 +180,12 @@ subtest 'moments' => sub {
     is $runs->hostler('run', '--queue', 'word', 'x', '--at', '10:00', '--in', '1h'), 2, 'one of both';
     is $runs->hostler('run', 'word', 'x', '--in', '1h'), 2, 'for the queue';
     like $runs->{said}, qr/together with --queue/, 'it says';
+    $runs->hostler('run', '--queue', 'word', 'x', '--at', '2199-03-01 06:00');
+    like $runs->{stdout}, qr/^run \w{6} is queued, to begin at 2199-03-01 06:00 or later$/, 'when it may begin is said';
+    is $runs->hostler('cancel', 'last'), 0, 'and it is taken out';
+    $runs->hostler('run', '--queue', 'word', 'x', '--at', '2020-03-01 06:00');
+    like $runs->{said}, qr/^hostler: 2020-03-01 06:00 has passed, so the run may begin at once$/m, 'so is a time that has passed';
+    is $runs->hostler('cancel', 'last'), 0, 'and that too';
 };
 
 subtest 'what becomes due' => sub {

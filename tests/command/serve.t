@@ -242,6 +242,7 @@ subtest 'webhooks that are edited' => sub {
 
     $runs->put('playbooks/empty.lua', 'return {}');
     is status(eventually_ask($path, delivery('a', 'other'), 404)), 404, 'until it is a module';
+    like $runs->get('stderr'), qr{^hostler: /hooks/other was asked for, to which no webhook answers: 404$}m, 'which is said';
     $runs->put('playbooks/unready.lua', $HOOK =~ s/"hook"/"unready"/r);
     is status(eventually_ask($path, delivery('b', 'unready'), 202)), 202, 'one that has become good is taken up';
     like $runs->get('stdout'), qr{^webhook unready: POST /hooks/unready$}m, 'which is said';
@@ -276,6 +277,23 @@ subtest 'webhooks that are edited' => sub {
     }
     is $many, 30, 'while it is replaced nobody hears that there is nothing';
     is status(eventually_ask($path, delivery('i'), 202)), 202, 'and then it goes on';
+
+    is status(ask($path, delivery('a', 'nobodys'))), 404, 'another path of nobody';
+    unlike $runs->get('stderr'), qr/nobodys/, 'is not told once more a moment later';
+    is status(ask($path, request('hook', '{"id":"j"}', { %headers, authorization => "Bearer wrong$_" }))), 403, 'a wrong proof' for 1, 2;
+    my $told = () = $runs->get('stderr') =~ /^hostler: a request to renamed was answered with 403 and is not kept: bearer token is wrong$/mg;
+    is $told, 1, 'is told once';
+    is status(ask($path, request('hook', '{}', \%headers))), 200, 'what is ignored';
+    like $runs->get('stderr'), qr/^hostler: a request to renamed was answered with 200 and is not kept: its key is nil, so it is nothing for this webhook$/m, 'is told';
+
+    $runs->put('playbooks/rival.lua', $HOOK);
+    ok Runs::wait_for(sub { $runs->get('stderr') =~ m{^hostler: webhook rival is not heard: \S*renamed\.lua answers to /hooks/hook too, and senders are asked to come again$}m }), 'a path of two is told';
+    like $runs->get('stderr'), qr/^hostler: webhook renamed is not heard: \S*rival\.lua/m, 'of both';
+    unlink $runs->path('playbooks/rival.lua');
+    ok Runs::wait_for(sub { $runs->get('stdout') =~ m{^webhook renamed is heard again: POST /hooks/hook$}m }), 'and its end';
+    like $runs->get('stderr'), qr/^hostler: webhook rival: its file is gone; for 10 minutes senders are asked to come again$/m, 'and that a file is gone';
+    $runs->put('playbooks/signup-zapier.lua', $HOOK =~ s/"hook"/"typeform"/r);
+    ok Runs::wait_for(sub { $runs->get('stderr') =~ m{^hostler: webhook signup-typeform is not heard: \S*signup-zapier\.lua answers to /hooks/typeform before it$}m }), 'so is one that a nearer one hides';
 
     $runs->put('playbooks/sealed.lua', $HOOK =~ s/"hook"/"sealed"/r =~ s/TOKEN/OTHER_TOKEN/r);
     ok asks_again(eventually_ask($path, delivery('a', 'sealed'), 503)), 'one whose secret is not set asks to come again';

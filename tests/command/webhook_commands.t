@@ -46,10 +46,11 @@ my %findings = (
     'a field that is missing' => [ 's/    path.*\n//', qr/the webhook lacks 'path' \[manifest\]/ ],
     'a path that is none' => [ 's/"shop"/"Shop\/x"/', qr/:4:1: the field 'path' is lower-case letters/ ],
     'no proof' => [ 's/from = .*/from = {},/', qr/:5:1: the field 'from' is no proof of origin/ ],
+    'no header' => [ 's/, \{ header.*?\}//', qr/webhook\.hmac needs the name of a header \[load\]\n.*\n +mend +webhook\.hmac\(secret "NAME", \{ header = "X-Signature" \}\)/ ],
     'a secret in plain text' => [ 's/secret "SHOP_SECRET"/"plain"/', qr/webhook\.hmac takes a secret, or a list of them, not a string/ ],
     'an unknown option' => [ 's/header = /heder = /', qr/:5:\d+: webhook\.hmac has no option 'heder' \[option\]/ ],
     'an unknown field of a delivery' => [ 's/delivery\.fields/delivery.felds/', qr/:9:\d+: Delivery has no field 'felds' \[field\]/ ],
-    'a playbook that is not there' => [ 's/"ship"/"shipp"/', qr/there is no playbook 'shipp' \[load\]\n.*\n.*did you mean 'ship'/ ],
+    'a playbook that is not there' => [ 's/"ship"/"shipp"/', qr/there is no playbook 'shipp' \[errand\]\n.*\n.*did you mean 'ship'/ ],
     'a write' => [ 's/return "ship"/require "file".write("x", "y") return "ship"/', qr/:9:\d+: `file\.write` writes in a webhook \[webhook\]/ ],
     'a step' => [ 's/return "ship"/step("x", function() end) return "ship"/', qr/:9:\d+: the step 'x' stands in a webhook \[webhook\]/ ],
     'an effect while it is loaded' => [ 's/^return/local _ = require "file".read "x"\nreturn/m', qr/touches nothing/ ],
@@ -67,7 +68,23 @@ for my $what (sort keys %findings) {
 playbook($folder, 'orders', $GOOD);
 playbook($folder, 'rival', $GOOD);
 like run_here('check')->{stdout}, qr{orders\.lua:2:\d+: \./playbooks/rival\.lua answers to /hooks/shop too \[rival\]}, 'two of one path';
+my $listed = run_here('list')->{stdout};
+like $listed, qr{^  orders .*\(POST /hooks/shop; not heard: rival answers there too\)$}m, 'list says so';
+like $listed, qr{^  rival .*\(POST /hooks/shop; not heard: orders answers there too\)$}m, 'of both';
+playbook($folder, 'rival', $GOOD =~ s/"shop"/"typeform"/r);
+like run_here('list')->{stdout}, qr{^  signup-typeform .*\(POST /hooks/typeform; not heard: rival answers there too\)$}m, 'one of a folder that comes first';
+unlike run_here('list')->{stdout}, qr/^  rival .*not heard/m, 'is heard';
 unlink "$folder/playbooks/rival.lua";
+
+# ---- new ----
+
+my $beginner = tempdir(CLEANUP => 1);
+my @at_home = { in => $beginner, env => { HOME => $beginner, XDG_CONFIG_HOME => "$beginner/config" } };
+my $begun = hostler(@at_home, 'new', 'our-shop', '--webhook');
+is $begun->{status}, 0, 'new --webhook' or diag $begun->{stderr};
+like $begun->{stdout}, qr/^  next +hostler edit our-shop .*hostler webhook test our-shop --file BODY /ms, 'says what to do next';
+like hostler(@at_home, 'show', 'our-shop')->{stdout}, qr{^  answers   POST /hooks/our-shop\n.*the secret OUR_SHOP_SECRET is not set here}ms, 'it is a webhook';
+like hostler(@at_home, 'check', 'our-shop')->{stdout}, qr/there is no playbook 'PLAYBOOK' \[errand\].*1 finding$/s, 'whose playbook is to be named';
 
 # ---- edit ----
 

@@ -115,8 +115,8 @@ my @wanted = (
     qr/^a loaded$/, qr/^when the nearer one has moved: 202 /, qr/^to where it is: 202 /,
     qr/^b loaded$/, qr/^when the nearer one hides the other: 202 /,
     qr/^c loaded$/, qr/^when two of one folder have the path: 503$/,
-    qr/^when one of them is gone: 202 /,
-    qr/^a moment after its file is gone: 503$/,
+    qr/^c away: the file is gone$/, qr/^when one of them is gone: 202 /,
+    qr/^a away: the file is gone$/, qr/^a moment after its file is gone: 503$/,
 );
 is scalar(@said), scalar(@wanted), 'nothing else is said' or diag $runs->{stdout};
 like $said[$_] // '', $wanted[$_], "line $_" for 0 .. $#wanted;

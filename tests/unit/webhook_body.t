@@ -102,4 +102,5 @@ end
 tap.is(body.guess " {\"a\":1}", "application/json", "a guess")
 tap.is(body.guess "<a/>", "application/xml", "and another")
 tap.is(body.guess "a=1", FORM, "and the last")
+tap.is(body.guess "rubbish{", "application/json", "what is nothing is taken as what says nothing of itself")
 tap.done()
