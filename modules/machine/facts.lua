@@ -4,7 +4,8 @@ local facts = {}
 
 local environment_file, surroundings = require "environment_file", require "surroundings"
 
--- Names and values, each ended by a NUL. `df` is asked about file systems on disks only: a network's may never answer.
+-- Names and values, each ended by a NUL. `df` is asked about file systems on disks only, for a network's may never
+-- answer, and once about each: not where a part of one is bound to another place. Paths of mountinfo escape blanks.
 facts.QUESTION = [[
 fact() { printf '%s\0%s\0' "$1" "$2"; }
 there() { command -v "$1" >/dev/null 2>&1; }
@@ -15,12 +16,13 @@ fact architecture "$(uname -m)"
 fact cores "$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null)"
 fact memory "$(cat /proc/meminfo 2>/dev/null)"
 set --
-while read -r device place kind rest; do
-    case "$device $place" in /dev/*|*' /') ;; *) case $kind in zfs|btrfs) ;; *) continue ;; esac ;; esac
-    case $kind in squashfs|iso9660|devtmpfs|rootfs) continue ;; esac
+while read -r number parent device root place rest; do
+    rest=${rest#*- }; kind=${rest%% *}; rest=${rest#* }; source=${rest%% *}
+    case $kind in squashfs|iso9660|devtmpfs) continue ;; zfs|btrfs) root=/ source=/dev/ ;; esac
+    case $place,$root,$source in /,*|*,/,/dev/*) ;; *) continue ;; esac
     place=$(printf '%b' "$place")
     if [ -d "$place" ]; then set -- "$@" "$place"; fi
-done </proc/mounts
+done </proc/self/mountinfo
 if [ $# -gt 0 ]; then
     fact disks "$(df -P -k -- "$@" 2>/dev/null)"
     fact inodes "$(df -P -i -- "$@" 2>/dev/null)"

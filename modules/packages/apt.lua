@@ -33,14 +33,14 @@ if [ "$scope" = all ]; then set -- $(dpkg-query --show --showformat='${binary:Pa
 if [ $# -gt 0 ]; then
     if policy=$(apt-cache policy -- "$@" 2>&1); then fact policy "$policy"; else fact failed "$policy"; fi
 fi
-fact clock "$(date +%s)"
+fact clock "$(date +%s.%N)"
 if [ -n "$(find /var/lib/apt/lists -maxdepth 1 -name '*Release' 2>/dev/null | head -n 1)" ]; then
     fact refreshed "$({
-        stat -c %Z /var/lib/apt/lists/*Release
-        stat -c %Y /var/lib/apt/periodic/update-success-stamp
+        stat -c %.9Z /var/lib/apt/lists/*Release
+        stat -c %.9Y /var/lib/apt/periodic/update-success-stamp
     } 2>/dev/null | sort -n | tail -n 1)"
 fi
-fact sources "$(find /etc/apt/sources.list /etc/apt/sources.list.d -type f -exec stat -c %Z {} + 2>/dev/null |
+fact sources "$(find /etc/apt/sources.list /etc/apt/sources.list.d -type f -exec stat -c %.9Z {} + 2>/dev/null |
     sort -n | tail -n 1)"
 for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
     inode=$(stat -c %i "$lock" 2>/dev/null) || continue

@@ -123,8 +123,8 @@ end
 
 local function done(self, request, changes, result)
     return {
-        changed = true, packages = changes, kept_files = reading.kept_files(result.stdout), held = request.held or {},
-        kept_back = request.kept_back or {}, restarts = restarts.of(self.host),
+        changed = true, packages = changes, kept_files = reading.kept_files(result.stdout .. "\n" .. result.stderr),
+        held = request.held or {}, kept_back = request.kept_back or {}, restarts = restarts.of(self.host),
     }
 end
 
@@ -141,14 +141,25 @@ local function go_on(self)
     return result
 end
 
--- Others are waited for, and an interrupted dpkg goes on; true when any of that happened, and all may be different.
+-- Others are waited for, and an interrupted dpkg goes on: true when any of that happened, and all may be different; and
+-- what dpkg said.
 local function make_ready(self, state)
     if unknown(state) then
         return false
     elseif apt.wait_for_others(self.host, state, self.patience) then
         return true
     end
-    return state.journal and not unknown(go_on(self))
+    local result = state.journal and go_on(self)
+    if result and not unknown(result) then
+        return true, result
+    end
+    return false
+end
+
+local function tell(self, request, changes)
+    return self.host:run(apt.command(request.flags, request.words), {
+        env = apt.ENVIRONMENT, check = false, summary = request.doing, detail = lines_of(changes or {}),
+    })
 end
 
 -- Whether apt can be told again, for why it failed passes.
@@ -170,19 +181,18 @@ end
 -- Does what `plan` finds is to be done: it looks at the host and returns that and the state that it saw, or Changes
 -- with none where all is as it shall be.
 local function carry_out(self, plan)
-    local tried = {}
+    local tried, finished = {}, nil
     while true do
         local request, state = plan()
-        if not request.words then
-            return request
+        local changes = request.words and not request.undecided and simulate(self, request) or nil
+        if not request.words or changes and #changes == 0 then
+            return finished or nothing(request.held)
         end
-        local changes = not request.undecided and simulate(self, request) or nil
-        if changes and #changes == 0 then
-            return nothing(request.held)
-        elseif not make_ready(self, state) then
-            local result = self.host:run(apt.command(request.flags, request.words), {
-                env = apt.ENVIRONMENT, check = false, summary = request.doing, detail = lines_of(changes or {}),
-            })
+        local again, result = make_ready(self, state)
+        if result then -- dpkg's, which may have been all that there was to do
+            finished = done(self, request, changes or {}, result)
+        elseif not again then
+            result = tell(self, request, changes)
             if unknown(result) then
                 return result
             elseif result.status == 0 then
@@ -576,7 +586,8 @@ local function word_back(state, change)
 end
 
 --- Puts the packages back that a verb has changed: those that came go, those that went come again, at the version that
---- they had, if an archive has it still. Files that a purge took do not come back.
+--- they had, if an archive has it still. Files that a purge took do not come back. Of a verb that was interrupted and
+--- called again, what it had changed before is not in its result.
 ---@param changes packages.Changes what the verb returned
 ---@return packages.Changes
 ---@raise "packages.version" with versions, "packages.removes", and others of install
@@ -603,6 +614,27 @@ function Packages:undo(changes)
         return words[1] and { doing = "put back " .. table.concat(words, " "), words = words, may_go = may_go,
             flags = { "install", "--allow-downgrades" } } or nothing(), state
     end)
+end
+
+--- Which versions apt knows of packages, by their names, from what `apt-cache policy` prints.
+---@param text string
+---@return table<string, packages.Policy>
+function packages.parse_policy(text)
+    return reading.policy(text)
+end
+
+--- What apt would do, from what `apt-get --simulate` prints.
+---@param text string
+---@return packages.Change[]
+function packages.parse_simulation(text)
+    return reading.simulation(text)
+end
+
+--- Why apt or dpkg failed, from what they printed: a code, words, and what to do next.
+---@param text string
+---@return { code: string, message: string, hint?: string }
+function packages.reason(text)
+    return reasons.of(text)
 end
 
 --- What has changed, in lines for people: the packages, the configuration files that stayed, what has to be started

@@ -68,7 +68,6 @@ local REASONS = {
         .. "sources.list(5) has the form" },
     { "Held packages were changed", "packages.held", "held packages would change", "apt:unhold lets them" },
     { "Essential packages were removed", "packages.essential", "the host does not work without them", nil },
-    { "Packages need to be removed but remove is disabled", "packages.removes", "other packages would have to go", nil },
     { "Packages were downgraded and", "packages.downgrade", "packages would go back to an older version", nil },
     { "Unable to locate package (%S+)", "packages.unknown", "there is no package %s", "is the name right? "
         .. "`apt-cache search` on the host; else its archive is not among the sources" },

@@ -171,9 +171,10 @@ end
 
 local function test_stale_lists()
     apt:refresh { older_than = 0 }
-    host:sh [[cd /srv/archive && mv pool/stable/bulb_1.0.deb pool/stable/bulb_1.0+moved.deb &&
-        for suite in stable; do sed -i 's/bulb_1.0.deb/bulb_1.0+moved.deb/' dists/$suite/main/binary-*/Packages; done]]
-    refused("packages.gone", function() apt:install { "bulb" } end, "what the archive has no more", "no longer has")
+    host:run { "mv", "/srv/archive/pool/stable/bulb_1.0.deb", "/root" }
+    refused("packages.gone", function() apt:install { "bulb=1.0" } end, "what the archive has no more", "no longer has")
+    host:sh "mv /srv/archive/dists/stable /root && mv /srv/archive/later /srv/archive/dists/stable"
+    tap.is(in_words(apt:install { "bulb" }), "install bulb 1.1", "what it has instead, by lists that are refreshed")
 end
 
 local function test_scripts()
@@ -244,7 +245,7 @@ end
 
 local function test_full_disk()
     cloud("droplet", "disk", ID, "20M")
-    local err = refused("packages.space", function() apt:install { "bulky" } end, "a full disk", "room in /")
+    local err = refused("packages.space", function() apt:install { "bulky" } end, "a full disk", "disk of the host is full")
     tap.like(err.hint, "df %-h", "and what to do")
     cloud("droplet", "disk", ID, "2G")
     try(apt.mend, apt)
@@ -294,7 +295,25 @@ return playbook { summary = "A lamp", params = { arg("host", "string", "where"),
 end }
 ]]
 
+-- On a host that is still to be made nothing can be asked.
+local UNMADE = [[
+local ssh, packages = require "ssh", require "packages"
+return playbook { summary = "A lamp", params = { arg("host", "string", "where"), arg("known", "string", "keys") }, run = function(p)
+    local host = ssh.connect(p.host, { user = "root", known_hosts = p.known })
+    local made = step("make it", function() return host:run { "hostname" } end)
+    local apt = packages.on(ssh.connect(made.stdout, { user = "root", known_hosts = p.known }))
+    step("all", function()
+        apt:refresh()
+        apt:install { "lamp=1.1*", "shade" }
+        apt:upgrade { only = "security" }
+        apt:remove({ "bulb" }, { purge = true })
+        apt:hold { "lamp" }
+    end)
+end }
+]]
+
 local function test_runs()
+    sh.run({ "sh", "-c", "cat >\"$1\"", "sh", scratch .. "/unmade.lua" }, { stdin = UNMADE })
     sh.run({ "sh", "-c", "cat >\"$1\"", "sh", scratch .. "/lamp.lua" }, { stdin = PLAYBOOK })
     local function hostler(...)
         local run = sh.run({ env("HOSTLER_BUILD", "build") .. "/hostler", ... }, {
@@ -314,14 +333,16 @@ local function test_runs()
     local plan = hostler("run", scratch .. "/lamp.lua", "--dry-run", host.target, scratch .. "/known_hosts")
     tap.like(plan, "install lamp 1%.1.*install shade 1%.0", "a dry run shows what apt would do")
     tap.is(apt:installed "lamp", nil, "and nothing is done")
-    tap.is(writes(hostler("run", scratch .. "/lamp.lua", "--json", host.target, scratch .. "/known_hosts")), 2,
-        "a run: the packages, and the hold")
+    plan = hostler("run", scratch .. "/unmade.lua", "--dry-run", host.target, scratch .. "/known_hosts")
+    tap.like(plan, "refresh apt's lists.*install lamp=1%.1%* shade.*upgrade the security updates.*purge bulb.*hold lamp",
+        "of a host that is still to be made, what it will be told")
+    local first = hostler("run", scratch .. "/lamp.lua", "--json", host.target, scratch .. "/known_hosts")
+    tap.is(writes(first), 2, "a run: the packages, and the hold")
     local second = hostler("run", scratch .. "/lamp.lua", "--json", host.target, scratch .. "/known_hosts")
     tap.like(second, "effect%.begin", "the same again")
     tap.is(writes(second), 0, "writes nothing")
     apt:unhold { "lamp" }
-    local run = hostler("runs"):match "\n?(%w+)[^\n]*\n%w+[^\n]*\n?$"
-    hostler("undo", run, "--yes")
+    hostler("undo", first:match '"event":"run.begin"[^\n]*"target":"(%w+)"', "--yes")
     tap.is(apt:installed "shade", nil, "and it can be undone")
 end
 
