@@ -18,7 +18,7 @@ local REASONS = {
         "it is for Debian and Ubuntu; machine.on(host):facts().package_manager says what this one has" },
     { "Could not get lock (%S+)%. It is held by process (%d+) %(([^)]*)%)", "packages.locked",
         "%s is held by process %s (%s)", "wait until that has ended, or see on the host what it does" },
-    { "Unable to acquire the dpkg frontend lock %(([^)]*)%)", "packages.locked", "another apt has %s",
+    { "Unable to acquire the dpkg frontend lock %(([^)]*)%), is another", "packages.locked", "another apt has %s",
         "wait until that has ended" },
     { "Could not get lock (%S+)", "packages.locked", "another apt has %s", "wait until that has ended" },
     { "dpkg was interrupted", "packages.interrupted", "dpkg was interrupted before", "apt:mend() goes on with it" },
