@@ -28,6 +28,7 @@ scope=$1; shift
 fact architecture "$(dpkg --print-architecture)"
 fact installed "$(dpkg-query --show --showformat='${db:Status-Abbrev}|${binary:Package}|${Version}|${Architecture}\n')"
 fact held "$(apt-mark showhold)"
+fact automatic "$(apt-mark showauto)"
 fact journal "$(ls /var/lib/dpkg/updates 2>/dev/null | grep '^[0-9]')"
 if [ "$scope" = all ]; then set -- $(dpkg-query --show --showformat='${binary:Package}\n'); fi
 if [ $# -gt 0 ]; then
@@ -57,6 +58,7 @@ done]]
 ---@field list packages.Installed[] the same, in dpkg's order
 ---@field left table<string, boolean> those of which only configuration files are left
 ---@field held table<string, boolean>
+---@field automatic table<string, boolean> those that are there only for others
 ---@field policy table<string, packages.Policy>
 ---@field journal boolean whether dpkg was interrupted and has to be told to go on
 ---@field age? number seconds since apt's lists were refreshed; nil when there are none, or the sources are newer
@@ -68,6 +70,15 @@ local function set_of(names)
         set[name] = true
     end
     return set
+end
+
+-- Without the host's own architecture.
+local function names_of(text, architecture)
+    local names = {}
+    for name in (text or ""):gmatch "%S+" do
+        names[#names + 1] = reading.plain_name(name, architecture)
+    end
+    return names
 end
 
 local function age_of(said)
@@ -103,20 +114,18 @@ function apt.state_of(text)
     if said.missing or not said.installed then
         return nil, said
     end
-    local list, left = reading.installed(said.installed, said.architecture or "")
-    local installed = {}
+    local architecture = said.architecture or ""
+    local list, left = reading.installed(said.installed, architecture)
+    local installed, policy = {}, {}
     for _, entry in ipairs(list) do
         installed[entry.name] = entry
     end
-    local held, policy = {}, {}
-    for name in (said.held or ""):gmatch "%S+" do
-        held[name] = true
-    end
     for name, known in pairs(reading.policy(said.policy or "")) do
-        policy[name:gsub(":" .. (said.architecture or "") .. "$", "")] = known
+        policy[reading.plain_name(name, architecture)] = known
     end
     return {
-        installed = installed, list = list, left = set_of(left), held = held, policy = policy,
+        installed = installed, list = list, left = set_of(left), policy = policy,
+        held = set_of(names_of(said.held, architecture)), automatic = set_of(names_of(said.automatic, architecture)),
         journal = (said.journal or "") ~= "", age = age_of(said), holders = holders_of(holders),
     }, said
 end

@@ -75,8 +75,9 @@ end
 
 -- ---- carrying it out ----
 
--- What is to be done, as a plan finds it: { doing, flags, words, may_go, held }. doing: in words; words: packages, with
--- their versions; may_go: those that may be removed; undecided: what it takes is known when the step runs.
+-- What is to be done, as a plan finds it: { doing, flags, words, may_go, held, marks, undecided }. doing: in words;
+-- words: packages, with their versions; may_go: those that may be removed; held: those that stay for that; marks:
+-- changes that apt's simulation does not tell of; undecided: what it takes is known when the step runs.
 
 local function nothing(held)
     return { changed = false, packages = {}, kept_files = {}, held = held or {}, kept_back = {} }
@@ -118,6 +119,9 @@ local function simulate(self, request)
     request.kept_back = reading.listed(result.stdout, "have been kept back")
     local changes = reading.simulation(result.stdout)
     check_removals(self, request, changes)
+    for _, change in ipairs(request.marks or {}) do
+        changes[#changes + 1] = change
+    end
     return changes
 end
 
@@ -290,10 +294,13 @@ function Packages:refresh(options)
     })
     if unknown(result) then
         return result
-    elseif result.status ~= 0 then
-        reasons.raise(self.host, "refresh apt's lists", result)
+    elseif result.status == 0 then
+        return true
+    elseif reasons.of(result.stdout).code == "packages.locked" and apt.wait_for_others(self.host,
+        apt.look(self.host, {}, "see who is at work with the packages"), self.patience) then
+        return self:refresh(options) -- another one came between
     end
-    return true
+    return reasons.raise(self.host, "refresh apt's lists", result)
 end
 
 -- Whether the host has what is wanted of this package.
@@ -346,28 +353,33 @@ local function refuse(self, state, wanted)
     })
 end
 
--- The words for what is not there, and the first of which apt has never heard.
+-- The words for what is not there; the first of which apt has never heard; and what is there only for others, and would
+-- go with them.
 local function words_for(state, wanted)
-    local words, missing = {}, nil
+    local words, marks, missing = {}, {}, nil
     for _, package in ipairs(wanted) do
-        if unknown(state) or not is_there(state, package) then
+        local there = not unknown(state) and is_there(state, package)
+        if there and state.automatic[package.name] then
+            marks[#marks + 1] = { name = package.name, action = "keep", to = state.installed[package.name].version }
+            words[#words + 1] = package.name .. "=" .. state.installed[package.name].version
+        elseif not there then
             local word = not unknown(state) and word_for(state, package)
             missing = missing or not word and package or nil
             words[#words + 1] = word or package.version and package.name .. "=" .. package.version or package.name
         end
     end
-    return words, missing
+    return words, missing, marks
 end
 
 -- What apt is to be told so that these are there; refreshes its lists where they know nothing of one, and are old.
 local function installation(self, wanted, names, flags)
     local state = apt.look(self.host, names)
-    local words, missing = words_for(state, wanted)
+    local words, missing, marks = words_for(state, wanted)
     if missing and not unknown(state) then
         local refreshed = self:refresh()
         if refreshed == true then
             state = apt.look(self.host, names)
-            words, missing = words_for(state, wanted)
+            words, missing, marks = words_for(state, wanted)
         end
         if missing and not unknown(refreshed) then
             refuse(self, state, missing)
@@ -377,7 +389,7 @@ local function installation(self, wanted, names, flags)
         return nothing()
     end
     return {
-        doing = "install " .. table.concat(words, " "), flags = flags, words = words, may_go = {},
+        doing = "install " .. table.concat(words, " "), flags = flags, words = words, may_go = {}, marks = marks,
         undecided = missing ~= nil,
     }, state
 end
@@ -664,6 +676,15 @@ function packages.describe(changes)
     end
     return table.concat(lines, "\n")
 end
+
+-- What the prompt offers for the name of a package.
+Packages.__completes = { installed = function(self)
+    local names = {}
+    for index, package in ipairs(apt.look(self.host, {}).list) do
+        names[index] = package.name
+    end
+    return names
+end }
 
 --- The packages of a host.
 ---@param host ssh.Host of its root

@@ -6,7 +6,8 @@ local texts = import "base/text"
 
 ---@class packages.Change what becomes of a package
 ---@field name string with ":ARCHITECTURE" where that is not the host's own
----@field action "install"|"upgrade"|"downgrade"|"remove"|"purge"|"configure"
+---@field action "install"|"upgrade"|"downgrade"|"remove"|"purge"|"configure"|"keep" configure: dpkg brings it to an
+---  end; keep: it was there only for others, and no longer goes with them
 ---@field from? string the version that was there
 ---@field to? string the version that comes
 ---@field security? boolean whether it comes from the archive's security updates
@@ -134,6 +135,15 @@ end
 ---@field held boolean whether it stays as it is
 ---@field complete boolean false while dpkg is not done with it
 
+--- A package's name without the host's own architecture: "libc6" of "libc6:amd64".
+---@param name string
+---@param architecture string
+---@return string
+function reading.plain_name(name, architecture)
+    local ending = ":" .. architecture
+    return name:sub(-#ending) == ending and name:sub(1, -#ending - 1) or name
+end
+
 --- The packages of lines "STATUS|NAME|VERSION|ARCHITECTURE" of dpkg-query, where STATUS is ${db:Status-Abbrev}; names
 --- without the host's own architecture. One of which only configuration files are left is not among them.
 ---@param text string
@@ -144,7 +154,7 @@ function reading.installed(text, architecture)
     local installed, left = {}, {}
     for line in texts.lines(text) do
         local wanted, state, broken, name, version, own = line:match "^(.)(.)(.)|([^|]+)|([^|]*)|([^|]*)$"
-        name = name and (name:match("^(.*):" .. architecture:gsub("%p", "%%%0") .. "$") or name)
+        name = name and reading.plain_name(name, architecture)
         if state == "c" then
             left[#left + 1] = name
         elseif state and state ~= "n" then
@@ -169,6 +179,7 @@ end
 local WORDS = {
     install = "install %s %s", upgrade = "upgrade %s %s -> %s", downgrade = "downgrade %s %s -> %s",
     remove = "remove %s %s", purge = "purge %s %s", configure = "finish %s %s",
+    keep = "keep %s %s, which was there only for others",
 }
 
 --- A change in words: "upgrade curl 7.88.1-10 -> 7.88.1-10+deb12u5 (security)".

@@ -76,7 +76,7 @@ local REASONS = {
         "is its archive among the sources?" },
     { "error processing package (%S+) [^\n]*\n%s*([^\n]*)", "packages.script", "dpkg could not bring %s to an end: %s",
         "what the package's script said before is above; mend that, and run this again" },
-    { "unmet dependencies:\n(.-)\nE:", "packages.unmet", "what it depends on cannot be had:\n%s", "a version that is "
+    { "unmet dependencies:\n(.-)\nE:", "packages.unmet", "dependencies would not be met:\n%s", "a version that is "
         .. "held or pinned (apt-mark showhold, apt-cache policy) or an archive that is missing among the sources" },
     { "generated breaks", "packages.unmet", "what is installed depends on it", nil },
 }

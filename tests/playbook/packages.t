@@ -162,7 +162,10 @@ local function test_remove()
     apt:remove({ "lamp", "shade" }, { purge = true })
     tap.is(host:stat "/etc/lamp.conf", nil, "unless that is to go")
     tap.is(apt:remove({ "lamp", "shade" }, { purge = true }).changed, false, "once")
-    tap.is(apt:undo(apt:install { "shade" }).packages[2].action, "remove", "what came as well goes with it")
+    local both = apt:install { "shade" }
+    tap.is(in_words(apt:install { "lamp" }), "keep lamp 1.2, which was there only for others", "what came as well")
+    tap.is(apt:install({ "lamp" }).changed, false, "is wanted by itself from then on")
+    tap.is(apt:undo(both).packages[2].action, "remove", "what came goes")
     tap.is(apt:installed "lamp", nil, "all of it")
     refused("packages.unmet", function() apt:remove { "libc6" } end, "what all depend on", "depend")
 end
@@ -286,7 +289,7 @@ local ssh, packages = require "ssh", require "packages"
 return playbook { summary = "A lamp", params = { arg("host", "string", "where"), arg("known", "string", "keys") }, run = function(p)
     local host = ssh.connect(p.host, { user = "root", known_hosts = p.known })
     local apt = packages.on(host)
-    step("a lamp", { undo = function(changes) apt:undo(changes) end }, function()
+    step("a lamp", { idempotent = true, undo = function(changes) apt:undo(changes) end }, function()
         apt:refresh { older_than = 7200 }
         local changes = apt:install { "lamp=1.1", "shade" }
         apt:hold { "lamp" }
@@ -317,12 +320,20 @@ end }
 local function test_runs()
     sh.run({ "sh", "-c", "cat >\"$1\"", "sh", scratch .. "/unmade.lua" }, { stdin = UNMADE })
     sh.run({ "sh", "-c", "cat >\"$1\"", "sh", scratch .. "/lamp.lua" }, { stdin = PLAYBOOK })
+    local function hostler_with(variables, ...)
+        local all = { SSH_AUTH_SOCK = settings.SSH_AUTH_SOCK, XDG_STATE_HOME = scratch .. "/state" }
+        for name, value in pairs(variables) do
+            all[name] = value
+        end
+        return sh.try({ env("HOSTLER_BUILD", "build") .. "/hostler", ... }, { env = all })
+    end
     local function hostler(...)
-        local run = sh.run({ env("HOSTLER_BUILD", "build") .. "/hostler", ... }, {
-            env = { SSH_AUTH_SOCK = settings.SSH_AUTH_SOCK, XDG_STATE_HOME = scratch .. "/state" }, check = false,
-        })
-        tap.is(run.status, 0, "hostler " .. ({ ... })[1])
-        return run.stdout .. run.stderr
+        local run, err = hostler_with({}, ...)
+        tap.ok(run, "hostler " .. ({ ... })[1], tostring(err))
+        return run and run.stdout .. run.stderr or ""
+    end
+    local function run_of(said)
+        return said:match '"event":"run.begin"[^\n]*"target":"(%w+)"'
     end
     local function writes(said)
         local count = 0
@@ -344,8 +355,15 @@ local function test_runs()
     tap.like(second, "effect%.begin", "the same again")
     tap.is(writes(second), 0, "writes nothing")
     apt:unhold { "lamp" }
-    hostler("undo", first:match '"event":"run.begin"[^\n]*"target":"(%w+)"', "--yes")
+    hostler("undo", run_of(first), "--yes")
     tap.is(apt:installed "shade", nil, "and it can be undone")
+
+    local _, killed = hostler_with({ HOSTLER_CRASH = "effect:1" }, "run", scratch .. "/lamp.lua", "--json", host.target,
+        scratch .. "/known_hosts")
+    tap.is({ killed.code, apt:installed("lamp").version }, { "sh.signal", "1.1" }, "a run that is killed behind its write")
+    tap.is(writes(hostler("resume", run_of(killed.stdout), "--json")), 1, "goes on with what is left: the hold")
+    tap.is(apt:hold { "lamp" }, {}, "which is there")
+    apt:unhold { "lamp" }
 end
 
 test_refresh()
