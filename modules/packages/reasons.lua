@@ -66,7 +66,8 @@ local REASONS = {
         .. "Does it need a proxy (Acquire::http::Proxy)?" },
     { "Malformed (%w+ [^\n]*)", "packages.sources", "a file of the sources cannot be read: %s", "mend it; "
         .. "sources.list(5) has the form" },
-    { "Held packages were changed", "packages.held", "held packages would change", "apt:unhold lets them" },
+    { "held packages will be changed:\n(.-)\n%S.*Held packages were changed", "packages.held",
+        "held packages would change: %s", "apt:unhold lets them" },
     { "Essential packages were removed", "packages.essential", "the host does not work without them", nil },
     { "Packages were downgraded and", "packages.downgrade", "packages would go back to an older version", nil },
     { "Unable to locate package (%S+)", "packages.unknown", "there is no package %s", "is the name right? "
@@ -75,8 +76,8 @@ local REASONS = {
     { "Package '([^']*)' has no installation candidate", "packages.unknown", "no archive has the package %s",
         "is its archive among the sources?" },
     { "error processing package (%S+) [^\n]*\n%s*([^\n]*)", "packages.script", "dpkg could not bring %s to an end: %s",
-        "what the package's script said before is above; mend that, and run this again" },
-    { "unmet dependencies:\n(.-)\nE:", "packages.unmet", "dependencies would not be met:\n%s", "a version that is "
+        "see what its script said; mend that, and run this again" },
+    { "unmet dependencies:\n(.-)\nE:", "packages.unmet", "dependencies would not be met: %s", "a version that is "
         .. "held or pinned (apt-mark showhold, apt-cache policy) or an archive that is missing among the sources" },
     { "generated breaks", "packages.unmet", "what is installed depends on it", nil },
 }
@@ -105,7 +106,7 @@ function reasons.of(text)
         local found = { text:match(reason[1]) }
         if found[1] then
             for index, part in ipairs(found) do
-                found[index] = texts.in_short(part, 1000)
+                found[index] = texts.in_short(part:match "^%s*(.-)%s*$":gsub("%s*\n%s*", "; "), 1000)
             end
             return { code = reason[2], message = reason[3]:format(unpack(found)), hint = reason[4] }
         end

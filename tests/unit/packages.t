@@ -107,7 +107,10 @@ local REASONS = {
     { "E: Malformed entry 3 in list file /etc/apt/sources.list (Component)\nE: The list of sources could not be read.",
         "sources", "entry 3" },
     { "The following packages have unmet dependencies:\n nginx : Depends: libssl1.1 (>= 1.1.0) but it is not installable\n"
-        .. "E: Unable to correct problems, you have held broken packages.", "unmet", "libssl1%.1" },
+        .. "E: Unable to correct problems, you have held broken packages.", "unmet", "met: nginx : Depends: libssl1%.1" },
+    { "The following held packages will be changed:\n  curl libcurl4\n1 upgraded, 0 newly installed, 0 to remove and 0 not "
+        .. "upgraded.\nE: Held packages were changed and -y was used without --allow-change-held-packages.", "held",
+        "curl libcurl4$" },
     { "dpkg: error processing package mysql-server-8.0 (--configure):\n installed mysql-server-8.0 package "
         .. "post-installation script subprocess returned error exit status 1\nE: Sub-process /usr/bin/dpkg returned an error "
         .. "code (1)", "script", "mysql%-server%-8%.0 .*exit status 1" },
