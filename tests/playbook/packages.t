@@ -150,6 +150,15 @@ local function test_upgrades()
         "some packages only")
 end
 
+local function test_security_alone()
+    apt:install { "glass=1.0" }
+    tap.is(in_words(apt:upgrade { only = "security" }), "upgrade glass 1.0 -> 1.1 (security)",
+        "a security update, though there is a newer version")
+    tap.is(apt:upgrade({ only = "security" }).changed, false, "which is none")
+    tap.is(in_words(apt:upgrade()), "upgrade glass 1.1 -> 1.2", "and comes with all the others")
+    apt:remove { "glass" }
+end
+
 local function test_remove()
     local err = refused("packages.removes", function() apt:remove { "lamp" } end, "what others depend on", "shade")
     tap.is(err.packages, { "shade" }, "which ones")
@@ -369,6 +378,7 @@ end
 test_refresh()
 test_install()
 test_upgrades()
+test_security_alone()
 test_remove()
 test_scripts()
 test_others()
