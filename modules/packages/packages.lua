@@ -6,7 +6,7 @@
 local _, _, import = ...
 local packages = {}
 
-local apt, reading = import "packages/apt", import "packages/reading"
+local apt, carrying, reading = import "packages/apt", import "packages/carrying", import "packages/reading"
 local reasons, restarts, options_of = import "packages/reasons", import "packages/restarts", import "base/options"
 
 ---@class packages.Packages the packages of a host
@@ -71,141 +71,6 @@ local function wanted_of(words)
         wanted[index], names[index] = { name = name, version = version }, name
     end
     return wanted, names
-end
-
--- ---- carrying it out ----
-
--- What is to be done, as a plan finds it: { doing, flags, words, may_go, held, marks, undecided }. doing: in words;
--- words: packages, with their versions; may_go: those that may be removed; held: those that stay for that; marks:
--- changes that apt's simulation does not tell of; undecided: what it takes is known when the step runs.
-
-local function nothing(held)
-    return { changed = false, packages = {}, kept_files = {}, held = held or {}, kept_back = {} }
-end
-
-local function lines_of(changes)
-    local lines = {}
-    for index, change in ipairs(changes) do
-        lines[index] = reading.in_words(change)
-    end
-    return table.concat(lines, "\n")
-end
-
--- Raises when packages would go that nobody has named.
-local function check_removals(self, request, changes)
-    local gone = {}
-    for _, change in ipairs(changes) do
-        local goes = change.action == "remove" or change.action == "purge"
-        gone[#gone + 1] = goes and not request.may_go[change.name] and change.name or nil
-    end
-    if #gone > 0 then
-        fail(("cannot %s: %s would have to go"):format(request.doing, table.concat(gone, ", ")), {
-            code = "packages.removes", target = tostring(self.host.target), packages = gone,
-            hint = "where that is meant, name them: apt:remove { ... }",
-        })
-    end
-end
-
--- What apt would do.
-local function simulate(self, request)
-    local result = self.host:run(apt.command(request.flags, request.words, true), {
-        read = true, check = false, env = apt.ENVIRONMENT, timeout = 300,
-        summary = "see what it takes to " .. request.doing,
-    })
-    if result.status ~= 0 then
-        local held = reading.listed(result.stdout, "held packages will be changed")
-        reasons.raise(self.host, request.doing, result, { packages = held[1] and held or nil })
-    end
-    request.kept_back = reading.listed(result.stdout, "have been kept back")
-    local changes = reading.simulation(result.stdout)
-    check_removals(self, request, changes)
-    for _, change in ipairs(request.marks or {}) do
-        changes[#changes + 1] = change
-    end
-    return changes
-end
-
-local function done(self, request, changes, result)
-    return {
-        changed = true, packages = changes, kept_files = reading.kept_files(result.stdout .. "\n" .. result.stderr),
-        held = request.held or {}, kept_back = request.kept_back or {}, restarts = restarts.of(self.host),
-    }
-end
-
--- Goes on where dpkg was interrupted. A package's script that fails fails again when apt comes to it, and is told then,
--- unless what is to be done is the cure.
-local function go_on(self)
-    local result = self.host:run({ "dpkg", "--configure", "-a", "--force-confdef", "--force-confold" }, {
-        env = apt.ENVIRONMENT, check = false, summary = "finish what an interrupted dpkg had begun",
-    })
-    if not unknown(result) and result.status ~= 0
-        and reasons.of(result.stdout .. "\n" .. result.stderr).code ~= "packages.script" then
-        reasons.raise(self.host, "finish what an interrupted dpkg had begun", result)
-    end
-    return result
-end
-
--- Others are waited for, and an interrupted dpkg goes on: true when any of that happened, and all may be different; and
--- what dpkg said.
-local function make_ready(self, state)
-    if unknown(state) then
-        return false
-    elseif apt.wait_for_others(self.host, state, self.patience) then
-        return true
-    end
-    local result = state.journal and go_on(self)
-    if result and not unknown(result) then
-        return true, result
-    end
-    return false
-end
-
-local function tell(self, request, changes)
-    return self.host:run(apt.command(request.flags, request.words), {
-        env = apt.ENVIRONMENT, check = false, summary = request.doing, detail = lines_of(changes or {}),
-    })
-end
-
--- Whether apt can be told again, for why it failed passes.
-local function can_be_told_again(self, result, tried)
-    local code = reasons.of(result.stdout .. "\n" .. result.stderr).code
-    if tried[code] then
-        return false
-    elseif code == "packages.gone" then
-        tried[code] = true
-        self:refresh { older_than = 0 }
-        return true
-    elseif code == "packages.locked" then
-        tried[code] = #apt.look(self.host, {}, "see who is at work with the packages").holders == 0
-        return true
-    end
-    return false
-end
-
--- Does what `plan` finds is to be done: it looks at the host and returns that and the state that it saw, or Changes
--- with none where all is as it shall be.
-local function carry_out(self, plan)
-    local tried, finished = {}, nil
-    while true do
-        local request, state = plan()
-        local changes = request.words and not request.undecided and simulate(self, request) or nil
-        if not request.words or changes and #changes == 0 then
-            return finished or nothing(request.held)
-        end
-        local again, result = make_ready(self, state)
-        if result then -- dpkg's, which may have been all that there was to do
-            finished = done(self, request, changes or {}, result)
-        elseif not again then
-            result = tell(self, request, changes)
-            if unknown(result) then
-                return result
-            elseif result.status == 0 then
-                return done(self, request, changes, result)
-            elseif not can_be_told_again(self, result, tried) then
-                reasons.raise(self.host, request.doing, result)
-            end
-        end
-    end
 end
 
 -- ---- asking ----
@@ -386,7 +251,7 @@ local function installation(self, wanted, names, flags)
         end
     end
     if not words[1] then
-        return nothing()
+        return carrying.nothing()
     end
     return {
         doing = "install " .. table.concat(words, " "), flags = flags, words = words, may_go = {}, marks = marks,
@@ -408,7 +273,7 @@ function Packages:install(wanted, options)
     local list, names = wanted_of(wanted)
     local flags = { "install", "--allow-downgrades" }
     flags[3] = extra.recommends == false and "--no-install-recommends" or nil
-    return carry_out(self, function() return installation(self, list, names, flags) end)
+    return carrying.carry_out(self, function() return installation(self, list, names, flags) end)
 end
 
 --- Has these removed. What depends on them stands in the way, unless it is named too.
@@ -425,14 +290,14 @@ function Packages:remove(names, options)
     for _, name in ipairs(names) do
         may_go[name] = true
     end
-    return carry_out(self, function()
+    return carrying.carry_out(self, function()
         local state, words = apt.look(self.host, {}), {}
         for _, name in ipairs(names) do
             local there = unknown(state) or state.installed[name] or options.purge and state.left[name]
             words[#words + 1] = there and name or nil
         end
         return words[1] and { doing = verb .. " " .. table.concat(words, " "), flags = { verb }, words = words,
-            may_go = may_go, undecided = unknown(state) } or nothing(), state
+            may_go = may_go, undecided = unknown(state) } or carrying.nothing(), state
     end)
 end
 
@@ -486,14 +351,14 @@ function Packages:upgrade(options)
     check_only(only)
     local what = only == "security" and "the security updates" or only and table.concat(only, " ") or "all packages"
     local flags = only and { "install", "--only-upgrade" } or { "upgrade", "--with-new-pkgs" }
-    return carry_out(self, function()
+    return carrying.carry_out(self, function()
         local state = apt.look(self.host, "all", "see what can be upgraded")
         if unknown(state) then
             return { doing = "upgrade " .. what, flags = flags, words = {}, undecided = true }, state
         end
         local words, held = upgrade_words(upgradable_of(state), chooser(only))
         if only and not words[1] then
-            return nothing(held), state
+            return carrying.nothing(held), state
         end
         return { doing = "upgrade " .. (only and table.concat(words, " ") or what), flags = flags,
             words = only and words or {}, may_go = {}, held = held }, state
@@ -566,7 +431,7 @@ function Packages:mend()
     if not state.journal and not names[1] then
         return names
     end
-    local first = go_on(self)
+    local first = carrying.go_on(self)
     local result = self.host:run(apt.command({ "install", "--fix-broken" }, {}), {
         env = apt.ENVIRONMENT, check = false, summary = "bring " .. table.concat(names, ", ") .. " to an end",
     })
@@ -611,9 +476,9 @@ function Packages:undo(changes)
         may_go[change.name] = change.action == "install" or nil
     end
     if not names[1] then
-        return nothing()
+        return carrying.nothing()
     end
-    return carry_out(self, function()
+    return carrying.carry_out(self, function()
         local state, words = apt.look(self.host, names), {}
         for _, change in ipairs(changes.packages) do
             local word = word_back(state, change)
@@ -624,7 +489,7 @@ function Packages:undo(changes)
             words[#words + 1] = word or nil
         end
         return words[1] and { doing = "put back " .. table.concat(words, " "), words = words, may_go = may_go,
-            flags = { "install", "--allow-downgrades" } } or nothing(), state
+            flags = { "install", "--allow-downgrades" } } or carrying.nothing(), state
     end)
 end
 
@@ -659,7 +524,7 @@ function packages.describe(changes)
     elseif not changes.changed then
         return "nothing changed"
     end
-    local lines = { lines_of(changes.packages) }
+    local lines = { carrying.lines_of(changes.packages) }
     for _, file in ipairs(changes.kept_files) do
         lines[#lines + 1] = ("%s stayed as it was; the package's own is %s.dpkg-dist"):format(file, file)
     end
