@@ -69,8 +69,8 @@ local function done(self, request, changes, result)
     }
 end
 
---- Goes on where dpkg was interrupted. A package's script that fails fails again when apt comes to it, and is told then,
---- unless what is to be done is the cure.
+--- Goes on where dpkg was interrupted. A package's script that fails fails again when apt comes to it, and is told
+--- then, unless what is to be done is the cure.
 ---@param self packages.Packages
 ---@return ssh.Result
 function carrying.go_on(self)
