@@ -33,7 +33,8 @@ PACKAGES_BUILD = gcc libc6-dev make pkg-config $(foreach pair,$(NEEDED),$(lastwo
 PACKAGES_CLOUD = mmdebstrap systemd-container iproute2 util-linux openssl openssh-client curl jq pebble postgresql \
                  python3 python3-aiosmtpd
 PACKAGES_TEST  = $(PACKAGES_CLOUD) perl openssh-server python3 python3-jsonschema python3-yaml bsdutils tmux sudo procps \
-                 faketime strace wrk dropbear-bin nodejs npm libio-socket-ssl-perl csh tcsh fish zsh ksh93u+m mksh
+                 faketime strace wrk dropbear-bin nodejs npm libio-socket-ssl-perl csh tcsh fish zsh ksh93u+m mksh \
+                 busybox dpkg-dev gnupg
 PACKAGES_LINT  = clang-format clang-tidy cppcheck shellcheck
 PACKAGES_BENCH = openssh-server python3 iproute2 ansible-core fabric pssh postgresql strace wrk slowhttptest nodejs npm \
                  openssl

@@ -19,7 +19,7 @@ local TAIL = 4096
 
 local RUN_OPTIONS = {
     read = "boolean", stdin = "string or secret", env = "table", cwd = "string", timeout = "number", limit = "number",
-    summary = "any", check = "boolean", allow_secret_argv = "boolean", args = "table",
+    summary = "any", detail = "string", check = "boolean", allow_secret_argv = "boolean", args = "table",
 }
 
 local function misuse(message, hint)
@@ -195,7 +195,7 @@ local function perform(self, effect, request, options)
             or (self.acting and ("%s (as %s)"):format(shown, self.acting) or shown),
         inputs = { self.target, self.shared.options.address, request.argv, options.env, options.stdin, request.script },
         result = effect.result or tostring(request.argv[1]),
-        detail = effect.detail,
+        detail = effect.detail or options.detail,
         reach = not options.read and way_to(self) or nil,
     }
     return gate.perform(asked, execute, self, request, options, shown, effect.take, asked)
@@ -209,6 +209,7 @@ end
 ---@field timeout? number seconds
 ---@field limit? integer most bytes of either output (16 MiB)
 ---@field summary? string how the effect is shown
+---@field detail? string lines that a dry run shows below that: what the command would change
 ---@field check? boolean raise unless its status is 0 (true)
 ---@field allow_secret_argv? boolean for tools that take a secret only as an argument
 ---@field args? (string|number)[] of host:sh: its "$1" and so on

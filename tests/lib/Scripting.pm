@@ -12,7 +12,7 @@ our $page = 'playbooks/SCRIPTING.md';
 
 my @modules = map { m{([^/]+)\.lua$} } glob('modules/*.lua'), grep { m{/([^/]+)/\1\.lua$} } glob 'modules/*/*.lua';
 my %is_module = map { $_ => 1 } @modules;
-my $around = join '|', qw(instance site cloud mail ftp dns systemd caddy meltano machine surroundings digitalocean onepassword triage);
+my $around = join '|', qw(instance site cloud mail ftp dns systemd caddy meltano machine packages surroundings digitalocean onepassword triage);
 my %handle = (
     host  => { alone => 'ssh.connect "root@web1"', cloud => 'require "instance".of("ada").host' },
     cloud => { cloud => 'require "site".cloud()' },

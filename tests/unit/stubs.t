@@ -123,7 +123,8 @@ local home = env "SSHD"
 local host = ssh.connect("root@127.0.0.1", { known_hosts = home .. "/known_hosts", identity = home .. "/id_ed25519" })
 compare("ssh.Host", host)
 host:forward("127.0.0.1", 22, {}, function(forward) compare("ssh.Forward", forward) end)
-for module, class in pairs { systemd = "Systemd", caddy = "Caddy", meltano = "Meltano", machine = "Machine" } do
+for module, class in pairs { systemd = "Systemd", caddy = "Caddy", meltano = "Meltano", machine = "Machine",
+    packages = "Packages" } do
     compare(module .. "." .. class, require(module).on(host))
 end
 compare("postgres.Session", postgres.connect {

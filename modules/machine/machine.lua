@@ -1,6 +1,9 @@
--- A host as a machine: room on its disks, memory, and whom the kernel has killed for want of it.
-local systemd = require "systemd"
+-- A host as a machine: what it is, room on its disks, memory, and whom the kernel has killed for want of it.
+local _, _, import = ...
 local machine = {}
+
+local facts, options_of = import "machine/facts", import "base/options"
+local systemd = require "systemd"
 
 ---@class machine.Machine a host as a machine
 ---@field host ssh.Host
@@ -17,12 +20,15 @@ end
 -- ---- reading what it prints (pure) ----
 
 -- Of `df -P`: device, size, used, free, percent, place. A device's name may hold blanks; a place is asked for by us.
+-- The heading tells in what the sizes are counted.
 local function rows_of(text)
-    local rows = {}
+    local rows, unit = {}, tonumber(text:match "^[^\n]-(%d+)%-blocks") or 1
     for line in text:gmatch "[^\n]+" do
         local size, used, free, place = line:match "%s(%d+)%s+(%d+)%s+(%d+)%s+[%d-]+%%?%s+(/.*)$"
         if size then
-            rows[#rows + 1] = { size = tonumber(size), used = tonumber(used), free = tonumber(free), place = place }
+            rows[#rows + 1] = {
+                size = tonumber(size) * unit, used = tonumber(used) * unit, free = tonumber(free) * unit, place = place,
+            }
         end
     end
     return rows
@@ -49,7 +55,7 @@ end
 ---@field uid? integer
 ---@field line string
 
---- The file systems that `df -P -B1` and `df -P -i` show, each once.
+--- The file systems that `df -P` and `df -P -i` show, each once.
 ---@param bytes string
 ---@param inodes string
 ---@return machine.Disk[]
@@ -86,6 +92,17 @@ function machine.parse_memory(text)
     }
 end
 
+--- What a host has answered to the question of machine:facts.
+---@param text string names and values, each ended by a NUL
+---@return machine.Facts
+function machine.parse_facts(text)
+    local found, said = facts.parse(text)
+    found.memory = (said.memory or ""):find "MemTotal:" and machine.parse_memory(said.memory) or nil
+    local disks = machine.parse_disks(said.disks or "", said.inodes or "")
+    found.disks = disks[1] and disks or nil
+    return found
+end
+
 -- "2026-11-22T01:44:39,123456+00:00 " of dmesg, "1763775879.123456 host kernel: " of the journal.
 local function time_of(line)
     local date, clock = line:match "^(%d+%-%d+%-%d+)T(%d+:%d+:%d+)"
@@ -115,6 +132,41 @@ end
 local function ask(self, argv, summary)
     local result = self.host:run(argv, { read = true, env = { LC_ALL = "C", TZ = "UTC" }, summary = summary })
     return result.stdout
+end
+
+-- The answers of this run, by the way to the host.
+local kept = {}
+
+-- Who is asked: hosts of one name are one where the way there is the same too.
+local function way_to(host)
+    local options = host.shared.options
+    local jump = options.jump
+    local parts = { options.user or "", options.port or "", options.address or "", host.user, tostring(host.target) }
+    for _, hop in ipairs(type(jump) == "table" and jump.target == nil and jump or { jump }) do
+        parts[#parts + 1] = tostring(hop)
+    end
+    return table.concat(parts, "\n")
+end
+
+--- What the host is: its distribution, kernel, size, addresses, whether it waits for a restart, and so on. It is asked
+--- once in a run, also by several who connect to it; a run that is resumed asks again, for meanwhile it may have been
+--- upgraded or restarted. What it does not tell is nil.
+---@param options? { fresh?: boolean } fresh: ask again, after what the run itself has changed
+---@return machine.Facts
+function Machine:facts(options)
+    options = options or {}
+    options_of.check("machine:facts", options, { fresh = "boolean" })
+    local way = way_to(self.host)
+    if options.fresh or not kept[way] then
+        local result = self.host:sh(facts.QUESTION, {
+            read = true, check = false, timeout = 60, env = { LC_ALL = "C" }, summary = "see what the host is",
+        })
+        if unknown(result) then
+            return result
+        end
+        kept[way] = machine.parse_facts(result.stdout)
+    end
+    return kept[way]
 end
 
 --- The room on the file systems that hold these places.
