@@ -6,14 +6,25 @@
 -- arguments: as one line that a small constant script of /bin/sh evaluates before it hands on the rest.
 --
 -- /bin/sh begins by saying a word: what was printed before it came from the login shell's own start-up files, and
--- without it the login shell has not run the line, for it may be one that refuses, or has another `exec`.
+-- without it the login shell has not run the line, for it may be one that refuses, or has another `exec`. Where there is
+-- input, its first line has a word as well: start-up files can put something else in its place (`exec </dev/null`), which
+-- must neither be evaluated nor reach the program.
 local _, gate, import = ...
 local command = {
     --- What is said before the program begins.
     BEGUN = "hostler.begun\n",
+    --- What is said, on standard error, when the input is not the one that was sent; with the status of NO_INPUT.
+    NO_INPUT = "hostler.no_input\n",
+    NO_INPUT_STATUS = 125,
 }
 
 local texts = import "base/text"
+
+-- The first line of the input, without what it begins with, is evaluated.
+local INPUT = "hostler.input "
+local READ_INPUT = ('IFS= read -r hostler_input; case $hostler_input in %s*) ;; *) echo %s >&2; exit %d ;; esac; '
+    .. 'eval "${hostler_input#* }"; unset hostler_input; '):format(INPUT:gsub(" ", "\\ "), command.NO_INPUT:match "%S+",
+    command.NO_INPUT_STATUS)
 
 local LONGEST_SHOWN = 157 -- bytes of a command
 
@@ -49,7 +60,7 @@ end
 --- The line on the input with that variable, where it needs it.
 local function with_newline(line)
     return line:find("$hostler_newline", 1, true)
-        and "hostler_newline=$(printf '\\n.'); hostler_newline=${hostler_newline%.}; " .. line
+        and INPUT .. "hostler_newline=$(printf '\\n.'); hostler_newline=${hostler_newline%.}; " .. line:sub(#INPUT + 1)
             .. "unset hostler_newline" or line
 end
 
@@ -88,7 +99,7 @@ end
 --- The line that sets environment, script and, where the command line cannot hold them, arguments; a secret when one of
 --- them is.
 local function preamble(request, arguments)
-    local line = ""
+    local line = INPUT
     for name, value in pairs(request.env or {}) do
         line = line .. "export " .. name .. "=" .. gate.derive(value, quote_on_input) .. "; "
     end
@@ -159,8 +170,8 @@ function command.build(request)
     local carried = are_carried(arguments)
     local became, script = become(request)
     local input, begin = {}, marking(request.mark) .. "echo " .. command.BEGUN:match "%S+" .. "; "
-    if not carried or request.script or next(request.env or {}) then
-        script = script .. 'IFS= read -r hostler_input || exit 125; eval "$hostler_input"; unset hostler_input; '
+    if not carried or request.script or next(request.env or {}) or request.stdin then
+        script = script .. READ_INPUT
         input[1] = preamble(request, not carried and arguments)
     end
     if request.cwd then
