@@ -7,19 +7,38 @@
 -- rest.
 --
 -- /bin/sh begins by saying a word: what was printed before it came from the login shell's own start-up files, and
+<<<<<<< HEAD
 -- without it the login shell has not run the line, for it may be one that refuses, or has another `exec`. A login shell
 -- whose `echo` and `exec` were seen to be that says the word itself where nothing else needs /bin/sh: that spares the
 -- host a process.
+=======
+-- without it the login shell has not run the line, for it may be one that refuses, or has another `exec`. Where there is
+-- input, its first line has a word as well: start-up files can put something else in its place (`exec </dev/null`), which
+-- must neither be evaluated nor reach the program.
+>>>>>>> w-breakten
 local _, gate, import = ...
 local WORD, SHELL_WORD = "hostler.begun", "hostler.shell"
 local command = {
     --- What is said before the program begins.
+<<<<<<< HEAD
     BEGUN = WORD .. "\n",
     --- What a login shell says just before that whose `echo` and `exec` are what they should be: it is to be trusted.
     TRUSTED = SHELL_WORD .. "\n",
+=======
+    BEGUN = "hostler.begun\n",
+    --- What is said, on standard error, when the input is not the one that was sent; with the status of NO_INPUT.
+    NO_INPUT = "hostler.no_input\n",
+    NO_INPUT_STATUS = 125,
+>>>>>>> w-breakten
 }
 
 local texts = import "base/text"
+
+-- The first line of the input, without what it begins with, is evaluated.
+local INPUT = "hostler.input "
+local READ_INPUT = ('IFS= read -r hostler_input; case $hostler_input in %s*) ;; *) echo %s >&2; exit %d ;; esac; '
+    .. 'eval "${hostler_input#* }"; unset hostler_input; '):format(INPUT:gsub(" ", "\\ "), command.NO_INPUT:match "%S+",
+    command.NO_INPUT_STATUS)
 
 local LONGEST_SHOWN = 157 -- bytes of a command
 
@@ -61,7 +80,7 @@ end
 --- The line on the input with that variable, where it needs it.
 local function with_newline(line)
     return line:find("$hostler_newline", 1, true)
-        and "hostler_newline=$(printf '\\n.'); hostler_newline=${hostler_newline%.}; " .. line
+        and INPUT .. "hostler_newline=$(printf '\\n.'); hostler_newline=${hostler_newline%.}; " .. line:sub(#INPUT + 1)
             .. "unset hostler_newline" or line
 end
 
@@ -100,7 +119,7 @@ end
 --- The line that sets environment, script and, where the command line cannot hold them, arguments; a secret when one of
 --- them is.
 local function preamble(request, arguments)
-    local line = ""
+    local line = INPUT
     for name, value in pairs(request.env or {}) do
         line = line .. "export " .. name .. "=" .. gate.derive(value, quote_on_input) .. "; "
     end
@@ -177,12 +196,18 @@ function command.build(request)
     local arguments = add({ request.cwd }, request.argv)
     local carried = are_carried(arguments)
     local became, script = become(request)
+<<<<<<< HEAD
     if request.trusted and carried and is_plain(request, became) then
         return ("echo %s; %s"):format(WORD, line_of(arguments)), { request.stdin }
     end
     local input, begin = {}, marking(request.mark) .. "echo " .. WORD .. "; "
     if not carried or request.script or next(request.env or {}) then
         script = script .. 'IFS= read -r hostler_input || exit 125; eval "$hostler_input"; unset hostler_input; '
+=======
+    local input, begin = {}, marking(request.mark) .. "echo " .. command.BEGUN:match "%S+" .. "; "
+    if not carried or request.script or next(request.env or {}) or request.stdin then
+        script = script .. READ_INPUT
+>>>>>>> w-breakten
         input[1] = preamble(request, not carried and arguments)
     end
     if request.cwd then

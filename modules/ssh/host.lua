@@ -103,9 +103,17 @@ local function check_run(what, options)
     refuse_zero_byte(what .. ": cwd", options.cwd)
 end
 
---- Refuses to take for the command's end what the login shell made of it, when that did not begin with it.
+--- Refuses to take for the command's end what the login shell made of it, when that did not begin with it or has its
+--- input.
 local function check_shell(self, shown, result)
-    if result.begun then
+    if result.begun and result.status == command.NO_INPUT_STATUS and result.stderr:sub(-#command.NO_INPUT)
+        == command.NO_INPUT then
+        fail(("`%s` did not run: it does not get its input on %s"):format(shown, self.target), {
+            code = "ssh.shell", unclear = false, status = result.status,
+            hint = ("a start-up file of the login shell of %s (.bashrc, .zshenv ...) puts something else in its place, as "
+                .. "`exec </dev/null` does: let it do so only where there is a terminal"):format(self.shared.login),
+        })
+    elseif result.begun then
         return
     end
     local says = (result.stderr .. result.stdout):match "%s*(%S[^\n]*)"

@@ -80,8 +80,8 @@ end
 ---@param statements table[] the last claims
 ---@return table? row
 local function claimed(statements)
-    statements[#statements + 1] = store.statement(([[SELECT runs.id, attempt, crashes, playbook, file, directory, arguments,
-            status, cancel, at_most, turn, %s
+    statements[#statements + 1] = store.statement(([[SELECT runs.id, attempt, crashes, playbook, file, directory,
+            arguments, status, cancel, at_most, turn, %s
         FROM runs %s WHERE status = 'running' AND queued IS NOT NULL AND holder = $1]]):format(sources.COLUMNS,
         sources.JOINED), process.me())
     local rows = store.open().transaction(statements)
