@@ -7,29 +7,20 @@
 -- rest.
 --
 -- /bin/sh begins by saying a word: what was printed before it came from the login shell's own start-up files, and
-<<<<<<< HEAD
 -- without it the login shell has not run the line, for it may be one that refuses, or has another `exec`. A login shell
 -- whose `echo` and `exec` were seen to be that says the word itself where nothing else needs /bin/sh: that spares the
--- host a process.
-=======
--- without it the login shell has not run the line, for it may be one that refuses, or has another `exec`. Where there is
--- input, its first line has a word as well: start-up files can put something else in its place (`exec </dev/null`), which
--- must neither be evaluated nor reach the program.
->>>>>>> w-breakten
+-- host a process. Where there is input, its first line has a word as well: start-up files can put something else in its
+-- place (`exec </dev/null`), which must neither be evaluated nor reach the program.
 local _, gate, import = ...
 local WORD, SHELL_WORD = "hostler.begun", "hostler.shell"
 local command = {
     --- What is said before the program begins.
-<<<<<<< HEAD
     BEGUN = WORD .. "\n",
     --- What a login shell says just before that whose `echo` and `exec` are what they should be: it is to be trusted.
     TRUSTED = SHELL_WORD .. "\n",
-=======
-    BEGUN = "hostler.begun\n",
     --- What is said, on standard error, when the input is not the one that was sent; with the status of NO_INPUT.
     NO_INPUT = "hostler.no_input\n",
     NO_INPUT_STATUS = 125,
->>>>>>> w-breakten
 }
 
 local texts = import "base/text"
@@ -181,7 +172,7 @@ end
 
 --- Whether nothing is left for /bin/sh to do.
 local function is_plain(request, became)
-    return not (request.mark or request.script or request.cwd or next(request.env or {}) or #became > 0
+    return not (request.mark or request.script or request.cwd or request.stdin or next(request.env or {}) or #became > 0
         or ONLY_IN_SHELLS[request.argv[1]] or BUILT_IN[request.argv[1]])
 end
 
@@ -196,18 +187,12 @@ function command.build(request)
     local arguments = add({ request.cwd }, request.argv)
     local carried = are_carried(arguments)
     local became, script = become(request)
-<<<<<<< HEAD
     if request.trusted and carried and is_plain(request, became) then
-        return ("echo %s; %s"):format(WORD, line_of(arguments)), { request.stdin }
+        return ("echo %s; %s"):format(WORD, line_of(arguments)), {}
     end
     local input, begin = {}, marking(request.mark) .. "echo " .. WORD .. "; "
-    if not carried or request.script or next(request.env or {}) then
-        script = script .. 'IFS= read -r hostler_input || exit 125; eval "$hostler_input"; unset hostler_input; '
-=======
-    local input, begin = {}, marking(request.mark) .. "echo " .. command.BEGUN:match "%S+" .. "; "
     if not carried or request.script or next(request.env or {}) or request.stdin then
         script = script .. READ_INPUT
->>>>>>> w-breakten
         input[1] = preamble(request, not carried and arguments)
     end
     if request.cwd then

@@ -95,8 +95,8 @@ end
 ---@return integer
 function worker_process.main()
     local socket = sockets.adopt(CONNECTION)
-    local row = socket and wait_for_run(socket)
-    if not row then
+    local waited, row = pcall(wait_for_run, socket)
+    if not waited or not row then -- it was told to stop, or its worker is gone
         return EXIT_LAST
     end
     local status = commandline.guard(go_through, row, socket)

@@ -122,8 +122,7 @@ LUA
     my $worker = $runs->start('worker');
     ok Runs::wait_for(sub { status($runs) eq 'running' }), 'a run is loaded';
     open my $children, '<', "/proc/$worker/task/$worker/children" or die $!;
-    my ($process) = split ' ', <$children>;
-    kill TERM => $worker, $process;
+    kill TERM => $worker, split ' ', <$children>;
     is $runs->finish($worker), 0, 'the worker ends';
     is status($runs), 'queued', 'and the run is in the queue' or diag $runs->{said};
     is count($runs), 0, 'with nothing held against it';
