@@ -110,8 +110,9 @@ local function check_shell(self, shown, result)
         == command.NO_INPUT then
         fail(("`%s` did not run: it does not get its input on %s"):format(shown, self.target), {
             code = "ssh.shell", unclear = false, status = result.status,
-            hint = ("a start-up file of the login shell of %s (.bashrc, .zshenv ...) puts something else in its place, as "
-                .. "`exec </dev/null` does: let it do so only where there is a terminal"):format(self.shared.login),
+            hint = ("a start-up file of the login shell of %s (.bashrc, .zshenv ...) puts something else in its "
+                .. "place, as `exec </dev/null` does: let it do so only where there is a terminal"):format(
+                self.shared.login),
         })
     elseif result.begun then
         return
