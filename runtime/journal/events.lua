@@ -21,28 +21,25 @@ local function keep_event(kind, scope, fields)
     if not KEPT[kind] or fields.passed_over or (kind == "wait" and fields.count > 1 and not fields.status) then
         return
     end
-    local at, number, scope_number, parent = now(), current.next_number(), current.in_attempt(scope),
-        current.in_attempt(fields.parent)
-    local name, target, text = shown(fields.name), shown(fields.target), shown(fields.text)
-    local function write()
-        store.open().later([[INSERT INTO events (run, number, at, type, scope, parent, name, kind, target, text, status,
-                seconds, count)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)]], current.run, number, at, kind,
-            scope_number, parent, name, fields.kind, target, text, fields.status, fields.seconds, fields.count)
-    end
+    local statement = store.statement([[INSERT INTO events (run, number, at, type, scope, parent, name, kind, target,
+            text, status, seconds, count)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)]], current.run,
+        current.next_number(), now(), kind, current.in_attempt(scope), current.in_attempt(fields.parent),
+        shown(fields.name), fields.kind, shown(fields.target), shown(fields.text), fields.status, fields.seconds,
+        fields.count)
     if kind == "run.end" then
-        table.insert(ends, write)
+        table.insert(ends, statement)
     else
-        write()
+        store.open().later(unpack(statement, 1, statement.n + 1))
     end
 end
 
---- Has the run's end written with the next transaction. For runs.finish, which records how it ended.
-function events.write_end()
-    for _, write in ipairs(ends) do
-        write()
-    end
+--- The statements that record the run's end, for the transaction that records how it ended (runs.finish).
+---@return table[]
+function events.take_ends()
+    local statements = ends
     ends = {}
+    return statements
 end
 
 event.subscribe(function(kind, scope, fields)

@@ -249,12 +249,13 @@ function runs.finish(status, problem)
     if not current.run then
         return
     end
-    events.write_end()
-    store.open().later("DELETE FROM locks WHERE run = $1", current.run)
-    store.open().write(([[UPDATE runs SET status = $1, error = $2, holder = NULL, lease = NULL, updated = %s,
-            crashes = CASE WHEN $1 = 'queued' THEN crashes ELSE 0 END
+    local statements = events.take_ends()
+    statements[#statements + 1] = store.statement("DELETE FROM locks WHERE run = $1", current.run)
+    statements[#statements + 1] = store.statement(([[UPDATE runs SET status = $1, error = $2, holder = NULL,
+            lease = NULL, updated = %s, crashes = CASE WHEN $1 = 'queued' THEN crashes ELSE 0 END
         WHERE id = $4 AND attempt = $5]]):format(store.now_sql "$3"), status, current.shown(problem), store.now(),
         current.run, current.attempt)
+    store.open().transaction(statements)
     store.open().guard()
     current.set(nil)
 end
