@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <sodium.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,10 +119,20 @@ static size_t escape_json_html(char *out, unsigned char byte) {
     return is_one_of("<>&", byte) ? (size_t)sprintf(out, "\\u%04x", byte) : escape_json(out, byte);
 }
 
-static const escaper escapers[] = {
-    escape_url,          escape_url_lower,    escape_form, escape_html,       escape_shell,
-    escape_shell_python, escape_shell_double, escape_sql,  escape_shell_bare, escape_json_slash,
-    escape_json_html,    escape_json,         NULL};
+/* As .NET writes it, whose digits are capitals. */
+static size_t escape_json_digits(char *out, unsigned char byte) {
+    return is_one_of("\"&'+<>`", byte) ? (size_t)sprintf(out, "\\u%04X", byte) : escape_json(out, byte);
+}
+
+static const escaper escapers[] = {escape_url,          escape_url_lower,
+                                   escape_form,         escape_html,
+                                   escape_shell,        escape_shell_python,
+                                   escape_shell_double, escape_sql,
+                                   escape_shell_bare,   escape_json_slash,
+                                   escape_json_html,    escape_json_digits,
+                                   escape_json,         NULL};
+static const escaper escapers_of_json[] = {escape_json, escape_json_slash, escape_json_html,
+                                           escape_json_digits, NULL};
 /* What is encoded may stand in a document, in a command line, and in an address. */
 static const escaper escapers_of_forms[] = {escape_json, escape_shell, NULL};
 static const escaper escapers_of_base64[] = {escape_url, escape_url_lower, escape_json_slash, NULL};
@@ -146,6 +157,51 @@ static void tell_all_escaped(const taker *t, const char *text, size_t length, co
                              const escaper *again) {
     for (; *list; list++)
         tell_escaped(t, text, length, *list, again);
+}
+
+/* The character of UTF-8 at the text; its length, or 0 where there is none of more than one byte. */
+static size_t wide_character(const unsigned char *text, size_t left, uint32_t *character) {
+    size_t length = *text >= 0xF0 ? 4 : *text >= 0xE0 ? 3 : *text >= 0xC2 ? 2 : 0;
+    if (length == 0 || length > left)
+        return 0;
+    *character = *text & (0xFF >> (length + 1));
+    for (size_t i = 1; i < length; i++) {
+        if ((text[i] & 0xC0) != 0x80)
+            return 0;
+        *character = *character << 6 | (text[i] & 0x3F);
+    }
+    return length;
+}
+
+/* In UTF-16, as JSON wants it (RFC 8259, section 7). */
+static size_t put_wide(char *out, uint32_t character, const char *format) {
+    if (character < 0x10000)
+        return (size_t)sprintf(out, format, (unsigned)character);
+    character -= 0x10000;
+    size_t length = (size_t)sprintf(out, format, (unsigned)(0xD800 | (character >> 10 & 0x3FF)));
+    return length + (size_t)sprintf(out + length, format, (unsigned)(0xDC00 | (character & 0x3FF)));
+}
+
+/* Tells the text as JSON in ASCII, where that is another one than JSON in UTF-8. */
+static void tell_json_in_ascii(const taker *t, const char *text, size_t length, escaper escape,
+                               const char *format) {
+    size_t room = length * LONGEST_ESCAPE + 1, used = 0, wide = 0;
+    char *escaped = allocate(room);
+    for (size_t i = 0, taken; i < length; i += taken) {
+        uint32_t character = 0;
+        taken = wide_character((const unsigned char *)text + i, length - i, &character);
+        if (taken > 0)
+            used += put_wide(escaped + used, character, format);
+        else
+            used += text[i] ? escape(escaped + used, (unsigned char)text[i]) : 0;
+        wide += taken;
+        taken += taken == 0;
+    }
+    if (wide > 0) {
+        take_form(t, escaped, used);
+        tell_escaped(t, escaped, used, escape_json, NULL);
+    }
+    discard(escaped, room);
 }
 
 /* A text in base64 looks in three ways, depending on where in the encoded whole it begins ("user:password" of
@@ -186,4 +242,8 @@ void secret_forms(const char *text, size_t length, form_taker take, void *data) 
     tell_base64(&t, text, length, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
     tell_digits(&t, text, length);
     tell_all_escaped(&t, text, length, escapers, escapers_of_forms);
+    for (const escaper *escape = escapers_of_json; *escape; escape++) {
+        tell_json_in_ascii(&t, text, length, *escape, "\\u%04x");
+        tell_json_in_ascii(&t, text, length, *escape, "\\u%04X");
+    }
 }

@@ -97,6 +97,22 @@ for _, text in ipairs { PLAIN, TOKEN } do
     end
 end
 
+-- letters that are no ASCII, as encoders write them that keep to it
+local WORDS = 'gr\195\188n"<\226\130\172>/+k\240\159\148\145y \'ende\''
+secret.wrap(WORDS)
+local dotnet = "''.join('\\\\u%04X' % ord(c) if c in '\"<>+\\'&`' else c for c in text.decode())"
+for name, expression in pairs {
+    python = "json.dumps(text.decode())", twice = "json.dumps(json.dumps(text.decode()))",
+    php = "json.dumps(text.decode()).replace('/', '\\\\/')",
+    go = "json.dumps(text.decode()).replace('<', '\\\\u003c').replace('>', '\\\\u003e')",
+    upper = "__import__('re').sub(r'u[0-9a-f]{4}', lambda m: 'u' + m[0][1:].upper(), json.dumps(text.decode()))",
+    dotnet = "__import__('re').sub(r'[^ -~]', lambda m: ''.join('\\\\u%04X' % int.from_bytes("
+        .. "m[0].encode('utf-16-be')[i:i + 2], 'big') for i in range(0, len(m[0].encode('utf-16-be')), 2)), " .. dotnet .. ")",
+} do
+    local coded = python(expression, WORDS)
+    hides("<" .. coded .. ">", coded:match '^"(.*)"$' or coded, "JSON in ASCII: " .. name)
+end
+
 -- what is not secret stays as it is
 for _, text in ipairs {
     "", "a", "dop_v1", "dop_v1_7e2b", ("\\"):rep(300), "a: b\n c=\r\n", "100%", "\\x41\\u0041\\n", "[secret]", "\0\1",

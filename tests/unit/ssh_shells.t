@@ -106,18 +106,18 @@ refused(login("r_exit", "/bin/bash", ".bashrc", "echo 'not today'; exit 0"), "no
 -- ---- start-up files that put something else in the place of the input ----
 
 for name, before in pairs { none = "exec </dev/null", another = "exec <<<'echo wrong'", file = "exec </etc/passwd" } do
-    local host = login("i_" .. name, "/bin/bash", ".bashrc", before)
+    local fed = login("i_" .. name, "/bin/bash", ".bashrc", before)
     for what, call in pairs {
-        ["input"] = function() return host:run({ "cat" }, { read = true, stdin = "in\n" }) end,
-        ["an argument that the line cannot hold"] = function() return host:run({ "printf", "%s", "a\nb" }, { read = true }) end,
-        ["a variable"] = function() return host:run({ "sh", "-c", "echo $A" }, { env = { A = "b" } }) end,
-        ["a script"] = function() return host:sh("cat", { stdin = "in\n", check = false }) end,
+        ["input"] = function() return fed:run({ "cat" }, { read = true, stdin = "in\n" }) end,
+        ["an argument that the line cannot hold"] = function() return fed:run({ "printf", "%s", "a\nb" }, { read = true }) end,
+        ["a variable"] = function() return fed:run({ "sh", "-c", "echo $A" }, { env = { A = "b" } }) end,
+        ["a script"] = function() return fed:sh("cat", { stdin = "in\n", check = false }) end,
     } do
         local err = tap.raises("ssh.shell", call, ("%s, with `%s` in .bashrc"):format(what, before))
         tap.like(err.message, "did not run: it does not get its input", "is told to a person")
         tap.is({ err.unclear, err.status }, { false, 125 }, "and surely did nothing")
     end
-    tap.is(host:run({ "echo", "fine" }, { read = true }).stdout, "fine\n", "what has no input runs")
+    tap.is(fed:run({ "echo", "fine" }, { read = true }).stdout, "fine\n", "what has no input runs")
 end
 
 -- ---- shells in which the words of the line are others ----
