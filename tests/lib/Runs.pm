@@ -142,8 +142,8 @@ sub fake_clock {
     my ($self) = @_;
     my ($library) = glob '/usr/lib/*/faketime/libfaketime.so.1' or die 'libfaketime is not there';
     $self->put('clock', $self->{clock}) if !-e $self->path('clock');
-    @ENV{qw(LD_PRELOAD FAKETIME_TIMESTAMP_FILE FAKETIME_NO_CACHE FAKETIME_DONT_FAKE_MONOTONIC)} =
-        ($library, $self->path('clock'), 1, 1);
+    @ENV{qw(LD_PRELOAD FAKETIME_TIMESTAMP_FILE FAKETIME_NO_CACHE FAKETIME_DONT_FAKE_MONOTONIC NO_FAKE_STAT)} =
+        ($library, $self->path('clock'), 1, 1, 1); # the times of files stay as they are
 }
 
 sub set_clock {
