@@ -77,11 +77,19 @@ sub reap {
     while ((my $pid = waitpid -1, POSIX::WNOHANG()) > 0) { delete $worker{$pid} }
 }
 
-# The process that works on a run for this worker.
+# Whether one of these processes has a run.
+sub busy {
+    my @pids = @_;
+    my $holders = eval { $runs->query("SELECT holder FROM runs WHERE status = 'running'") } // '';
+    return (grep { $holders =~ / $_ \d+$/m } @pids)[0];
+}
+
+# The process that works on a run for this worker, or one that makes ready for the next.
 sub child_of {
     my ($pid) = @_;
     open my $file, '<', "/proc/$pid/task/$pid/children" or return;
-    return (split ' ', <$file> // '')[0];
+    my @children = split ' ', <$file> // '';
+    return busy(@children) // $children[0];
 }
 
 my ($killed, $stopped, $restarted, %asleep, %woken) = (0, 0, 0);
@@ -103,6 +111,7 @@ sub misfortune {
         $killed += kill KILL => $pid;
     } elsif ($shared) { # on one machine a process that stands still is waited for
         kill STOP => $child or return;
+        return kill CONT => $child if !busy($child); # it has just ended its run
         $asleep{$child} = time + $lease * (1.2 + rand 0.6);
         $stopped++;
     }
