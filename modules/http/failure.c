@@ -123,13 +123,24 @@ static bool push_refused_by_proxy(lua_State *L, curl_pool_transfer *t, const cha
     return true;
 }
 
+static void push_other_protocol(lua_State *L, const char *host, int status) {
+    if (status)
+        error_push(L, "http", "%s answered %d, and wants to go on in another protocol than HTTP", host,
+                   status);
+    else
+        error_push(L, "http", "%s answered in another protocol than HTTP", host);
+    error_set(L, "hint", "nobody asked it to: is this the server that you mean, and the right port?");
+}
+
 static void push_broken_off(lua_State *L, curl_pool_transfer *t, const char *host) {
     curl_off_t received = 0, announced = -1;
     curl_easy_getinfo(t->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
     curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
     long status = 0;
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status == 0)
+    if (status == 101)
+        push_other_protocol(L, host, 101);
+    else if (status == 0)
         error_push(L, "http.body", "%s closed the connection without an answer", host);
     else if (announced > 0)
         error_push(L, "http.body", "the answer of %s broke off after %lld of %lld bytes", host,
@@ -205,6 +216,11 @@ static void push_tls(lua_State *L, curl_pool_transfer *t, const char *host) {
     error_set(L, "hint", tls_hint(t->result, said));
 }
 
+/* libcurl's version of HTTP/0.9 is whatever does not begin as an answer of HTTP/1. */
+static bool is_no_http(const curl_pool_transfer *t) {
+    return t->result == CURLE_UNSUPPORTED_PROTOCOL && strstr(t->problem, "HTTP/0.9");
+}
+
 static void push_failure(lua_State *L, curl_pool_transfer *t, const char *host) {
     scrub_format(t->problem, sizeof t->problem, "%s", t->problem); /* libcurl cuts what it says */
     const char *detail = t->problem[0] ? t->problem : curl_easy_strerror(t->result);
@@ -232,6 +248,9 @@ static void push_failure(lua_State *L, curl_pool_transfer *t, const char *host) 
     case CURLE_BAD_CONTENT_ENCODING:
         push_garbled(L, host, "cannot be decompressed", detail);
         break;
+    case CURLE_WRITE_ERROR: /* what hostler does not take is told before: it is libcurl that takes no more */
+        push_garbled(L, host, "goes on behind the end of what is compressed", detail);
+        break;
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
@@ -244,7 +263,10 @@ static void push_failure(lua_State *L, curl_pool_transfer *t, const char *host) 
             push_broken_off(L, t, host);
         break;
     default:
-        error_push(L, "http", "the request to %s failed: %s", host, detail);
+        if (is_no_http(t))
+            push_other_protocol(L, host, 0);
+        else
+            error_push(L, "http", "the request to %s failed: %s", host, detail);
     }
 }
 
@@ -268,9 +290,7 @@ void http_check_answer(lua_State *L, curl_pool_transfer *t, bool has_whole_head)
     if (!has_whole_head) {
         error_push(L, "http.body", "the answer of %s broke off within its headers", host);
     } else {
-        error_push(L, "http", "%s answered %d, and wants to go on in another protocol than HTTP", host,
-                   (int)status);
-        error_set(L, "hint", "nobody asked it to: is this the server that you mean, and the right port?");
+        push_other_protocol(L, host, (int)status);
     }
     error_set_boolean(L, "unclear", true);
     lua_error(L);

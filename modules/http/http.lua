@@ -309,6 +309,7 @@ local function attempt_once(request)
     if response then
         response.url = request.shown_url
     elseif request.led_by then
+        err.code = err.code == "usage" and "http.redirect" or err.code
         err.target, err.message = request.target, ("%s (%s leads there)"):format(err.message, request.led_by)
     end
     return response, err

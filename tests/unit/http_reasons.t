@@ -15,7 +15,7 @@ while (my $c = $listener->accept) {
         my ($count, $size) = split ' ', $word; sysread $c, my $request, 10000;
         print $c "HTTP/1.1 200 OK\r\n", (map { "X-$_: " . 'h' x $size . "\r\n" } 1 .. $count), "Content-Length: 2\r\n\r\nok"; close $c;
     }
-    elsif ($what eq 'say') { sysread $c, my $hello, 10000; syswrite $c, $word }
+    elsif ($what eq 'say') { sysread $c, my $hello, 10000; syswrite $c, $word =~ s/<NUL>/\0/gr }
     close $c;
 }
 ]]
@@ -97,12 +97,20 @@ for name, case in pairs {
     ["an upgrade that nobody asked for"] = { "http",
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\129\5hello",
         "answered 101, and wants to go on in another protocol" },
-    ["another protocol"] = { "http", "SSH-2.0-OpenSSH_9.2\r\n", "HTTP/0.9" },
+    ["an upgrade, and nothing after it"] = { "http",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+        "answered 101, and wants to go on in another protocol", "the right port" },
+    ["another protocol"] = { "http", "SSH-2.0-OpenSSH_9.2\r\n", "answered in another protocol than HTTP", "the right port" },
+    ["bytes behind the end of gzip"] = { "http.body", OK .. "Content-Encoding: gzip\r\nContent-Length: 26\r\n\r\n"
+        .. "\31\139\8<NUL>aaaa\2\3\203\207\6<NUL>\71\221\220\121\2<NUL><NUL><NUL>junk", "goes on behind the end of what is compressed" },
 } do
     with_server("say", case[2], function(port)
         local err = failure(case[1], "http://127.0.0.1:" .. port, name)
         tap.like(err.message, "127.0.0.1:" .. port, "  its server is named")
         tap.like(err.message, case[3], "  and what is wrong")
+        if case[4] then
+            tap.like(err.hint, case[4], "  and what to look at")
+        end
     end)
 end
 with_server("say", OK .. "Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n", function(port)
@@ -146,6 +154,12 @@ end)
 with_server("say", "HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/\r\nContent-Length: 0\r\n\r\n", function(port)
     failure("http.redirect", "http://127.0.0.1:" .. port, "a redirect out of HTTP")
 end)
+for name, there in pairs { ["with a password"] = "http://u:p@127.0.0.1/", ["too long"] = "/" .. ("a"):rep(70000) } do
+    with_server("say", "HTTP/1.1 302 Found\r\nLocation: " .. there .. "\r\nContent-Length: 0\r\n\r\n", function(port)
+        local err = failure("http.redirect", "http://127.0.0.1:" .. port, "a redirect to a URL " .. name)
+        tap.like(err.message, "is not a URL to ask: .*%(http://127.0.0.1:" .. port .. "/ leads there%)", "is the server's mistake")
+    end)
+end
 
 -- ---- proxies: the environment is read by the process itself, so each has a hostler of its own
 
