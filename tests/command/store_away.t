@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use lib 'tests/lib';
+use IO::Socket::INET;
 use Runs;
 use Test::More;
 use ThreeThings;
@@ -61,6 +62,7 @@ sub recovering {
     if ($on) {
         system(($> == 0 ? qw(runuser -u postgres --) : ()), 'touch', $signal) == 0 or die;
         Runs::control_postgres('--no-wait', '--options=-c hot_standby=off', 'start');
+        Runs::wait_for(sub { IO::Socket::INET->new(PeerAddr => "127.0.0.1:$ENV{POSTGRES_PORT}") }) or die "it does not listen\n";
     } else {
         unlink $signal or die $!;
         Runs::control_postgres('start');
