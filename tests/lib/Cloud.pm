@@ -79,7 +79,7 @@ sub start {
 
 sub run {
     my ($self, $options, @arguments) = @_;
-    local $Hostler::timeout = $options->{timeout} || 240;
+    local $Hostler::timeout = $options->{timeout} || 600;
     return Hostler::finish($self->start($options, @arguments));
 }
 
@@ -102,7 +102,7 @@ sub start_setup {
 
 sub setup {
     my ($self, $tenant, %options) = @_;
-    local $Hostler::timeout = $options{timeout} || 240;
+    local $Hostler::timeout = $options{timeout} || 600;
     return Hostler::finish($self->start_setup($tenant, %options));
 }
 

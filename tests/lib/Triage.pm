@@ -21,7 +21,7 @@ sub new {
 }
 
 sub shell  { my ($self, @words) = @_; return $self->{cloud}->inside($self->{droplet}, 'sh', '-c', @words) }
-sub triage { my ($self, @words) = @_; return $self->{cloud}->run({ timeout => 120 }, 'run', 'triage-500', $self->{tenant}, @words) }
+sub triage { my ($self, @words) = @_; return $self->{cloud}->run({}, 'run', 'triage-500', $self->{tenant}, @words) }
 
 # As the server's superuser, in the instance's database.
 sub sql {
@@ -60,10 +60,10 @@ sub drop_in {
 # Does what a verdict says, to the letter, and agrees when asked.
 sub follow {
     my ($self, $command) = @_;
-    my $run = $self->{cloud}->run({ timeout => 120 }, split ' ', $command);
+    my $run = $self->{cloud}->run({}, split ' ', $command);
     if ($run->{status} == 3) {
         my ($answer) = $run->{stderr} =~ /hostler answer (\w+) VALUE/ or die $run->{stderr};
-        $run = $self->{cloud}->run({ timeout => 120 }, 'answer', $answer, 'yes');
+        $run = $self->{cloud}->run({}, 'answer', $answer, 'yes');
     }
     is $run->{status}, 0, "`hostler $command` ends well" or diag $run->{stdout}, $run->{stderr};
 }
