@@ -3,7 +3,7 @@
 local native, _, import = ...
 local known_hosts_file = {}
 
-local texts = import "base/text"
+local set_of, texts = import "base/keys".set, import "base/text"
 
 -- What ssh.connect leaves in the comment of a line that it adds, and `replace` of one that it changes.
 local MARK_PATTERN = "%s*added (%d+%-%d+%-%d+T%d+:%d+:%d+Z) by hostler%s*$"
@@ -84,14 +84,6 @@ local function kind_of(line, names, wanted)
         end
     end
     return "shared"
-end
-
-local function set_of(names)
-    local set = {}
-    for _, name in ipairs(names) do
-        set[name] = true
-    end
-    return set
 end
 
 ---@class known_hosts_file.Concern

@@ -101,14 +101,6 @@ local function confinements_of(shown)
     return found
 end
 
-local function words_of(text)
-    local words = {}
-    for word in (text or ""):gmatch "%S+" do
-        words[#words + 1] = word
-    end
-    return words
-end
-
 -- "no" is also what a unit says whose conditions were never looked at.
 local function refused(shown, kind)
     return shown[kind .. "Result"] == "no" and (shown[kind .. "TimestampMonotonic"] or "0") ~= "0"
@@ -144,7 +136,7 @@ function systemd.status_of(shown)
         invocation = text_of(shown.InvocationID),
         condition_met = not (refused(shown, "Condition") or refused(shown, "Assert")),
         load_error = (text_of(shown.LoadError) or ""):match '"(.+)"$',
-        drop_ins = words_of(shown.DropInPaths),
+        drop_ins = texts.words(shown.DropInPaths),
         commands = commands_of(shown),
         confined = confinements_of(shown),
     }

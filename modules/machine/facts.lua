@@ -1,7 +1,9 @@
 -- What a host is: one question to it, in words that every shell and BusyBox know, and the answer read. What a host does
 -- not tell is left out: no fact rather than a wrong one.
+local _, _, import = ...
 local facts = {}
 
+local texts = import "base/text"
 local environment_file, surroundings = require "environment_file", require "surroundings"
 
 -- Names and values, each ended by a NUL. `df` is asked about file systems on disks only, for a network's may never
@@ -102,14 +104,6 @@ fact user "$(getent passwd "$user" 2>/dev/null || awk -F: -v user="$user" '$1 ==
 ---@field home string
 ---@field shell string the login shell
 
-local function words_of(text)
-    local words = {}
-    for word in (text or ""):gmatch "%S+" do
-        words[#words + 1] = word
-    end
-    return words
-end
-
 local function filled(text)
     return text ~= "" and text or nil
 end
@@ -120,7 +114,7 @@ end
 function facts.distribution_of(text)
     local values = environment_file.values(text)
     return filled(values.ID) and {
-        id = values.ID, like = words_of(values.ID_LIKE), version = filled(values.VERSION_ID),
+        id = values.ID, like = texts.words(values.ID_LIKE), version = filled(values.VERSION_ID),
         codename = filled(values.VERSION_CODENAME) or filled(values.UBUNTU_CODENAME),
         name = filled(values.PRETTY_NAME) or filled(values.NAME),
     } or nil
@@ -194,7 +188,7 @@ local function reboot_of(said, package_manager)
     local own_kernel = not filled(said.container) or said.container == "none"
     local kernel = own_kernel and facts.newer_kernel(said.kernel or "", said.kernels or "") or nil
     local asked, packages = {}, {}
-    for _, name in ipairs(words_of(said.reboot_packages)) do
+    for _, name in ipairs(texts.words(said.reboot_packages)) do
         packages[#packages + 1] = not asked[name] and name or nil
         asked[name] = true
     end
@@ -213,7 +207,7 @@ local MANAGER_OF = {
 }
 
 local function manager_of(distribution, text)
-    local found, there = words_of(text), {}
+    local found, there = texts.words(text), {}
     for _, program in ipairs(found) do
         there[program] = true
     end
@@ -267,7 +261,7 @@ local function uptime_of(said)
             return up
         end
     end
-    local fields = words_of((said.first_process or ""):match "^.*%)(.*)$")
+    local fields = texts.words((said.first_process or ""):match "^.*%)(.*)$")
     local began = tonumber(fields[20]) -- starttime, proc(5)
     return up and began and up - began / (tonumber(said.ticks) or 100) or nil
 end

@@ -3,6 +3,7 @@ local _, gate, import = ...
 local apt = {}
 
 local reading, reasons = import "packages/reading", import "packages/reasons"
+local keys, texts = import "base/keys", import "base/text"
 
 -- Nobody is there to be asked. Configuration files that somebody has changed stay, also those that ucf looks after;
 -- needrestart and apt-listchanges neither ask nor act by themselves.
@@ -64,18 +65,10 @@ done]]
 ---@field age? number seconds since apt's lists were refreshed; nil when there are none, or the sources are newer
 ---@field holders { pid: integer, program: string, unit?: string }[] who has apt's and dpkg's locks
 
-local function set_of(names)
-    local set = {}
-    for _, name in ipairs(names) do
-        set[name] = true
-    end
-    return set
-end
-
 -- Without the host's own architecture.
 local function names_of(text, architecture)
     local names = {}
-    for name in (text or ""):gmatch "%S+" do
+    for _, name in ipairs(texts.words(text)) do
         names[#names + 1] = reading.plain_name(name, architecture)
     end
     return names
@@ -124,8 +117,9 @@ function apt.state_of(text)
         policy[reading.plain_name(name, architecture)] = known
     end
     return {
-        installed = installed, list = list, left = set_of(left), policy = policy,
-        held = set_of(names_of(said.held, architecture)), automatic = set_of(names_of(said.automatic, architecture)),
+        installed = installed, list = list, left = keys.set(left), policy = policy,
+        held = keys.set(names_of(said.held, architecture)),
+        automatic = keys.set(names_of(said.automatic, architecture)),
         journal = (said.journal or "") ~= "", age = age_of(said), holders = holders_of(holders),
     }, said
 end

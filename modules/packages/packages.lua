@@ -7,7 +7,8 @@ local _, _, import = ...
 local packages = {}
 
 local apt, carrying, reading = import "packages/apt", import "packages/carrying", import "packages/reading"
-local reasons, restarts, options_of = import "packages/reasons", import "packages/restarts", import "base/options"
+local reasons, restarts, wanted = import "packages/reasons", import "packages/restarts", import "packages/wanted"
+local options_of = import "base/options"
 
 ---@class packages.Packages the packages of a host
 ---@field host ssh.Host
@@ -26,53 +27,6 @@ local HOUR = 3600
 ---@field kept_back string[] packages that apt leaves as they are, for what they need is not to be had
 ---@field restarts? packages.Restarts what has to be started again; nil where nothing changed
 
--- ---- what is asked for ----
-
-local function misuse(message, hint)
-    fail(message, { code = "usage", hint = hint })
-end
-
--- A name that ends in "-" would be one to remove, and apt takes what is no name for a pattern.
-local function check_name(what, name)
-    if unknown(name) then
-        return
-    elseif type(name) ~= "string" or not name:match("^[^:]*"):find "^[%l%d][%l%d+.-]*[%l%d+.]$"
-        or name:find ":" and not name:find "^[^:]+:[%l%d-]+$" then
-        misuse(("%s: '%s' cannot name a package"):format(what, tostring(name)),
-            "a package's name is small letters, digits, and + - . within")
-    end
-end
-
-local function check_names(what, names)
-    if type(names) ~= "table" or #names == 0 then
-        misuse(("%s takes a list of packages: %s { \"nginx\" }"):format(what, what))
-    end
-    for _, name in ipairs(names) do
-        check_name(what, name)
-    end
-    return names
-end
-
--- { name, version } of "curl=7.88*".
-local function wanted_of(words)
-    if type(words) ~= "table" or #words == 0 then
-        misuse "apt:install takes a list of packages: apt:install { \"nginx\", \"curl=7.88*\" }"
-    end
-    local wanted, names = {}, {}
-    for index, word in ipairs(words) do
-        local name, version = word, nil
-        if type(word) == "string" and word:find "=" then
-            name, version = word:match "^([^=]*)=(.*)$"
-            if not version:find "^%d[%w.+~:-]*%*?$" then
-                misuse(("apt:install: '%s' cannot be a version"):format(version), "name=1.2 or name=1.2*")
-            end
-        end
-        check_name("apt:install", name)
-        wanted[index], names[index] = { name = name, version = version }, name
-    end
-    return wanted, names
-end
-
 -- ---- asking ----
 
 --- A package as the host has it.
@@ -80,7 +34,7 @@ end
 ---@return packages.Installed? package nil when it is not installed
 ---@raise "packages.missing" on a host without apt
 function Packages:installed(name)
-    check_name("apt:installed", name)
+    wanted.check_name("apt:installed", name)
     local state = apt.look(self.host, {}, "see whether it has " .. tostring(name))
     return unknown(state) and state or state.installed[name]
 end
@@ -168,86 +122,18 @@ function Packages:refresh(options)
     return reasons.raise(self.host, "refresh apt's lists", result)
 end
 
--- Whether the host has what is wanted of this package.
-local function is_there(state, wanted)
-    local package = state.installed[wanted.name]
-    return package and package.complete and (not wanted.version or reading.fits(package.version, wanted.version))
-end
-
--- The word that has apt install it: with the version spelled out where one is wanted.
-local function word_for(state, wanted)
-    local policy = state.policy[wanted.name]
-    if not policy or not policy.versions[1] or not wanted.version and not policy.candidate then
-        return nil
-    elseif not wanted.version then
-        return state.installed[wanted.name] and ("%s=%s"):format(wanted.name, state.installed[wanted.name].version)
-            or wanted.name
-    end
-    for _, entry in ipairs(policy.versions) do
-        if reading.fits(entry.version, wanted.version) then
-            return ("%s=%s"):format(wanted.name, entry.version)
-        end
-    end
-end
-
--- Raises why there is none of this package, or not that version.
-local function refuse(self, state, wanted)
-    local policy, versions = state.policy[wanted.name], {}
-    for index, entry in ipairs(policy and policy.versions or {}) do
-        versions[index] = entry.version
-    end
-    local target = tostring(self.host.target)
-    if versions[1] then
-        fail(("there is no version %s of %s"):format(wanted.version or "that apt would install", wanted.name), {
-            code = "packages.version", target = target, versions = versions,
-            hint = "there is " .. table.concat(versions, ", "),
-        })
-    end
-    local shown = self.host:run({ "apt-cache", "showpkg", "--", wanted.name }, {
-        read = true, check = false, env = apt.ENVIRONMENT, summary = "see who provides " .. wanted.name,
-    })
-    local providers, known = {}, {}
-    for name in (shown.stdout:match "Reverse Provides: *\n(.*)$" or ""):gmatch "([^%s]+)[^\n]*\n" do
-        providers[#providers + 1] = not known[name] and name or nil
-        known[name] = true
-    end
-    fail(("there is no package %s"):format(wanted.name), {
-        code = "packages.unknown", target = target, providers = providers[1] and providers or nil,
-        hint = providers[1] and "name one of those that provide it: " .. table.concat(providers, ", ")
-            or "is the name right? `apt-cache search` on the host; else its archive is not among the sources",
-    })
-end
-
--- The words for what is not there; the first of which apt has never heard; and what is there only for others, and would
--- go with them.
-local function words_for(state, wanted)
-    local words, marks, missing = {}, {}, nil
-    for _, package in ipairs(wanted) do
-        local there = not unknown(state) and is_there(state, package)
-        if there and state.automatic[package.name] then
-            marks[#marks + 1] = { name = package.name, action = "keep", to = state.installed[package.name].version }
-            words[#words + 1] = package.name .. "=" .. state.installed[package.name].version
-        elseif not there then
-            local word = not unknown(state) and word_for(state, package)
-            missing = missing or not word and package or nil
-            words[#words + 1] = word or package.version and package.name .. "=" .. package.version or package.name
-        end
-    end
-    return words, missing, marks
-end
-
 -- What apt is to be told so that these are there; refreshes its lists where they know nothing of one, and are old.
-local function installation(self, wanted, names, flags)
+local function installation(self, list, names, flags)
     local state = apt.look(self.host, names)
-    local words, missing, marks = words_for(state, wanted)
+    local words, missing, marks = wanted.words(state, list)
     if missing and not unknown(state) then
         local refreshed = self:refresh()
         if refreshed == true then
             state = apt.look(self.host, names)
-            words, missing, marks = words_for(state, wanted)
+            words, missing, marks = wanted.words(state, list)
         end
         if missing and not unknown(refreshed) then
-            refuse(self, state, missing)
+            wanted.refuse(self.host, state, missing)
         end
     end
     if not words[1] then
@@ -261,19 +147,19 @@ end
 
 --- Has these installed. A package that is there stays as it is, unless a version is named that it is not. Where apt has
 --- never heard of one its lists are refreshed, when they are an hour old. Nothing else may have to go for it.
----@param wanted string[] names, with the version where that matters: "nginx", "curl=7.88.1-10", "curl=7.88*"
+---@param names string[] with the version where that matters: "nginx", "curl=7.88.1-10", "curl=7.88*"
 ---@param options? { recommends?: boolean } recommends: also what they recommend (as the host has it set)
 ---@return packages.Changes
 ---@raise "packages.unknown" with providers, "packages.version" with versions, "packages.unmet", "packages.held",
 ---  "packages.removes" with packages, "packages.script", "packages.gone", what apt:refresh raises, "usage"
 ---@effect write
-function Packages:install(wanted, options)
+function Packages:install(names, options)
     local extra = options or {}
     options_of.check("apt:install", extra, { recommends = "boolean" })
-    local list, names = wanted_of(wanted)
+    local list, plain = wanted.of(names)
     local flags = { "install", "--allow-downgrades" }
     flags[3] = extra.recommends == false and "--no-install-recommends" or nil
-    return carrying.carry_out(self, function() return installation(self, list, names, flags) end)
+    return carrying.carry_out(self, function() return installation(self, list, plain, flags) end)
 end
 
 --- Has these removed. What depends on them stands in the way, unless it is named too.
@@ -285,7 +171,7 @@ end
 function Packages:remove(names, options)
     options = options or {}
     options_of.check("apt:remove", options, { purge = "boolean" })
-    check_names("apt:remove", names)
+    wanted.check_names("apt:remove", names)
     local verb, may_go = options.purge and "purge" or "remove", {}
     for _, name in ipairs(names) do
         may_go[name] = true
@@ -317,9 +203,9 @@ end
 
 local function check_only(only)
     if type(only) == "string" and only ~= "security" then
-        misuse(("apt:upgrade: only is \"security\" or a list of packages, not '%s'"):format(only))
+        wanted.misuse(("apt:upgrade: only is \"security\" or a list of packages, not '%s'"):format(only))
     elseif type(only) == "table" then
-        check_names("apt:upgrade", only)
+        wanted.check_names("apt:upgrade", only)
     end
 end
 
@@ -366,7 +252,7 @@ function Packages:upgrade(options)
 end
 
 local function mark(self, verb, names, is_held)
-    check_names("apt:" .. verb, names)
+    wanted.check_names("apt:" .. verb, names)
     local state = apt.look(self.host, {}, "see which packages are held")
     local changing = {}
     for _, name in ipairs(names) do
@@ -483,8 +369,8 @@ function Packages:undo(changes)
         for _, change in ipairs(changes.packages) do
             local word = word_back(state, change)
             local version = word and word:match "=(.*)$"
-            if version and not word_for(state, { name = change.name, version = version }) then
-                refuse(self, state, { name = change.name, version = version })
+            if version and not wanted.word(state, { name = change.name, version = version }) then
+                wanted.refuse(self.host, state, { name = change.name, version = version })
             end
             words[#words + 1] = word or nil
         end

@@ -6,7 +6,7 @@
 local _, _, import = ...
 local config = {}
 
-local native = import "ssh/native"
+local native, texts = import "ssh/native", import "base/text"
 local files, keywords, tokens = import "ssh/config_files", import "ssh/config_keywords", import "ssh/config_tokens"
 
 local USER_FILE = "~/.ssh/config"
@@ -128,14 +128,6 @@ local function paths_of(keyword, values, expansions)
     return paths
 end
 
-local function split(text)
-    local parts = {}
-    for part in text:gmatch "%S+" do
-        parts[#parts + 1] = part
-    end
-    return parts
-end
-
 local function has_blank(list)
     for _, word in ipairs(list) do
         if word:find "[ \t]" then
@@ -164,7 +156,7 @@ local function list_of_paths(host, keyword, values, usual, expansions)
         refuse(host, ("has paths with blanks in %s, which cannot be told apart: %s"):format(keyword, printed),
             "name files without blanks")
     end
-    return expand_all(split(printed))
+    return expand_all(texts.words(printed))
 end
 
 local function check_jump(host, jump)

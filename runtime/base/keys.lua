@@ -1,4 +1,4 @@
--- The keys of a table in an order that does not change from one run to the next.
+-- Tables as sets: their keys in an order that does not change from one run to the next, and sets of lists.
 local keys = {}
 
 --- The keys of a table whose keys are texts, sorted.
@@ -14,6 +14,17 @@ function keys.sorted(set, test)
     end
     table.sort(list)
     return list
+end
+
+--- A set of what a list has.
+---@param list any[]
+---@return table<any, true>
+function keys.set(list)
+    local set = {}
+    for _, item in ipairs(list) do
+        set[item] = true
+    end
+    return set
 end
 
 return keys

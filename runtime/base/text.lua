@@ -42,6 +42,17 @@ function text.lines(source)
     return (is_open and source .. "\n" or source):gmatch "([^\n]*)\n"
 end
 
+--- The words of a text, between spaces.
+---@param source? string
+---@return string[]
+function text.words(source)
+    local words = {}
+    for word in (source or ""):gmatch "%S+" do
+        words[#words + 1] = word
+    end
+    return words
+end
+
 --- The lines of a text with their own ends, to be put together again byte for byte.
 ---@param source string
 ---@return { text: string, ending: "\n"|"\r\n"|"" }[]

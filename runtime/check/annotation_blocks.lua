@@ -82,12 +82,20 @@ end
 
 readers["class"] = function(block, body)
     local name, rest = body:match "^([%w_.]+)%s*(.*)$"
+    if not name then
+        block.problem = "@class without a name"
+        return
+    end
     local parent, text = rest:match "^:%s*([%w_.]+)%s*(.*)$"
     block.class = { name = name, parent = parent, text = text or rest }
 end
 
 function readers.alias(block, body)
-    local name, rest = body:match "^(%w+)%s+(.*)$"
+    local name, rest = body:match "^([%w_.]+)%s+(.*)$"
+    if not name then
+        block.problem = "@alias without a name and a type"
+        return
+    end
     block.alias = { name = name, type = types.parse(rest) }
 end
 

@@ -4,21 +4,9 @@
 use strict;
 use warnings;
 use lib 'tests/lib';
+use BothStores;
 use Runs;
 use Test::More;
-
-if (!$ENV{RUNS_STORE}) {
-    for my $store ('file', 'postgresql') {
-        local $ENV{RUNS_STORE} = $store;
-        my @command = ($^X, '-Itests/lib', $0);
-        is system($store eq 'file' ? @command : ('tests/lib/with-postgres', @command)), 0, "on a journal in $store";
-    }
-    done_testing;
-    exit;
-}
-# The output of both is one test each of the file above.
-my $out = Test::More->builder;
-$out->$_(\*STDERR) for qw(output failure_output todo_output);
 
 # The process of a run, and with `worker` that of its worker as well, is killed until the file `enough` is there.
 my $crash = <<'LUA';

@@ -4,23 +4,11 @@
 use strict;
 use warnings;
 use lib 'tests/lib';
+use BothStores;
 use Deliveries;
 use JSON::PP ();
 use Runs;
 use Test::More;
-
-if (!$ENV{RUNS_STORE}) {
-    for my $store ('file', 'postgresql') {
-        local $ENV{RUNS_STORE} = $store;
-        my @command = ($^X, '-Itests/lib', $0);
-        is system($store eq 'file' ? @command : ('tests/lib/with-postgres', @command)), 0, "on a journal in $store";
-    }
-    done_testing;
-    exit;
-}
-# The output of both is one test each of the file above.
-my $out = Test::More->builder;
-$out->$_(\*STDERR) for qw(output failure_output todo_output);
 
 @ENV{qw(ORDERS_SECRET ORDERS_TOKEN TYPEFORM_SECRET ZAPIER_TOKEN DO_API_TOKEN)} = qw(the-secret the-token tf-secret zap-token x);
 

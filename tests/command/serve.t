@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use lib 'tests/lib';
+use BothStores;
 use Deliveries;
 use IO::Select;
 use IO::Socket::IP;
@@ -14,19 +15,6 @@ use Servers;
 use Socket qw(SOCK_DGRAM);
 use Terminal;
 use Test::More;
-
-if (!$ENV{RUNS_STORE}) {
-    for my $store ('file', 'postgresql') {
-        local $ENV{RUNS_STORE} = $store;
-        my @command = ($^X, '-Itests/lib', $0);
-        is system($store eq 'file' ? @command : ('tests/lib/with-postgres', @command)), 0, "on a journal in $store";
-    }
-    done_testing;
-    exit;
-}
-# The output of both is one test each of the file above.
-my $out = Test::More->builder;
-$out->$_(\*STDERR) for qw(output failure_output todo_output);
 
 delete @ENV{qw(LISTEN_PID LISTEN_FDS NOTIFY_SOCKET WATCHDOG_USEC WATCHDOG_PID XDG_RUNTIME_DIR OTHER_TOKEN)};
 $ENV{TOKEN} = 'the-token';

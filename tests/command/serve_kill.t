@@ -7,6 +7,7 @@
 use strict;
 use warnings;
 use lib 'tests/lib';
+use BothStores;
 use Deliveries;
 use POSIX ();
 use Runs;
@@ -14,19 +15,6 @@ use Serve;
 use Test::More;
 use ThreeLines;
 use Time::HiRes qw(sleep time);
-
-if (!$ENV{RUNS_STORE}) {
-    for my $store ('file', 'postgresql') {
-        local $ENV{RUNS_STORE} = $store;
-        my @command = ($^X, '-Itests/lib', $0);
-        is system($store eq 'file' ? @command : ('tests/lib/with-postgres', @command)), 0, "on a journal in $store";
-    }
-    done_testing;
-    exit;
-}
-# The output of both is one test each of the file above.
-my $out = Test::More->builder;
-$out->$_(\*STDERR) for qw(output failure_output todo_output);
 
 my $total = $ENV{DELIVERIES} // (($ENV{CHAOS} // '') eq 'all' ? 10_000 : 300);
 my $seed = $ENV{SEED} // int rand 1e6;
