@@ -75,15 +75,12 @@ function readers.overload(block, body)
 end
 
 function readers.type(block, body)
-    local text
-    block.type, text = types.parse(body)
-    block.problem = not block.type and text or nil
+    block.type = types.parse(body)
 end
 
 readers["class"] = function(block, body)
     local name, rest = body:match "^([%w_.]+)%s*(.*)$"
     if not name then
-        block.problem = "@class without a name"
         return
     end
     local parent, text = rest:match "^:%s*([%w_.]+)%s*(.*)$"
@@ -92,11 +89,7 @@ end
 
 function readers.alias(block, body)
     local name, rest = body:match "^([%w_.]+)%s+(.*)$"
-    if not name then
-        block.problem = "@alias without a name and a type"
-        return
-    end
-    block.alias = { name = name, type = types.parse(rest) }
+    block.alias = name and { name = name, type = types.parse(rest) } or nil
 end
 
 --- "write", or "write unless" and the options that make a read of it.
