@@ -66,7 +66,10 @@ end
 local function look_after_hooks()
     while true do
         task.sleep(LOOK_SECONDS)
-        hooks.refresh(true)
+        local ok, problem = pcall(hooks.refresh, true)
+        if not ok then -- those that are in force stay so
+            tidings.trouble("webhooks cannot be looked at: " .. tostring(problem))
+        end
         tell_of_rivals()
         deliver.flush()
     end
