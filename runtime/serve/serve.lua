@@ -67,7 +67,7 @@ local function look_after_hooks()
     while true do
         task.sleep(LOOK_SECONDS)
         local ok, problem = pcall(hooks.refresh, true)
-        if not ok then -- those that are in force stay so
+        if not ok and native.error.complete(problem).code ~= "cancelled" then -- those that are in force stay so
             tidings.trouble("webhooks cannot be looked at: " .. tostring(problem))
         end
         tell_of_rivals()
